@@ -1,0 +1,144 @@
+//! Native backend: multithreaded, vectorised at run time, exact. One stem per kernel, as in `gpu/`.
+
+mod conv2d;
+mod gram;
+mod knn;
+mod nnk;
+mod overlap;
+mod tensor;
+
+pub use knn::{Candidates, Points};
+pub use tensor::Tensor;
+
+use crate::device::{
+    Backend, Conv2dParams, DeviceInfo, GramKind, GraphBlock, GraphParams, Kernel, Limits,
+    OverlapSums, PointsBlock, Supports, Vectors,
+};
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// The CPU backend with its own thread pool.
+pub struct Cpu {
+    info: DeviceInfo,
+    pool: rayon::ThreadPool,
+}
+
+impl Cpu {
+    /// A pool of `threads` threads (0: all cores).
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the threads cannot be started.
+    pub fn new(threads: usize) -> Result<Self> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("chanscope-{i}"))
+            .build()
+            .map_err(|e| Error::Device {
+                device: "cpu".into(),
+                what: format!("cannot start {threads} threads: {e}; use a smaller --threads"),
+            })?;
+        let info = DeviceInfo {
+            name: "cpu".into(),
+            backend: "cpu".into(),
+            driver: std::env::consts::ARCH.into(),
+        };
+        Ok(Self { info, pool })
+    }
+}
+
+impl Backend for Cpu {
+    type Tensor = Tensor;
+    type Points = Points;
+    type Candidates = Candidates;
+
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            max_block_bytes: u64::MAX,
+            shares_host_memory: true,
+        }
+    }
+
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+        knn::points_bytes(groups, rows, dim)
+    }
+
+    fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
+        knn::state_bytes(groups, queries, k)
+            + nnk::scratch_bytes(self.pool.current_num_threads(), k, dim)
+    }
+
+    fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Tensor> {
+        Tensor::new(shape, data.to_vec())
+    }
+
+    fn shape<'a>(&self, tensor: &'a Tensor) -> &'a [usize] {
+        tensor.shape()
+    }
+
+    fn download(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        Ok(tensor.data().to_vec())
+    }
+
+    fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Points> {
+        self.pool.install(|| Points::new(block, kernel))
+    }
+
+    fn candidates(&self, groups: usize, queries: usize, k: usize) -> Result<Candidates> {
+        Ok(Candidates::new(groups, queries, k))
+    }
+
+    fn knn(
+        &self,
+        queries: &Points,
+        rows: Range<usize>,
+        points: &Points,
+        params: &GraphParams,
+        state: &mut Candidates,
+    ) -> Result<()> {
+        self.pool
+            .install(|| knn::search(queries, rows, points, params, state))
+    }
+
+    fn zeros(&self, shape: &[usize]) -> Result<Tensor> {
+        Tensor::zeros(shape)
+    }
+
+    fn gather(&self, points: &Points, candidates: &Candidates, into: &mut Tensor) -> Result<()> {
+        self.pool.install(|| knn::gather(points, candidates, into))
+    }
+
+    fn nnk(
+        &self,
+        queries: &Points,
+        rows: Range<usize>,
+        candidates: &Candidates,
+        vectors: Vectors<'_, Self>,
+        params: &GraphParams,
+    ) -> Result<GraphBlock> {
+        self.pool
+            .install(|| nnk::solve(queries, rows, candidates, vectors, params))
+    }
+
+    fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()> {
+        self.pool.install(|| overlap::accumulate(supports, sums))
+    }
+
+    fn gram(&self, x: &Tensor, kind: GramKind) -> Result<Tensor> {
+        self.pool.install(|| gram::gram(x, kind))
+    }
+
+    fn conv2d(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        params: &Conv2dParams,
+    ) -> Result<Tensor> {
+        self.pool
+            .install(|| conv2d::conv2d(x, weight, bias, params))
+    }
+}

@@ -1,0 +1,3 @@
+//! Files: a format a file. Knows no device.
+
+pub mod source;

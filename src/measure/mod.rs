@@ -1,0 +1,1 @@
+//! A paper's quantity a file. Knows devices and streams, no file format.

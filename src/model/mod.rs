@@ -1,0 +1,1 @@
+//! Networks: graph, ONNX import, forward pass on a device.

@@ -1,0 +1,1 @@
+//! Results as types, and the offline HTML report made from them.

@@ -1,0 +1,3 @@
+//! From blocks of rows to results: what is read when, and how partial results add up.
+
+pub mod sum;

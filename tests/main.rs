@@ -1,0 +1,4 @@
+//! One binary for all integration tests: a module a stem, plus formats, hostile input, command line.
+
+mod oracle;
+mod sum;

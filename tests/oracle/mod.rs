@@ -1,0 +1,1 @@
+//! Plain float64 loops written from the definitions, for reading. Shares no code with `src/`.
