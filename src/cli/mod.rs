@@ -1,0 +1,135 @@
+//! The command line: a subcommand a file. Glue only; what is computed lives in the library.
+
+mod devices;
+mod output;
+mod progress;
+
+use chanscope::device::{Device, DeviceChoice};
+use chanscope::{Error, Result};
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measures how redundant the channels of a convolutional network are.
+#[derive(Parser)]
+#[command(
+    name = "chanscope",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(after_help = "Start with:  chanscope demo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Devices(devices::Args),
+}
+
+/// Options every command understands.
+#[derive(Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// auto (a real GPU if there is one, else the CPU), cpu, gpu, or gpu:NAME_OR_INDEX
+    #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
+    device: String,
+    /// Cap for host and device working sets, such as 512MiB or 8G [default: half of the free memory]
+    #[arg(long, global = true, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Threads of the CPU backend and of host work [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    /// Folder for results; refused if it exists
+    #[arg(
+        long,
+        global = true,
+        default_value = "chanscope-out",
+        value_name = "DIR"
+    )]
+    pub out: PathBuf,
+    /// Replace an existing --out
+    #[arg(long, global = true)]
+    pub force: bool,
+    /// Seed of everything random
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// No progress on stderr
+    #[arg(long, global = true)]
+    pub quiet: bool,
+    /// One JSON document on stdout instead of a summary
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Common {
+    /// Opens the device asked for.
+    pub fn open_device(&self) -> Result<Device> {
+        let choice: DeviceChoice = self.device.parse()?;
+        Device::open(&choice, self.threads.unwrap_or(0))
+    }
+}
+
+/// Parses, runs, prints an error as one line.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            output::error(&e.to_string());
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
+    let common = cli.common;
+    if common.threads == Some(0) {
+        return Err(Error::Usage("--threads must be at least 1".into()));
+    }
+    // Host-side work (statistics, reading) keeps to the same number of threads as the CPU backend.
+    if let Some(threads) = common.threads {
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global();
+    }
+    match cli.command {
+        Command::Devices(args) => devices::run(&args, &common),
+    }
+}
+
+/// Help and version go to stdout; a usage error is one line.
+fn usage(e: &clap::Error) -> ExitCode {
+    match e.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let failed = e.use_stderr();
+            let _ = e.print();
+            ExitCode::from(if failed { 2 } else { 0 })
+        }
+        _ => {
+            let text = e.to_string();
+            let line: Vec<&str> = text
+                .lines()
+                .take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"))
+                .map(str::trim)
+                .filter(|l| !l.is_empty())
+                .collect();
+            let line = line.join(" ");
+            output::error(&format!(
+                "{}; see --help",
+                line.trim_start_matches("error: ")
+            ));
+            ExitCode::from(2)
+        }
+    }
+}
