@@ -1,4 +1,5 @@
 //! One binary for all integration tests: a module a stem, plus formats, hostile input, command line.
 
 mod oracle;
+mod report;
 mod sum;

@@ -1,1 +1,3 @@
-//! Results as types, and the offline HTML report made from them.
+//! What a run leaves behind: `results.json` and `report.html`.
+
+pub mod results;
