@@ -1,5 +1,6 @@
 //! One binary for all integration tests: a module a stem, plus formats, hostile input, command line.
 
+mod knn;
 mod oracle;
 mod report;
 mod sum;

@@ -1,13 +1,16 @@
 //! Native backend: multithreaded, vectorised at run time, exact. One stem per kernel, as in `gpu/`.
 
 mod conv2d;
+mod gemm;
 mod gram;
 mod knn;
 mod nnk;
 mod overlap;
+mod simd;
 mod tensor;
 
-pub use knn::{Candidates, Points};
+pub use knn::{Candidate, Candidates, Points};
+pub use simd::InstructionSet;
 pub use tensor::Tensor;
 
 use crate::device::{
@@ -21,6 +24,7 @@ use std::ops::Range;
 pub struct Cpu {
     info: DeviceInfo,
     pool: rayon::ThreadPool,
+    set: InstructionSet,
 }
 
 impl Cpu {
@@ -29,6 +33,17 @@ impl Cpu {
     /// # Errors
     /// [`Error::Device`] if the threads cannot be started.
     pub fn new(threads: usize) -> Result<Self> {
+        Self::with_instruction_set(threads, InstructionSet::detect())
+    }
+
+    /// As [`Cpu::new`], with an instruction set of the caller's choice.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if this processor does not have it, [`Error::Device`] as for [`Cpu::new`].
+    pub fn with_instruction_set(threads: usize, set: InstructionSet) -> Result<Self> {
+        if !set.is_available() {
+            return Err(Error::Usage(format!("this processor does not have {set}")));
+        }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("chanscope-{i}"))
@@ -38,12 +53,23 @@ impl Cpu {
                 what: format!("cannot start {threads} threads: {e}; use a smaller --threads"),
             })?;
         let info = DeviceInfo {
-            name: "cpu".into(),
+            name: processor_name(),
             backend: "cpu".into(),
-            driver: std::env::consts::ARCH.into(),
+            driver: set.to_string(),
         };
-        Ok(Self { info, pool })
+        Ok(Self { info, pool, set })
     }
+}
+
+/// The processor's name where the system tells it cheaply, else its architecture.
+fn processor_name() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    info.lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map_or_else(
+            || std::env::consts::ARCH.into(),
+            |(_, name)| name.trim().into(),
+        )
 }
 
 impl Backend for Cpu {
@@ -88,7 +114,7 @@ impl Backend for Cpu {
     }
 
     fn candidates(&self, groups: usize, queries: usize, k: usize) -> Result<Candidates> {
-        Ok(Candidates::new(groups, queries, k))
+        Candidates::new(groups, queries, k)
     }
 
     fn knn(
@@ -100,7 +126,7 @@ impl Backend for Cpu {
         state: &mut Candidates,
     ) -> Result<()> {
         self.pool
-            .install(|| knn::search(queries, rows, points, params, state))
+            .install(|| knn::search(queries, rows, points, params, state, self.set))
     }
 
     fn zeros(&self, shape: &[usize]) -> Result<Tensor> {

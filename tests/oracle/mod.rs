@@ -1,1 +1,3 @@
 //! Plain float64 loops written from the definitions, for reading. Shares no code with `src/`.
+
+pub mod knn;

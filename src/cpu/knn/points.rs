@@ -1,0 +1,296 @@
+//! Rows prepared for neighbour search: as read, and centred and transposed for the filter.
+
+use crate::cpu::gemm::{COLS, ROWS};
+use crate::device::{Kernel, PointsBlock};
+use crate::{Error, Result};
+use rayon::prelude::*;
+
+/// Rows that the centre is the mean of: any centre is right, a typical one makes the filter sharp.
+const CENTRE_SAMPLE: usize = 1024;
+
+/// Rows of a few channels prepared for neighbour search.
+pub struct Points {
+    /// Channels.
+    pub(in crate::cpu) groups: usize,
+    /// Samples in this block.
+    pub(in crate::cpu) rows: usize,
+    /// Numbers per sample and channel.
+    pub(in crate::cpu) dim: usize,
+    /// Index of the first sample among all.
+    pub(in crate::cpu) first: usize,
+    /// What distances mean.
+    pub(in crate::cpu) kernel: Kernel,
+    /// `[groups, rows, dim]` as read.
+    raw: Vec<f32>,
+    /// `[groups, rows]` 1 / norm, 0 for a zero vector; empty unless the kernel is cosine.
+    inverse_norms: Vec<f64>,
+    /// One a group.
+    pub(super) packed: Vec<Packed>,
+}
+
+/// The filter's copy of a group's rows: `(x - centre) * scale`, in panels of [`COLS`] points.
+pub(super) struct Packed {
+    /// `[dim]` a typical row.
+    centre: Vec<f64>,
+    /// A power of two that brings typical values near 1, so that squares neither overflow nor vanish.
+    pub(super) scale: f64,
+    /// `[panels, dim, COLS]`.
+    pub(super) panels: Vec<f32>,
+    /// `[panels * COLS]` minus half the squared norm of the packed row, times `1 - 2 gamma`;
+    /// minus infinity where there is no candidate, NaN where it would be too large for the filter.
+    pub(super) neg_half_norms: Vec<f32>,
+    /// `[rows]` identical rows before this one.
+    copies: Vec<u16>,
+    most_copies: u16,
+}
+
+impl Points {
+    pub(in crate::cpu) fn new(block: PointsBlock<'_>, kernel: Kernel) -> Result<Self> {
+        let PointsBlock {
+            data,
+            groups,
+            rows,
+            dim,
+            first,
+        } = block;
+        if Some(data.len()) != groups.checked_mul(rows).and_then(|n| n.checked_mul(dim)) || dim == 0
+        {
+            return Err(Error::Shape(format!(
+                "{} values are not [groups {groups}, rows {rows}, dim {dim}]",
+                data.len()
+            )));
+        }
+        if first
+            .checked_add(rows)
+            .is_none_or(|end| end > i32::MAX as usize)
+        {
+            return Err(Error::Shape(format!(
+                "samples {first} to {first} + {rows} do not fit 32-bit indices"
+            )));
+        }
+        let raw = data.to_vec();
+        let inverse_norms = match kernel {
+            Kernel::Gaussian => Vec::new(),
+            Kernel::Cosine => raw.par_chunks_exact(dim).map(inverse_norm).collect(),
+        };
+        let mut points = Self {
+            groups,
+            rows,
+            dim,
+            first,
+            kernel,
+            raw,
+            inverse_norms,
+            packed: Vec::new(),
+        };
+        points.packed = (0..groups)
+            .into_par_iter()
+            .map(|g| Packed::new(&points, g))
+            .collect();
+        Ok(points)
+    }
+
+    /// The values of one sample in one group, as read.
+    #[inline(always)]
+    pub(in crate::cpu) fn row(&self, group: usize, row: usize) -> &[f32] {
+        let start = (group * self.rows + row) * self.dim;
+        &self.raw[start..start + self.dim]
+    }
+
+    /// 1 / norm of a row under the cosine kernel, 0 for a zero vector.
+    #[inline(always)]
+    pub(super) fn inverse_norm(&self, group: usize, row: usize) -> f64 {
+        self.inverse_norms[group * self.rows + row]
+    }
+
+    /// What the filter's copy of a row is made of: a factor that normalises it under cosine, or `None`
+    /// where there is no direction.
+    pub(super) fn factor(&self, group: usize, row: usize) -> Option<f64> {
+        match self.kernel {
+            Kernel::Gaussian => Some(1.0),
+            Kernel::Cosine => Some(self.inverse_norm(group, row)).filter(|&f| f > 0.0),
+        }
+    }
+}
+
+fn inverse_norm(row: &[f32]) -> f64 {
+    let sum: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    if sum > 0.0 { sum.sqrt().recip() } else { 0.0 }
+}
+
+impl Packed {
+    fn new(points: &Points, group: usize) -> Self {
+        let &Points { rows, dim, .. } = points;
+        let (centre, scale) = frame(points, group);
+        let panels = rows.div_ceil(COLS);
+        let copies = count_copies(points, group);
+        let mut packed = Self {
+            centre,
+            scale,
+            panels: Vec::new(),
+            neg_half_norms: Vec::new(),
+            most_copies: copies.iter().copied().max().unwrap_or(0),
+            copies,
+        };
+        let mut values = vec![0f32; panels * dim * COLS];
+        let mut norms = vec![f32::NEG_INFINITY; panels * COLS];
+        let shrink = 1.0 - 2.0 * gamma(dim);
+        let usable = gamma(dim) < 0.05;
+        values
+            .par_chunks_mut(dim * COLS)
+            .zip(norms.par_chunks_mut(COLS))
+            .enumerate()
+            .for_each(|(p, (panel, norms))| {
+                for (lane, norm) in norms
+                    .iter_mut()
+                    .enumerate()
+                    .take(rows - (p * COLS).min(rows))
+                {
+                    if let Some(sq) =
+                        packed.pack_row::<COLS>(points, group, p * COLS + lane, panel, lane)
+                    {
+                        // Beyond 2^100 products might overflow: NaN sends every such pair to the exact test, as do
+                        // dimensions for which the bound says nothing.
+                        *norm = if usable && sq < 2f64.powi(100) {
+                            (-0.5 * sq * shrink) as f32
+                        } else {
+                            f32::NAN
+                        };
+                    }
+                }
+            });
+        packed.panels = values;
+        packed.neg_half_norms = norms;
+        packed
+    }
+
+    /// Writes `(row - centre) * scale` to column `lane` of a panel `[dim, WIDTH]` and returns its squared
+    /// norm, or leaves it zero and returns `None` where the row has no direction.
+    fn pack_row<const WIDTH: usize>(
+        &self,
+        points: &Points,
+        group: usize,
+        row: usize,
+        panel: &mut [f32],
+        lane: usize,
+    ) -> Option<f64> {
+        let factor = points.factor(group, row)?;
+        let mut sum = 0.0;
+        for ((to, &x), c) in panel[lane..]
+            .iter_mut()
+            .step_by(WIDTH)
+            .zip(points.row(group, row))
+            .zip(&self.centre)
+        {
+            // One rounding: the difference and scaling are float64.
+            let y = ((f64::from(x) * factor - c) * self.scale) as f32;
+            *to = y;
+            sum += f64::from(y) * f64::from(y);
+        }
+        Some(sum)
+    }
+
+    /// Packs a query into column `lane` of a panel `[dim, ROWS]`, as these points are packed.
+    pub(super) fn pack_query(
+        &self,
+        queries: &Points,
+        group: usize,
+        row: usize,
+        panel: &mut [f32],
+        lane: usize,
+    ) -> Option<f64> {
+        self.pack_row::<ROWS>(queries, group, row, panel, lane)
+    }
+
+    /// Filter values for a search of `k` neighbours, if they differ from [`Packed::neg_half_norms`]:
+    /// a point with more than `k` identical points before it (one of which may be the query) cannot win,
+    /// since ties go to the lower index. Dead samples of a ReLU channel are the case in hand.
+    pub(super) fn without_copies(&self, k: usize) -> Option<Vec<f32>> {
+        (usize::from(self.most_copies) > k).then(|| {
+            let mut values = self.neg_half_norms.clone();
+            for (value, &copies) in values.iter_mut().zip(&self.copies) {
+                if usize::from(copies) > k {
+                    *value = f32::NEG_INFINITY;
+                }
+            }
+            values
+        })
+    }
+}
+
+/// Relative error that the filter allows for. With `u = 2^-24`: a sum of `dim` products is off by at
+/// most `dim u` of the product of norms, rounding the packed values moves a squared distance by
+/// `4 u (|q|^2 + |p|^2)`, and a handful of roundings in norms and thresholds come on top.
+pub(super) fn gamma(dim: usize) -> f64 {
+    (dim as f64 + 20.0) * 2f64.powi(-24)
+}
+
+/// A typical row, and the power of two that brings the largest deviation from it to about 1.
+fn frame(points: &Points, group: usize) -> (Vec<f64>, f64) {
+    let step = points.rows.div_ceil(CENTRE_SAMPLE).max(1);
+    let sample = || {
+        (0..points.rows)
+            .step_by(step)
+            .filter_map(|row| Some((points.row(group, row), points.factor(group, row)?)))
+    };
+    let mut centre = vec![0f64; points.dim];
+    let mut count = 0.0;
+    for (row, factor) in sample() {
+        count += 1.0;
+        for (c, &x) in centre.iter_mut().zip(row) {
+            *c += f64::from(x) * factor;
+        }
+    }
+    centre.iter_mut().for_each(|c| *c /= f64::max(count, 1.0));
+    let largest = sample()
+        .flat_map(|(row, factor)| {
+            row.iter()
+                .zip(&centre)
+                .map(move |(&x, c)| (f64::from(x) * factor - c).abs())
+        })
+        .fold(0.0, f64::max);
+    let scale = if largest > 0.0 && largest.is_finite() {
+        2f64.powf(-largest.log2().ceil())
+    } else {
+        1.0
+    };
+    (centre, scale)
+}
+
+/// For each row, how many rows before it have the same values (at most `u16::MAX`).
+fn count_copies(points: &Points, group: usize) -> Vec<u16> {
+    // -0 and 0 are the same value.
+    let bits = |x: f32| (x + 0.0).to_bits();
+    let hash = |row: usize| {
+        points.row(group, row).iter().fold(0u64, |h, &x| {
+            (h.rotate_left(5) ^ u64::from(bits(x))).wrapping_mul(0x517c_c1b7_2722_0a95)
+        })
+    };
+    let mut order: Vec<(u64, u32)> = (0..points.rows)
+        .map(|row| (hash(row), row as u32))
+        .collect();
+    order.sort_unstable();
+    let mut copies = vec![0u16; points.rows];
+    for run in order.chunk_by(|a, b| a.0 == b.0) {
+        let original = points.row(group, run[0].1 as usize);
+        let mut count = 0u16;
+        for &(_, row) in &run[1..] {
+            // A hash collision only loses the shortcut.
+            if points.row(group, row as usize) == original {
+                count = count.saturating_add(1);
+                copies[row as usize] = count;
+            }
+        }
+    }
+    copies
+}
+
+/// Bytes of a [`Points`], temporary copies not included.
+pub(in crate::cpu) fn points_bytes(groups: usize, rows: usize, dim: usize) -> u64 {
+    let (groups, rows, dim) = (groups as u64, rows as u64, dim as u64);
+    let padded = rows.next_multiple_of(COLS as u64);
+    let raw = 4 * rows * dim + 8 * rows;
+    let packed = 4 * padded * dim + 4 * padded + 2 * rows + 8 * dim;
+    // Packing sorts (hash, row) pairs.
+    groups * (raw + packed) + 16 * rows * groups
+}

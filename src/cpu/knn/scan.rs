@@ -1,0 +1,403 @@
+//! The filter: all points past a tile of queries, the few that may win into buffers, and from there,
+//! measured exactly, into the lists.
+//!
+//! With packed rows `q`, `p` a squared distance is `|q|^2 - 2 s`, `s = <q, p> - |p|^2 / 2`. The filter
+//! computes a score `a` that is at least `s - gamma |q|^2` (see [`gamma`]; the term in `|p|` is folded
+//! into the stored norms) and at most `s + 2.1 gamma (|p|^2 + |q|^2)`. So
+//! - a point nearer than `t` has `a >= (|q|^2 - t) / 2 - gamma |q|^2`: the pass mark;
+//! - the k-th largest `a - 2.1 gamma (..)` of points seen bounds the k-th distance, and raises the mark
+//!   before anything is measured exactly.
+
+use super::exact::{PARALLEL, sq_distance};
+use super::points::{Points, gamma};
+use super::select::{Candidate, merge};
+use crate::cpu::gemm::{COLS, ROWS, dots};
+use crate::cpu::simd::{Simd, SimdOp};
+use crate::device::{GraphParams, Identical, Kernel};
+
+/// Products that might vanish below the smallest float, and packed values rounded there.
+const UNDERFLOW: f64 = 1.0 / (1u128 << 126) as f64;
+
+/// Queries of a tile: its packed rows and buffers stay in the second-level cache.
+pub(super) fn tile_rows(k: usize) -> usize {
+    if k > 256 { 32 } else { 64 }
+}
+
+/// Search of one group of points.
+pub(super) struct Job<'a> {
+    queries: &'a Points,
+    points: &'a Points,
+    group: usize,
+    k: usize,
+    identical: Identical,
+    /// Pass values without needless copies, if they differ from the packed ones.
+    without_copies: Option<Vec<f32>>,
+    gamma: f64,
+    underflow: f64,
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(
+        queries: &'a Points,
+        points: &'a Points,
+        group: usize,
+        params: &GraphParams,
+    ) -> Self {
+        Self {
+            queries,
+            points,
+            group,
+            k: params.k,
+            identical: params.identical,
+            without_copies: points.packed[group].without_copies(params.k),
+            gamma: gamma(points.dim),
+            underflow: (points.dim as f64 + 20.0) * UNDERFLOW,
+        }
+    }
+
+    fn neg_half_norms(&self) -> &[f32] {
+        self.without_copies
+            .as_deref()
+            .unwrap_or(&self.points.packed[self.group].neg_half_norms)
+    }
+}
+
+/// A point that passed the filter.
+#[derive(Clone, Copy, Default)]
+struct Passed {
+    score: f32,
+    row: u32,
+}
+
+/// A tile of queries of one group, its lists, and what is buffered for them.
+pub(super) struct Tile<'a> {
+    job: &'a Job<'a>,
+    /// First query row.
+    first: usize,
+    entries: &'a mut [Candidate],
+    lens: &'a mut [u32],
+    /// `[tiles, dim, ROWS]`.
+    packed: Vec<f32>,
+    /// Squared norms of the packed queries.
+    sq_norms: Vec<f64>,
+    /// Pass marks; infinity where nothing can be improved any more.
+    marks: Vec<f32>,
+    /// `[queries, capacity]`.
+    passed: Vec<Passed>,
+    counts: Vec<usize>,
+    capacity: usize,
+    found: Vec<Candidate>,
+    scores: Vec<f32>,
+}
+
+impl SimdOp for Tile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd, const R: usize, const V: usize>(mut self) {
+        let job = self.job;
+        let dim = job.points.dim;
+        let norms = job.neg_half_norms();
+        let panels = &job.points.packed[job.group].panels;
+        let mut block = Block {
+            scores: [[0.0; COLS]; ROWS],
+            masks: [0; ROWS],
+        };
+        for (p, (panel, norms)) in panels
+            .chunks_exact(dim * COLS)
+            .zip(norms.chunks_exact(COLS))
+            .enumerate()
+        {
+            for t in 0..self.marks.len() / ROWS {
+                let queries = &self.packed[t * dim * ROWS..][..dim * ROWS];
+                let marks = &self.marks[t * ROWS..][..ROWS];
+                // SAFETY: `S` is there by the contract of `run`.
+                if unsafe { block.filter::<S, R, V>(queries, panel, norms, marks, dim) } {
+                    self.collect::<S>(&block, t * ROWS, p * COLS, norms);
+                }
+            }
+        }
+        for query in 0..self.lens.len() {
+            self.measure(query);
+        }
+    }
+}
+
+/// Scores of [`ROWS`] queries by [`COLS`] points.
+struct Block {
+    scores: [[f32; COLS]; ROWS],
+    /// Bit `j` of row `i`: point `j` passes for query `i`.
+    masks: [u32; ROWS],
+}
+
+impl Block {
+    /// Fills the block; false, and scores undefined, if nothing passes.
+    ///
+    /// # Safety
+    /// The processor has `S`.
+    #[inline(always)]
+    unsafe fn filter<S: Simd, const R: usize, const V: usize>(
+        &mut self,
+        queries: &[f32],
+        panel: &[f32],
+        norms: &[f32],
+        marks: &[f32],
+        dim: usize,
+    ) -> bool {
+        assert!(queries.len() == dim * ROWS && panel.len() == dim * COLS);
+        assert!(norms.len() == COLS && marks.len() == ROWS);
+        let mut any = 0;
+        self.masks = [0; ROWS];
+        for r0 in (0..ROWS).step_by(R) {
+            for c0 in (0..COLS).step_by(V * S::LANES) {
+                // SAFETY: lengths are asserted above, and R and V * LANES divide ROWS and COLS.
+                unsafe {
+                    let mut start = [S::splat(0.0); V];
+                    for (v, start) in start.iter_mut().enumerate() {
+                        *start = S::load(norms.as_ptr().add(c0 + v * S::LANES));
+                    }
+                    let acc = dots::<S, R, V>(
+                        queries.as_ptr().add(r0),
+                        panel.as_ptr().add(c0),
+                        dim,
+                        [start; R],
+                    );
+                    let mut any_here = 0;
+                    for (r, row) in acc.iter().enumerate() {
+                        let mark = S::splat(marks[r0 + r]);
+                        let mut mask = 0;
+                        for (v, &a) in row.iter().enumerate() {
+                            mask |= S::not_less(a, mark) << (c0 + v * S::LANES);
+                        }
+                        self.masks[r0 + r] |= mask;
+                        any_here |= mask;
+                    }
+                    if any_here != 0 {
+                        for (r, row) in acc.iter().enumerate() {
+                            for (v, &a) in row.iter().enumerate() {
+                                S::store(
+                                    self.scores[r0 + r].as_mut_ptr().add(c0 + v * S::LANES),
+                                    a,
+                                );
+                            }
+                        }
+                    }
+                    any |= any_here;
+                }
+            }
+        }
+        any != 0
+    }
+}
+
+impl<'a> Tile<'a> {
+    pub(super) fn new(
+        job: &'a Job<'a>,
+        first: usize,
+        entries: &'a mut [Candidate],
+        lens: &'a mut [u32],
+    ) -> Self {
+        let count = lens.len();
+        let padded = count.next_multiple_of(ROWS);
+        let dim = job.points.dim;
+        let capacity = job.k + job.k.max(128);
+        let mut tile = Self {
+            job,
+            first,
+            entries,
+            lens,
+            packed: vec![0.0; padded * dim],
+            sq_norms: vec![0.0; padded],
+            marks: vec![f32::INFINITY; padded],
+            passed: vec![Passed::default(); count * capacity],
+            counts: vec![0; count],
+            capacity,
+            found: Vec::with_capacity(2 * capacity),
+            scores: Vec::with_capacity(capacity),
+        };
+        for query in 0..count {
+            let panel = &mut tile.packed[query / ROWS * ROWS * dim..][..ROWS * dim];
+            let packed = &job.points.packed[job.group];
+            // A query without direction keeps an infinite mark and an empty list.
+            if let Some(sq_norm) =
+                packed.pack_query(job.queries, job.group, first + query, panel, query % ROWS)
+            {
+                tile.sq_norms[query] = sq_norm;
+                tile.marks[query] = if sq_norm < 2f64.powi(100) {
+                    f32::MIN
+                } else {
+                    f32::NAN
+                };
+                tile.raise_mark_to_list(query);
+            }
+        }
+        tile
+    }
+
+    /// Buffers what passed.
+    #[inline(always)]
+    fn collect<S: Simd>(
+        &mut self,
+        block: &Block,
+        first_query: usize,
+        first_point: usize,
+        norms: &[f32],
+    ) {
+        for (r, &mask) in block.masks.iter().enumerate() {
+            let mut left = mask;
+            while left != 0 {
+                let lane = left.trailing_zeros() as usize;
+                left &= left - 1;
+                self.pass(
+                    first_query + r,
+                    first_point + lane,
+                    block.scores[r][lane],
+                    norms[lane],
+                );
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn pass(&mut self, query: usize, row: usize, score: f32, norm: f32) {
+        let mark = self.marks[query];
+        let own = self.job.queries.first + self.first + query == self.job.points.first + row;
+        // Written so that a NaN score or mark passes.
+        if score < mark || mark == f32::INFINITY || norm == f32::NEG_INFINITY || own {
+            return;
+        }
+        let count = self.counts[query];
+        self.passed[query * self.capacity + count] = Passed {
+            score,
+            row: row as u32,
+        };
+        self.counts[query] = count + 1;
+        if count + 1 == self.capacity {
+            self.make_room(query);
+        }
+    }
+
+    /// Raises the mark and drops what no longer passes; measures exactly if that frees too little.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, query: usize) {
+        // A point at distance 0 may not count towards the k when it will be replaced.
+        if self.job.identical != Identical::Replace {
+            self.raise_mark_to_scores(query);
+            let mark = self.marks[query];
+            let passed = &mut self.passed[query * self.capacity..][..self.counts[query]];
+            let mut kept = 0;
+            for i in 0..passed.len() {
+                if passed[i].score < mark {
+                    continue;
+                }
+                passed[kept] = passed[i];
+                kept += 1;
+            }
+            self.counts[query] = kept;
+        }
+        if self.counts[query] > (self.job.k + self.capacity) / 2 {
+            self.measure(query);
+        }
+    }
+
+    /// Moves the buffer into the list, by exact distance.
+    fn measure(&mut self, query: usize) {
+        let job = self.job;
+        let passed = &self.passed[query * self.capacity..][..self.counts[query]];
+        let entries = &mut self.entries[query * job.k..][..job.k];
+        let mut len = self.lens[query] as usize;
+        let worst = if len == job.k {
+            entries[job.k - 1].sq_distance
+        } else {
+            f64::INFINITY
+        };
+        let mark = self.marks[query];
+        for passed in passed {
+            if passed.score < mark {
+                continue;
+            }
+            let d = sq_distance(
+                job.queries,
+                self.first + query,
+                job.points,
+                passed.row as usize,
+                job.group,
+            );
+            // Those in the list come first on ties: their index is lower.
+            if d < worst && !(d == 0.0 && job.identical == Identical::Replace) {
+                let index = (job.points.first + passed.row as usize) as u32;
+                self.found.push(Candidate {
+                    sq_distance: d,
+                    index,
+                });
+            }
+        }
+        self.counts[query] = 0;
+        if !self.found.is_empty() {
+            len = merge(entries, len, &mut self.found);
+            self.lens[query] = len as u32;
+            self.raise_mark_to_list(query);
+        }
+    }
+
+    /// Pass mark from the list's k-th distance.
+    fn raise_mark_to_list(&mut self, query: usize) {
+        let k = self.job.k;
+        if (self.lens[query] as usize) < k {
+            return;
+        }
+        let worst = self.entries[query * k + k - 1].sq_distance;
+        if worst == 0.0 {
+            // Later points can only tie, and ties go to the lower index.
+            self.marks[query] = f32::INFINITY;
+            return;
+        }
+        let scale = self.job.points.packed[self.job.group].scale;
+        self.raise_mark(query, 0.5 * (self.sq_norms[query] - worst * scale * scale));
+    }
+
+    /// Pass mark from the k-th largest score, less what it may be too large by.
+    fn raise_mark_to_scores(&mut self, query: usize) {
+        let job = self.job;
+        let norms = job.neg_half_norms();
+        let sq_norm = self.sq_norms[query];
+        let slack = 2.2 * job.gamma;
+        self.scores.clear();
+        for passed in &self.passed[query * self.capacity..][..self.counts[query]] {
+            // |p|^2 from the stored half, which is at most a little shrunk.
+            let p = -2.5 * f64::from(norms[passed.row as usize]);
+            let low = f64::from(passed.score) - slack * (p + sq_norm) - job.underflow;
+            self.scores.push(if low.is_nan() {
+                f32::NEG_INFINITY
+            } else {
+                (low as f32).next_down()
+            });
+        }
+        let (_, kth, _) = self
+            .scores
+            .select_nth_unstable_by(job.k - 1, |a, b| b.total_cmp(a));
+        let kth = f64::from(*kth);
+        if kth.is_finite() {
+            let floor = match job.points.kernel {
+                Kernel::Gaussian => f64::INFINITY,
+                // All distances below this count as 0, so that none of them may be dropped.
+                Kernel::Cosine => {
+                    let scale = job.points.packed[job.group].scale;
+                    0.5 * (sq_norm - 2.0 * PARALLEL * scale * scale)
+                }
+            };
+            self.raise_mark(query, kth.min(floor));
+        }
+    }
+
+    /// Raises the mark to what every point with a true score of at least `score` reaches.
+    fn raise_mark(&mut self, query: usize, score: f64) {
+        let low = score - self.job.gamma * self.sq_norms[query] - self.job.underflow;
+        let mark = (low as f32).next_down().max(f32::MIN);
+        // Stays NaN where the filter does not apply.
+        if mark > self.marks[query] {
+            self.marks[query] = mark;
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The k nearest so far.
+
+use crate::{Error, Result};
+
+/// One candidate: exact (float64) squared distance, then index, is the order.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Candidate {
+    /// Squared distance, `2 - 2 cos` under cosine; never negative.
+    pub sq_distance: f64,
+    /// Sample index.
+    pub index: u32,
+}
+
+impl Candidate {
+    /// Sorts as (distance, index): a distance is never negative, so its bits sort as it does.
+    fn key(&self) -> (u64, u32) {
+        (self.sq_distance.to_bits(), self.index)
+    }
+}
+
+/// Running k nearest of a block of queries.
+pub struct Candidates {
+    groups: usize,
+    queries: usize,
+    k: usize,
+    /// `[groups, queries, k]`, in order, `lens` of each list in use.
+    entries: Vec<Candidate>,
+    /// `[groups, queries]`.
+    lens: Vec<u32>,
+}
+
+impl Candidates {
+    pub(in crate::cpu) fn new(groups: usize, queries: usize, k: usize) -> Result<Self> {
+        let lists = groups.checked_mul(queries);
+        match lists.and_then(|n| Some((n, n.checked_mul(k)?, n.checked_mul(k)?.checked_mul(16)?))) {
+            Some((lists, entries, _)) => Ok(Self {
+                groups,
+                queries,
+                k,
+                entries: vec![Candidate::default(); entries],
+                lens: vec![0; lists],
+            }),
+            None => Err(Error::Shape(format!(
+                "{groups} x {queries} lists of {k} candidates are too many to address"
+            ))),
+        }
+    }
+
+    /// Candidates of one query in one group, in order; fewer than `k` where there are no more.
+    ///
+    /// # Panics
+    /// If `group` or `query` is out of range.
+    pub fn list(&self, group: usize, query: usize) -> &[Candidate] {
+        let i = group * self.queries + query;
+        &self.entries[i * self.k..][..self.lens[i] as usize]
+    }
+
+    /// Groups, queries, k.
+    pub(super) fn shape(&self) -> (usize, usize, usize) {
+        (self.groups, self.queries, self.k)
+    }
+
+    /// All entries and list lengths.
+    pub(super) fn parts_mut(&mut self) -> (&mut [Candidate], &mut [u32]) {
+        (&mut self.entries, &mut self.lens)
+    }
+
+    pub(super) fn check(&self, groups: usize, queries: usize, k: usize) -> Result<()> {
+        if self.shape() == (groups, queries, k) {
+            return Ok(());
+        }
+        Err(Error::Shape(format!(
+            "candidate lists [groups {}, queries {}, k {}] for a search of [groups {groups}, queries {queries}, k {k}]",
+            self.groups, self.queries, self.k
+        )))
+    }
+}
+
+/// Merges `found` (any order) into the ordered list `entries[..len]` of at most `entries.len()`;
+/// `found` is left empty. Returns the new length.
+pub(super) fn merge(entries: &mut [Candidate], len: usize, found: &mut Vec<Candidate>) -> usize {
+    let k = entries.len();
+    found.extend_from_slice(&entries[..len]);
+    if found.len() > k {
+        found.select_nth_unstable_by_key(k - 1, Candidate::key);
+        found.truncate(k);
+    }
+    found.sort_unstable_by_key(Candidate::key);
+    entries[..found.len()].copy_from_slice(found);
+    let len = found.len();
+    found.clear();
+    len
+}
+
+/// Bytes of a [`Candidates`].
+pub(in crate::cpu) fn state_bytes(groups: usize, queries: usize, k: usize) -> u64 {
+    groups as u64 * queries as u64 * (k as u64 * size_of::<Candidate>() as u64 + 4)
+}

@@ -1,0 +1,527 @@
+use crate::oracle;
+use chanscope::cpu::{Candidate, Cpu, InstructionSet};
+use chanscope::device::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
+use proptest::prelude::*;
+
+/// Every instruction set that this processor has.
+fn sets() -> impl Iterator<Item = InstructionSet> {
+    [
+        InstructionSet::Portable,
+        InstructionSet::Avx2,
+        InstructionSet::Avx512,
+    ]
+    .into_iter()
+    .filter(|set| set.is_available())
+}
+
+fn cpu(set: InstructionSet) -> Cpu {
+    Cpu::with_instruction_set(2, set).unwrap()
+}
+
+fn params(k: usize, kernel: Kernel, identical: Identical) -> GraphParams {
+    GraphParams {
+        k,
+        kernel,
+        sigma: Sigma::KthThird,
+        identical,
+    }
+}
+
+/// `x [groups, n, dim]`.
+#[derive(Clone, Debug)]
+struct Data {
+    x: Vec<f32>,
+    groups: usize,
+    n: usize,
+    dim: usize,
+}
+
+impl Data {
+    fn group(&self, g: usize) -> &[f32] {
+        &self.x[g * self.n * self.dim..][..self.n * self.dim]
+    }
+
+    /// Rows `range` of every group.
+    fn block(&self, range: std::ops::Range<usize>) -> Vec<f32> {
+        (0..self.groups)
+            .flat_map(|g| self.group(g)[range.start * self.dim..range.end * self.dim].to_vec())
+            .collect()
+    }
+}
+
+/// Lists of all queries `[groups, n]`; queries in blocks that end at `query_cuts`, points in blocks that
+/// end at `point_cuts` (both ascending, `n` added), and queries in one block or, where `own_blocks`, in
+/// one prepared block each.
+fn search(
+    cpu: &Cpu,
+    data: &Data,
+    params: &GraphParams,
+    query_cuts: &[usize],
+    point_cuts: &[usize],
+    own_blocks: bool,
+) -> Vec<Vec<Candidate>> {
+    let ranges = |cuts: &[usize]| -> Vec<std::ops::Range<usize>> {
+        let mut ends: Vec<usize> = cuts
+            .iter()
+            .map(|&c| c.min(data.n))
+            .chain([data.n])
+            .collect();
+        ends.sort_unstable();
+        ends.iter()
+            .scan(0, |start, &end| Some(std::mem::replace(start, end)..end))
+            .collect()
+    };
+    let prepare = |range: std::ops::Range<usize>| {
+        let block = data.block(range.clone());
+        let block = PointsBlock {
+            data: &block,
+            groups: data.groups,
+            rows: range.len(),
+            dim: data.dim,
+            first: range.start,
+        };
+        cpu.points(block, params.kernel).unwrap()
+    };
+    let blocks: Vec<_> = ranges(point_cuts).into_iter().map(prepare).collect();
+    let whole = prepare(0..data.n);
+    let mut lists = vec![Vec::new(); data.groups * data.n];
+    for range in ranges(query_cuts) {
+        let mut state = cpu.candidates(data.groups, range.len(), params.k).unwrap();
+        let own = own_blocks.then(|| prepare(range.clone()));
+        for points in &blocks {
+            match &own {
+                Some(own) => cpu
+                    .knn(own, 0..range.len(), points, params, &mut state)
+                    .unwrap(),
+                None => cpu
+                    .knn(&whole, range.clone(), points, params, &mut state)
+                    .unwrap(),
+            }
+        }
+        for g in 0..data.groups {
+            for (i, query) in range.clone().enumerate() {
+                lists[g * data.n + query] = state.list(g, i).to_vec();
+            }
+        }
+    }
+    lists
+}
+
+/// Distances at each rank agree, each neighbour has the distance it is listed with, none is listed
+/// twice, and order is (distance, index). `tolerance` 0: everything is exact, ties included.
+fn check(data: &Data, params: &GraphParams, lists: &[Vec<Candidate>], tolerance: f64) {
+    for g in 0..data.groups {
+        let x = data.group(g);
+        for query in 0..data.n {
+            let list = &lists[g * data.n + query];
+            let zero = x[query * data.dim..(query + 1) * data.dim]
+                .iter()
+                .all(|&v| v == 0.0);
+            if params.kernel == Kernel::Cosine && zero {
+                assert!(list.is_empty());
+                continue;
+            }
+            let want = oracle::knn::neighbors(x, data.dim, query, params.kernel, params.identical);
+            assert_eq!(list.len(), want.len().min(params.k), "query {query}");
+            for (got, &(d, index)) in list.iter().zip(&want) {
+                assert!(
+                    (got.sq_distance - d).abs() <= tolerance * d.max(1e-12 / tolerance.max(1e-12)),
+                    "query {query}: {got:?}, {d} {index}"
+                );
+                assert!(got.sq_distance >= 0.0);
+                if tolerance == 0.0 {
+                    assert_eq!(got.index as usize, index, "query {query}");
+                }
+                let j = got.index as usize;
+                let own = want
+                    .iter()
+                    .find(|w| w.1 == j)
+                    .unwrap_or_else(|| panic!("{j} is no candidate of {query}"))
+                    .0;
+                assert!((own - got.sq_distance).abs() <= tolerance * own + tolerance * 1e-3);
+            }
+            for pair in list.windows(2) {
+                let key = |c: &Candidate| (c.sq_distance.to_bits(), c.index);
+                assert!(key(&pair[0]) < key(&pair[1]), "query {query}: {pair:?}");
+            }
+        }
+    }
+}
+
+fn check_whole(data: &Data, params: &GraphParams, tolerance: f64) {
+    for set in sets() {
+        check(
+            data,
+            params,
+            &search(&cpu(set), data, params, &[], &[], false),
+            tolerance,
+        );
+    }
+}
+
+/// Deterministic values in `[-1, 1)`.
+fn noise(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+}
+
+fn random(groups: usize, n: usize, dim: usize, seed: u64) -> Data {
+    let mut next = noise(seed);
+    Data {
+        x: (0..groups * n * dim).map(|_| next()).collect(),
+        groups,
+        n,
+        dim,
+    }
+}
+
+fn kernel() -> impl Strategy<Value = Kernel> {
+    prop_oneof![Just(Kernel::Gaussian), Just(Kernel::Cosine)]
+}
+
+fn identical() -> impl Strategy<Value = Identical> {
+    prop_oneof![
+        Just(Identical::Keep),
+        Just(Identical::Drop),
+        Just(Identical::Replace)
+    ]
+}
+
+/// Small integers: distances are exact in every arithmetic, and tie all the time.
+fn integers() -> impl Strategy<Value = Data> {
+    (1usize..3, 1usize..90, 1usize..20, 1i32..4).prop_flat_map(|(groups, n, dim, top)| {
+        prop::collection::vec(0..=top, groups * n * dim).prop_map(move |x| Data {
+            x: x.into_iter().map(|v| v as f32).collect(),
+            groups,
+            n,
+            dim,
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn ties_are_exact(data in integers(), k in 1usize..100, identical in identical()) {
+        check_whole(&data, &params(k, Kernel::Gaussian, identical), 0.0);
+    }
+
+    #[test]
+    fn random_rows(groups in 1usize..3, n in 1usize..150, dim in 1usize..90, k in 1usize..60, kernel in kernel(), identical in identical(), seed: u64) {
+        check_whole(&random(groups, n, dim, seed), &params(k, kernel, identical), 1e-9);
+    }
+
+    /// A mean of 10^4 with unit variance: expanded distances in f32 would be noise.
+    #[test]
+    fn large_offset(n in 2usize..120, dim in 1usize..40, k in 1usize..30, seed: u64) {
+        let mut data = random(1, n, dim, seed);
+        data.x.iter_mut().for_each(|v| *v += 1e4);
+        check_whole(&data, &params(k, Kernel::Gaussian, Identical::Keep), 1e-9);
+        check_whole(&data, &params(k, Kernel::Cosine, Identical::Keep), 1e-5);
+    }
+
+    /// Two far clusters, so that no centre helps, at any scale that squares fit.
+    #[test]
+    fn far_clusters_at_any_scale(n in 2usize..120, dim in 1usize..40, k in 1usize..30, exponent in -120i32..120, kernel in kernel(), seed: u64) {
+        let mut data = random(1, n, dim, seed);
+        for (i, row) in data.x.chunks_mut(dim).enumerate() {
+            row.iter_mut().for_each(|v| *v = (*v + if i % 3 == 0 { 5e3 } else { -7e3 }) * 2f32.powi(exponent - 12));
+        }
+        check_rank_distances(&data, &params(k, kernel, Identical::Keep));
+    }
+
+    #[test]
+    fn blocks_do_not_matter(
+        data in integers(), k in 1usize..40, kernel in kernel(), identical in identical(),
+        query_cuts in prop::collection::vec(0usize..90, 0..4), point_cuts in prop::collection::vec(0usize..90, 0..4), own: bool,
+    ) {
+        let params = params(k, kernel, identical);
+        let want = search(&Cpu::new(1).unwrap(), &data, &params, &[], &[], false);
+        for set in sets() {
+            prop_assert_eq!(&search(&cpu(set), &data, &params, &query_cuts, &point_cuts, own), &want);
+        }
+    }
+
+    #[test]
+    fn blocks_do_not_matter_for_reals(
+        n in 1usize..200, dim in 1usize..70, seed: u64, k in 1usize..40, kernel in kernel(),
+        query_cuts in prop::collection::vec(0usize..200, 0..4), point_cuts in prop::collection::vec(0usize..200, 0..4), own: bool,
+    ) {
+        let data = random(2, n, dim, seed);
+        let params = params(k, kernel, Identical::Keep);
+        let want = search(&Cpu::new(1).unwrap(), &data, &params, &[], &[], false);
+        for set in sets() {
+            prop_assert_eq!(&search(&cpu(set), &data, &params, &query_cuts, &point_cuts, own), &want);
+        }
+    }
+}
+
+/// Each rank's distance against the oracle, relative to the largest: for data whose scale varies.
+fn check_rank_distances(data: &Data, params: &GraphParams) {
+    for set in sets() {
+        let lists = search(&cpu(set), data, params, &[], &[], false);
+        for (query, list) in lists.iter().enumerate() {
+            let want =
+                oracle::knn::neighbors(&data.x, data.dim, query, params.kernel, params.identical);
+            assert_eq!(list.len(), want.len().min(params.k));
+            let absolute = if params.kernel == Kernel::Cosine {
+                1e-14
+            } else {
+                0.0
+            };
+            for (got, want) in list.iter().zip(&want) {
+                assert!(
+                    (got.sq_distance - want.0).abs() <= 1e-12 * want.0 + absolute,
+                    "{got:?} {want:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn many_candidates() {
+    for (n, k) in [(1500, 1024), (3000, 300), (700, 1024)] {
+        check_whole(
+            &random(1, n, 3, 5),
+            &params(k, Kernel::Gaussian, Identical::Keep),
+            1e-9,
+        );
+    }
+}
+
+#[test]
+fn long_rows() {
+    for dim in [255, 256, 257, 511, 800, 1025] {
+        check_whole(
+            &random(1, 70, dim, 3),
+            &params(9, Kernel::Gaussian, Identical::Keep),
+            1e-9,
+        );
+        check_whole(
+            &random(1, 70, dim, 4),
+            &params(9, Kernel::Cosine, Identical::Keep),
+            1e-9,
+        );
+    }
+}
+
+#[test]
+fn one_and_two_samples() {
+    let one = search(
+        &Cpu::new(1).unwrap(),
+        &random(2, 1, 5, 1),
+        &params(25, Kernel::Gaussian, Identical::Keep),
+        &[],
+        &[],
+        false,
+    );
+    assert!(one.iter().all(Vec::is_empty));
+    let two = search(
+        &Cpu::new(1).unwrap(),
+        &random(1, 2, 5, 1),
+        &params(25, Kernel::Cosine, Identical::Keep),
+        &[],
+        &[],
+        false,
+    );
+    assert_eq!(
+        two.iter()
+            .map(|l| l.iter().map(|c| c.index).collect())
+            .collect::<Vec<Vec<u32>>>(),
+        [[1], [0]]
+    );
+}
+
+/// A ReLU channel: most samples are all-zero.
+#[test]
+fn dead_samples() {
+    let mut data = random(1, 6000, 4, 9);
+    for (i, row) in data.x.chunks_mut(4).enumerate() {
+        if i % 8 != 0 {
+            row.fill(0.0);
+        } else {
+            row.iter_mut().for_each(|v| *v = (*v * 8.0).round());
+        }
+    }
+    let cpu = Cpu::new(2).unwrap();
+    for identical in [Identical::Keep, Identical::Replace] {
+        let params = params(30, Kernel::Gaussian, identical);
+        let lists = search(&cpu, &data, &params, &[], &[], false);
+        for query in (0..6000)
+            .step_by(397)
+            .chain([0, 1, 2, 29, 30, 31, 32, 5999])
+        {
+            let want = oracle::knn::neighbors(&data.x, 4, query, Kernel::Gaussian, identical);
+            let got: Vec<_> = lists[query]
+                .iter()
+                .map(|c| (c.sq_distance, c.index as usize))
+                .collect();
+            assert_eq!(got, want[..30], "query {query}");
+        }
+    }
+}
+
+/// Squares beyond the range of f32, one of them alone, and nothing but equal rows.
+#[test]
+fn huge_and_constant_values() {
+    let scaled = |factor: f32| {
+        let mut data = random(1, 100, 7, 11);
+        data.x.iter_mut().for_each(|v| *v *= factor);
+        data
+    };
+    for factor in [1e38, 1e-38, 1e-44] {
+        check_rank_distances(
+            &scaled(factor),
+            &params(12, Kernel::Gaussian, Identical::Keep),
+        );
+    }
+    let mut outlier = scaled(1.0);
+    outlier.x[3 * 7] = 3e38;
+    outlier.x[50 * 7 + 1] = -3e38;
+    check_rank_distances(&outlier, &params(12, Kernel::Gaussian, Identical::Keep));
+    check_rank_distances(&outlier, &params(12, Kernel::Cosine, Identical::Keep));
+    let constant = Data {
+        x: vec![2.5; 300 * 5],
+        groups: 1,
+        n: 300,
+        dim: 5,
+    };
+    check_whole(
+        &constant,
+        &params(40, Kernel::Gaussian, Identical::Keep),
+        0.0,
+    );
+    check_whole(&constant, &params(40, Kernel::Cosine, Identical::Keep), 0.0);
+    let none = search(
+        &Cpu::new(1).unwrap(),
+        &constant,
+        &params(40, Kernel::Cosine, Identical::Replace),
+        &[],
+        &[],
+        false,
+    );
+    assert!(none.iter().all(Vec::is_empty));
+}
+
+#[test]
+fn parallel_vectors_are_identical() {
+    let mut data = random(1, 60, 9, 21);
+    for i in (1..60).step_by(2) {
+        let factor = i as f32;
+        for c in 0..9 {
+            data.x[i * 9 + c] = data.x[(i - 1) * 9 + c] * factor;
+        }
+    }
+    for set in sets() {
+        let lists = search(
+            &cpu(set),
+            &data,
+            &params(3, Kernel::Cosine, Identical::Keep),
+            &[],
+            &[],
+            false,
+        );
+        for (query, list) in lists.iter().enumerate() {
+            assert_eq!(
+                (list[0].index as usize, list[0].sq_distance),
+                (query ^ 1, 0.0)
+            );
+        }
+    }
+}
+
+#[test]
+fn vectors_are_gathered_from_every_block() {
+    let data = random(2, 50, 6, 31);
+    let cpu = Cpu::new(2).unwrap();
+    let params = params(60, Kernel::Gaussian, Identical::Keep);
+    let block = |range: std::ops::Range<usize>| {
+        let x = data.block(range.clone());
+        cpu.points(
+            PointsBlock {
+                data: &x,
+                groups: 2,
+                rows: range.len(),
+                dim: 6,
+                first: range.start,
+            },
+            params.kernel,
+        )
+        .unwrap()
+    };
+    let blocks = [block(0..17), block(17..18), block(18..50)];
+    let mut state = cpu.candidates(2, 17, 60).unwrap();
+    for points in &blocks {
+        cpu.knn(&blocks[0], 0..17, points, &params, &mut state)
+            .unwrap();
+    }
+    let mut into = cpu.zeros(&[2, 17, 60, 6]).unwrap();
+    for points in &blocks {
+        cpu.gather(points, &state, &mut into).unwrap();
+    }
+    let got = cpu.download(&into).unwrap();
+    for g in 0..2 {
+        for q in 0..17 {
+            let list = state.list(g, q);
+            assert_eq!(list.len(), 49);
+            for slot in 0..60 {
+                let got = &got[((g * 17 + q) * 60 + slot) * 6..][..6];
+                match list.get(slot) {
+                    Some(c) => assert_eq!(got, &data.group(g)[c.index as usize * 6..][..6]),
+                    None => assert_eq!(got, [0.0; 6]),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn misuse_is_refused() {
+    let cpu = Cpu::new(1).unwrap();
+    let x = vec![0.5; 40];
+    let block = PointsBlock {
+        data: &x,
+        groups: 1,
+        rows: 10,
+        dim: 4,
+        first: 0,
+    };
+    assert!(
+        cpu.points(PointsBlock { rows: 11, ..block }, Kernel::Gaussian)
+            .is_err()
+    );
+    assert!(
+        cpu.points(
+            PointsBlock {
+                first: i32::MAX as usize - 3,
+                ..block
+            },
+            Kernel::Gaussian
+        )
+        .is_err()
+    );
+    let points = cpu.points(block, Kernel::Gaussian).unwrap();
+    let mut state = cpu.candidates(1, 10, 5).unwrap();
+    let mut run = |rows, k, kernel| {
+        cpu.knn(
+            &points,
+            rows,
+            &points,
+            &params(k, kernel, Identical::Keep),
+            &mut state,
+        )
+    };
+    assert!(run(0..11, 5, Kernel::Gaussian).is_err());
+    assert!(run(0..9, 5, Kernel::Gaussian).is_err());
+    assert!(run(0..10, 0, Kernel::Gaussian).is_err());
+    assert!(run(0..10, 1025, Kernel::Gaussian).is_err());
+    assert!(run(0..10, 5, Kernel::Cosine).is_err());
+    assert!(run(0..10, 5, Kernel::Gaussian).is_ok());
+}
