@@ -1,0 +1,1 @@
+"""Channel-wise NNK graphs in float64, written from the definitions: what chanscope is checked against."""
