@@ -1,0 +1,64 @@
+"""Names of a model's convolutions, and onnxruntime's values at their outputs."""
+import re
+
+import numpy as np
+import onnx
+import onnxruntime
+
+ACTIVATIONS = {"Relu", "LeakyRelu", "PRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Clip", "Gelu"}
+
+
+def conv_layers(model):
+    """[(layer name, Conv node)] in graph order: the module path of the weight initialiser, else the node's name.
+
+    "/" becomes ".", leading dots go, anything outside [A-Za-z0-9._-] becomes "_"; a second layer of the
+    same name is refused here, so that the rule for clashes does not matter.
+    """
+    layers = []
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            weight = node.input[1]
+            raw = weight.removesuffix(".weight") if weight.endswith(".weight") else node.name
+            name = re.sub(r"[^A-Za-z0-9._-]", "_", raw.replace("/", ".")).lstrip(".")
+            assert name and name not in [known for known, _ in layers], f"no name of its own: {node.name} {weight}"
+            layers.append((name, node))
+    return layers
+
+
+def activation_output(model, conv):
+    """The value after the batch-norm and activation that follow `conv` directly, each its only reader."""
+    value = conv.output[0]
+    for kinds in ({"BatchNormalization"}, ACTIVATIONS):
+        readers = [node for node in model.graph.node if value in node.input]
+        if len(readers) == 1 and readers[0].op_type in kinds:
+            value = readers[0].output[0]
+    return value
+
+
+def session(path, extra=(), threads=1):
+    """An onnxruntime session whose outputs are `extra` (names of inner values) and then the model's own."""
+    model = onnx.load(path, load_external_data=False)
+    known = {output.name for output in model.graph.output}
+    outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(extra) if name not in known]
+    own = list(model.graph.output)
+    del model.graph.output[:]
+    model.graph.output.extend(outputs + own)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    copy = path.with_name(path.name + ".taps.onnx")  # beside the model, where its external data is found
+    try:
+        onnx.save(model, copy)
+        return onnxruntime.InferenceSession(str(copy), options, providers=["CPUExecutionProvider"])
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def run(path, values, names, threads=1):
+    """{name: float32 array} of the inner values `names` and of the model's first output (key "output")."""
+    graph = session(path, names, threads)
+    output = onnx.load(path, load_external_data=False).graph.output[0].name
+    wanted = list(dict.fromkeys([*names, output]))
+    found = dict(zip(wanted, graph.run(wanted, {graph.get_inputs()[0].name: values})))
+    return {**{name: np.ascontiguousarray(found[name]) for name in names}, "output": found[output]}
