@@ -79,11 +79,11 @@ impl Error {
         }
     }
 
-    /// A file with wrong content.
+    /// A file with wrong content. What the file says of itself may be part of `what`: it stays one line.
     pub fn data(path: impl AsRef<Path>, what: impl Into<String>) -> Self {
         Self::Data {
             path: path.as_ref().to_path_buf(),
-            what: what.into(),
+            what: what.into().replace(char::is_control, " "),
         }
     }
 

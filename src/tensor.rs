@@ -7,6 +7,8 @@ use crate::{Error, Result};
 pub enum DType {
     /// IEEE half precision.
     F16,
+    /// Brain floating point: the upper half of an `f32`.
+    BF16,
     /// IEEE single precision.
     F32,
     /// IEEE double precision (rounded to `f32` when read).
@@ -22,7 +24,7 @@ impl DType {
     pub const fn size(self) -> usize {
         match self {
             Self::U8 | Self::I8 => 1,
-            Self::F16 => 2,
+            Self::F16 | Self::BF16 => 2,
             Self::F32 => 4,
             Self::F64 => 8,
         }
@@ -32,6 +34,7 @@ impl DType {
     pub const fn name(self) -> &'static str {
         match self {
             Self::F16 => "f16",
+            Self::BF16 => "bf16",
             Self::F32 => "f32",
             Self::F64 => "f64",
             Self::U8 => "u8",

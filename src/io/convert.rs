@@ -1,0 +1,59 @@
+//! Stored elements to `f32`. Loops that compilers vectorise, `half`'s hardware conversion for f16.
+
+use crate::tensor::DType;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+/// How an element lies in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Element {
+    pub(crate) dtype: DType,
+    pub(crate) big_endian: bool,
+}
+
+impl Element {
+    /// Whether the bytes already are `f32` values of this machine.
+    pub(crate) fn is_native_f32(self) -> bool {
+        self.dtype == DType::F32 && self.big_endian == cfg!(target_endian = "big")
+    }
+
+    /// Converts `bytes` (whole elements) to `out`, one value each. A finite `f64` outside the range of
+    /// `f32` becomes an infinity.
+    pub(crate) fn widen(self, bytes: &[u8], out: &mut [f32]) {
+        debug_assert_eq!(bytes.len(), out.len() * self.dtype.size());
+        let big = self.big_endian;
+        match self.dtype {
+            DType::U8 => each(bytes, out, |[b]: [u8; 1]| f32::from(b)),
+            DType::I8 => each(bytes, out, |b: [u8; 1]| f32::from(i8::from_le_bytes(b))),
+            DType::F16 if big => {
+                each(bytes, out, |b| f16::from_be_bytes(b).to_f32_const());
+            }
+            DType::F16 => widen_f16(bytes, out),
+            DType::BF16 if big => each(bytes, out, |b| bf16(u16::from_be_bytes(b))),
+            DType::BF16 => each(bytes, out, |b| bf16(u16::from_le_bytes(b))),
+            DType::F32 if big => each(bytes, out, f32::from_be_bytes),
+            DType::F32 => each(bytes, out, f32::from_le_bytes),
+            DType::F64 if big => each(bytes, out, |b| f64::from_be_bytes(b) as f32),
+            DType::F64 => each(bytes, out, |b| f64::from_le_bytes(b) as f32),
+        }
+    }
+}
+
+fn bf16(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+#[inline(always)]
+fn each<const S: usize>(bytes: &[u8], out: &mut [f32], f: impl Fn([u8; S]) -> f32) {
+    for (chunk, value) in bytes.as_chunks::<S>().0.iter().zip(out) {
+        *value = f(*chunk);
+    }
+}
+
+fn widen_f16(bytes: &[u8], out: &mut [f32]) {
+    match bytemuck::try_cast_slice::<u8, f16>(bytes) {
+        Ok(halves) if cfg!(target_endian = "little") => halves.convert_to_f32_slice(out),
+        // Scratch buffers are aligned; this is for machines with the other byte order.
+        _ => each(bytes, out, |b| f16::from_le_bytes(b).to_f32_const()),
+    }
+}

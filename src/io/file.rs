@@ -1,0 +1,105 @@
+//! A file read at given positions by several threads. Never mapped: a mapped file that shrinks kills the process.
+
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// An open regular file and the size it had when opened.
+#[derive(Debug)]
+pub(crate) struct DataFile {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl DataFile {
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Data`] for folders, pipes and devices, which have no positions to read at.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        // Asked before opening: opening a pipe would wait for a writer.
+        let meta = std::fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
+        if !meta.is_file() {
+            let what = if meta.is_dir() {
+                "is a folder"
+            } else {
+                "is a pipe or device"
+            };
+            return Err(Error::data(
+                path,
+                format!("{what}; a regular file is needed: write it to disk first"),
+            ));
+        }
+        let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
+        let len = file
+            .metadata()
+            .map_err(|e| Error::io(path, "read the size of", e))?
+            .len();
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            len,
+        })
+    }
+
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes the file had when it was opened.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Fills `buf` from `offset` on. Needs no lock; any number of threads may read.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Data`] when the file has become shorter since it was opened.
+    pub(crate) fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
+        while !buf.is_empty() {
+            match read_at(&self.file, buf, offset) {
+                Ok(0) => return Err(self.shrunk(offset)),
+                Ok(n) => {
+                    buf = &mut buf[n..];
+                    offset += n as u64;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    let action = format!("read {} bytes at byte {offset} of", buf.len());
+                    return Err(Error::io(&self.path, action, e));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the kernel that the file is read from front to back; a hint, so failure means nothing.
+    pub(crate) fn hint_sequential(&self) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::Sequential);
+    }
+
+    fn shrunk(&self, offset: u64) -> Error {
+        Error::data(
+            &self.path,
+            format!(
+                "ends at byte {offset}, but had {} bytes when it was opened: something shortened it while it \
+                 was read; run again when it is no longer being written",
+                self.len
+            ),
+        )
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buf, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buf, offset)
+}

@@ -1,0 +1,81 @@
+//! Class labels, one per sample, from an `.npy` file.
+
+use super::file::DataFile;
+use super::npy::{self, Descr};
+use crate::{Error, Result};
+use std::path::Path;
+
+/// Largest label accepted. Labels are class indices; anything larger is an identifier or a hash.
+pub const MAX_LABEL: u32 = (1 << 24) - 1;
+
+/// Reads labels of `samples` samples: shape `[N]` or `[N, 1]`, any integer type, or floats that hold whole
+/// numbers (what a spreadsheet or a loss function leaves behind). Value range `0..=`[`MAX_LABEL`].
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Data`] on a wrong length or shape (one-hot), and for negative, fractional,
+/// non-finite or huge labels, with the element.
+pub fn read_labels(path: impl AsRef<Path>, samples: usize) -> Result<Vec<u32>> {
+    let file = DataFile::open(path.as_ref())?;
+    let header = npy::read_header(&file)?;
+    let bad = |what: String| Error::data(file.path(), what);
+    let count = match header.shape[..] {
+        [n] | [n, 1] => n,
+        [n, k] => {
+            return Err(bad(format!(
+                "shape ({n}, {k}) is not one label per sample; if it is one-hot, save a.argmax(1)"
+            )));
+        }
+        ref other => {
+            return Err(bad(format!(
+                "labels have {} dimensions; save a 1-D array, one label per sample",
+                other.len()
+            )));
+        }
+    };
+    if count != samples as u64 {
+        return Err(bad(format!(
+            "has {count} labels for {samples} samples; give the labels of exactly these samples"
+        )));
+    }
+    let size = header.descr.size;
+    let mut bytes = vec![0u8; samples * size];
+    file.read_exact_at(&mut bytes, header.data_offset)?;
+    let label = |(i, b): (usize, &[u8])| {
+        label(header.descr, b).map_err(|what| {
+            let byte = header.data_offset + (i * size) as u64;
+            bad(format!(
+                "label {what} of sample {i} (byte {byte}); labels are class numbers from 0 to {MAX_LABEL}"
+            ))
+        })
+    };
+    bytes.chunks_exact(size).enumerate().map(label).collect()
+}
+
+/// One label, or how to name the value that is none.
+fn label(descr: Descr, bytes: &[u8]) -> std::result::Result<u32, String> {
+    let mut le = [0u8; 8];
+    le[..bytes.len()].copy_from_slice(bytes);
+    if descr.big_endian {
+        le[..bytes.len()].reverse();
+    }
+    let bits = u64::from_le_bytes(le);
+    let unused = 64 - 8 * bytes.len() as u32;
+    let value = match (descr.kind, bytes.len()) {
+        (b'u' | b'b', _) => i128::from(bits),
+        (b'i', _) => i128::from((bits << unused) as i64 >> unused),
+        (_, 2) => return whole(half::f16::from_bits(bits as u16).to_f64()),
+        (_, 4) => return whole(f64::from(f32::from_bits(bits as u32))),
+        _ => return whole(f64::from_bits(bits)),
+    };
+    match u32::try_from(value) {
+        Ok(label) if label <= MAX_LABEL => Ok(label),
+        _ => Err(value.to_string()),
+    }
+}
+
+fn whole(value: f64) -> std::result::Result<u32, String> {
+    if value.fract() == 0.0 && (0.0..=f64::from(MAX_LABEL)).contains(&value) {
+        return Ok(value as u32);
+    }
+    Err(value.to_string())
+}

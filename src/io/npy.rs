@@ -1,0 +1,259 @@
+//! NumPy's `.npy`: a strict parser of the header (versions 1 to 3), and layers stored in such files.
+//!
+//! Accepted as activations: `f2`, `f4`, `f8`, `u1`, `i1`, either byte order, C order, `[N, C, H, W]` or
+//! `[N, D]`. Everything else is refused by name. Nothing larger than the file itself is ever allocated.
+
+use super::convert::Element;
+use super::file::DataFile;
+use super::source::Layer;
+use super::stored::Stored;
+use crate::tensor::{DType, LayerShape, checked_product};
+use crate::{Error, Result};
+use std::path::Path;
+
+mod literal;
+
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+/// Longest header accepted: NumPy writes about 120 bytes for plain arrays, refuses to read 10,000 by default.
+const MAX_HEADER: u64 = 64 * 1024;
+
+/// Kind and width of an element as NumPy names them (`<f4`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Descr {
+    /// `f`, `i`, `u` or `b`.
+    pub(crate) kind: u8,
+    /// Bytes of one element.
+    pub(crate) size: usize,
+    pub(crate) big_endian: bool,
+}
+
+/// What a sound header says; the data that follows has exactly the size it promises.
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(crate) descr: Descr,
+    pub(crate) shape: Vec<u64>,
+    /// First byte of the data.
+    pub(crate) data_offset: u64,
+}
+
+/// Opens activations.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Data`] for anything but a sound array of a type and shape listed above.
+pub fn open(path: impl AsRef<Path>, name: &str) -> Result<Box<dyn Layer>> {
+    let file = DataFile::open(path.as_ref())?;
+    let header = read_header(&file)?;
+    let element = element(&file, header.descr)?;
+    let shape = layer_shape(file.path(), "the array", &header.shape)?;
+    file.hint_sequential();
+    Ok(Box::new(Stored::new(
+        std::sync::Arc::new(file),
+        name.to_string(),
+        shape,
+        element,
+        header.data_offset,
+    )))
+}
+
+/// Reads and checks the header, and that the file has exactly the data it promises.
+pub(crate) fn read_header(file: &DataFile) -> Result<Header> {
+    let bad = |what: String| Error::data(file.path(), what);
+    let mut start = [0u8; 12];
+    let n = file.len().min(12) as usize;
+    file.read_exact_at(&mut start[..n], 0)?;
+    if n == 0 {
+        return Err(bad("is empty; write it again".into()));
+    }
+    if start[..n.min(6)] != MAGIC[..n.min(6)] {
+        return Err(bad(
+            "does not start with \\x93NUMPY at byte 0, so it is no .npy file; save it with numpy.save".into(),
+        ));
+    }
+    let major = start[6];
+    let prefix = if major == 1 { 10 } else { 12 };
+    if n > 6 && !(1..=3).contains(&major) {
+        return Err(bad(format!(
+            "has .npy format version {major} at byte 6; versions 1 to 3 are known: save it with a current numpy"
+        )));
+    }
+    if n < prefix {
+        return Err(truncated(file, "the header"));
+    }
+    let len = match major {
+        1 => u64::from(u16::from_le_bytes([start[8], start[9]])),
+        _ => u64::from(u32::from_le_bytes([
+            start[8], start[9], start[10], start[11],
+        ])),
+    };
+    if len > MAX_HEADER {
+        return Err(bad(format!(
+            "claims a header of {len} bytes at byte 8; {MAX_HEADER} is the most a plain array needs: save a \
+             plain array"
+        )));
+    }
+    let data_offset = prefix as u64 + len;
+    if data_offset > file.len() {
+        return Err(truncated(file, "the header"));
+    }
+    let mut text = vec![0u8; len as usize];
+    file.read_exact_at(&mut text, prefix as u64)?;
+    let dict = literal::parse(&text).map_err(|(at, what)| {
+        bad(format!(
+            "header, byte {}: {what}; save it with numpy.save",
+            prefix + at
+        ))
+    })?;
+    if dict.fortran_order {
+        return Err(bad(
+            "is in Fortran order; C order is needed: numpy.save(path, numpy.ascontiguousarray(a))"
+                .into(),
+        ));
+    }
+    let descr = parse_descr(&dict.descr).map_err(|what| bad(format!("header: {what}")))?;
+    check_size(file, &dict.shape, descr.size, data_offset)?;
+    Ok(Header {
+        descr,
+        shape: dict.shape,
+        data_offset,
+    })
+}
+
+fn truncated(file: &DataFile, what: &str) -> Error {
+    Error::data(
+        file.path(),
+        format!(
+            "ends at byte {} inside {what}: the file is truncated; write or copy it again",
+            file.len()
+        ),
+    )
+}
+
+fn check_size(file: &DataFile, shape: &[u64], size: usize, data_offset: u64) -> Result<()> {
+    let bad = |what: String| Error::data(file.path(), what);
+    let bytes = checked_product(shape)
+        .and_then(|n| n.checked_mul(size as u64))
+        .and_then(|n| n.checked_add(data_offset));
+    let Some(end) = bytes else {
+        return Err(bad(format!(
+            "header: shape {} has more elements than can be addressed; the file is damaged, write it again",
+            literal::tuple(shape)
+        )));
+    };
+    match file.len().cmp(&end) {
+        std::cmp::Ordering::Less => Err(bad(format!(
+            "is truncated: shape {} needs {} bytes of data from byte {data_offset} on, the file ends {} bytes \
+             early, at byte {}; write or copy it again",
+            literal::tuple(shape),
+            end - data_offset,
+            end - file.len(),
+            file.len()
+        ))),
+        std::cmp::Ordering::Greater => Err(bad(format!(
+            "has {} trailing bytes after the data of shape {}, from byte {end} on; write or copy it again",
+            file.len() - end,
+            literal::tuple(shape)
+        ))),
+        std::cmp::Ordering::Equal => Ok(()),
+    }
+}
+
+/// `<f4` and the like; complex, text, dates, objects and records are refused by name.
+fn parse_descr(descr: &literal::Descr) -> std::result::Result<Descr, String> {
+    let literal::Descr::Plain(text) = descr else {
+        return Err(
+            "structured dtypes (records) cannot be read; save one plain array per field".into(),
+        );
+    };
+    let refuse = |why: &str| Err(format!("dtype '{text}' {why}"));
+    let bytes = text.as_bytes();
+    let (order, rest) = match bytes.first() {
+        Some(b @ (b'<' | b'>' | b'|' | b'=')) => (*b, &bytes[1..]),
+        _ => (b'=', bytes),
+    };
+    let Some((&kind, digits)) = rest.split_first() else {
+        return refuse("is not known; save a plain array of numbers");
+    };
+    match kind {
+        b'f' | b'i' | b'u' | b'b' => {}
+        b'c' => return refuse("is complex; save the real part or the modulus"),
+        b'O' => return refuse("is an array of Python objects; save it with astype('float32')"),
+        _ => return refuse("is not a number type; save it with astype('float32')"),
+    }
+    let size = match digits {
+        b"1" => 1,
+        b"2" => 2,
+        b"4" => 4,
+        b"8" => 8,
+        _ => return refuse("has no width that can be read; save it with astype('float32')"),
+    };
+    if (kind == b'f' && size == 1) || (kind == b'b' && size != 1) {
+        return refuse("is not known; save it with astype('float32')");
+    }
+    if order == b'|' && size > 1 {
+        return refuse("has no byte order; save it with astype('float32')");
+    }
+    Ok(Descr {
+        kind,
+        size,
+        big_endian: order == b'>' || (order == b'=' && cfg!(target_endian = "big")),
+    })
+}
+
+/// The element type, when it is one that activations may have.
+fn element(file: &DataFile, descr: Descr) -> Result<Element> {
+    let dtype = match (descr.kind, descr.size) {
+        (b'f', 2) => DType::F16,
+        (b'f', 4) => DType::F32,
+        (b'f', 8) => DType::F64,
+        (b'u', 1) => DType::U8,
+        (b'i', 1) => DType::I8,
+        (kind, size) => {
+            let name = match kind {
+                b'b' => "bool".into(),
+                b'i' => format!("int{}", 8 * size),
+                _ => format!("uint{}", 8 * size),
+            };
+            return Err(Error::data(
+                file.path(),
+                format!(
+                    "header: activations cannot be {name}; f16, f32, f64, u8 or i8 is needed: save it with \
+                     astype('float32')"
+                ),
+            ));
+        }
+    };
+    Ok(Element {
+        dtype,
+        big_endian: descr.big_endian,
+    })
+}
+
+/// `[N, C, H, W]`, or `[N, D]` as one channel.
+pub(crate) fn layer_shape(path: &Path, what: &str, dims: &[u64]) -> Result<LayerShape> {
+    let bad = |why: String| {
+        Error::data(
+            path,
+            format!("{what} has shape {}: {why}", literal::tuple(dims)),
+        )
+    };
+    if dims.contains(&0) {
+        return Err(bad(
+            "a dimension is zero, so there is nothing to measure; dump at least one sample".into(),
+        ));
+    }
+    let mut sizes = [1usize; 4];
+    let places: &[usize] = match dims.len() {
+        4 => &[0, 1, 2, 3],
+        2 => &[0, 3],
+        n => {
+            return Err(bad(format!(
+                "{n} dimensions; [N, C, H, W] or [N, D] is needed: reshape it"
+            )));
+        }
+    };
+    for (&place, &dim) in places.iter().zip(dims) {
+        sizes[place] = usize::try_from(dim).map_err(|_| bad("too large to address".into()))?;
+    }
+    let [n, c, h, w] = sizes;
+    LayerShape::new(n, c, h, w).map_err(|e| bad(e.to_string()))
+}

@@ -1,0 +1,319 @@
+//! A layer whose numbers lie in one piece in a file: what `.npy` and `.safetensors` have in common.
+
+use super::convert::Element;
+use super::file::DataFile;
+use super::source::{Layer, check_request};
+use crate::Result;
+use crate::tensor::{DType, LayerShape};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes between two wanted pieces that are cheaper to read through than to skip.
+const MAX_GAP: usize = 16 * 1024;
+/// Bytes read at a time when they have to be converted or scattered: they stay in the processor's cache.
+const CHUNK: usize = 512 * 1024;
+
+/// `[N, C, H, W]` in C order from `offset` on.
+pub(crate) struct Stored {
+    file: Arc<DataFile>,
+    name: String,
+    shape: LayerShape,
+    element: Element,
+    offset: u64,
+}
+
+impl Stored {
+    /// The caller has checked that the file holds all of it.
+    pub(crate) fn new(
+        file: Arc<DataFile>,
+        name: String,
+        shape: LayerShape,
+        element: Element,
+        offset: u64,
+    ) -> Self {
+        Self {
+            file,
+            name,
+            shape,
+            element,
+            offset,
+        }
+    }
+}
+
+impl Layer for Stored {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn shape(&self) -> LayerShape {
+        self.shape
+    }
+
+    fn dtype(&self) -> DType {
+        self.element.dtype
+    }
+
+    fn path(&self) -> Option<&Path> {
+        Some(self.file.path())
+    }
+
+    fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+        check_request(self.shape, &rows, channels, out.len())?;
+        let (dim, count) = (self.shape.dim(), rows.len());
+        self.gather(rows, channels, |slot| (slot * count * dim, dim), out)
+    }
+
+    fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+        check_request(self.shape, &rows, channels, out.len())?;
+        let dim = self.shape.dim();
+        self.gather(
+            rows,
+            channels,
+            |slot| (slot * dim, channels.len() * dim),
+            out,
+        )
+    }
+}
+
+/// A wanted run of elements in every row, and where it goes: `out[base + row * stride ..]`.
+#[derive(Clone, Copy)]
+struct Piece {
+    start: usize,
+    len: usize,
+    base: usize,
+    stride: usize,
+}
+
+impl Stored {
+    /// Reads `channels` of `rows`; `place(slot)` is the first output index and the stride per row.
+    fn gather(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        place: impl Fn(usize) -> (usize, usize),
+        out: &mut [f32],
+    ) -> Result<()> {
+        let (dim, row_len) = (self.shape.dim(), self.shape.row_len());
+        let (slots, repeats) = file_order(channels);
+        let pieces = pieces(channels, &slots, dim, rows.len(), &place);
+        let first = rows.start * row_len;
+        match pieces[..] {
+            _ if rows.is_empty() => {}
+            [] => {}
+            [p] if p.len == row_len && (rows.len() == 1 || p.stride == row_len) => {
+                self.read_run(first, &mut out[p.base..p.base + rows.len() * row_len])?;
+            }
+            _ => SCRATCH.with_borrow_mut(|s| self.scatter(first, rows.len(), &pieces, s, out))?,
+        }
+        for (slot, read) in repeats {
+            let ((to, stride), (from, _)) = (place(slot), place(read));
+            for row in 0..rows.len() {
+                let from = from + row * stride;
+                out.copy_within(from..from + dim, to + row * stride);
+            }
+        }
+        Ok(())
+    }
+
+    /// Elements `first ..` in file order.
+    fn read_run(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        if self.element.is_native_f32() {
+            return self
+                .file
+                .read_exact_at(bytemuck::cast_slice_mut(out), self.byte(first));
+        }
+        let step = CHUNK / self.element.dtype.size();
+        SCRATCH.with_borrow_mut(|s| {
+            for (i, chunk) in out.chunks_mut(step).enumerate() {
+                let bytes = s.bytes(chunk.len() * self.element.dtype.size());
+                self.file
+                    .read_exact_at(bytes, self.byte(first + i * step))?;
+                self.element.widen(bytes, chunk);
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads chunk after chunk, through small gaps and over large ones, and copies the pieces out.
+    fn scatter(
+        &self,
+        first: usize,
+        rows: usize,
+        pieces: &[Piece],
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let size = self.element.dtype.size();
+        let row_len = self.shape.row_len();
+        let plan = Chunks {
+            pieces,
+            row_len,
+            rows,
+            max_len: CHUNK / size,
+            max_gap: MAX_GAP / size,
+        };
+        let mut at = Cursor::default();
+        while let Some((lo, hi, next)) = plan.chunk(at) {
+            let (bytes, values) = scratch.both((hi - lo) * size, hi - lo);
+            if self.element.is_native_f32() {
+                let bytes = bytemuck::cast_slice_mut(values);
+                self.file.read_exact_at(bytes, self.byte(first + lo))?;
+            } else {
+                self.file.read_exact_at(bytes, self.byte(first + lo))?;
+                self.element.widen(bytes, values);
+            }
+            while at != next {
+                let p = pieces[at.piece];
+                let from = at.row * row_len + p.start + at.done - lo;
+                let end = if (at.row, at.piece) == (next.row, next.piece) {
+                    next.done
+                } else {
+                    p.len
+                };
+                let to = p.base + at.row * p.stride + at.done;
+                let len = end - at.done;
+                out[to..to + len].copy_from_slice(&values[from..from + len]);
+                at = if end == p.len {
+                    plan.after(at)
+                } else {
+                    Cursor { done: end, ..at }
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn byte(&self, element: usize) -> u64 {
+        self.offset + element as u64 * self.element.dtype.size() as u64
+    }
+}
+
+/// Slots of distinct channels in file order, and (slot, slot of the same channel) for the repeated ones.
+fn file_order(channels: &[usize]) -> (Vec<usize>, Vec<(usize, usize)>) {
+    let mut order: Vec<usize> = (0..channels.len()).collect();
+    order.sort_by_key(|&slot| channels[slot]);
+    let (mut slots, mut repeats) = (Vec::<usize>::with_capacity(order.len()), Vec::new());
+    for slot in order {
+        match slots.last() {
+            Some(&read) if channels[read] == channels[slot] => repeats.push((slot, read)),
+            _ => slots.push(slot),
+        }
+    }
+    (slots, repeats)
+}
+
+/// Wanted pieces of one row in file order, neighbours joined where they stay neighbours in the output.
+fn pieces(
+    channels: &[usize],
+    slots: &[usize],
+    dim: usize,
+    rows: usize,
+    place: impl Fn(usize) -> (usize, usize),
+) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::with_capacity(slots.len());
+    for &slot in slots {
+        let (base, stride) = place(slot);
+        let start = channels[slot] * dim;
+        match pieces.last_mut() {
+            Some(p)
+                if p.start + p.len == start
+                    && p.base + p.len == base
+                    && (rows == 1 || p.stride == stride) =>
+            {
+                p.len += dim;
+            }
+            _ => pieces.push(Piece {
+                start,
+                len: dim,
+                base,
+                stride,
+            }),
+        }
+    }
+    pieces
+}
+
+/// How far a scatter has come: elements `..done` of `piece` in `row` are copied.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Cursor {
+    row: usize,
+    piece: usize,
+    done: usize,
+}
+
+struct Chunks<'a> {
+    pieces: &'a [Piece],
+    row_len: usize,
+    rows: usize,
+    max_len: usize,
+    max_gap: usize,
+}
+
+impl Chunks<'_> {
+    fn after(&self, at: Cursor) -> Cursor {
+        let last = at.piece + 1 == self.pieces.len();
+        Cursor {
+            row: at.row + usize::from(last),
+            piece: if last { 0 } else { at.piece + 1 },
+            done: 0,
+        }
+    }
+
+    /// The elements `lo..hi` to read next (relative to the first row) and where the cursor is after them.
+    fn chunk(&self, at: Cursor) -> Option<(usize, usize, Cursor)> {
+        if at.row >= self.rows {
+            return None;
+        }
+        let lo = at.row * self.row_len + self.pieces[at.piece].start + at.done;
+        let (mut hi, mut next) = (lo, at);
+        while next.row < self.rows {
+            let p = self.pieces[next.piece];
+            let start = next.row * self.row_len + p.start + next.done;
+            let end = next.row * self.row_len + p.start + p.len;
+            if start > hi + self.max_gap || start >= lo + self.max_len {
+                break;
+            }
+            if end > lo + self.max_len {
+                hi = lo + self.max_len;
+                next.done += hi - start;
+                break;
+            }
+            hi = hi.max(end);
+            next = self.after(next);
+        }
+        Some((lo, hi, next))
+    }
+}
+
+/// Buffers of one thread, reused: at most [`CHUNK`] bytes as stored, and the same elements as `f32`.
+#[derive(Default)]
+struct Scratch {
+    bytes: Vec<u64>,
+    values: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Scratch {
+    /// Aligned for every element type.
+    fn bytes(&mut self, len: usize) -> &mut [u8] {
+        self.both(len, 0).0
+    }
+
+    fn both(&mut self, bytes: usize, values: usize) -> (&mut [u8], &mut [f32]) {
+        let words = bytes.div_ceil(8);
+        if self.bytes.len() < words {
+            self.bytes.resize(words, 0);
+        }
+        if self.values.len() < values {
+            self.values.resize(values, 0.0);
+        }
+        let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.bytes);
+        (&mut all[..bytes], &mut self.values[..values])
+    }
+}
