@@ -4,9 +4,16 @@ mod conv2d;
 mod gemm;
 mod gram;
 mod knn;
+mod linear;
+mod net;
 mod nnk;
 mod overlap;
+mod pointwise;
+mod pool2d;
+mod reduce;
+mod shuffle;
 mod simd;
+mod strided;
 mod tensor;
 
 pub use knn::{Candidate, Candidates, Points};

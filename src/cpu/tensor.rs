@@ -48,6 +48,14 @@ impl Tensor {
             .ok_or_else(|| Error::Shape(format!("shape {shape:?} is too large to address")))
     }
 
+    /// The same values under another shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the sizes differ.
+    pub fn reshaped(self, shape: &[usize]) -> Result<Self> {
+        Self::new(shape, self.data)
+    }
+
     /// Shape.
     pub fn shape(&self) -> &[usize] {
         &self.shape

@@ -1,1 +1,10 @@
 //! Networks: graph, ONNX import, forward pass on a device.
+
+mod execute;
+pub mod forward;
+pub mod graph;
+pub mod layers;
+pub mod lenet;
+pub mod program;
+pub mod resize;
+mod shape;

@@ -1,0 +1,61 @@
+//! The operations of a network, each run on the backend's thread pool.
+
+use super::{Cpu, Tensor, linear, pointwise, pool2d, reduce, shuffle, strided};
+use crate::Result;
+use crate::device::Activation;
+use crate::device::net::{Binary, NetOps, Pool2dParams, Shuffle, StridedCopy, Unary};
+use std::ops::Range;
+
+impl NetOps for Cpu {
+    fn reshape(&self, x: Tensor, shape: &[usize]) -> Result<Tensor> {
+        x.reshaped(shape)
+    }
+
+    fn copy(&self, x: &Tensor, into: &mut Tensor, copy: &StridedCopy) -> Result<()> {
+        self.pool.install(|| strided::copy(x, into, copy))
+    }
+
+    fn pool2d(&self, x: &Tensor, params: &Pool2dParams) -> Result<Tensor> {
+        self.pool.install(|| pool2d::pool2d(x, params))
+    }
+
+    fn unary(&self, x: &Tensor, f: Unary) -> Result<Tensor> {
+        self.pool.install(|| pointwise::unary(x, f))
+    }
+
+    fn binary(&self, a: &Tensor, b: &Tensor, f: Binary, activation: Activation) -> Result<Tensor> {
+        self.pool.install(|| pointwise::binary(a, b, f, activation))
+    }
+
+    fn mean(&self, x: &Tensor, axes: Range<usize>, shape: &[usize]) -> Result<Tensor> {
+        self.pool.install(|| reduce::mean(x, axes, shape))
+    }
+
+    fn softmax(&self, x: &Tensor, axis: usize) -> Result<Tensor> {
+        self.pool.install(|| reduce::softmax(x, axis))
+    }
+
+    fn linear(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        self.pool
+            .install(|| linear::linear(x, weight, bias, activation))
+    }
+
+    fn shuffle(&self, x: &Tensor, how: Shuffle<'_>) -> Result<Tensor> {
+        self.pool.install(|| shuffle::shuffle(x, how))
+    }
+
+    fn substitute(&self, x: &Tensor, other: &Tensor, channels: Range<usize>) -> Result<Tensor> {
+        self.pool
+            .install(|| shuffle::substitute(x, other, channels))
+    }
+
+    fn channel_dots(&self, x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
+        self.pool.install(|| shuffle::channel_dots(x, y))
+    }
+}

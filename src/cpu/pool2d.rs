@@ -1,0 +1,115 @@
+//! 2-D pooling.
+
+use super::Tensor;
+use crate::device::net::{Pool2dParams, PoolKind};
+use crate::{Error, Result};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Pools every map on its own, maps in parallel.
+pub(super) fn pool2d(x: &Tensor, p: &Pool2dParams) -> Result<Tensor> {
+    let &[n, c, h, w] = x.shape() else {
+        return Err(Error::Shape(format!(
+            "pooling takes [N, C, H, W], not {:?}",
+            x.shape()
+        )));
+    };
+    let [oh, ow] = p.output;
+    let mut out = Tensor::zeros(&[n, c, oh, ow])?;
+    if h * w == 0 || oh * ow == 0 {
+        return Ok(out);
+    }
+    let columns: Vec<Window> = (0..ow).map(|o| Window::new(p, 1, o, w)).collect();
+    out.data_mut()
+        .par_chunks_mut(oh * ow)
+        .zip(x.data().par_chunks(h * w))
+        .for_each(|(out, map)| {
+            for (o, row) in out.chunks_mut(ow).enumerate() {
+                pool_row(p, map, w, &Window::new(p, 0, o, h), &columns, row);
+            }
+        });
+    Ok(out)
+}
+
+/// One window along one axis: the in-range positions (first, count) and the positions inside the
+/// padded input.
+struct Window {
+    first: usize,
+    count: usize,
+    padded: usize,
+}
+
+impl Window {
+    fn new(p: &Pool2dParams, axis: usize, o: usize, size: usize) -> Self {
+        let (step, before, after) = (p.dilation[axis], p.padding[axis], p.padding[axis + 2]);
+        // Positions count from the start of the padding, so that nothing goes below zero.
+        let start = o * p.stride[axis];
+        let steps_below = |limit: usize| -> usize {
+            limit
+                .saturating_sub(start)
+                .div_ceil(step)
+                .min(p.kernel[axis])
+        };
+        let skipped = steps_below(before);
+        Self {
+            first: (start + skipped * step).saturating_sub(before),
+            count: steps_below(before + size) - skipped,
+            padded: steps_below(before + size + after),
+        }
+    }
+
+    fn positions(&self, step: usize) -> impl Iterator<Item = usize> {
+        let first = self.first;
+        (0..self.count).map(move |i| first + i * step)
+    }
+
+    fn as_range(&self) -> Range<usize> {
+        self.first..self.first + self.count
+    }
+}
+
+fn pool_row(
+    p: &Pool2dParams,
+    map: &[f32],
+    w: usize,
+    rows: &Window,
+    columns: &[Window],
+    out: &mut [f32],
+) {
+    let [dy, dx] = p.dilation;
+    for (out, cols) in out.iter_mut().zip(columns) {
+        let window = |f: &mut dyn FnMut(f32)| {
+            for y in rows.positions(dy) {
+                if dx == 1 {
+                    map[y * w..][cols.as_range()].iter().for_each(|&v| f(v));
+                } else {
+                    cols.positions(dx).for_each(|x| f(map[y * w + x]));
+                }
+            }
+        };
+        let count = rows.count * cols.count;
+        *out = match p.kind {
+            _ if count == 0 => 0.0,
+            PoolKind::First => map[rows.first * w + cols.first],
+            PoolKind::Max => {
+                let mut best = f32::NEG_INFINITY;
+                // A NaN must stay visible, so not `max`, which would drop it.
+                window(&mut |v| {
+                    if v > best || v.is_nan() {
+                        best = v;
+                    }
+                });
+                best
+            }
+            PoolKind::Average | PoolKind::AveragePadded => {
+                let mut sum = 0.0;
+                window(&mut |v| sum += v);
+                let divisor = match p.kind {
+                    PoolKind::AveragePadded => rows.padded * cols.padded,
+                    _ => count,
+                };
+                sum / divisor as f32
+            }
+        };
+    }
+}

@@ -1,0 +1,76 @@
+//! Copies between strided views: what concatenation, padding, slicing and transposition come down to.
+
+use super::Tensor;
+use crate::device::net::StridedCopy;
+use crate::{Error, Result};
+use rayon::prelude::*;
+
+/// Copies a box, its first axis in parallel where the target's parts do not interleave.
+pub(super) fn copy(x: &Tensor, into: &mut Tensor, c: &StridedCopy) -> Result<()> {
+    if c.extents.contains(&0) {
+        return Ok(());
+    }
+    check(x.data().len(), into.data().len(), c)?;
+    let src = x.data();
+    let dst = into.data_mut();
+    let (Some(&count), Some(&step)) = (c.extents.first(), c.dst_strides.first()) else {
+        dst[c.dst_offset] = src[c.src_offset];
+        return Ok(());
+    };
+    let inner_span: usize = span(&c.extents[1..], &c.dst_strides[1..]);
+    let lead = c.dst_offset / step.max(1);
+    let offset = c.dst_offset - lead * step;
+    if step > 0 && offset + inner_span < step {
+        dst[lead * step..]
+            .par_chunks_mut(step)
+            .take(count)
+            .enumerate()
+            .for_each(|(i, part)| {
+                let at = c.src_offset as isize + i as isize * c.src_strides[0];
+                copy_axis(src, at, part, offset, c, 1);
+            });
+    } else {
+        copy_axis(src, c.src_offset as isize, dst, c.dst_offset, c, 0);
+    }
+    Ok(())
+}
+
+/// Largest offset a box reaches.
+fn span(extents: &[usize], strides: &[usize]) -> usize {
+    extents.iter().zip(strides).map(|(n, s)| (n - 1) * s).sum()
+}
+
+/// The box stays inside both tensors.
+fn check(src: usize, dst: usize, c: &StridedCopy) -> Result<()> {
+    let (mut low, mut high) = (c.src_offset as isize, c.src_offset as isize);
+    for (&n, &s) in c.extents.iter().zip(&c.src_strides) {
+        let reach = (n as isize - 1) * s;
+        low += reach.min(0);
+        high += reach.max(0);
+    }
+    let last = c.dst_offset + span(&c.extents, &c.dst_strides);
+    if low < 0 || high >= src as isize || last >= dst {
+        return Err(Error::Shape(format!("{c:?} leaves its tensors")));
+    }
+    Ok(())
+}
+
+fn copy_axis(src: &[f32], at: isize, dst: &mut [f32], to: usize, c: &StridedCopy, axis: usize) {
+    let Some(&n) = c.extents.get(axis) else {
+        dst[to] = src[at as usize];
+        return;
+    };
+    let (from_step, to_step) = (c.src_strides[axis], c.dst_strides[axis]);
+    if axis + 1 < c.extents.len() {
+        for i in 0..n {
+            let at = at + i as isize * from_step;
+            copy_axis(src, at, dst, to + i * to_step, c, axis + 1);
+        }
+    } else if from_step == 1 && to_step == 1 {
+        dst[to..to + n].copy_from_slice(&src[at as usize..at as usize + n]);
+    } else {
+        for i in 0..n {
+            dst[to + i * to_step] = src[(at + i as isize * from_step) as usize];
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Runs one step on a device.
+
+use super::graph::{Op, SliceSpec};
+use crate::Result;
+use crate::device::Activation;
+use crate::device::net::{Binary, NetOps, StridedCopy, strides};
+
+/// Result of `op`; `shape` is the result's, batch included. Reshapes are the caller's.
+pub(super) fn execute<B: NetOps>(
+    backend: &B,
+    op: &Op,
+    inputs: &[&B::Tensor],
+    shape: &[usize],
+) -> Result<B::Tensor> {
+    let x = inputs[0];
+    match op {
+        Op::Conv(p) => backend.conv2d(x, inputs[1], inputs.get(2).copied(), p),
+        Op::BatchNorm(a) => batch_norm(backend, inputs, shape, *a),
+        Op::Linear(a) => linear(backend, inputs, shape, *a),
+        Op::Unary(f) => backend.unary(x, *f),
+        Op::Binary(f, a) => backend.binary(x, inputs[1], *f, *a),
+        Op::Pool(p) => backend.pool2d(x, p),
+        Op::Mean { axes, .. } => backend.mean(x, axes.clone(), shape),
+        Op::Softmax(axis) => backend.softmax(x, *axis),
+        Op::Concat(axis) => concat(backend, inputs, shape, *axis),
+        Op::Reshape(_) => backend.reshape(duplicate(backend, x)?, shape),
+        Op::Transpose(perm) => transpose(backend, x, shape, perm),
+        Op::Pad { before, value, .. } => pad(backend, x, shape, before, *value),
+        Op::Slice(s) => slice(backend, x, shape, s),
+    }
+}
+
+/// A copy of a tensor.
+pub(super) fn duplicate<B: NetOps>(backend: &B, x: &B::Tensor) -> Result<B::Tensor> {
+    let shape = backend.shape(x).to_vec();
+    let mut out = backend.zeros(&shape)?;
+    let whole = StridedCopy {
+        extents: vec![shape.iter().product()],
+        src_offset: 0,
+        src_strides: vec![1],
+        dst_offset: 0,
+        dst_strides: vec![1],
+    };
+    backend.copy(x, &mut out, &whole)?;
+    Ok(out)
+}
+
+/// Every sample `count` times: `[N, ...]` to `[N count, ...]`, row `i count + j` is sample `i`.
+pub(crate) fn repeat<B: NetOps>(backend: &B, x: &B::Tensor, count: usize) -> Result<B::Tensor> {
+    let mut shape = backend.shape(x).to_vec();
+    let row: usize = shape[1..].iter().product();
+    let samples = shape[0];
+    shape[0] *= count;
+    let mut out = backend.zeros(&shape)?;
+    let copies = StridedCopy {
+        extents: vec![samples, count, row],
+        src_offset: 0,
+        src_strides: vec![row as isize, 0, 1],
+        dst_offset: 0,
+        dst_strides: vec![row * count, row, 1],
+    };
+    backend.copy(x, &mut out, &copies)?;
+    Ok(out)
+}
+
+fn batch_norm<B: NetOps>(
+    backend: &B,
+    inputs: &[&B::Tensor],
+    shape: &[usize],
+    activation: Activation,
+) -> Result<B::Tensor> {
+    // Along axis 1: the constants get an axis of 1 for each one after it.
+    let mut along = vec![1; shape.len() - 1];
+    along[0] = shape[1];
+    let scale = backend.reshape(duplicate(backend, inputs[1])?, &along)?;
+    let shift = backend.reshape(duplicate(backend, inputs[2])?, &along)?;
+    let scaled = backend.binary(inputs[0], &scale, Binary::Mul, Activation::Identity)?;
+    backend.binary(&scaled, &shift, Binary::Add, activation)
+}
+
+fn linear<B: NetOps>(
+    backend: &B,
+    inputs: &[&B::Tensor],
+    shape: &[usize],
+    activation: Activation,
+) -> Result<B::Tensor> {
+    let (x, bias) = (inputs[0], inputs.get(2).copied());
+    let from = backend.shape(x);
+    if let &[_, _] = from {
+        return backend.linear(x, inputs[1], bias, activation);
+    }
+    let k = from[from.len() - 1];
+    let rows = from[..from.len() - 1].iter().product();
+    let flat = backend.reshape(duplicate(backend, x)?, &[rows, k])?;
+    let y = backend.linear(&flat, inputs[1], bias, activation)?;
+    backend.reshape(y, shape)
+}
+
+fn concat<B: NetOps>(
+    backend: &B,
+    inputs: &[&B::Tensor],
+    shape: &[usize],
+    axis: usize,
+) -> Result<B::Tensor> {
+    let mut out = backend.zeros(shape)?;
+    let inner: usize = shape[axis + 1..].iter().product();
+    let outer: usize = shape[..axis].iter().product();
+    let mut offset = 0;
+    for x in inputs {
+        let block = backend.shape(x)[axis] * inner;
+        let part = StridedCopy {
+            extents: vec![outer, block],
+            src_offset: 0,
+            src_strides: vec![block as isize, 1],
+            dst_offset: offset,
+            dst_strides: vec![shape[axis] * inner, 1],
+        };
+        backend.copy(x, &mut out, &part)?;
+        offset += block;
+    }
+    Ok(out)
+}
+
+fn transpose<B: NetOps>(
+    backend: &B,
+    x: &B::Tensor,
+    shape: &[usize],
+    perm: &[usize],
+) -> Result<B::Tensor> {
+    let from = strides(backend.shape(x));
+    let mut out = backend.zeros(shape)?;
+    let moved = StridedCopy {
+        extents: shape.to_vec(),
+        src_offset: 0,
+        src_strides: perm.iter().map(|&i| from[i] as isize).collect(),
+        dst_offset: 0,
+        dst_strides: strides(shape),
+    };
+    backend.copy(x, &mut out, &moved)?;
+    Ok(out)
+}
+
+fn pad<B: NetOps>(
+    backend: &B,
+    x: &B::Tensor,
+    shape: &[usize],
+    before: &[usize],
+    value: f32,
+) -> Result<B::Tensor> {
+    let mut out = if value == 0.0 {
+        backend.zeros(shape)?
+    } else {
+        backend.upload(shape, &vec![value; shape.iter().product()])?
+    };
+    let from = backend.shape(x);
+    let to = strides(shape);
+    let inside = StridedCopy {
+        extents: from.to_vec(),
+        src_offset: 0,
+        src_strides: strides(from).iter().map(|&s| s as isize).collect(),
+        dst_offset: before.iter().zip(&to[1..]).map(|(b, s)| b * s).sum(),
+        dst_strides: to,
+    };
+    backend.copy(x, &mut out, &inside)?;
+    Ok(out)
+}
+
+fn slice<B: NetOps>(
+    backend: &B,
+    x: &B::Tensor,
+    shape: &[usize],
+    s: &SliceSpec,
+) -> Result<B::Tensor> {
+    let from = strides(backend.shape(x));
+    let mut out = backend.zeros(shape)?;
+    let mut src_strides = vec![from[0] as isize];
+    src_strides.extend(s.step.iter().zip(&from[1..]).map(|(n, &f)| n * f as isize));
+    let part = StridedCopy {
+        extents: shape.to_vec(),
+        src_offset: s.start.iter().zip(&from[1..]).map(|(n, f)| n * f).sum(),
+        src_strides,
+        dst_offset: 0,
+        dst_strides: strides(shape),
+    };
+    backend.copy(x, &mut out, &part)?;
+    Ok(out)
+}

@@ -1,0 +1,138 @@
+//! Forward pass of a network on a device.
+
+use super::execute::execute;
+use super::graph::{Graph, Op, ValueId};
+use super::program::{Operand, Program, Step};
+use crate::device::net::NetOps;
+use crate::{Error, Result};
+
+/// A compiled network with its constants on a device. Results do not depend on how samples are
+/// split into batches.
+pub struct Session<'a, B: NetOps> {
+    backend: &'a B,
+    program: Program,
+    constants: Vec<B::Tensor>,
+}
+
+/// A value during a run: made by it, or lent by the caller.
+enum Slot<'t, T> {
+    Owned(T),
+    Lent(&'t T),
+}
+
+impl<T> Slot<'_, T> {
+    const fn get(&self) -> &T {
+        match self {
+            Self::Owned(t) => t,
+            Self::Lent(t) => t,
+        }
+    }
+}
+
+impl<'a, B: NetOps> Session<'a, B> {
+    /// Compiles the part of `graph` that leads from `given` to `wanted` and uploads its constants.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where a wanted value does not follow from the given ones; device errors.
+    pub fn new(
+        backend: &'a B,
+        graph: &Graph,
+        given: &[ValueId],
+        wanted: &[ValueId],
+    ) -> Result<Self> {
+        let mut program = Program::compile(graph, given, wanted)?;
+        let constants = std::mem::take(&mut program.constants)
+            .iter()
+            .map(|(shape, data)| backend.upload(shape, data))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            backend,
+            program,
+            constants,
+        })
+    }
+
+    /// Bytes a sample takes on the device at the worst moment, scratch of the kernels not included.
+    pub fn bytes_per_sample(&self) -> u64 {
+        4 * self.program.peak_per_sample() as u64
+    }
+
+    /// Computes the wanted values, in the order asked for, from the given ones, in theirs. All given
+    /// tensors are `[N, ...]` with the same `N`; so are the results.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] on inputs that do not fit the network; device errors.
+    pub fn run(&self, given: &[&B::Tensor]) -> Result<Vec<B::Tensor>> {
+        let samples = self.check(given)?;
+        let mut slots: Vec<Option<Slot<'_, B::Tensor>>> = Vec::new();
+        slots.resize_with(self.program.shapes.len(), || None);
+        for (id, tensor) in self.program.given.iter().zip(given) {
+            slots[id.0] = Some(Slot::Lent(tensor));
+        }
+        for step in &self.program.steps {
+            let out = self.step(step, samples, &mut slots)?;
+            for id in &step.last_uses {
+                slots[id.0] = None;
+            }
+            slots[step.output.0] = Some(Slot::Owned(out));
+        }
+        (self.program.wanted.iter())
+            .map(|id| match slots[id.0].take() {
+                Some(Slot::Owned(tensor)) => Ok(tensor),
+                _ => Err(internal("a wanted value was not computed")),
+            })
+            .collect()
+    }
+
+    fn step(
+        &self,
+        step: &Step,
+        samples: usize,
+        slots: &mut [Option<Slot<'_, B::Tensor>>],
+    ) -> Result<B::Tensor> {
+        let shape = [&[samples], self.program.shapes[step.output.0].as_slice()].concat();
+        if let (Op::Reshape(_), &[Operand::Value(id)]) = (&step.op, step.inputs.as_slice())
+            && step.last_uses.contains(&id)
+            && let Some(Slot::Owned(_)) = slots[id.0]
+            && let Some(Slot::Owned(x)) = slots[id.0].take()
+        {
+            return self.backend.reshape(x, &shape);
+        }
+        let inputs = (step.inputs.iter())
+            .map(|input| match *input {
+                Operand::Constant(i) => Ok(&self.constants[i]),
+                Operand::Value(id) => (slots[id.0].as_ref())
+                    .map(Slot::get)
+                    .ok_or_else(|| internal("a value was freed before its last reader")),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        execute(self.backend, &step.op, &inputs, &shape)
+    }
+
+    /// The batch size, if the given tensors fit.
+    fn check(&self, given: &[&B::Tensor]) -> Result<usize> {
+        if given.len() != self.program.given.len() {
+            return Err(internal("as many tensors as given values are needed"));
+        }
+        let mut samples = None;
+        for (id, tensor) in self.program.given.iter().zip(given) {
+            let (shape, wanted) = (self.backend.shape(tensor), &self.program.shapes[id.0]);
+            let fits = shape.split_first().is_some_and(|(&n, rest)| {
+                n > 0 && rest == wanted.as_slice() && *samples.get_or_insert(n) == n
+            });
+            if !fits {
+                return Err(Error::Shape(format!(
+                    "the network takes [N, {}], not {shape:?}",
+                    (wanted.iter().map(usize::to_string))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )));
+            }
+        }
+        samples.ok_or_else(|| internal("nothing is given"))
+    }
+}
+
+fn internal(what: &str) -> Error {
+    Error::Model(format!("forward pass: {what}"))
+}

@@ -1,0 +1,267 @@
+//! What a forward pass runs: the nodes that are needed, fused, with the end of every value's life.
+
+use super::graph::{Graph, Node, Op, ValueId};
+use crate::device::Activation;
+use crate::device::net::Unary;
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Where a step reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// A computed value.
+    Value(ValueId),
+    /// A constant of the program.
+    Constant(usize),
+}
+
+/// One fused operation.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Name of its first node.
+    pub name: String,
+    /// What it does.
+    pub op: Op,
+    /// What it reads.
+    pub inputs: Vec<Operand>,
+    /// What it writes.
+    pub output: ValueId,
+    /// Computed values no later step reads.
+    pub last_uses: Vec<ValueId>,
+}
+
+/// The part of a graph between given values and wanted ones.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Steps in running order.
+    pub steps: Vec<Step>,
+    /// Shapes and elements of the constants.
+    pub constants: Vec<(Vec<usize>, Arc<[f32]>)>,
+    /// Values handed in.
+    pub given: Vec<ValueId>,
+    /// Values handed back.
+    pub wanted: Vec<ValueId>,
+    /// Shape per sample of every value of the graph.
+    pub shapes: Vec<Vec<usize>>,
+}
+
+impl Program {
+    /// Selects and fuses what leads from `given` to `wanted`: a convolution or linear layer takes the
+    /// batch normalisation and activation that alone read it, unless they come between two wanted values.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where a wanted value cannot be computed from the given ones, or is one of them.
+    pub fn compile(graph: &Graph, given: &[ValueId], wanted: &[ValueId]) -> Result<Self> {
+        let needed = needed(graph, given, wanted)?;
+        let mut program = Self {
+            steps: vec![],
+            constants: vec![],
+            given: given.to_vec(),
+            wanted: wanted.to_vec(),
+            shapes: (0..graph.value_count())
+                .map(|i| graph.value(ValueId(i)).shape.clone())
+                .collect(),
+        };
+        let mut builder = Builder {
+            graph,
+            readers: readers(graph, &needed),
+            fused: vec![false; graph.nodes().len()],
+            constants: HashMap::new(),
+        };
+        for (i, node) in graph.nodes().iter().enumerate() {
+            if needed[i] && !builder.fused[i] {
+                let step = builder.step(node, &mut program);
+                program.steps.push(step);
+            }
+        }
+        program.mark_last_uses();
+        Ok(program)
+    }
+
+    fn mark_last_uses(&mut self) {
+        let mut seen: Vec<bool> = vec![false; self.shapes.len()];
+        for id in &self.wanted {
+            seen[id.0] = true;
+        }
+        for step in self.steps.iter_mut().rev() {
+            for input in &step.inputs {
+                if let Operand::Value(id) = *input
+                    && !std::mem::replace(&mut seen[id.0], true)
+                {
+                    step.last_uses.push(id);
+                }
+            }
+        }
+    }
+
+    /// Largest number of `f32` values per sample alive at once, given and wanted ones included.
+    pub fn peak_per_sample(&self) -> usize {
+        let len = |id: &ValueId| self.shapes[id.0].iter().product::<usize>();
+        let mut alive: usize = self.given.iter().map(len).sum();
+        let mut peak = alive;
+        for step in &self.steps {
+            alive += len(&step.output);
+            peak = peak.max(alive);
+            alive -= step.last_uses.iter().map(len).sum::<usize>();
+        }
+        peak
+    }
+}
+
+/// Which nodes lead from the given values to the wanted ones.
+fn needed(graph: &Graph, given: &[ValueId], wanted: &[ValueId]) -> Result<Vec<bool>> {
+    let name = |id: ValueId| graph.value(id).name.as_str();
+    let mut missing = vec![false; graph.value_count()];
+    for (i, &id) in wanted.iter().enumerate() {
+        if given.contains(&id) || wanted[..i].contains(&id) {
+            return Err(Error::Usage(format!(
+                "'{}' is already there, so it cannot be asked for",
+                name(id)
+            )));
+        }
+        missing[id.0] = true;
+    }
+    let mut needed = vec![false; graph.nodes().len()];
+    for (i, node) in graph.nodes().iter().enumerate().rev() {
+        if missing[node.output.0] {
+            missing[node.output.0] = false;
+            needed[i] = true;
+            for input in &node.inputs {
+                missing[input.0] |= !given.contains(input) && graph.value(*input).data.is_none();
+            }
+        }
+    }
+    match missing.iter().position(|&m| m) {
+        Some(i) => Err(Error::Usage(format!(
+            "'{}' cannot be computed from what is given",
+            name(ValueId(i))
+        ))),
+        None => Ok(needed),
+    }
+}
+
+/// Needed nodes that read each value.
+fn readers(graph: &Graph, needed: &[bool]) -> Vec<Vec<usize>> {
+    let mut readers = vec![vec![]; graph.value_count()];
+    for (i, node) in graph.nodes().iter().enumerate().filter(|(i, _)| needed[*i]) {
+        for input in &node.inputs {
+            readers[input.0].push(i);
+        }
+    }
+    readers
+}
+
+struct Builder<'a> {
+    graph: &'a Graph,
+    readers: Vec<Vec<usize>>,
+    fused: Vec<bool>,
+    /// Constants of the graph that are already constants of the program.
+    constants: HashMap<ValueId, usize>,
+}
+
+impl Builder<'_> {
+    fn step(&mut self, node: &Node, program: &mut Program) -> Step {
+        let mut step = Step {
+            name: node.name.clone(),
+            op: node.op.clone(),
+            inputs: vec![],
+            output: node.output,
+            last_uses: vec![],
+        };
+        let mut affine = None;
+        if matches!(node.op, Op::Conv(_) | Op::Linear(_))
+            && let Some((i, next)) = self.only_reader(step.output, program)
+            && matches!(next.op, Op::BatchNorm(_))
+            && !(matches!(node.op, Op::Linear(_)) && self.graph.value(node.output).shape.len() != 1)
+        {
+            affine = Some((next.inputs[1], next.inputs[2]));
+            self.fused[i] = true;
+            step.output = next.output;
+        }
+        if let Some(slot) = activation_of(&mut step.op)
+            && *slot == Activation::Identity
+            && let Some((i, next)) = self.only_reader(step.output, program)
+            && let Op::Unary(Unary::Activation(a)) = next.op
+        {
+            *slot = a;
+            self.fused[i] = true;
+            step.output = next.output;
+        }
+        step.inputs = match affine {
+            Some((scale, shift)) => self.fold(node, scale, shift, program),
+            None => node
+                .inputs
+                .iter()
+                .map(|&id| self.operand(id, program))
+                .collect(),
+        };
+        step
+    }
+
+    /// The node that alone reads a value nobody asked for.
+    fn only_reader(&self, id: ValueId, program: &Program) -> Option<(usize, Node)> {
+        match self.readers[id.0][..] {
+            [i] if !program.wanted.contains(&id) => Some((i, self.graph.nodes()[i].clone())),
+            _ => None,
+        }
+    }
+
+    fn operand(&mut self, id: ValueId, program: &mut Program) -> Operand {
+        let value = self.graph.value(id);
+        let Some(data) = &value.data else {
+            return Operand::Value(id);
+        };
+        let index = *self.constants.entry(id).or_insert_with(|| {
+            program.constants.push((value.shape.clone(), data.clone()));
+            program.constants.len() - 1
+        });
+        Operand::Constant(index)
+    }
+
+    /// Inputs of a convolution or linear layer with a batch normalisation folded into its constants.
+    fn fold(
+        &self,
+        node: &Node,
+        scale: ValueId,
+        shift: ValueId,
+        program: &mut Program,
+    ) -> Vec<Operand> {
+        let data = |id: ValueId| self.graph.value(id).data.as_deref().unwrap_or_default();
+        let (scale, shift) = (data(scale), data(shift));
+        let weight = self.graph.value(node.inputs[1]);
+        // Output channels are the first axis of a convolution's weight, the last of a linear layer's.
+        let inner = match node.op {
+            Op::Conv(_) => weight.len() / scale.len().max(1),
+            _ => 1,
+        };
+        let folded: Arc<[f32]> = data(node.inputs[1])
+            .iter()
+            .enumerate()
+            .map(|(i, w)| w * scale[i / inner % scale.len()])
+            .collect();
+        let bias: Arc<[f32]> = match node.inputs.get(2) {
+            Some(&b) => (data(b).iter().zip(scale).zip(shift))
+                .map(|((b, s), t)| (f64::from(*b) * f64::from(*s) + f64::from(*t)) as f32)
+                .collect(),
+            None => shift.into(),
+        };
+        let first = program.constants.len();
+        program.constants.push((weight.shape.clone(), folded));
+        program.constants.push((vec![bias.len()], bias));
+        vec![
+            Operand::Value(node.inputs[0]),
+            Operand::Constant(first),
+            Operand::Constant(first + 1),
+        ]
+    }
+}
+
+/// Where a step keeps its fused activation.
+fn activation_of(op: &mut Op) -> Option<&mut Activation> {
+    match op {
+        Op::Conv(p) => Some(&mut p.activation),
+        Op::BatchNorm(a) | Op::Linear(a) | Op::Binary(_, a) => Some(a),
+        _ => None,
+    }
+}

@@ -1,0 +1,222 @@
+//! Shapes of results, and whether operands fit.
+
+use super::graph::{Op, Value};
+use crate::device::net::{MAX_RANK, broadcast_shape};
+use crate::tensor::checked_product;
+
+type Shape = Result<Vec<usize>, String>;
+
+/// Most elements of one value per sample: keeps products of sizes far from overflow.
+const MAX_LEN: u64 = 1 << 40;
+
+/// Number of elements, if the shape is usable.
+pub(super) fn check_size(shape: &[usize]) -> Result<usize, String> {
+    let dims: Vec<u64> = shape.iter().map(|&d| d as u64).collect();
+    if shape.len() >= MAX_RANK {
+        return Err(format!("shape {shape:?} has {MAX_RANK} or more axes"));
+    }
+    match checked_product(&dims) {
+        Some(0) => Err(format!("shape {shape:?} has a zero dimension")),
+        Some(n) if n <= MAX_LEN => Ok(n as usize),
+        _ => Err(format!("shape {shape:?} is too large")),
+    }
+}
+
+/// Shape of a node's result per sample.
+pub(super) fn infer(op: &Op, inputs: &[&Value]) -> Shape {
+    let computed = |i: usize| match inputs.get(i) {
+        Some(v) if v.data.is_none() => Ok(v.shape.as_slice()),
+        Some(v) => Err(format!("'{}' is a constant where data is needed", v.name)),
+        None => Err(format!("input {i} is missing")),
+    };
+    let constant = |i: usize| match inputs.get(i) {
+        Some(v) if v.data.is_some() => Ok(v.shape.as_slice()),
+        Some(v) => Err(format!("'{}' must be a constant of the model", v.name)),
+        None => Err(format!("input {i} is missing")),
+    };
+    let optional = |i: usize| (inputs.len() > i).then(|| constant(i)).transpose();
+    match op {
+        Op::Conv(p) => conv(p, computed(0)?, constant(1)?, optional(2)?),
+        Op::BatchNorm(_) => batch_norm(computed(0)?, constant(1)?, constant(2)?),
+        Op::Linear(_) => linear(computed(0)?, constant(1)?, optional(2)?),
+        Op::Unary(_) => Ok(computed(0)?.to_vec()),
+        Op::Binary(..) => binary(inputs),
+        Op::Pool(p) => match computed(0)? {
+            &[c, _, _] => check_steps(&[p.stride, p.dilation, p.kernel, p.output]).map(|()| vec![c, p.output[0], p.output[1]]),
+            s => Err(format!("2-D pooling of a value of shape {s:?} per sample")),
+        },
+        Op::Mean { axes, keep } => {
+            let x = computed(0)?;
+            check_axes(axes.start, x)?;
+            check_axes(axes.end.saturating_sub(1), x)?;
+            let (before, after) = (&x[..axes.start - 1], &x[axes.end - 1..]);
+            let ones = vec![1; if *keep { axes.len() } else { 0 }];
+            Ok([before, &ones, after].concat())
+        }
+        Op::Softmax(axis) => {
+            check_axes(*axis, computed(0)?)?;
+            Ok(computed(0)?.to_vec())
+        }
+        Op::Concat(axis) => concat(*axis, inputs),
+        Op::Reshape(shape) => {
+            let x = computed(0)?;
+            if check_size(shape)? == check_size(x)? {
+                Ok(shape.clone())
+            } else {
+                Err(format!("{x:?} per sample cannot become {shape:?}"))
+            }
+        }
+        Op::Transpose(perm) => transpose(perm, computed(0)?),
+        Op::Pad { before, after, .. } => {
+            let x = computed(0)?;
+            if before.len() != x.len() || after.len() != x.len() {
+                return Err(format!("paddings do not fit shape {x:?}"));
+            }
+            (0..x.len())
+                .map(|i| {
+                    let sum = before[i].checked_add(x[i])?.checked_add(after[i]);
+                    sum.filter(|&n| n as u64 <= MAX_LEN)
+                })
+                .collect::<Option<_>>()
+                .ok_or_else(|| "paddings are too large".into())
+        }
+        Op::Slice(s) => {
+            let x = computed(0)?;
+            let fits = |i: usize| {
+                let last =
+                    s.start[i] as i128 + (s.count[i].saturating_sub(1)) as i128 * s.step[i] as i128;
+                s.count[i] > 0 && s.start[i] < x[i] && last >= 0 && last < x[i] as i128
+            };
+            let ranks = [s.start.len(), s.step.len(), s.count.len()];
+            if ranks == [x.len(); 3] && (0..x.len()).all(fits) {
+                Ok(s.count.clone())
+            } else {
+                Err(format!("the slice leaves shape {x:?}, or takes nothing"))
+            }
+        }
+    }
+}
+
+/// An axis of a value of `shape` per sample that is not the batch.
+fn check_axes(axis: usize, shape: &[usize]) -> Result<(), String> {
+    if axis == 0 {
+        return Err("works along the batch axis, which must stay free".into());
+    }
+    if axis > shape.len() {
+        return Err(format!("axis {axis} is outside shape {shape:?} per sample"));
+    }
+    Ok(())
+}
+
+fn conv(p: &crate::device::Conv2dParams, x: &[usize], w: &[usize], b: Option<&[usize]>) -> Shape {
+    check_steps(&[p.stride, p.dilation])?;
+    let (&[c, h, wd], &[m, cg, kh, kw]) = (x, w) else {
+        return Err(format!(
+            "only 2-D convolutions are supported: input {x:?} per sample, weight {w:?}"
+        ));
+    };
+    if p.groups == 0 || cg.checked_mul(p.groups) != Some(c) || m % p.groups != 0 {
+        return Err(format!(
+            "weight {w:?} with {} groups does not fit {c} channels",
+            p.groups
+        ));
+    }
+    if b.is_some_and(|b| b != [m]) {
+        return Err(format!("bias {b:?} does not fit {m} output channels"));
+    }
+    let size = |axis: usize, size: usize, k: usize| {
+        let padded = size
+            .checked_add(p.padding[axis])?
+            .checked_add(p.padding[axis + 2])?;
+        let reach = p.dilation[axis].checked_mul(k - 1)?.checked_add(1)?;
+        Some(padded.checked_sub(reach)? / p.stride[axis] + 1)
+    };
+    match (size(0, h, kh), size(1, wd, kw)) {
+        (Some(oh), Some(ow)) => Ok(vec![m, oh, ow]),
+        _ => Err(format!(
+            "a window of {kh}x{kw} does not fit an input of {h}x{wd}"
+        )),
+    }
+}
+
+fn batch_norm(x: &[usize], scale: &[usize], shift: &[usize]) -> Shape {
+    match x.first() {
+        Some(&c) if scale == [c] && shift == [c] => Ok(x.to_vec()),
+        _ => Err(format!(
+            "parameters of shape {scale:?} do not fit data {x:?} per sample"
+        )),
+    }
+}
+
+fn linear(x: &[usize], w: &[usize], b: Option<&[usize]>) -> Shape {
+    match (x.split_last(), w) {
+        (Some((k, rest)), &[kw, m]) if *k == kw && b.is_none_or(|b| b == [m]) => {
+            Ok([rest, &[m]].concat())
+        }
+        _ => Err(format!(
+            "{x:?} per sample cannot be multiplied by a weight {w:?} with bias {b:?}"
+        )),
+    }
+}
+
+fn binary(inputs: &[&Value]) -> Shape {
+    let &[a, b] = inputs else {
+        return Err("needs two inputs".into());
+    };
+    let full = |v: &Value| match v.data {
+        Some(_) => v.shape.clone(),
+        None => [&[usize::MAX], v.shape.as_slice()].concat(),
+    };
+    let (fa, fb) = (full(a), full(b));
+    let ranks_fit = match (&a.data, &b.data) {
+        (None, None) => fa.len() == fb.len(),
+        (None, Some(_)) => fa.len() >= fb.len(),
+        (Some(_), None) => fb.len() >= fa.len(),
+        (Some(_), Some(_)) => return Err("both inputs are constants".into()),
+    };
+    // The batch (marked by usize::MAX) must meet itself, a 1, or nothing.
+    let shape = broadcast_shape(&fa, &fb).map_err(|e| e.to_string())?;
+    if !ranks_fit || shape[0] != usize::MAX {
+        return Err(format!(
+            "shapes {:?} and {:?} do not keep the batch first",
+            a.shape, b.shape
+        ));
+    }
+    Ok(shape[1..].to_vec())
+}
+
+fn concat(axis: usize, inputs: &[&Value]) -> Shape {
+    let Some(first) = inputs.first() else {
+        return Err("has no input".into());
+    };
+    check_axes(axis, &first.shape)?;
+    let mut shape = first.shape.clone();
+    shape[axis - 1] = 0;
+    for v in inputs {
+        if v.data.is_some() {
+            return Err(format!("'{}' is a constant where data is needed", v.name));
+        }
+        let same = v.shape.len() == shape.len()
+            && (0..shape.len()).all(|i| i == axis - 1 || v.shape[i] == shape[i]);
+        if !same {
+            return Err(format!(
+                "'{}' of shape {:?} does not continue {:?} along axis {axis}",
+                v.name, v.shape, first.shape
+            ));
+        }
+        shape[axis - 1] += v.shape[axis - 1];
+    }
+    Ok(shape)
+}
+
+fn transpose(perm: &[usize], x: &[usize]) -> Shape {
+    let mut sorted = perm.to_vec();
+    sorted.sort_unstable();
+    if perm.len() != x.len() + 1 || !sorted.iter().copied().eq(0..perm.len()) {
+        return Err(format!("permutation {perm:?} does not fit shape {x:?}"));
+    }
+    if perm[0] != 0 {
+        return Err("moves the batch axis, which must stay first".into());
+    }
+    Ok(perm[1..].iter().map(|&i| x[i - 1]).collect())
+}
