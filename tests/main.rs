@@ -3,6 +3,9 @@
 mod formats;
 mod hostile;
 mod knn;
+mod model;
 mod oracle;
+mod pointwise;
+mod pool2d;
 mod report;
 mod sum;

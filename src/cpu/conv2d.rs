@@ -46,13 +46,7 @@ pub(super) fn conv2d(
     Ok(out)
 }
 
-fn add_row(
-    row: &[f32],
-    taps: &[f32],
-    columns: &[Range<usize>],
-    p: &Conv2dParams,
-    out: &mut [f32],
-) {
+fn add_row(row: &[f32], taps: &[f32], columns: &[Range<usize>], p: &Conv2dParams, out: &mut [f32]) {
     let (step, pad) = (p.stride[1], p.padding[1]);
     for (kx, (&w, range)) in taps.iter().zip(columns).enumerate() {
         if range.is_empty() {

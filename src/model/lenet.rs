@@ -52,6 +52,39 @@ pub fn lenet(weights: &[Weight]) -> Result<Graph> {
     Ok(graph)
 }
 
+/// Reads the weights of a .safetensors file in memory (f16 or f32, widened).
+///
+/// # Errors
+/// [`Error::Model`] where the file or an element type cannot be used.
+pub fn weights(bytes: &[u8]) -> Result<Vec<Weight>> {
+    let file = safetensors::SafeTensors::deserialize(bytes)
+        .map_err(|e| Error::Model(format!("the weights are not a .safetensors file: {e}")))?;
+    (file.iter())
+        .map(|(name, view)| {
+            let bytes = view.data();
+            let data = match view.dtype() {
+                safetensors::Dtype::F16 => (bytes.as_chunks().0.iter())
+                    .map(|&b| half::f16::from_le_bytes(b).to_f32())
+                    .collect(),
+                safetensors::Dtype::F32 => {
+                    let values = bytes.as_chunks().0.iter();
+                    values.map(|&b| f32::from_le_bytes(b)).collect()
+                }
+                other => {
+                    return Err(Error::Model(format!(
+                        "'{name}' holds {other:?}, not F16 or F32"
+                    )));
+                }
+            };
+            Ok(Weight {
+                name: name.into(),
+                shape: view.shape().to_vec(),
+                data,
+            })
+        })
+        .collect()
+}
+
 fn find<'a>(weights: &'a [Weight], name: &str) -> Result<&'a Weight> {
     (weights.iter())
         .find(|w| w.name == name)

@@ -42,7 +42,8 @@ pub(super) fn infer(op: &Op, inputs: &[&Value]) -> Shape {
         Op::Unary(_) => Ok(computed(0)?.to_vec()),
         Op::Binary(..) => binary(inputs),
         Op::Pool(p) => match computed(0)? {
-            &[c, _, _] => check_steps(&[p.stride, p.dilation, p.kernel, p.output]).map(|()| vec![c, p.output[0], p.output[1]]),
+            &[c, _, _] => check_steps(&[p.stride, p.dilation, p.kernel, p.output])
+                .map(|()| vec![c, p.output[0], p.output[1]]),
             s => Err(format!("2-D pooling of a value of shape {s:?} per sample")),
         },
         Op::Mean { axes, keep } => {
@@ -104,6 +105,14 @@ fn check_axes(axis: usize, shape: &[usize]) -> Result<(), String> {
     }
     if axis > shape.len() {
         return Err(format!("axis {axis} is outside shape {shape:?} per sample"));
+    }
+    Ok(())
+}
+
+/// Steps and windows are at least 1.
+fn check_steps(pairs: &[[usize; 2]]) -> Result<(), String> {
+    if pairs.iter().flatten().any(|&v| v == 0) {
+        return Err("a stride, dilation, window or result size is zero".into());
     }
     Ok(())
 }

@@ -25,14 +25,12 @@ pub fn conv2d(
                     for ci in 0..cg {
                         for ky in 0..kh {
                             for kx in 0..kw {
-                                let sy = (y * stride[0] + ky * dilation[0]) as isize
-                                    - pad[0] as isize;
-                                let sx = (xx * stride[1] + kx * dilation[1]) as isize
-                                    - pad[1] as isize;
-                                let inside = sy >= 0
-                                    && sx >= 0
-                                    && sy < h as isize
-                                    && sx < w as isize;
+                                let sy =
+                                    (y * stride[0] + ky * dilation[0]) as isize - pad[0] as isize;
+                                let sx =
+                                    (xx * stride[1] + kx * dilation[1]) as isize - pad[1] as isize;
+                                let inside =
+                                    sy >= 0 && sx >= 0 && sy < h as isize && sx < w as isize;
                                 if inside {
                                     let at = ((i * c + group * cg + ci) * h + sy as usize) * w;
                                     sum += x[at + sx as usize]
