@@ -8,4 +8,5 @@ mod oracle;
 mod pointwise;
 mod pool2d;
 mod report;
+mod stream;
 mod sum;

@@ -1,0 +1,100 @@
+//! Reading ahead: the next block comes off the disk while the last one is worked on.
+
+use crate::Result;
+use crate::control::Control;
+use crate::io::source::Layer;
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+
+/// One block to read: some of the selected channels, some samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Positions in the selection of channels.
+    pub channels: Range<usize>,
+    /// Samples.
+    pub rows: Range<usize>,
+}
+
+/// How a block is laid out in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `[channels, rows, d]`: each channel a space of its own.
+    ChannelMajor,
+    /// `[rows, channels * d]`: all selected channels together, the aggregate.
+    SampleMajor,
+}
+
+/// Reads `reads` in order on a thread of its own, one block ahead, and hands each to `work`.
+///
+/// # Errors
+/// The first error of reading or working; [`crate::Error::Cancelled`] between blocks.
+pub fn read_ahead(
+    layer: &dyn Layer,
+    selection: &[usize],
+    layout: Layout,
+    reads: impl Iterator<Item = Read> + Send,
+    control: &Control<'_>,
+    mut work: impl FnMut(&Read, &[f32]) -> Result<()>,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        // Capacity 0: one block waits in the reader's hands, one is in use; no third exists.
+        let (full_tx, full_rx) = sync_channel(0);
+        let (empty_tx, empty_rx) = channel::<Vec<f32>>();
+        scope.spawn(move || producer(layer, selection, layout, reads, &full_tx, &empty_rx));
+        for block in full_rx {
+            control.check()?;
+            let (read, data): (Read, Vec<f32>) = block?;
+            work(&read, &data)?;
+            // The reader may be done already: then nobody needs the buffer.
+            let _ = empty_tx.send(data);
+        }
+        Ok(())
+    })
+}
+
+fn producer(
+    layer: &dyn Layer,
+    selection: &[usize],
+    layout: Layout,
+    reads: impl Iterator<Item = Read>,
+    full: &SyncSender<Result<(Read, Vec<f32>)>>,
+    empty: &Receiver<Vec<f32>>,
+) {
+    let dim = layer.shape().dim();
+    let mut made = 0;
+    for read in reads {
+        let mut data = match empty.try_recv() {
+            Ok(buffer) => buffer,
+            Err(_) if made < 2 => Vec::new(),
+            Err(_) => match empty.recv() {
+                Ok(buffer) => buffer,
+                Err(_) => return,
+            },
+        };
+        made += 1;
+        data.resize(read.channels.len() * read.rows.len() * dim, 0.0);
+        let channels = &selection[read.channels.clone()];
+        let result = match layout {
+            Layout::ChannelMajor => layer.read_channels(read.rows.clone(), channels, &mut data),
+            Layout::SampleMajor => layer.read_rows(read.rows.clone(), channels, &mut data),
+        };
+        let failed = result.is_err();
+        if full.send(result.map(|()| (read, data))).is_err() || failed {
+            return;
+        }
+    }
+}
+
+impl Read {
+    /// Whether the samples of this block are all there are.
+    pub fn is_whole(&self, samples: usize) -> bool {
+        self.rows == (0..samples)
+    }
+}
+
+/// Splits `0..len` into ranges of `step`.
+pub fn ranges(len: usize, step: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    (0..len)
+        .step_by(step.max(1))
+        .map(move |start| start..(start + step).min(len))
+}

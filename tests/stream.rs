@@ -1,0 +1,217 @@
+//! Planning stays under the cap and covers the job; reading ahead hands over every block in order.
+
+use chanscope::control::Control;
+use chanscope::io::source::Layer;
+use chanscope::stream::plan::{Costs, GraphJob, plan_graph};
+use chanscope::stream::run::{Layout, Read, ranges, read_ahead};
+use chanscope::tensor::{DType, LayerShape};
+use chanscope::{Error, Result};
+use proptest::prelude::*;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+struct Linear {
+    max_block: u64,
+    shares: bool,
+}
+
+impl Costs for Linear {
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+        8 * (groups * rows * (dim + 1)) as u64
+    }
+    fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
+        (groups * queries * k * 16 + k * (k + dim) * 8) as u64
+    }
+    fn max_block_bytes(&self) -> u64 {
+        self.max_block
+    }
+    fn shares_host_memory(&self) -> bool {
+        self.shares
+    }
+}
+
+proptest! {
+    #[test]
+    fn plans_stay_under_the_cap(
+        spaces in 1usize..300, samples in 2usize..200_000, dim in 1usize..4000, k in 1usize..200,
+        memory in 20u32..36, block in 24u32..36, shares: bool,
+    ) {
+        let job = GraphJob { spaces, samples, dim, k };
+        let costs = Linear { max_block: 1 << block, shares };
+        let memory = 1u64 << memory;
+        match plan_graph(&job, &costs, memory) {
+            Ok(plan) => {
+                prop_assert!(plan.bytes(&job, &costs) <= memory);
+                prop_assert!((1..=spaces).contains(&plan.groups));
+                prop_assert!((1..=samples).contains(&plan.points));
+                prop_assert!((1..=samples).contains(&plan.queries));
+                prop_assert!(plan.groups == 1 || plan.whole(&job));
+                prop_assert!((plan.groups * plan.points * dim) as u64 * 4 <= costs.max_block);
+                // More memory is never refused.
+                prop_assert!(plan_graph(&job, &costs, 2 * memory).is_ok());
+            }
+            Err(Error::Memory { .. }) => {}
+            Err(e) => prop_assert!(false, "{e}"),
+        }
+    }
+}
+
+#[test]
+fn everything_at_once_when_it_fits() {
+    let job = GraphJob {
+        spaces: 16,
+        samples: 10_000,
+        dim: 16,
+        k: 25,
+    };
+    let costs = Linear {
+        max_block: u64::MAX,
+        shares: true,
+    };
+    let plan = plan_graph(&job, &costs, 4 << 30).unwrap();
+    assert_eq!((plan.groups, plan.points), (16, 10_000));
+}
+
+/// `A[i, c, y, x]` holds its own flat index.
+struct Counting {
+    shape: LayerShape,
+    reads: AtomicUsize,
+    fail_at: usize,
+}
+
+impl Counting {
+    fn value(&self, sample: usize, channel: usize, at: usize) -> f32 {
+        ((sample * self.shape.channels + channel) * self.shape.dim() + at) as f32
+    }
+}
+
+impl Layer for Counting {
+    fn name(&self) -> &str {
+        "counting"
+    }
+    fn shape(&self) -> LayerShape {
+        self.shape
+    }
+    fn dtype(&self) -> DType {
+        DType::F32
+    }
+    fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+        if self.reads.fetch_add(1, Ordering::SeqCst) == self.fail_at {
+            return Err(Error::data("counting", "fails here"));
+        }
+        let mut slots = out.iter_mut();
+        for &c in channels {
+            for i in rows.clone() {
+                for at in 0..self.shape.dim() {
+                    *slots.next().unwrap() = self.value(i, c, at);
+                }
+            }
+        }
+        Ok(())
+    }
+    fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+        let mut slots = out.iter_mut();
+        for i in rows {
+            for &c in channels {
+                for at in 0..self.shape.dim() {
+                    *slots.next().unwrap() = self.value(i, c, at);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn counting(fail_at: usize) -> Counting {
+    Counting {
+        shape: LayerShape::new(23, 5, 2, 3).unwrap(),
+        reads: AtomicUsize::new(0),
+        fail_at,
+    }
+}
+
+fn blocks() -> impl Iterator<Item = Read> + Send {
+    ranges(3, 2).flat_map(|channels| {
+        ranges(23, 7).map(move |rows| Read {
+            channels: channels.clone(),
+            rows,
+        })
+    })
+}
+
+#[test]
+fn blocks_come_in_order_with_their_values() {
+    let layer = counting(usize::MAX);
+    let selection = [4, 0, 2];
+    let mut seen = Vec::new();
+    read_ahead(
+        &layer,
+        &selection,
+        Layout::ChannelMajor,
+        blocks(),
+        &Control::default(),
+        |read, data| {
+            let mut values = data.iter();
+            for &c in &selection[read.channels.clone()] {
+                for i in read.rows.clone() {
+                    for at in 0..6 {
+                        assert_eq!(*values.next().unwrap(), layer.value(i, c, at));
+                    }
+                }
+            }
+            assert!(values.next().is_none());
+            seen.push(read.clone());
+            Ok(())
+        },
+    )
+    .unwrap();
+    assert_eq!(seen, blocks().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_failing_read_ends_the_run_with_its_error() {
+    let layer = counting(3);
+    let mut worked = 0;
+    let result = read_ahead(
+        &layer,
+        &[0, 1, 2],
+        Layout::ChannelMajor,
+        blocks(),
+        &Control::default(),
+        |_, _| {
+            worked += 1;
+            Ok(())
+        },
+    );
+    assert!(result.unwrap_err().to_string().contains("fails here"));
+    assert_eq!(worked, 3);
+}
+
+#[test]
+fn cancelling_and_failing_work_stop_the_reader() {
+    let layer = counting(usize::MAX);
+    let stop = AtomicBool::new(false);
+    let control = Control::default().with_cancel(&stop);
+    let result = read_ahead(
+        &layer,
+        &[0, 1, 2],
+        Layout::ChannelMajor,
+        blocks(),
+        &control,
+        |_, _| {
+            stop.store(true, Ordering::SeqCst);
+            Ok(())
+        },
+    );
+    assert!(matches!(result, Err(Error::Cancelled)));
+    let result = read_ahead(
+        &layer,
+        &[0, 1, 2],
+        Layout::ChannelMajor,
+        blocks(),
+        &Control::default(),
+        |_, _| Err(Error::Shape("work".into())),
+    );
+    assert_eq!(result.unwrap_err().to_string(), "work");
+    assert!(layer.reads.load(Ordering::SeqCst) < 16);
+}
