@@ -1,0 +1,20 @@
+// exp(x) for x <= 0, within 2 units in the last place; some drivers' exp is off by 4e-6.
+// exp(x) = 2^n exp(r), |r| <= ln(2)/2, ln(2) split so that n * EXP_LN2_HI is exact.
+const EXP_LN2_HI = 0.693359375;
+const EXP_LN2_LO = -2.12194440e-4;
+
+fn exp_nonpositive(x: f32) -> f32 {
+    if (x < -87.0) {
+        return 0.0;
+    }
+    let n = round(x * 1.4426950408889634);
+    let r = (x - n * EXP_LN2_HI) - n * EXP_LN2_LO;
+    var p = 1.9875691500e-4;
+    p = p * r + 1.3981999507e-3;
+    p = p * r + 8.3334519073e-3;
+    p = p * r + 4.1665795894e-2;
+    p = p * r + 1.6666665459e-1;
+    p = p * r + 5.0000001201e-1;
+    p = p * r * r + r + 1.0;
+    return p * bitcast<f32>(u32(i32(n) + 127) << 23u);
+}

@@ -1,0 +1,194 @@
+//! 2-D convolution on the device, with bias and activation in the same kernel.
+//!
+//! Floors: input, weights and output once, and `2 N M H' W' (C / groups) kh kw` operations.
+
+use super::context::Context;
+use super::memory::Kind;
+use super::pipeline::{Access, Define, Kernel};
+use super::record::{DISPATCH_WORK, Recorder};
+use super::tensor::Tensor;
+use crate::device::{Activation, Conv2dParams};
+use crate::{Error, Result};
+
+const SOURCE: &str = include_str!("../../shaders/conv2d.wgsl");
+const BUFFERS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write];
+const CONV2D: Kernel = Kernel {
+    entry: "conv2d",
+    source: SOURCE,
+    buffers: BUFFERS,
+};
+const DIRECT: Kernel = Kernel {
+    entry: "conv2d_direct",
+    source: SOURCE,
+    buffers: BUFFERS,
+};
+/// Filters and positions of a workgroup's tile (`shaders/shared/tile.wgsl`).
+const TILE: u64 = 64;
+/// Below this many filters per group most of a tile's rows would be empty.
+const DIRECT_BELOW: u32 = 24;
+
+/// Geometry of one convolution, as in the shader.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Conv2dShape {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    filters: u32,
+    group_channels: u32,
+    group_filters: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    out_height: u32,
+    out_width: u32,
+    stride_y: u32,
+    stride_x: u32,
+    pad_top: u32,
+    pad_left: u32,
+    dilation_y: u32,
+    dilation_x: u32,
+    first: u32,
+    workgroups: u32,
+    has_bias: u32,
+    activation: u32,
+    low: f32,
+    high: f32,
+}
+
+/// `x [N, C, H, W]`, `weight [M, C / groups, kh, kw]`, `bias [M]` to `[N, M, H', W']`.
+pub(super) fn conv2d(
+    context: &Context,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    params: &Conv2dParams,
+) -> Result<Tensor> {
+    let mut shape = geometry(x.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
+    let out = [
+        shape.batch,
+        shape.filters,
+        shape.out_height,
+        shape.out_width,
+    ]
+    .map(|d| d as usize);
+    let y = context.empty(&out)?;
+    if y.len() == 0 {
+        return Ok(y);
+    }
+    let none = context.pool.get(Kind::Storage, 16)?;
+    let buffers = [
+        x.buffer.whole(),
+        weight.buffer.whole(),
+        bias.map_or(&none, |b| &b.buffer).whole(),
+        y.buffer.whole(),
+    ];
+    let (kernel, defines, all) = plan(&shape);
+    let pipeline = context.pipeline(kernel, &defines)?;
+    shape.workgroups = u32::try_from(all).map_err(|_| context.fail("conv2d: too many outputs"))?;
+    let terms = u64::from(shape.group_channels * shape.kernel_height * shape.kernel_width);
+    let work = match kernel.entry == CONV2D.entry {
+        true => TILE * TILE * 2 * terms.max(1),
+        false => 64 * 2 * 8 * terms.max(1),
+    };
+    let step = (DISPATCH_WORK / work).max(1);
+    let mut recorder = Recorder::new(context);
+    for first in (0..all).step_by(step as usize) {
+        let count = step.min(all - first);
+        shape.first = first as u32;
+        recorder.dispatch(&pipeline, &shape, &buffers, count, count * work)?;
+    }
+    recorder.submit()?;
+    Ok(y)
+}
+
+/// The kernel that suits the shape, its constants and its number of workgroups.
+fn plan(s: &Conv2dShape) -> (&'static Kernel, Vec<Define>, u64) {
+    let plane = u64::from(s.out_height) * u64::from(s.out_width);
+    let groups = u64::from(s.filters / s.group_filters);
+    if s.group_filters >= DIRECT_BELOW {
+        let tiles = groups * u64::from(s.group_filters).div_ceil(TILE);
+        let columns = (u64::from(s.batch) * plane).div_ceil(TILE);
+        return (&CONV2D, Vec::new(), tiles * columns);
+    }
+    let block = match s.group_filters {
+        1 => 1,
+        2..=4 => 4,
+        _ => 8,
+    };
+    let blocks = groups * u64::from(s.group_filters.div_ceil(block));
+    let threads = u64::from(s.batch) * blocks * plane;
+    (&DIRECT, vec![("BLOCK", Some(block))], threads.div_ceil(64))
+}
+
+/// Checks that everything fits together.
+fn geometry(
+    x: &[usize],
+    weight: &[usize],
+    bias: Option<&[usize]>,
+    params: &Conv2dParams,
+) -> Result<Conv2dShape> {
+    let wrong = |what: String| {
+        Err(Error::Shape(format!(
+            "conv2d: {what} (input {x:?}, weight {weight:?}, {params:?})"
+        )))
+    };
+    let (&[batch, channels, height, width], &[filters, group_channels, kh, kw]) = (x, weight)
+    else {
+        return wrong("input and weight need four dimensions".into());
+    };
+    let groups = params.groups;
+    if groups == 0 || filters % groups != 0 || filters == 0 || channels != group_channels * groups {
+        return wrong("channels, filters and groups do not fit".into());
+    }
+    if bias.is_some_and(|b| b != [filters]) {
+        return wrong(format!("bias {bias:?} is not one number per filter"));
+    }
+    if params.stride.contains(&0) || params.dilation.contains(&0) || kh == 0 || kw == 0 {
+        return wrong("kernel, stride and dilation must be at least 1".into());
+    }
+    let extent = |size: usize, pads: usize, kernel: usize, axis: usize| {
+        let reach = (kernel - 1).checked_mul(params.dilation[axis])?;
+        let room = size.checked_add(pads)?.checked_sub(reach + 1)?;
+        Some(room / params.stride[axis] + 1)
+    };
+    let [top, left, bottom, right] = params.padding;
+    let out = (
+        top.checked_add(bottom).and_then(|p| extent(height, p, kh, 0)),
+        left.checked_add(right).and_then(|p| extent(width, p, kw, 1)),
+    );
+    let (Some(out_height), Some(out_width)) = out else {
+        return wrong("the kernel is larger than the padded input".into());
+    };
+    let (activation, low, high) = match params.activation {
+        Activation::Identity => (0, 0.0, 0.0),
+        Activation::Relu => (1, 0.0, f32::MAX),
+        Activation::Clip(low, high) => (1, low, high),
+        Activation::LeakyRelu(slope) => (2, slope, 0.0),
+    };
+    Ok(Conv2dShape {
+        batch: batch as u32,
+        channels: channels as u32,
+        height: height as u32,
+        width: width as u32,
+        filters: filters as u32,
+        group_channels: group_channels as u32,
+        group_filters: (filters / groups) as u32,
+        kernel_height: kh as u32,
+        kernel_width: kw as u32,
+        out_height: out_height as u32,
+        out_width: out_width as u32,
+        stride_y: params.stride[0] as u32,
+        stride_x: params.stride[1] as u32,
+        pad_top: top as u32,
+        pad_left: left as u32,
+        dilation_y: params.dilation[0] as u32,
+        dilation_x: params.dilation[1] as u32,
+        first: 0,
+        workgroups: 0,
+        has_bias: u32::from(bias.is_some()),
+        activation,
+        low,
+        high,
+    })
+}

@@ -1,0 +1,214 @@
+//! Buffers: a pool, and how large a tile may be.
+
+use crate::{Error, Result};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a pooled buffer is for; buffers never change kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Kernel data.
+    Storage,
+    /// Kernel parameters.
+    Params,
+    /// Copied to and mapped by the host.
+    Readback,
+}
+
+impl Kind {
+    const fn usage(self) -> wgpu::BufferUsages {
+        match self {
+            Self::Storage => wgpu::BufferUsages::STORAGE
+                .union(wgpu::BufferUsages::COPY_SRC)
+                .union(wgpu::BufferUsages::COPY_DST),
+            Self::Params => wgpu::BufferUsages::UNIFORM.union(wgpu::BufferUsages::COPY_DST),
+            Self::Readback => wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST),
+        }
+    }
+}
+
+/// Free buffers kept for reuse, bytes altogether. Small enough to vanish beside a memory cap.
+const KEEP: u64 = 64 << 20;
+
+/// Rounds a size up so that buffers of similar size can be exchanged: at most 1/8 is wasted.
+pub(super) fn size_class(bytes: u64) -> u64 {
+    let bytes = bytes.max(256);
+    let step = (1 << (63 - bytes.leading_zeros())) / 8;
+    bytes.next_multiple_of(step).next_multiple_of(256)
+}
+
+/// Rows of a job per pass: as many as fit in `budget` bytes, at least one, at most all of them.
+pub(super) fn tile(rows: usize, bytes_per_row: u64, budget: u64) -> usize {
+    let fit = usize::try_from(budget / bytes_per_row.max(1)).unwrap_or(usize::MAX);
+    fit.clamp(1, rows.max(1))
+}
+
+/// Buffers that were used and may be used again.
+pub(super) struct Pool {
+    device: wgpu::Device,
+    name: String,
+    largest: u64,
+    free: Mutex<Vec<(Kind, wgpu::Buffer)>>,
+}
+
+impl Pool {
+    pub(super) fn new(device: wgpu::Device, name: String) -> Self {
+        Self {
+            largest: device.limits().max_buffer_size & !255,
+            device,
+            name,
+            free: Mutex::default(),
+        }
+    }
+
+    /// A buffer of at least `bytes`; its content is whatever was there.
+    pub(super) fn get(self: &Arc<Self>, kind: Kind, bytes: u64) -> Result<Buffer> {
+        self.try_get(kind, bytes)?.ok_or_else(|| Error::Device {
+            device: self.name.clone(),
+            what: format!(
+                "out of memory: no room for {} MiB; use a smaller --memory or close other programs",
+                bytes >> 20
+            ),
+        })
+    }
+
+    /// The same, `None` when the device is out of memory: then try less.
+    pub(super) fn try_get(self: &Arc<Self>, kind: Kind, bytes: u64) -> Result<Option<Buffer>> {
+        if let Some(inner) = self.reuse(kind, bytes) {
+            return Ok(Some(self.wrap(kind, bytes, inner)));
+        }
+        if let Some(inner) = self.create(kind, bytes)? {
+            return Ok(Some(self.wrap(kind, bytes, inner)));
+        }
+        // What lies idle in the pool may be what is missing.
+        self.lock().clear();
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        Ok(self.create(kind, bytes)?.map(|b| self.wrap(kind, bytes, b)))
+    }
+
+    /// Scratch for `rows` rows, or for half as many for as long as the device is out of memory.
+    pub(super) fn get_tile(
+        self: &Arc<Self>,
+        mut rows: usize,
+        bytes_per_row: u64,
+    ) -> Result<(usize, Buffer)> {
+        loop {
+            let bytes = rows as u64 * bytes_per_row;
+            match self.try_get(Kind::Storage, bytes)? {
+                Some(buffer) => return Ok((rows, buffer)),
+                None if rows > 1 => rows = rows.div_ceil(2),
+                None => return self.get(Kind::Storage, bytes).map(|b| (rows, b)),
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Kind, wgpu::Buffer)>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wrap(self: &Arc<Self>, kind: Kind, bytes: u64, inner: wgpu::Buffer) -> Buffer {
+        Buffer {
+            bytes: bytes.max(16).next_multiple_of(16),
+            inner: Some(inner),
+            kind,
+            pool: Arc::clone(self),
+        }
+    }
+
+    fn reuse(&self, kind: Kind, bytes: u64) -> Option<wgpu::Buffer> {
+        let mut free = self.lock();
+        let most = size_class(bytes) + size_class(bytes) / 4;
+        let best = free
+            .iter()
+            .enumerate()
+            .filter(|(_, (k, b))| *k == kind && (bytes..=most).contains(&b.size()))
+            .min_by_key(|(_, (_, b))| b.size())?
+            .0;
+        Some(free.swap_remove(best).1)
+    }
+
+    fn create(&self, kind: Kind, bytes: u64) -> Result<Option<wgpu::Buffer>> {
+        let scope = self
+            .device
+            .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: size_class(bytes).min(self.largest).max(bytes),
+            usage: kind.usage(),
+            mapped_at_creation: false,
+        });
+        match pollster::block_on(scope.pop()) {
+            None => Ok(Some(buffer)),
+            Some(_) => Ok(None),
+        }
+    }
+
+    fn give_back(&self, kind: Kind, buffer: wgpu::Buffer) {
+        let mut free = self.lock();
+        free.push((kind, buffer));
+        let mut kept: u64 = free.iter().map(|(_, b)| b.size()).sum();
+        // Oldest first: what was not wanted for long is not wanted again.
+        while kept > KEEP && !free.is_empty() {
+            kept -= free.remove(0).1.size();
+        }
+    }
+}
+
+/// A pooled buffer; goes back to its pool when dropped. The queue runs in order, so the next
+/// owner's work starts after the last of this one's.
+pub(super) struct Buffer {
+    inner: Option<wgpu::Buffer>,
+    bytes: u64,
+    kind: Kind,
+    pool: Arc<Pool>,
+}
+
+impl Buffer {
+    /// The part that was asked for (the buffer itself may be larger), to bind to a kernel.
+    pub(super) fn whole(&self) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: self,
+            offset: 0,
+            size: wgpu::BufferSize::new(self.bytes),
+        }
+    }
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = wgpu::Buffer;
+
+    fn deref(&self) -> &wgpu::Buffer {
+        match &self.inner {
+            Some(buffer) => buffer,
+            None => unreachable!("taken only by drop"),
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.inner.take() {
+            self.pool.give_back(self.kind, buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_classes_waste_little() {
+        for bytes in [1, 255, 256, 257, 4096, 5000, 1 << 20, (1 << 27) - 1, (1 << 31) - 65536] {
+            let class = size_class(bytes);
+            assert!(class >= bytes && class % 256 == 0 && class <= bytes + bytes / 8 + 512);
+        }
+    }
+
+    #[test]
+    fn tiles_fit_and_advance() {
+        assert_eq!(tile(100, 10, 1000), 100);
+        assert_eq!(tile(100, 10, 95), 9);
+        assert_eq!(tile(100, 10, 5), 1);
+        assert_eq!(tile(0, 10, 5), 1);
+    }
+}

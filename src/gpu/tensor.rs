@@ -1,0 +1,134 @@
+//! Dense tensors on the device, and the way there and back.
+
+use super::context::Context;
+use super::memory::{Buffer, Kind};
+use super::record::Recorder;
+use crate::tensor::checked_product;
+use crate::{Error, Result};
+
+/// Dense `f32` tensor on the device, C order.
+pub struct Tensor {
+    shape: Vec<usize>,
+    pub(super) buffer: Buffer,
+}
+
+/// Bytes copied to or from the device at once; bounds the staging memory.
+const CHUNK: usize = 16 << 20;
+
+impl Tensor {
+    /// Shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Numbers.
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl Context {
+    /// Checks that a tensor fits in one buffer; returns its number of elements.
+    pub(super) fn count(&self, shape: &[usize]) -> Result<usize> {
+        let dims: Vec<u64> = shape.iter().map(|&d| d as u64).collect();
+        let bytes = checked_product(&dims).and_then(|n| n.checked_mul(4));
+        match bytes {
+            Some(bytes) if bytes <= self.max_buffer => Ok((bytes / 4) as usize),
+            _ => Err(self.fail(format!(
+                "a tensor of shape {shape:?} is larger than a buffer may be here ({} MiB); \
+                 use smaller batches",
+                self.max_buffer >> 20
+            ))),
+        }
+    }
+
+    /// A tensor with whatever content.
+    pub(super) fn empty(&self, shape: &[usize]) -> Result<Tensor> {
+        let len = self.count(shape)?;
+        Ok(Tensor {
+            shape: shape.to_vec(),
+            buffer: self.pool.get(Kind::Storage, len as u64 * 4)?,
+        })
+    }
+
+    pub(super) fn zeros(&self, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.empty(shape)?;
+        let mut recorder = Recorder::new(self);
+        recorder.clear(&tensor.buffer, tensor.len() as u64 * 4);
+        recorder.submit()?;
+        Ok(tensor)
+    }
+
+    pub(super) fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Tensor> {
+        let tensor = self.empty(shape)?;
+        if tensor.len() != data.len() {
+            return Err(Error::Shape(format!(
+                "shape {shape:?} does not hold {} values",
+                data.len()
+            )));
+        }
+        self.write(&tensor.buffer, data)?;
+        Ok(tensor)
+    }
+
+    /// Copies `data` to the start of `buffer`, in chunks whose staging memory is freed on the way.
+    pub(super) fn write<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer, data: &[T]) -> Result<()> {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        for (i, chunk) in bytes.chunks(CHUNK).enumerate() {
+            self.queue.write_buffer(buffer, (i * CHUNK) as u64, chunk);
+            if chunk.len() == CHUNK {
+                self.submit(None)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn download(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        self.read(&tensor.buffer, tensor.len())
+    }
+
+    /// Copies the first `len` elements of `buffer` to the host.
+    pub(super) fn read<T: bytemuck::Pod>(
+        &self,
+        buffer: &wgpu::Buffer,
+        len: usize,
+    ) -> Result<Vec<T>> {
+        let mut out = vec![T::zeroed(); len];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut out);
+        if bytes.is_empty() {
+            return Ok(out);
+        }
+        let staging = self
+            .pool
+            .get(Kind::Readback, bytes.len().min(CHUNK).next_multiple_of(4) as u64)?;
+        for (i, chunk) in bytes.chunks_mut(CHUNK).enumerate() {
+            let mut recorder = Recorder::new(self);
+            let size = chunk.len().next_multiple_of(4) as u64;
+            recorder.copy(buffer, (i * CHUNK) as u64, &staging, size);
+            recorder.submit()?;
+            self.read_mapped(&staging, chunk)?;
+        }
+        Ok(out)
+    }
+
+    /// Waits for everything submitted, then copies the start of a mappable buffer.
+    pub(super) fn read_mapped(&self, staging: &wgpu::Buffer, out: &mut [u8]) -> Result<()> {
+        let end = out.len().next_multiple_of(4) as u64;
+        let (sender, receiver) = std::sync::mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, 0..end, move |result| {
+            let _ = sender.send(result);
+        });
+        self.wait(None)?;
+        match receiver.try_recv() {
+            Ok(Ok(())) => {}
+            _ => return Err(self.fail("cannot read results back; run again, or use --device cpu")),
+        }
+        let view = staging
+            .get_mapped_range(0..end)
+            .map_err(|e| self.fail(format!("cannot read results back: {e}")))?;
+        out.copy_from_slice(&view[..out.len()]);
+        drop(view);
+        staging.unmap();
+        Ok(())
+    }
+}
