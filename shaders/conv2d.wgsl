@@ -39,10 +39,10 @@ struct Conv2dShape {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
-fn finish(sum: f32, filter: u32) -> f32 {
+fn finish(sum: f32, map: u32) -> f32 {
     var v = sum;
     if (params.has_bias != 0u) {
-        v += bias[filter];
+        v += bias[map];
     }
     if (params.activation == 1u) {
         v = clamp(v, params.low, params.high);
@@ -78,11 +78,11 @@ fn tap(w: Window, channel: u32, dy: i32, dx: i32) -> f32 {
     return x[w.base + (channel * params.height + u32(row)) * params.width + u32(column)];
 }
 
-fn weight_or_zero(group: u32, filter: u32, t: u32, terms: u32) -> f32 {
-    if (filter >= params.group_filters || t >= terms) {
+fn weight_or_zero(group: u32, map: u32, t: u32, terms: u32) -> f32 {
+    if (map >= params.group_filters || t >= terms) {
         return 0.0;
     }
-    return weight[(group * params.group_filters + filter) * terms + t];
+    return weight[(group * params.group_filters + map) * terms + t];
 }
 
 // Workgroup: 64 filters of a group times 64 output positions (all samples in a row).
@@ -149,8 +149,8 @@ fn conv2d(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: 
         for (var r = 0u; r < 8u; r++) {
             let f = first_filter + row * 8u + r;
             if (f < params.group_filters) {
-                let filter = group * params.group_filters + f;
-                y[out + filter * plane] = finish(acc[r * 2u + c / 4u][c % 4u], filter);
+                let map = group * params.group_filters + f;
+                y[out + map * plane] = finish(acc[r * 2u + c / 4u][c % 4u], map);
             }
         }
     }
@@ -192,8 +192,8 @@ fn conv2d_direct(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) 
     for (var b = 0u; b < BLOCK; b++) {
         let f = first_filter + b;
         if (f < params.group_filters) {
-            let filter = group * params.group_filters + f;
-            y[(sample * params.filters + filter) * plane + thread % plane] = finish(acc[b], filter);
+            let map = group * params.group_filters + f;
+            y[(sample * params.filters + map) * plane + thread % plane] = finish(acc[b], map);
         }
     }
 }

@@ -172,7 +172,12 @@ fn choose(name: Option<&str>, found: &[Adapter]) -> Result<usize> {
     chosen.map(|a| a.index).ok_or_else(|| {
         let list: Vec<String> = found
             .iter()
-            .map(|a| format!("{}: {} ({}, {})", a.index, a.info.name, a.kind, a.info.backend))
+            .map(|a| {
+                format!(
+                    "{}: {} ({}, {})",
+                    a.index, a.info.name, a.kind, a.info.backend
+                )
+            })
             .collect();
         Error::NoAdapter {
             wanted: match name {
@@ -209,11 +214,13 @@ impl Context {
             })?;
         let context = Self::adopt(device, queue, options)?;
         let lost = Arc::clone(&context.lost);
-        context.device.set_device_lost_callback(move |reason, text| {
-            if !matches!(reason, wgpu::DeviceLostReason::Destroyed) {
-                let _ = lost.set(text);
-            }
-        });
+        context
+            .device
+            .set_device_lost_callback(move |reason, text| {
+                if !matches!(reason, wgpu::DeviceLostReason::Destroyed) {
+                    let _ = lost.set(text);
+                }
+            });
         Ok(context)
     }
 
@@ -308,9 +315,14 @@ impl Context {
     pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> Result<()> {
         let index = self.queue.submit(commands);
         let oldest = {
-            let mut queue = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queue = self
+                .in_flight
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             queue.push_back(index);
-            (queue.len() > IN_FLIGHT).then(|| queue.pop_front()).flatten()
+            (queue.len() > IN_FLIGHT)
+                .then(|| queue.pop_front())
+                .flatten()
         };
         match oldest {
             Some(index) => self.wait(Some(index)),

@@ -154,8 +154,10 @@ fn geometry(
     };
     let [top, left, bottom, right] = params.padding;
     let out = (
-        top.checked_add(bottom).and_then(|p| extent(height, p, kh, 0)),
-        left.checked_add(right).and_then(|p| extent(width, p, kw, 1)),
+        top.checked_add(bottom)
+            .and_then(|p| extent(height, p, kh, 0)),
+        left.checked_add(right)
+            .and_then(|p| extent(width, p, kw, 1)),
     );
     let (Some(out_height), Some(out_width)) = out else {
         return wrong("the kernel is larger than the padded input".into());

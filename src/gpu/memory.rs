@@ -127,9 +127,7 @@ impl Pool {
     }
 
     fn create(&self, kind: Kind, bytes: u64) -> Result<Option<wgpu::Buffer>> {
-        let scope = self
-            .device
-            .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size: size_class(bytes).min(self.largest).max(bytes),
@@ -198,7 +196,17 @@ mod tests {
 
     #[test]
     fn size_classes_waste_little() {
-        for bytes in [1, 255, 256, 257, 4096, 5000, 1 << 20, (1 << 27) - 1, (1 << 31) - 65536] {
+        for bytes in [
+            1,
+            255,
+            256,
+            257,
+            4096,
+            5000,
+            1 << 20,
+            (1 << 27) - 1,
+            (1 << 31) - 65536,
+        ] {
             let class = size_class(bytes);
             assert!(class >= bytes && class % 256 == 0 && class <= bytes + bytes / 8 + 512);
         }

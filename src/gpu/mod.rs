@@ -62,11 +62,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Device`] if the device lacks what the options ask for.
-    pub fn from_wgpu(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        options: &Options,
-    ) -> Result<Self> {
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &Options) -> Result<Self> {
         let context = Context::adopt(device, queue, options)?;
         Ok(Self { context })
     }

@@ -48,7 +48,10 @@ const SHARED: &[(&str, &str)] = &[
     ("exp", include_str!("../../shaders/shared/exp.wgsl")),
     ("tile", include_str!("../../shaders/shared/tile.wgsl")),
     ("wide", include_str!("../../shaders/shared/wide.wgsl")),
-    ("workgroup", include_str!("../../shaders/shared/workgroup.wgsl")),
+    (
+        "workgroup",
+        include_str!("../../shaders/shared/workgroup.wgsl"),
+    ),
 ];
 
 /// Resolves the directives. Errors name the line.
@@ -178,25 +181,27 @@ impl Context {
     }
 
     fn layout(&self, kernel: &Kernel) -> wgpu::BindGroupLayout {
-        let storage = kernel.buffers.iter().map(|access| {
-            wgpu::BufferBindingType::Storage {
+        let storage = kernel
+            .buffers
+            .iter()
+            .map(|access| wgpu::BufferBindingType::Storage {
                 read_only: *access == Access::Read,
-            }
-        });
-        let entries: Vec<wgpu::BindGroupLayoutEntry> = std::iter::once(wgpu::BufferBindingType::Uniform)
-            .chain(storage)
-            .zip(0..)
-            .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
-                binding,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty,
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
-            })
-            .collect();
+            });
+        let entries: Vec<wgpu::BindGroupLayoutEntry> =
+            std::iter::once(wgpu::BufferBindingType::Uniform)
+                .chain(storage)
+                .zip(0..)
+                .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
+                    binding,
+                    visibility: wgpu::ShaderStages::COMPUTE,
+                    ty: wgpu::BindingType::Buffer {
+                        ty,
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                    count: None,
+                })
+                .collect();
         self.device
             .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
                 label: Some(kernel.entry),
@@ -213,7 +218,10 @@ mod tests {
     fn directives() {
         let source = "a\n#ifdef X\nb\n#ifndef Y\nc\n#else\nd\n#endif\n#else\ne\n#endif\nf";
         assert_eq!(expand(source, &[]).as_deref(), Ok("a\ne\nf\n"));
-        assert_eq!(expand(source, &[("X", None)]).as_deref(), Ok("a\nb\nc\nf\n"));
+        assert_eq!(
+            expand(source, &[("X", None)]).as_deref(),
+            Ok("a\nb\nc\nf\n")
+        );
         let both = expand(source, &[("X", Some(3)), ("Y", None)]);
         assert_eq!(both.as_deref(), Ok("const X = 3u;\na\nb\nd\nf\n"));
         assert!(expand("#ifdef X", &[]).is_err());

@@ -72,7 +72,8 @@ impl<'a> Recorder<'a> {
         self.work = self.work.saturating_add(work);
         let offset = self.params.len();
         self.params.extend_from_slice(bytemuck::bytes_of(params));
-        self.params.resize((offset + size).next_multiple_of(PARAMS_ALIGN), 0);
+        self.params
+            .resize((offset + size).next_multiple_of(PARAMS_ALIGN), 0);
         let group = self.bind(pipeline, offset, size, buffers)?;
         self.commands.push(Command::Dispatch {
             pipeline: Arc::clone(pipeline),

@@ -98,9 +98,10 @@ impl Context {
         if bytes.is_empty() {
             return Ok(out);
         }
-        let staging = self
-            .pool
-            .get(Kind::Readback, bytes.len().min(CHUNK).next_multiple_of(4) as u64)?;
+        let staging = self.pool.get(
+            Kind::Readback,
+            bytes.len().min(CHUNK).next_multiple_of(4) as u64,
+        )?;
         for (i, chunk) in bytes.chunks_mut(CHUNK).enumerate() {
             let mut recorder = Recorder::new(self);
             let size = chunk.len().next_multiple_of(4) as u64;

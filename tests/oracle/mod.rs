@@ -1,4 +1,6 @@
 //! Plain float64 loops written from the definitions, for reading. Shares no code with `src/`.
 
+pub mod conv2d;
+pub mod gram;
 pub mod knn;
 pub mod net;

@@ -1,0 +1,93 @@
+//! Tests of the GPU backend, against the same oracles as the CPU's. A harness of its own, so that on a
+//! machine without any adapter they show as ignored, and with `CI=true` fail instead.
+//!
+//! `CHANSCOPE_TEST_ADAPTER` picks an adapter by index or name; default: a real GPU, else the first one.
+
+#[path = "../oracle/mod.rs"]
+mod oracle;
+
+mod conv2d;
+mod data;
+mod gram;
+mod memory;
+
+use chanscope::gpu::{Gpu, Options, Wide, adapters};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::sync::Arc;
+
+/// The adapter under test, opened once for each kind of exact arithmetic that it offers.
+pub struct Devices {
+    name: String,
+    gpus: Vec<Gpu>,
+}
+
+impl Devices {
+    fn open() -> Result<Self, String> {
+        let wanted = std::env::var("CHANSCOPE_TEST_ADAPTER").ok();
+        let name = match wanted {
+            Some(name) => name,
+            None => {
+                let found = adapters();
+                let real = found.iter().find(|a| a.kind != "software");
+                let chosen = real.or(found.first());
+                chosen
+                    .ok_or("no GPU adapter, not even a software one")?
+                    .index
+                    .to_string()
+            }
+        };
+        let open = |wide| {
+            let options = Options {
+                wide,
+                ..Options::default()
+            };
+            Gpu::open_with(Some(&name), &options)
+        };
+        let double_float = open(Some(Wide::DoubleFloat)).map_err(|e| e.to_string())?;
+        let float64 = open(Some(Wide::Float64)).ok();
+        let gpus = float64.into_iter().chain([double_float]).collect();
+        Ok(Self { name, gpus })
+    }
+
+    /// The adapter with its best arithmetic.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpus[0]
+    }
+
+    /// One device per arithmetic: float64 where there is one, double-float.
+    pub fn all(&self) -> &[Gpu] {
+        &self.gpus
+    }
+
+    /// The same adapter, opened afresh.
+    pub fn reopen(&self, options: &Options) -> Gpu {
+        Gpu::open_with(Some(&self.name), options).unwrap()
+    }
+}
+
+type Test = (&'static str, fn(&Devices));
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // One device at a time: a software adapter uses all cores anyway.
+    arguments.test_threads = Some(1);
+    let devices = Devices::open().map(Arc::new);
+    let ci = std::env::var("CI").is_ok_and(|v| v == "true");
+    let tests: Vec<Test> = [conv2d::TESTS, gram::TESTS, memory::TESTS].concat();
+    let trials = tests.into_iter().map(|(name, test)| {
+        let (devices, missing) = match &devices {
+            Ok(d) => (Some(Arc::clone(d)), String::new()),
+            Err(e) => (None, e.clone()),
+        };
+        let ignored = devices.is_none() && !ci;
+        let run = move || match devices {
+            Some(d) => {
+                test(&d);
+                Ok(())
+            }
+            None => Err(Failed::from(missing)),
+        };
+        Trial::test(format!("gpu::{name}"), run).with_ignored_flag(ignored)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
