@@ -3,6 +3,8 @@
 //!
 //! `CHANSCOPE_TEST_ADAPTER` picks an adapter by index or name; default: a real GPU, else the first one.
 
+// Some oracles are for kernels of the CPU alone.
+#[allow(dead_code)]
 #[path = "../oracle/mod.rs"]
 mod oracle;
 
