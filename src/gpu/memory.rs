@@ -208,7 +208,9 @@ mod tests {
             (1 << 31) - 65536,
         ] {
             let class = size_class(bytes);
-            assert!(class >= bytes && class.is_multiple_of(256) && class <= bytes + bytes / 8 + 512);
+            assert!(
+                class >= bytes && class.is_multiple_of(256) && class <= bytes + bytes / 8 + 512
+            );
         }
     }
 
