@@ -1,6 +1,7 @@
 //! Native backend: multithreaded, vectorised at run time, exact. One stem per kernel, as in `gpu/`.
 
 mod conv2d;
+mod f64x8;
 mod gemm;
 mod gram;
 mod knn;
@@ -153,7 +154,7 @@ impl Backend for Cpu {
         params: &GraphParams,
     ) -> Result<GraphBlock> {
         self.pool
-            .install(|| nnk::solve(queries, rows, candidates, vectors, params))
+            .install(|| nnk::solve(queries, rows, candidates, vectors, params, self.set))
     }
 
     fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()> {

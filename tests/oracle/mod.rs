@@ -1,5 +1,10 @@
 //! Plain float64 loops written from the definitions, for reading. Shares no code with `src/`.
 
+#![allow(clippy::needless_range_loop)]
+// Indices as in the formulas.
 pub mod gram;
 pub mod knn;
 pub mod net;
+pub mod nnk;
+pub mod overlap;
+pub mod pca;

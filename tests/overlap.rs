@@ -1,0 +1,128 @@
+use crate::oracle;
+use chanscope::cpu::Cpu;
+use chanscope::device::{Backend, OverlapSums, Supports};
+use proptest::prelude::*;
+
+fn zeros(c: usize) -> OverlapSums {
+    OverlapSums {
+        intersection: vec![0; c * c],
+        jaccard_q40: vec![0; c * c],
+        queries: vec![0; c * c],
+        unions: vec![0; c * c],
+    }
+}
+
+/// Supports drawn from `samples` indices; without repeats within a query.
+fn draw(
+    channels: usize,
+    queries: usize,
+    k: usize,
+    samples: i32,
+    seed: u64,
+) -> (Vec<i32>, Vec<bool>) {
+    let mut state = seed | 1;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state >> 16
+    };
+    let mut indices = Vec::new();
+    let mut degenerate = Vec::new();
+    for _ in 0..channels * queries {
+        degenerate.push(next() % 7 == 0);
+        let fill = next() % 4;
+        let mut taken: Vec<i32> = Vec::new();
+        for _ in 0..k {
+            let i = (next() % samples as u64) as i32;
+            let used = next() % 4 < fill && !taken.contains(&i);
+            taken.push(i);
+            indices.push(if used { i } else { -1 });
+        }
+    }
+    (indices, degenerate)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn sums_equal_the_definition(
+        channels in 1usize..12, queries in 0usize..70, k in 1usize..9, samples in 1i32..40, seed: u64,
+    ) {
+        let (indices, degenerate) = draw(channels, queries, k, samples, seed);
+        let supports = Supports { indices: &indices, degenerate: &degenerate, channels, queries, k };
+        let mut sums = zeros(channels);
+        Cpu::new(2).unwrap().overlap(supports, &mut sums).unwrap();
+        prop_assert_eq!(sums, oracle::overlap::overlap(supports));
+    }
+}
+
+#[test]
+fn many_members_with_large_indices() {
+    // Enough members for the radix sort, indices that need three digits.
+    let (channels, queries, k) = (150, 3, 20);
+    let (mut indices, degenerate) = draw(channels, queries, k, 300, 5);
+    for i in indices.iter_mut().filter(|i| **i >= 0) {
+        *i *= 7_000_003;
+    }
+    let supports = Supports {
+        indices: &indices,
+        degenerate: &degenerate,
+        channels,
+        queries,
+        k,
+    };
+    let mut sums = zeros(channels);
+    Cpu::new(2).unwrap().overlap(supports, &mut sums).unwrap();
+    assert_eq!(sums, oracle::overlap::overlap(supports));
+}
+
+#[test]
+fn blocks_and_threads_do_not_matter() {
+    let (channels, queries, k) = (9, 64, 6);
+    let (indices, degenerate) = draw(channels, queries, k, 30, 3);
+    let whole = Supports {
+        indices: &indices,
+        degenerate: &degenerate,
+        channels,
+        queries,
+        k,
+    };
+    let mut once = zeros(channels);
+    Cpu::new(1).unwrap().overlap(whole, &mut once).unwrap();
+    let cpu = Cpu::new(3).unwrap();
+    let mut parts = zeros(channels);
+    for (from, to) in [(0, 1), (1, 30), (30, 64)] {
+        let mut some = Vec::new();
+        let mut dead = Vec::new();
+        for c in 0..channels {
+            some.extend_from_slice(&indices[(c * queries + from) * k..(c * queries + to) * k]);
+            dead.extend_from_slice(&degenerate[c * queries + from..c * queries + to]);
+        }
+        let part = Supports {
+            indices: &some,
+            degenerate: &dead,
+            channels,
+            queries: to - from,
+            k,
+        };
+        cpu.overlap(part, &mut parts).unwrap();
+    }
+    assert_eq!(parts, once);
+}
+
+#[test]
+fn wrong_lengths_are_refused() {
+    let supports = Supports {
+        indices: &[1, 2, 3],
+        degenerate: &[false],
+        channels: 1,
+        queries: 1,
+        k: 2,
+    };
+    let error = Cpu::new(1)
+        .unwrap()
+        .overlap(supports, &mut zeros(1))
+        .unwrap_err();
+    assert!(error.to_string().contains("1 queries"), "{error}");
+}
