@@ -1,6 +1,7 @@
 //! Register tiles of products: the inner loop that neighbour search, Gram matrices and convolutions share.
 
 use super::simd::Simd;
+use rayon::prelude::*;
 
 /// Rows of a packed panel of the left operand, `[inner][ROWS]`.
 pub(super) const ROWS: usize = 8;
@@ -37,4 +38,70 @@ pub(super) unsafe fn dots<S: Simd, const R: usize, const V: usize>(
         }
     }
     acc
+}
+
+/// Inner indices summed before the sum is added to the rest: fixed, so that a result depends on nothing
+/// else, and short, so that rounding errors grow with the number of such sums.
+pub(super) const CHUNK: usize = 256;
+
+/// Writes or, with `add`, adds the product of two packed panels of `len` inner indices to a
+/// [`ROWS`] x [`COLS`] tile whose rows are `stride` apart.
+///
+/// # Safety
+/// The processor has `S`.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+    left: &[f32],
+    right: &[f32],
+    len: usize,
+    to: &mut [f32],
+    stride: usize,
+    add: bool,
+) {
+    assert!(left.len() >= len * ROWS && right.len() >= len * COLS);
+    assert!(to.len() >= (ROWS - 1) * stride + COLS);
+    for r0 in (0..ROWS).step_by(R) {
+        for c0 in (0..COLS).step_by(V * S::LANES) {
+            // SAFETY: lengths are asserted above, and R and V * LANES divide ROWS and COLS.
+            unsafe {
+                let zero = [[S::splat(0.0); V]; R];
+                let acc = dots::<S, R, V>(left.as_ptr().add(r0), right.as_ptr().add(c0), len, zero);
+                for (r, row) in acc.iter().enumerate() {
+                    for (v, &sum) in row.iter().enumerate() {
+                        let to = to.as_mut_ptr().add((r0 + r) * stride + c0 + v * S::LANES);
+                        let sum = if add { S::add(S::load(to), sum) } else { sum };
+                        S::store(to, sum);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs `rows x len` values (row stride `stride`) as panels `[rows / ROWS, len, ROWS]`, zero-padded.
+pub(super) fn pack_left(from: &[f32], rows: usize, len: usize, stride: usize) -> Vec<f32> {
+    let mut packed = vec![0f32; rows.div_ceil(ROWS) * len * ROWS];
+    packed
+        .par_chunks_mut(len * ROWS)
+        .enumerate()
+        .for_each(|(p, panel)| {
+            let first = p * ROWS;
+            let row = |r: usize| &from[(first + r) * stride..][..len];
+            if first + ROWS <= rows {
+                let rows: [&[f32]; ROWS] = std::array::from_fn(row);
+                for (i, to) in panel.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+                    *to = std::array::from_fn(|r| rows[r][i]);
+                }
+            } else {
+                for r in 0..rows - first {
+                    for (to, &x) in panel[r..].iter_mut().step_by(ROWS).zip(row(r)) {
+                        *to = x;
+                    }
+                }
+            }
+        });
+    packed
 }

@@ -173,6 +173,6 @@ impl Backend for Cpu {
         params: &Conv2dParams,
     ) -> Result<Tensor> {
         self.pool
-            .install(|| conv2d::conv2d(x, weight, bias, params))
+            .install(|| conv2d::conv2d(x, weight, bias, params, self.set))
     }
 }

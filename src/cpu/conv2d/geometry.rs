@@ -1,0 +1,196 @@
+//! Shapes of a convolution, checked.
+
+use crate::device::Conv2dParams;
+use crate::{Error, Result};
+
+/// All sizes of one convolution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub(super) samples: usize,
+    pub(super) channels: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) filters: usize,
+    pub(super) groups: usize,
+    pub(super) kernel: [usize; 2],
+    pub(super) stride: [usize; 2],
+    pub(super) dilation: [usize; 2],
+    /// Top and left.
+    pub(super) padding: [usize; 2],
+    pub(super) out: [usize; 2],
+}
+
+impl Geometry {
+    /// Sizes of `x [N, C, H, W]`, `weight [M, C / groups, kh, kw]`, `bias [M]`.
+    pub(super) fn new(
+        x: &[usize],
+        weight: &[usize],
+        bias: Option<&[usize]>,
+        params: &Conv2dParams,
+    ) -> Result<Self> {
+        let refuse = |why: &str| {
+            Err(Error::Shape(format!(
+                "convolution of input {x:?} with weights {weight:?}: {why} (groups {}, stride {:?}, padding {:?}, dilation {:?})",
+                params.groups, params.stride, params.padding, params.dilation
+            )))
+        };
+        let (&[samples, channels, height, width], &[filters, per_group, kh, kw]) = (x, weight)
+        else {
+            return refuse("both need four dimensions");
+        };
+        let groups = params.groups;
+        if [samples, channels, height, width, filters, per_group, kh, kw].contains(&0) {
+            return refuse("a dimension is zero");
+        }
+        if groups == 0
+            || !filters.is_multiple_of(groups)
+            || per_group.checked_mul(groups) != Some(channels)
+        {
+            return refuse(
+                "input channels must be the weights' second dimension times the groups, and filters a multiple of the groups",
+            );
+        }
+        if params.stride.contains(&0) || params.dilation.contains(&0) {
+            return refuse("stride and dilation start at 1");
+        }
+        if let Some(bias) = bias
+            && bias != [filters]
+        {
+            return refuse(&format!("the bias is {bias:?}, not [{filters}]"));
+        }
+        let [top, left, bottom, right] = params.padding;
+        let out = |size: usize, before: usize, after: usize, kernel: usize, axis: usize| {
+            let padded = size.checked_add(before)?.checked_add(after)?;
+            let span = (kernel - 1)
+                .checked_mul(params.dilation[axis])?
+                .checked_add(1)?;
+            Some(padded.checked_sub(span)? / params.stride[axis] + 1)
+        };
+        let (Some(oh), Some(ow)) = (
+            out(height, top, bottom, kh, 0),
+            out(width, left, right, kw, 1),
+        ) else {
+            return refuse("the kernel does not fit into the padded input");
+        };
+        Ok(Self {
+            samples,
+            channels,
+            height,
+            width,
+            filters,
+            groups,
+            kernel: [kh, kw],
+            stride: params.stride,
+            dilation: params.dilation,
+            padding: [top, left],
+            out: [oh, ow],
+        })
+    }
+
+    /// The same convolution with fewer, longer rows where that changes nothing: a 1x1 kernel that visits
+    /// every pixel sees a map as one row.
+    pub(super) fn flattened(mut self) -> Self {
+        if self.is_pointwise() {
+            self.width *= self.height;
+            self.out = [1, self.width];
+            self.height = 1;
+        }
+        self
+    }
+
+    /// A 1x1 kernel that visits every pixel.
+    pub(super) fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1]
+            && self.stride == [1, 1]
+            && self.out == [self.height, self.width]
+            && self.padding == [0, 0]
+    }
+
+    /// Input channels of a group.
+    pub(super) fn group_channels(&self) -> usize {
+        self.channels / self.groups
+    }
+
+    /// Filters of a group.
+    pub(super) fn group_filters(&self) -> usize {
+        self.filters / self.groups
+    }
+
+    /// Taps of a channel.
+    pub(super) fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Terms of a sum.
+    pub(super) fn depth(&self) -> usize {
+        self.group_channels() * self.taps()
+    }
+
+    /// Pixels of an output map.
+    pub(super) fn pixels(&self) -> usize {
+        self.out[0] * self.out[1]
+    }
+
+    /// Rows of a padded plane that the kernel visits.
+    pub(super) fn plane_rows(&self) -> usize {
+        (self.out[0] - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
+    }
+
+    /// Pixels of one phase of a padded row: pixel `x` is number `x / stride` of phase `x % stride`, so
+    /// that what a tap needs for neighbouring outputs lies side by side.
+    pub(super) fn phase_width(&self) -> usize {
+        self.out[1] + (self.kernel[1] - 1) * self.dilation[1] / self.stride[1]
+    }
+
+    /// Values of a padded plane, `[plane_rows, stride, phase_width]`.
+    pub(super) fn plane_len(&self) -> usize {
+        self.plane_rows() * self.stride[1] * self.phase_width()
+    }
+
+    /// Where in a plane the tap `(ky, kx)` finds the input of output `(0, 0)`.
+    pub(super) fn tap_offset(&self, ky: usize, kx: usize) -> usize {
+        let x = kx * self.dilation[1];
+        (ky * self.dilation[0] * self.stride[1] + x % self.stride[1]) * self.phase_width()
+            + x / self.stride[1]
+    }
+
+    /// Where in a plane the input of output `(y, x)` lies, relative to that of `(0, 0)`.
+    pub(super) fn output_offset(&self, y: usize, x: usize) -> usize {
+        y * self.stride[0] * self.stride[1] * self.phase_width() + x
+    }
+
+    /// Copies a map `[height, width]` into a zeroed plane.
+    pub(super) fn fill_plane(&self, map: &[f32], plane: &mut [f32]) {
+        let [step, phase_width] = [self.stride[1], self.phase_width()];
+        let [top, left] = self.padding;
+        for (row, to) in plane
+            .chunks_exact_mut(step * phase_width)
+            .take(self.plane_rows())
+            .enumerate()
+        {
+            let Some(y) = row.checked_sub(top).filter(|&y| y < self.height) else {
+                continue;
+            };
+            let from = &map[y * self.width..][..self.width];
+            for (phase, to) in to.chunks_exact_mut(phase_width).enumerate() {
+                // First number of this phase that is not left padding.
+                let skip = left.saturating_sub(phase).div_ceil(step);
+                let first = skip * step + phase - left;
+                if skip >= phase_width || first >= from.len() {
+                    continue;
+                }
+                if step == 1 {
+                    let len = (phase_width - skip).min(from.len() - first);
+                    to[skip..][..len].copy_from_slice(&from[first..][..len]);
+                } else {
+                    for (to, &x) in to[skip..]
+                        .iter_mut()
+                        .zip(from[first..].iter().step_by(step))
+                    {
+                        *to = x;
+                    }
+                }
+            }
+        }
+    }
+}

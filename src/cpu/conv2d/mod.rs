@@ -1,0 +1,166 @@
+//! 2-D convolution: patches packed strip by strip into a matrix product, or direct where each filter
+//! sees one channel.
+//!
+//! Every output is one sum over (channel, ky, kx) in an order that depends on those sizes only, so that
+//! neither the batch nor the threads change a bit.
+
+mod depthwise;
+mod geometry;
+mod strip;
+
+use super::Tensor;
+use super::gemm::{COLS, ROWS, pack_left};
+use super::simd::InstructionSet;
+use crate::Result;
+use crate::device::{Activation, Conv2dParams};
+use geometry::Geometry;
+use rayon::prelude::*;
+
+/// Values of padded input held at a time: a batch goes through in pieces of about this size.
+const PIECE: usize = 4 << 20;
+/// Panels of output pixels of a strip: their packed patches stay in the second-level cache.
+const STRIP: usize = 8;
+
+pub(super) fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    params: &Conv2dParams,
+    set: InstructionSet,
+) -> Result<Tensor> {
+    let shape = Geometry::new(x.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
+    let [oh, ow] = shape.out;
+    let mut out = Tensor::zeros(&[shape.samples, shape.filters, oh, ow])?;
+    let shape = shape.flattened();
+    let bias = bias.map_or_else(|| vec![0.0; shape.filters], |b| b.data().to_vec());
+    if shape.group_channels() == 1 && shape.groups > 1 {
+        depthwise::run(
+            &shape,
+            x.data(),
+            weight.data(),
+            &bias,
+            params.activation,
+            out.data_mut(),
+            set,
+        );
+    } else {
+        product(
+            &shape,
+            x.data(),
+            weight.data(),
+            &bias,
+            params.activation,
+            out.data_mut(),
+            set,
+        );
+    }
+    Ok(out)
+}
+
+/// Piece by piece: pad the input, then multiply strips of its patches by the packed weights.
+fn product(
+    shape: &Geometry,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    activation: Activation,
+    out: &mut [f32],
+    set: InstructionSet,
+) {
+    let (depth, filters) = (shape.depth(), shape.group_filters());
+    let weights: Vec<Vec<f32>> = weight
+        .chunks_exact(filters * depth)
+        .map(|group| pack_left(group, filters, depth, depth))
+        .collect();
+    let plane_len = shape.plane_len();
+    let per_sample = shape.channels * plane_len;
+    let piece = (PIECE / per_sample).clamp(1, shape.samples);
+    let map = shape.height * shape.width;
+    let mut planes = Vec::new();
+    for (x, out) in x
+        .chunks(piece * shape.channels * map)
+        .zip(out.chunks_mut(piece * shape.filters * shape.pixels()))
+    {
+        let samples = x.len() / (shape.channels * map);
+        let direct = shape.is_pointwise();
+        if !direct {
+            // The planes' margins are zero and stay zero from piece to piece.
+            planes.resize(piece * per_sample + COLS, 0f32);
+            planes
+                .par_chunks_exact_mut(plane_len)
+                .zip(x.par_chunks_exact(map))
+                .for_each(|(plane, map)| shape.fill_plane(map, plane));
+        }
+        let job = strip::Job {
+            shape,
+            planes: if direct { x } else { &planes },
+            bias,
+            activation,
+            columns: samples * shape.pixels(),
+        };
+        let out = strip::Output::new(out, samples, shape);
+        tasks(&job, filters).into_par_iter().for_each(|task| {
+            set.run(strip::Strip {
+                job: &job,
+                weights: &weights[task.group],
+                task,
+                out: &out,
+            });
+        });
+    }
+}
+
+/// Strips of columns, cut further by filters while there are too few to go round.
+fn tasks(job: &strip::Job<'_>, filters: usize) -> Vec<strip::Task> {
+    let wanted = 4 * rayon::current_num_threads();
+    let panels = job.columns.div_ceil(COLS);
+    let mut strip = STRIP;
+    while strip > 1 && panels.div_ceil(strip) * job.shape.groups < wanted {
+        strip /= 2;
+    }
+    let strips = panels.div_ceil(strip) * job.shape.groups;
+    let row_panels = filters.div_ceil(ROWS);
+    // At least 64 filters share the work of packing a strip.
+    let cuts = wanted.div_ceil(strips).clamp(1, row_panels.div_ceil(8));
+    let rows = row_panels.div_ceil(cuts);
+    let mut tasks = Vec::new();
+    for group in 0..job.shape.groups {
+        for first in (0..panels).step_by(strip) {
+            for row in (0..row_panels).step_by(rows) {
+                tasks.push(strip::Task {
+                    group,
+                    panels: first..(first + strip).min(panels),
+                    row_panels: row..(row + rows).min(row_panels),
+                });
+            }
+        }
+    }
+    tasks
+}
+
+/// Adds the bias and applies the activation; NaN stays NaN.
+#[inline(always)]
+fn finish(x: f32, bias: f32, activation: Activation) -> f32 {
+    let x = x + bias;
+    match activation {
+        Activation::Identity => x,
+        Activation::Relu => {
+            if x < 0.0 {
+                0.0
+            } else {
+                x
+            }
+        }
+        Activation::Clip(lo, hi) => {
+            let x = if x < lo { lo } else { x };
+            if x > hi { hi } else { x }
+        }
+        Activation::LeakyRelu(slope) => {
+            if x < 0.0 {
+                slope * x
+            } else {
+                x
+            }
+        }
+    }
+}

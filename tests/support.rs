@@ -1,0 +1,21 @@
+//! What several test modules share.
+
+use chanscope::cpu::InstructionSet;
+
+/// Every instruction set that this processor has.
+pub fn sets() -> impl Iterator<Item = InstructionSet> {
+    [InstructionSet::Portable, InstructionSet::Avx2, InstructionSet::Avx512]
+        .into_iter()
+        .filter(|set| set.is_available())
+}
+
+/// Deterministic values in `[-1, 1)`.
+pub fn noise(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+}
