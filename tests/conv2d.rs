@@ -16,42 +16,69 @@ struct Case {
 
 impl Case {
     fn new(x: [usize; 4], weight: [usize; 4]) -> Self {
-        Self { x, weight, bias: true, params: plain(), seed: 1 }
+        Self {
+            x,
+            weight,
+            bias: true,
+            params: plain(),
+            seed: 1,
+        }
     }
 
     fn values(&self) -> [Vec<f32>; 3] {
         let mut next = noise(self.seed);
         let mut take = |n: usize| (0..n).map(|_| next()).collect();
-        [take(self.x.iter().product()), take(self.weight.iter().product()), take(if self.bias { self.weight[0] } else { 0 })]
+        [
+            take(self.x.iter().product()),
+            take(self.weight.iter().product()),
+            take(if self.bias { self.weight[0] } else { 0 }),
+        ]
     }
 
     fn run(&self, cpu: &Cpu) -> Result<Tensor, Error> {
         let [x, weight, bias] = self.values();
         let x = cpu.upload(&self.x, &x)?;
         let weight = cpu.upload(&self.weight, &weight)?;
-        let bias = self.bias.then(|| cpu.upload(&[bias.len()], &bias)).transpose()?;
+        let bias = self
+            .bias
+            .then(|| cpu.upload(&[bias.len()], &bias))
+            .transpose()?;
         cpu.conv2d(&x, &weight, bias.as_ref(), &self.params)
     }
 
     /// Within the bound of an f32 sum in chunks, on every instruction set.
     fn check(&self) {
         let [x, weight, bias] = self.values();
-        let (shape, want, scales) = oracle::conv2d::conv2d(&x, self.x, &weight, self.weight, &bias, &self.params);
+        let (shape, want, scales) =
+            oracle::conv2d::conv2d(&x, self.x, &weight, self.weight, &bias, &self.params);
         let terms = self.weight[1..].iter().product::<usize>();
         let roundings = (terms.min(300) + terms / 200 + 4) as f64;
         for set in sets() {
-            let out = self.run(&Cpu::with_instruction_set(2, set).unwrap()).unwrap();
+            let out = self
+                .run(&Cpu::with_instruction_set(2, set).unwrap())
+                .unwrap();
             assert_eq!(out.shape(), shape);
-            for (i, ((&got, &want), &scale)) in out.data().iter().zip(&want).zip(&scales).enumerate() {
+            for (i, ((&got, &want), &scale)) in
+                out.data().iter().zip(&want).zip(&scales).enumerate()
+            {
                 let bound = roundings * f64::from(f32::EPSILON) / 2.0 * scale + 1e-30;
-                assert!((f64::from(got) - want).abs() <= bound, "{set} {self:?} at {i}: {got} {want}");
+                assert!(
+                    (f64::from(got) - want).abs() <= bound,
+                    "{set} {self:?} at {i}: {got} {want}"
+                );
             }
         }
     }
 }
 
 fn plain() -> Conv2dParams {
-    Conv2dParams { stride: [1, 1], padding: [0; 4], dilation: [1, 1], groups: 1, activation: Activation::Identity }
+    Conv2dParams {
+        stride: [1, 1],
+        padding: [0; 4],
+        dilation: [1, 1],
+        groups: 1,
+        activation: Activation::Identity,
+    }
 }
 
 fn cases() -> impl Strategy<Value = Case> {
@@ -62,21 +89,57 @@ fn cases() -> impl Strategy<Value = Case> {
         Just(Activation::Clip(-0.25, 0.125)),
         Just(Activation::LeakyRelu(0.1)),
     ];
-    let sizes = (1usize..4, 1usize..6, 1usize..4, 1usize..13, 1usize..40, 1usize..40);
-    let kernel = (1usize..5, 1usize..6, 1usize..4, 1usize..4, 1usize..3, 1usize..3);
-    (sizes, kernel, prop::array::uniform4(0usize..4), activation, any::<bool>(), any::<u64>()).prop_filter_map(
-        "the kernel fits",
-        |((n, groups, per_group, per_filter, h, w), (kh, kw, sy, sx, dy, dx), padding, activation, bias, seed)| {
-            let fits = h + padding[0] + padding[2] > (kh - 1) * dy && w + padding[1] + padding[3] > (kw - 1) * dx;
-            fits.then(|| Case {
-                x: [n, groups * per_group, h, w],
-                weight: [groups * per_filter, per_group, kh, kw],
-                bias,
-                params: Conv2dParams { stride: [sy, sx], padding, dilation: [dy, dx], groups, activation },
-                seed,
-            })
-        },
+    let sizes = (
+        1usize..4,
+        1usize..6,
+        1usize..4,
+        1usize..13,
+        1usize..40,
+        1usize..40,
+    );
+    let kernel = (
+        1usize..5,
+        1usize..6,
+        1usize..4,
+        1usize..4,
+        1usize..3,
+        1usize..3,
+    );
+    (
+        sizes,
+        kernel,
+        prop::array::uniform4(0usize..4),
+        activation,
+        any::<bool>(),
+        any::<u64>(),
     )
+        .prop_filter_map(
+            "the kernel fits",
+            |(
+                (n, groups, per_group, per_filter, h, w),
+                (kh, kw, sy, sx, dy, dx),
+                padding,
+                activation,
+                bias,
+                seed,
+            )| {
+                let fits = h + padding[0] + padding[2] > (kh - 1) * dy
+                    && w + padding[1] + padding[3] > (kw - 1) * dx;
+                fits.then(|| Case {
+                    x: [n, groups * per_group, h, w],
+                    weight: [groups * per_filter, per_group, kh, kw],
+                    bias,
+                    params: Conv2dParams {
+                        stride: [sy, sx],
+                        padding,
+                        dilation: [dy, dx],
+                        groups,
+                        activation,
+                    },
+                    seed,
+                })
+            },
+        )
 }
 
 proptest! {
@@ -110,16 +173,63 @@ proptest! {
 #[test]
 fn real_layers() {
     let same = |k: usize| [k / 2; 4];
-    Case { params: Conv2dParams { padding: same(5), activation: Activation::Relu, ..plain() }, ..Case::new([3, 1, 28, 28], [6, 1, 5, 5]) }.check();
+    Case {
+        params: Conv2dParams {
+            padding: same(5),
+            activation: Activation::Relu,
+            ..plain()
+        },
+        ..Case::new([3, 1, 28, 28], [6, 1, 5, 5])
+    }
+    .check();
     Case::new([3, 6, 14, 14], [16, 6, 5, 5]).check();
-    Case { params: Conv2dParams { padding: same(7), stride: [2, 2], ..plain() }, ..Case::new([1, 3, 60, 60], [64, 3, 7, 7]) }.check();
-    Case { params: Conv2dParams { padding: same(3), ..plain() }, ..Case::new([5, 130, 7, 7], [70, 130, 3, 3]) }.check();
-    Case { params: Conv2dParams { stride: [2, 2], ..plain() }, ..Case::new([2, 64, 14, 14], [128, 64, 1, 1]) }.check();
+    Case {
+        params: Conv2dParams {
+            padding: same(7),
+            stride: [2, 2],
+            ..plain()
+        },
+        ..Case::new([1, 3, 60, 60], [64, 3, 7, 7])
+    }
+    .check();
+    Case {
+        params: Conv2dParams {
+            padding: same(3),
+            ..plain()
+        },
+        ..Case::new([5, 130, 7, 7], [70, 130, 3, 3])
+    }
+    .check();
+    Case {
+        params: Conv2dParams {
+            stride: [2, 2],
+            ..plain()
+        },
+        ..Case::new([2, 64, 14, 14], [128, 64, 1, 1])
+    }
+    .check();
     Case::new([3, 300, 7, 7], [65, 300, 1, 1]).check();
     for stride in [1, 2] {
-        let params = Conv2dParams { padding: same(3), stride: [stride; 2], groups: 32, activation: Activation::Clip(0.0, 6.0), ..plain() };
-        Case { params, ..Case::new([2, 32, 19, 21], [32, 1, 3, 3]) }.check();
-        Case { params: Conv2dParams { groups: 8, ..params }, ..Case::new([2, 32, 19, 21], [32, 4, 3, 3]) }.check();
+        let params = Conv2dParams {
+            padding: same(3),
+            stride: [stride; 2],
+            groups: 32,
+            activation: Activation::Clip(0.0, 6.0),
+            ..plain()
+        };
+        Case {
+            params,
+            ..Case::new([2, 32, 19, 21], [32, 1, 3, 3])
+        }
+        .check();
+        Case {
+            params: Conv2dParams {
+                groups: 8,
+                ..params
+            },
+            ..Case::new([2, 32, 19, 21], [32, 4, 3, 3])
+        }
+        .check();
     }
     Case::new([1, 2, 40, 3], [9, 2, 40, 3]).check();
 }
@@ -127,12 +237,20 @@ fn real_layers() {
 /// A whole batch in several pieces.
 #[test]
 fn more_input_than_a_piece() {
-    let params = Conv2dParams { padding: [1; 4], ..plain() };
-    let case = Case { params, ..Case::new([3, 2, 1100, 1100], [2, 2, 3, 3]) };
+    let params = Conv2dParams {
+        padding: [1; 4],
+        ..plain()
+    };
+    let case = Case {
+        params,
+        ..Case::new([3, 2, 1100, 1100], [2, 2, 3, 3])
+    };
     let whole = case.run(&Cpu::new(2).unwrap()).unwrap();
     let [x, weight, bias] = case.values();
     let cpu = Cpu::new(2).unwrap();
-    let x = cpu.upload(&[1, 2, 1100, 1100], &x[2 * 2 * 1100 * 1100..]).unwrap();
+    let x = cpu
+        .upload(&[1, 2, 1100, 1100], &x[2 * 2 * 1100 * 1100..])
+        .unwrap();
     let weight = cpu.upload(&case.weight, &weight).unwrap();
     let bias = cpu.upload(&[2], &bias).unwrap();
     let last = cpu.conv2d(&x, &weight, Some(&bias), &params).unwrap();
@@ -141,11 +259,25 @@ fn more_input_than_a_piece() {
 
 #[test]
 fn nan_stays_nan() {
-    for activation in [Activation::Relu, Activation::Clip(0.0, 6.0), Activation::LeakyRelu(0.1)] {
+    for activation in [
+        Activation::Relu,
+        Activation::Clip(0.0, 6.0),
+        Activation::LeakyRelu(0.1),
+    ] {
         let cpu = Cpu::new(1).unwrap();
         let x = cpu.upload(&[1, 1, 1, 2], &[f32::NAN, 1.0]).unwrap();
         let weight = cpu.upload(&[1, 1, 1, 1], &[1.0]).unwrap();
-        let out = cpu.conv2d(&x, &weight, None, &Conv2dParams { activation, ..plain() }).unwrap();
+        let out = cpu
+            .conv2d(
+                &x,
+                &weight,
+                None,
+                &Conv2dParams {
+                    activation,
+                    ..plain()
+                },
+            )
+            .unwrap();
         assert!(out.data()[0].is_nan() && out.data()[1] == 1.0);
     }
 }
@@ -155,19 +287,55 @@ fn shapes_that_do_not_fit_are_named() {
     let cpu = Cpu::new(1).unwrap();
     let refused = |case: Case| match case.run(&cpu) {
         Err(Error::Shape(what)) => {
-            assert!(what.contains(&format!("{:?}", case.x)) && what.contains(&format!("{:?}", case.weight)), "{what}");
+            assert!(
+                what.contains(&format!("{:?}", case.x))
+                    && what.contains(&format!("{:?}", case.weight)),
+                "{what}"
+            );
         }
         other => panic!("{case:?}: {other:?}"),
     };
     refused(Case::new([1, 3, 8, 8], [4, 2, 3, 3]));
     refused(Case::new([1, 3, 2, 8], [4, 3, 3, 3]));
-    refused(Case { params: Conv2dParams { groups: 2, ..plain() }, ..Case::new([1, 4, 8, 8], [3, 2, 3, 3]) });
-    refused(Case { params: Conv2dParams { groups: 0, ..plain() }, ..Case::new([1, 4, 8, 8], [3, 2, 3, 3]) });
-    refused(Case { params: Conv2dParams { stride: [0, 1], ..plain() }, ..Case::new([1, 4, 8, 8], [3, 4, 3, 3]) });
-    refused(Case { params: Conv2dParams { padding: [usize::MAX, 0, 0, 0], ..plain() }, ..Case::new([1, 4, 8, 8], [3, 4, 3, 3]) });
+    refused(Case {
+        params: Conv2dParams {
+            groups: 2,
+            ..plain()
+        },
+        ..Case::new([1, 4, 8, 8], [3, 2, 3, 3])
+    });
+    refused(Case {
+        params: Conv2dParams {
+            groups: 0,
+            ..plain()
+        },
+        ..Case::new([1, 4, 8, 8], [3, 2, 3, 3])
+    });
+    refused(Case {
+        params: Conv2dParams {
+            stride: [0, 1],
+            ..plain()
+        },
+        ..Case::new([1, 4, 8, 8], [3, 4, 3, 3])
+    });
+    refused(Case {
+        params: Conv2dParams {
+            padding: [usize::MAX, 0, 0, 0],
+            ..plain()
+        },
+        ..Case::new([1, 4, 8, 8], [3, 4, 3, 3])
+    });
     let tensor = |shape: &[usize]| cpu.zeros(shape).unwrap();
     let bias = tensor(&[4]);
-    let wrong = cpu.conv2d(&tensor(&[1, 4, 8, 8]), &tensor(&[3, 4, 3, 3]), Some(&bias), &plain());
+    let wrong = cpu.conv2d(
+        &tensor(&[1, 4, 8, 8]),
+        &tensor(&[3, 4, 3, 3]),
+        Some(&bias),
+        &plain(),
+    );
     assert!(wrong.unwrap_err().to_string().contains("[4]"));
-    assert!(cpu.conv2d(&tensor(&[4, 8, 8]), &tensor(&[3, 4, 3, 3]), None, &plain()).is_err());
+    assert!(
+        cpu.conv2d(&tensor(&[4, 8, 8]), &tensor(&[3, 4, 3, 3]), None, &plain())
+            .is_err()
+    );
 }

@@ -1,18 +1,8 @@
 use crate::oracle;
+use crate::support::{noise, sets};
 use chanscope::cpu::{Candidate, Cpu, InstructionSet};
 use chanscope::device::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
 use proptest::prelude::*;
-
-/// Every instruction set that this processor has.
-fn sets() -> impl Iterator<Item = InstructionSet> {
-    [
-        InstructionSet::Portable,
-        InstructionSet::Avx2,
-        InstructionSet::Avx512,
-    ]
-    .into_iter()
-    .filter(|set| set.is_available())
-}
 
 fn cpu(set: InstructionSet) -> Cpu {
     Cpu::with_instruction_set(2, set).unwrap()
@@ -156,17 +146,6 @@ fn check_whole(data: &Data, params: &GraphParams, tolerance: f64) {
             &search(&cpu(set), data, params, &[], &[], false),
             tolerance,
         );
-    }
-}
-
-/// Deterministic values in `[-1, 1)`.
-fn noise(seed: u64) -> impl FnMut() -> f32 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 }
 

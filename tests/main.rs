@@ -1,5 +1,6 @@
 //! One binary for all integration tests: a module a stem, plus formats, hostile input, command line.
 
+mod conv2d;
 mod formats;
 mod hostile;
 mod knn;
@@ -12,3 +13,4 @@ mod pool2d;
 mod report;
 mod stream;
 mod sum;
+mod support;

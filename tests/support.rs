@@ -4,9 +4,13 @@ use chanscope::cpu::InstructionSet;
 
 /// Every instruction set that this processor has.
 pub fn sets() -> impl Iterator<Item = InstructionSet> {
-    [InstructionSet::Portable, InstructionSet::Avx2, InstructionSet::Avx512]
-        .into_iter()
-        .filter(|set| set.is_available())
+    [
+        InstructionSet::Portable,
+        InstructionSet::Avx2,
+        InstructionSet::Avx512,
+    ]
+    .into_iter()
+    .filter(|set| set.is_available())
 }
 
 /// Deterministic values in `[-1, 1)`.

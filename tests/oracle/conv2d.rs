@@ -34,7 +34,8 @@ pub fn conv2d(
                                     continue;
                                 }
                                 let channel = group * per_group + i;
-                                let value = x[((sample * c + channel) * h + y - top) * w + x0 - left];
+                                let value =
+                                    x[((sample * c + channel) * h + y - top) * w + x0 - left];
                                 let tap = weight[((filter * per_group + i) * kh + ky) * kw + kx];
                                 sum += f64::from(value) * f64::from(tap);
                                 scale += (f64::from(value) * f64::from(tap)).abs();
