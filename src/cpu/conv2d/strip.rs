@@ -56,6 +56,7 @@ impl<'a> Output<'a> {
     /// # Safety
     /// No other thread has any of them.
     #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "tasks own disjoint parts")]
     unsafe fn run(&self, sample: usize, filter: usize, pixel: usize, len: usize) -> &mut [f32] {
         let start = (sample * self.filters + filter) * self.pixels + pixel;
         assert!(filter < self.filters && pixel + len <= self.pixels && start + len <= self.len);
