@@ -1,9 +1,15 @@
 //! Reading and writing: every format against bytes written by hand.
 
+mod fingerprint;
+mod kept;
 mod names;
 mod npy;
 pub mod safetensors;
+mod scan;
+pub mod sink;
+mod size;
 mod source;
+mod spill;
 
 use std::path::{Path, PathBuf};
 

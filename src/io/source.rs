@@ -29,6 +29,32 @@ pub trait Layer: Send + Sync {
     }
 }
 
+macro_rules! pass_on {
+    ($($holder:ty),*) => {$(
+        impl<L: Layer + ?Sized> Layer for $holder {
+            fn name(&self) -> &str {
+                (**self).name()
+            }
+            fn shape(&self) -> LayerShape {
+                (**self).shape()
+            }
+            fn dtype(&self) -> DType {
+                (**self).dtype()
+            }
+            fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+                (**self).read_channels(rows, channels, out)
+            }
+            fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+                (**self).read_rows(rows, channels, out)
+            }
+            fn path(&self) -> Option<&Path> {
+                (**self).path()
+            }
+        }
+    )*};
+}
+pass_on!(&L, Box<L>);
+
 /// Layers, and the labels that lay beside them.
 pub struct Dump {
     /// In the order of the arguments; within a folder sorted by file name, within a file by key. Names are

@@ -1,0 +1,246 @@
+//! Output folders that are whole or not there at all.
+//!
+//! Everything is written to a hidden folder inside the output folder, synced, and moved to its place at the
+//! end, `results.json` last. Whatever ends a run before that, the output folder is as it was. The hidden
+//! folder is inside, not beside, so that a mounted folder works and moving never crosses a file system.
+
+use crate::{Error, Result};
+use std::io::{ErrorKind, Write};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+mod array;
+mod folder;
+mod replace;
+
+pub(crate) use array::write_all_at;
+pub use array::{ArrayWriter, NpyElement};
+use folder::Folder;
+
+/// The file that is written last and says that a folder is complete.
+pub const RESULTS: &str = "results.json";
+
+/// An output folder in the making. Dropped without [`Output::finish`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Output {
+    folder: Folder,
+    files: Arc<Mutex<Files>>,
+}
+
+/// Files of the run so far, relative to the folder, with `/`.
+#[derive(Debug, Default)]
+struct Files {
+    done: Vec<String>,
+    open: Vec<String>,
+}
+
+/// What goes into `results.json`: the caller's results and the list of files, so that `--force` knows later
+/// what it may remove.
+#[derive(serde::Serialize)]
+struct Results<'a, T: serde::Serialize> {
+    #[serde(flatten)]
+    results: &'a T,
+    files: &'a [String],
+}
+
+impl Output {
+    /// Begins an output folder. It may not exist yet or be empty. With `force` it may also hold an earlier
+    /// run's output: that is replaced when this one is complete, and files that no run wrote stay.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a folder in use without `force`, and with `force` for one that holds something
+    /// else than results; [`Error::Io`].
+    pub fn create(folder: impl AsRef<Path>, force: bool) -> Result<Self> {
+        Ok(Self {
+            folder: Folder::begin(folder.as_ref(), force)?,
+            files: Arc::default(),
+        })
+    }
+
+    /// Where the output will be.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A place for temporary files on the output's file system; gone with the run.
+    pub fn scratch(&self) -> &Path {
+        self.folder.staging()
+    }
+
+    /// Writes one file. `name` is relative, with `/` between folders.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a name that is absolute, leaves the folder or is taken; [`Error::Io`];
+    /// [`Error::Data`] when the disk is full.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let (path, ticket) = self.begin(name)?;
+        let mut file = std::fs::File::create(&path).map_err(|e| self.failed(name, "create", e))?;
+        file.write_all(bytes)
+            .map_err(|e| self.failed(name, &format!("write {} bytes to", bytes.len()), e))?;
+        ticket.done();
+        Ok(())
+    }
+
+    /// Writes a whole array as `.npy`, C order. `data.len()` is the product of `shape`.
+    ///
+    /// # Errors
+    /// As [`Output::write`]; [`Error::Shape`].
+    pub fn array<T: NpyElement>(&self, name: &str, shape: &[usize], data: &[T]) -> Result<()> {
+        let writer = self.array_writer(name, shape)?;
+        writer.write(0, data)?;
+        writer.finish()
+    }
+
+    /// Begins an array that is filled block by block, in any order, from any thread.
+    ///
+    /// # Errors
+    /// As [`Output::write`]; [`Error::Shape`] for a shape too large.
+    pub fn array_writer<T: NpyElement>(
+        &self,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<ArrayWriter<T>> {
+        let (path, ticket) = self.begin(name)?;
+        ArrayWriter::create(&path, self.folder().join(name), shape, Some(ticket))
+    }
+
+    /// Writes `results` with the list of files as `results.json` and moves everything to its place.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Data`] as [`Output::write`]; the folder is then as it was.
+    pub fn finish(self, results: &impl serde::Serialize) -> Result<()> {
+        let files = {
+            let mut files = lock(&self.files);
+            if let Some(name) = files.open.first() {
+                return Err(Error::data(
+                    self.folder().join(name),
+                    "was begun but not written to its end",
+                ));
+            }
+            files.done.sort();
+            files.done.clone()
+        };
+        let results = Results {
+            results,
+            files: &files,
+        };
+        let mut text = serde_json::to_vec_pretty(&results)
+            .map_err(|e| self.failed(RESULTS, "write", e.into()))?;
+        text.push(b'\n');
+        self.write(RESULTS, &text)?;
+        self.folder.finish(&files)
+    }
+
+    /// Checks a name and makes the folders it needs.
+    fn begin(&self, name: &str) -> Result<(PathBuf, Ticket)> {
+        let plain = |c: Component<'_>| matches!(c, Component::Normal(_));
+        if name.is_empty() || name.contains('\\') || !Path::new(name).components().all(plain) {
+            return Err(Error::Usage(format!(
+                "'{}' is no name inside an output folder",
+                name.escape_debug()
+            )));
+        }
+        {
+            let mut files = lock(&self.files);
+            if files.done.iter().chain(&files.open).any(|f| f == name) {
+                return Err(Error::Usage(format!("output file {name} is written twice")));
+            }
+            files.open.push(name.to_string());
+        }
+        let path = self.folder.staging().join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)
+                .map_err(|e| self.failed(name, "make the folder of", e))?;
+        }
+        let ticket = Ticket {
+            files: Arc::clone(&self.files),
+            name: name.to_string(),
+        };
+        Ok((path, ticket))
+    }
+
+    fn failed(&self, name: &str, action: &str, e: std::io::Error) -> Error {
+        write_error(self.folder().join(name), action, e)
+    }
+}
+
+/// Marks a file as written.
+#[derive(Debug)]
+struct Ticket {
+    files: Arc<Mutex<Files>>,
+    name: String,
+}
+
+impl Ticket {
+    fn done(self) {
+        let mut files = lock(&self.files);
+        files.open.retain(|f| *f != self.name);
+        files.done.push(self.name.clone());
+    }
+}
+
+fn lock(files: &Mutex<Files>) -> std::sync::MutexGuard<'_, Files> {
+    files.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes a single file outside an output folder: under a temporary name beside it, synced, renamed. An
+/// existing file is replaced only with `force`; on failure it is as it was.
+///
+/// # Errors
+/// [`Error::Usage`] for an existing file without `force`; [`Error::Io`]; [`Error::Data`] when the disk is
+/// full; whatever `fill` meets.
+pub fn write_file(
+    path: impl AsRef<Path>,
+    force: bool,
+    fill: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let path = path.as_ref();
+    let exists = || {
+        Error::Usage(format!(
+            "{} exists already; name another file, or replace it with --force",
+            path.display()
+        ))
+    };
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(exists());
+    }
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let failed = |e| write_error(path, "write", e);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".chanscope-partial-");
+    // Temporary files are private by default; a result is as readable as any new file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(parent).map_err(failed)?;
+    let mut buffered = std::io::BufWriter::with_capacity(1 << 20, file.as_file_mut());
+    fill(&mut buffered)?;
+    buffered.flush().map_err(failed)?;
+    drop(buffered);
+    file.as_file().sync_all().map_err(failed)?;
+    let renamed = if force {
+        file.persist(path)
+    } else {
+        file.persist_noclobber(path)
+    };
+    match renamed {
+        Ok(_) => folder::sync_folder(parent),
+        Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
+        Err(e) => Err(failed(e.error)),
+    }
+}
+
+/// A failed write. A full disk, quota or size limit says what to do.
+pub(crate) fn write_error(path: impl AsRef<Path>, action: &str, e: std::io::Error) -> Error {
+    match e.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Error::data(
+            path,
+            format!(
+                "cannot {action} this file: {e}; make room, or choose a folder on another disk"
+            ),
+        ),
+        _ => Error::io(path, action, e),
+    }
+}
