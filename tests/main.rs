@@ -10,6 +10,7 @@ mod oracle;
 mod overlap;
 mod pointwise;
 mod pool2d;
+mod redundancy;
 mod report;
 mod stream;
 mod sum;

@@ -1,1 +1,3 @@
 //! A paper's quantity a file. Knows devices and streams, no file format.
+
+pub mod redundancy;

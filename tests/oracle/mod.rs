@@ -9,3 +9,4 @@ pub mod net;
 pub mod nnk;
 pub mod overlap;
 pub mod pca;
+pub mod redundancy;

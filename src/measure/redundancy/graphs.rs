@@ -1,0 +1,346 @@
+//! First stage: the NNK graph of every query in every space, streamed through a device.
+//!
+//! Blocks come from the reader, go to the device once, and what returns per query (indices, weights)
+//! is turned at once into sums and supports; nothing of size N x N, nor the graph itself, is kept.
+
+use super::stats::{QueryGraph, SpaceSums};
+use super::{GraphRows, GraphSink, Space};
+use crate::Result;
+use crate::control::{Control, Progress};
+use crate::device::{Backend, GraphBlock, GraphParams, PointsBlock, Vectors};
+use crate::io::source::Layer;
+use crate::io::spill::SupportStore;
+use crate::stream::plan::{Costs, GraphJob, GraphPlan, plan_graph};
+use crate::stream::run::{Layout, Read, ranges, read_ahead};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// The backend's own figures, for planning.
+pub(super) struct BackendCosts<'a, B: Backend>(pub &'a B);
+
+impl<B: Backend> Costs for BackendCosts<'_, B> {
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+        self.0.points_bytes(groups, rows, dim)
+    }
+
+    fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
+        self.0.graph_bytes(groups, queries, k, dim)
+    }
+
+    fn max_block_bytes(&self) -> u64 {
+        self.0.limits().max_block_bytes
+    }
+
+    fn shares_host_memory(&self) -> bool {
+        self.0.limits().shares_host_memory
+    }
+}
+
+/// Everything the stage needs for one kind of space.
+pub(super) struct GraphStage<'a, B: Backend> {
+    pub backend: &'a B,
+    pub layer: &'a dyn Layer,
+    /// Channels asked for.
+    pub selection: &'a [usize],
+    /// Channel-major: a space per channel; sample-major: the aggregate.
+    pub layout: Layout,
+    /// Spaces whose every query is degenerate by definition (dead channels).
+    pub dead: &'a [bool],
+    pub labels: Option<&'a [u32]>,
+    pub params: &'a GraphParams,
+    pub memory: u64,
+    pub store: &'a SupportStore,
+    pub sink: Option<&'a dyn GraphSink>,
+    pub control: &'a Control<'a>,
+    pub stage: String,
+}
+
+impl<B: Backend> GraphStage<'_, B> {
+    /// Runs the stage; sums per space.
+    pub fn run(&self) -> Result<Vec<SpaceSums>> {
+        let job = self.job();
+        let plan = plan_graph(&job, &BackendCosts(self.backend), self.memory)?;
+        let mut sums = vec![SpaceSums::default(); job.spaces];
+        let mut done = 0u64;
+        let mut finish = |spaces: Range<usize>, queries: Range<usize>, block: GraphBlock| {
+            let count = (spaces.len() * queries.len()) as u64;
+            self.absorb(&mut sums, spaces, queries, block)?;
+            done += count;
+            self.control.report(Progress {
+                stage: &self.stage,
+                done,
+                total: (job.spaces * job.samples) as u64,
+                unit: "queries",
+            });
+            self.control.check()
+        };
+        if plan.whole(&job) {
+            self.whole_channels(&job, &plan, &mut finish)?;
+        } else {
+            self.blocks_of_points(&job, &plan, &mut finish)?;
+        }
+        Ok(sums)
+    }
+
+    fn job(&self) -> GraphJob {
+        let shape = self.layer.shape();
+        let (spaces, dim) = match self.layout {
+            Layout::ChannelMajor => (self.selection.len(), shape.dim()),
+            Layout::SampleMajor => (1, self.selection.len() * shape.dim()),
+        };
+        GraphJob {
+            spaces,
+            samples: shape.samples,
+            dim,
+            k: self.params.k,
+        }
+    }
+
+    /// Positions in the selection that make up `spaces`.
+    fn channels_of(&self, spaces: &Range<usize>) -> Range<usize> {
+        match self.layout {
+            Layout::ChannelMajor => spaces.clone(),
+            Layout::SampleMajor => 0..self.selection.len(),
+        }
+    }
+
+    fn points(
+        &self,
+        job: &GraphJob,
+        groups: usize,
+        rows: &Range<usize>,
+        data: &[f32],
+    ) -> Result<B::Points> {
+        let block = PointsBlock {
+            data,
+            groups,
+            rows: rows.len(),
+            dim: job.dim,
+            first: rows.start,
+        };
+        self.backend.points(block, self.params.kernel)
+    }
+
+    /// Every channel's points fit: read once, query block by block.
+    fn whole_channels(
+        &self,
+        job: &GraphJob,
+        plan: &GraphPlan,
+        finish: &mut impl FnMut(Range<usize>, Range<usize>, GraphBlock) -> Result<()>,
+    ) -> Result<()> {
+        let n = job.samples;
+        let reads = ranges(job.spaces, plan.groups).map(|spaces| Read {
+            channels: self.channels_of(&spaces),
+            rows: 0..n,
+        });
+        let mut groups = ranges(job.spaces, plan.groups);
+        let work = |read: &Read, data: &[f32]| {
+            let Some(spaces) = groups.next() else {
+                return Ok(());
+            };
+            let points = self.points(job, spaces.len(), &read.rows, data)?;
+            for queries in ranges(n, plan.queries) {
+                self.control.check()?;
+                let mut state =
+                    self.backend
+                        .candidates(spaces.len(), queries.len(), self.params.k)?;
+                self.backend
+                    .knn(&points, queries.clone(), &points, self.params, &mut state)?;
+                let vectors = Vectors::Points(&points);
+                let rows = queries.clone();
+                let block = self
+                    .backend
+                    .nnk(&points, rows, &state, vectors, self.params)?;
+                finish(spaces.clone(), queries, block)?;
+            }
+            Ok(())
+        };
+        read_ahead(
+            self.layer,
+            self.selection,
+            self.layout,
+            reads,
+            self.control,
+            work,
+        )
+    }
+
+    /// One channel at a time, its points streamed twice past every block of queries: to find the
+    /// candidates, then to fetch their vectors.
+    fn blocks_of_points(
+        &self,
+        job: &GraphJob,
+        plan: &GraphPlan,
+        finish: &mut impl FnMut(Range<usize>, Range<usize>, GraphBlock) -> Result<()>,
+    ) -> Result<()> {
+        let n = job.samples;
+        let (query_step, point_step) = (plan.queries, plan.points);
+        let steps = (0..job.spaces).flat_map(move |space| {
+            ranges(n, query_step).flat_map(move |queries| {
+                let passes = [Pass::Find, Pass::Fetch]
+                    .into_iter()
+                    .flat_map(move |pass| ranges(n, point_step).map(move |rows| (pass, rows)));
+                std::iter::once((Pass::Queries, queries))
+                    .chain(passes)
+                    .map(move |(pass, rows)| (space, pass, rows))
+            })
+        });
+        let reads = steps.clone().map(|(space, _, rows)| Read {
+            channels: self.channels_of(&(space..space + 1)),
+            rows,
+        });
+        let mut steps = steps;
+        let mut current = None;
+        let work = |read: &Read, data: &[f32]| {
+            let Some((space, pass, rows)) = steps.next() else {
+                return Ok(());
+            };
+            let points = self.points(job, 1, &read.rows, data)?;
+            if pass == Pass::Queries {
+                let state = self.backend.candidates(1, rows.len(), self.params.k)?;
+                current = Some((points, rows, state, None));
+                return Ok(());
+            }
+            let Some((queries, query_rows, state, gathered)) = current.as_mut() else {
+                return Ok(());
+            };
+            let local = 0..query_rows.len();
+            if pass == Pass::Find {
+                return self
+                    .backend
+                    .knn(queries, local, &points, self.params, state);
+            }
+            let into = match gathered {
+                Some(into) => into,
+                None => gathered.insert(self.backend.zeros(&[
+                    1,
+                    query_rows.len(),
+                    self.params.k,
+                    job.dim,
+                ])?),
+            };
+            self.backend.gather(&points, state, into)?;
+            if read.rows.end < n {
+                return Ok(());
+            }
+            let vectors = Vectors::Gathered(into);
+            let block = self
+                .backend
+                .nnk(queries, local, state, vectors, self.params)?;
+            finish(space..space + 1, query_rows.clone(), block)
+        };
+        read_ahead(
+            self.layer,
+            self.selection,
+            self.layout,
+            reads,
+            self.control,
+            work,
+        )
+    }
+
+    /// Adds a finished block to the sums, the supports and the sink.
+    fn absorb(
+        &self,
+        sums: &mut [SpaceSums],
+        spaces: Range<usize>,
+        queries: Range<usize>,
+        mut block: GraphBlock,
+    ) -> Result<()> {
+        let (q, k) = (queries.len(), self.params.k);
+        for (local, space) in spaces.clone().enumerate() {
+            if self.dead[space] {
+                kill(&mut block, local * q..(local + 1) * q, k);
+            }
+        }
+        let block = &block;
+        sums[spaces.clone()]
+            .par_iter_mut()
+            .enumerate()
+            .try_for_each(|(local, total)| {
+                let first = local * q;
+                let supports = self.summarize(total, block, first, &queries);
+                let rows = first..first + q;
+                let space = spaces.start + local;
+                self.store.put(
+                    space,
+                    queries.start,
+                    &supports,
+                    &block.degenerate[rows.clone()],
+                )?;
+                let Some(sink) = self.sink else {
+                    return Ok(());
+                };
+                let values = rows.start * k..rows.end * k;
+                sink.put(
+                    match self.layout {
+                        Layout::ChannelMajor => Space::Channel(space),
+                        Layout::SampleMajor => Space::Aggregate,
+                    },
+                    GraphRows {
+                        first_query: queries.start,
+                        k,
+                        neighbors: &block.neighbors[values.clone()],
+                        sq_distances: &block.sq_distances[values.clone()],
+                        weights: &block.weights[values],
+                        objective: &block.objective[rows.clone()],
+                        degenerate: &block.degenerate[rows],
+                    },
+                )
+            })
+    }
+
+    fn summarize(
+        &self,
+        total: &mut SpaceSums,
+        block: &GraphBlock,
+        first: usize,
+        queries: &Range<usize>,
+    ) -> Vec<i32> {
+        let k = self.params.k;
+        let mut supports = vec![-1; queries.len() * k];
+        // Chunks, not queries: a query is a few hundred nanoseconds of work.
+        let part = supports
+            .par_chunks_mut(k * 512)
+            .enumerate()
+            .map(|(chunk, out)| {
+                let (mut part, mut scratch) = (SpaceSums::default(), Vec::new());
+                for (i, slots) in out.chunks_mut(k).enumerate() {
+                    let local = chunk * 512 + i;
+                    let graph = QueryGraph::of(block, first + local, k);
+                    let size = graph.support(slots);
+                    part.add(
+                        queries.start + local,
+                        &graph,
+                        size,
+                        self.labels,
+                        &mut scratch,
+                    );
+                }
+                part
+            })
+            .reduce(SpaceSums::default, |mut a, b| {
+                a.merge(&b);
+                a
+            });
+        total.merge(&part);
+        supports
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Queries,
+    Find,
+    Fetch,
+}
+
+/// A dead channel is degenerate throughout, also where a fixed bandwidth would give its equal
+/// vectors weights.
+fn kill(block: &mut GraphBlock, queries: Range<usize>, k: usize) {
+    block.weights[queries.start * k..queries.end * k].fill(0.0);
+    block.objective[queries.clone()].fill(0.0);
+    block.kkt_residual[queries.clone()].fill(0.0);
+    block.pca_dimension[queries.clone()].fill(0);
+    block.degenerate[queries].fill(true);
+}

@@ -1,0 +1,183 @@
+//! Second stage: how far the supports of different channels overlap, query block by query block.
+
+use super::matrix;
+use crate::control::{Control, Progress};
+use crate::device::{Backend, OverlapSums, Supports};
+use crate::io::spill::SupportStore;
+use crate::stream::run::ranges;
+use crate::stream::sum::FixedSum;
+use crate::{Error, Result};
+use ndarray::Array2;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// `2^-40`, the resolution of [`OverlapSums::jaccard_q40`].
+const Q40: f64 = 1.0 / (1u64 << 40) as f64;
+
+/// What the stage finds.
+pub(super) struct Overlap {
+    pub overlap: Array2<f64>,
+    pub jaccard: Array2<f64>,
+    pub pair_queries: Array2<u64>,
+    pub redundancy: Option<f64>,
+    pub recall: Option<f64>,
+}
+
+/// What the stage reads.
+pub(super) struct OverlapStage<'a, B: Backend> {
+    pub backend: &'a B,
+    pub channels: usize,
+    pub samples: usize,
+    pub k: usize,
+    pub supports: &'a SupportStore,
+    pub aggregate: Option<&'a SupportStore>,
+    pub memory: u64,
+    pub control: &'a Control<'a>,
+    pub stage: String,
+}
+
+impl<B: Backend> OverlapStage<'_, B> {
+    pub fn run(&self) -> Result<Overlap> {
+        let pairs = self.channels * self.channels;
+        let mut sums = OverlapSums {
+            intersection: vec![0; pairs],
+            jaccard_q40: vec![0; pairs],
+            queries: vec![0; pairs],
+            unions: vec![0; pairs],
+        };
+        let mut unions = Unions::default();
+        for queries in ranges(self.samples, self.queries_at_a_time()?) {
+            self.control.check()?;
+            let block = self.supports.get(queries.clone())?;
+            let supports = Supports {
+                indices: &block.indices,
+                degenerate: &block.degenerate,
+                channels: self.channels,
+                queries: queries.len(),
+                k: self.k,
+            };
+            self.backend.overlap(supports, &mut sums)?;
+            let aggregate = match self.aggregate {
+                Some(store) => Some(store.get(queries.clone())?.indices),
+                None => None,
+            };
+            unions.merge(&self.unions(&supports, aggregate.as_deref()));
+            self.control.report(Progress {
+                stage: &self.stage,
+                done: queries.end as u64,
+                total: self.samples as u64,
+                unit: "queries",
+            });
+        }
+        Ok(self.finish(&sums, &unions))
+    }
+
+    /// Queries whose supports, in every channel, and pair sums fit.
+    fn queries_at_a_time(&self) -> Result<usize> {
+        // Four sums of 8 bytes a pair, and as much again in a worker's counters and the final matrices.
+        let fixed = 64 * (self.channels as u64).pow(2);
+        // The block, and its copy on the device or in the set of a worker.
+        let per_query = 3 * (self.channels * (self.k + 1) * 4) as u64;
+        let room = self.memory.saturating_sub(fixed) / per_query.max(1);
+        if room == 0 {
+            return Err(Error::Memory {
+                what: format!("the overlap of {} channels", self.channels),
+                needed: format!("{}MiB", (fixed + per_query).div_ceil(1 << 20)),
+                cap: format!("{}MiB", self.memory >> 20),
+            });
+        }
+        Ok(usize::try_from(room).unwrap_or(usize::MAX).clamp(1, 4096))
+    }
+
+    fn unions(&self, supports: &Supports<'_>, aggregate: Option<&[i32]>) -> Unions {
+        (0..supports.queries)
+            .into_par_iter()
+            .fold(
+                || (Unions::default(), Vec::new()),
+                |(mut out, mut union), query| {
+                    let own = aggregate.map(|a| &a[query * self.k..(query + 1) * self.k]);
+                    out.add(supports, query, own, &mut union);
+                    (out, union)
+                },
+            )
+            .map(|(out, _)| out)
+            .reduce(Unions::default, |mut a, b| {
+                a.merge(&b);
+                a
+            })
+    }
+
+    fn finish(&self, sums: &OverlapSums, unions: &Unions) -> Overlap {
+        let c = self.channels;
+        let ratio = |numerator: f64, count: u64| match count {
+            0 => f64::NAN,
+            n => numerator / n as f64,
+        };
+        Overlap {
+            overlap: matrix(c, |at| {
+                ratio(sums.intersection[at] as f64, sums.queries[at])
+            }),
+            jaccard: matrix(c, |at| {
+                ratio(sums.jaccard_q40[at] as f64 * Q40, sums.unions[at])
+            }),
+            pair_queries: matrix(c, |at| sums.queries[at]),
+            redundancy: unions.redundancy.mean(),
+            recall: unions.recall.mean(),
+        }
+    }
+}
+
+/// Sums over queries that look at all channels at once.
+#[derive(Default)]
+struct Unions {
+    redundancy: FixedSum,
+    recall: FixedSum,
+}
+
+impl Unions {
+    fn add(
+        &mut self,
+        supports: &Supports<'_>,
+        query: usize,
+        aggregate: Option<&[i32]>,
+        union: &mut Vec<i32>,
+    ) {
+        union.clear();
+        for channel in 0..supports.channels {
+            union.extend(inside(support(supports, channel, query)));
+        }
+        let total = union.len();
+        union.sort_unstable();
+        union.dedup();
+        if !union.is_empty() {
+            self.redundancy.add(total as f64 / union.len() as f64);
+        }
+        let Some(own) = aggregate else { return };
+        let size = inside(own).count();
+        if size > 0 {
+            let found = inside(own)
+                .filter(|i| union.binary_search(i).is_ok())
+                .count();
+            self.recall.add(found as f64 / size as f64);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.redundancy.merge(&other.redundancy);
+        self.recall.merge(&other.recall);
+    }
+}
+
+fn range_of(supports: &Supports<'_>, channel: usize, query: usize) -> Range<usize> {
+    let start = (channel * supports.queries + query) * supports.k;
+    start..start + supports.k
+}
+
+fn support<'a>(supports: &Supports<'a>, channel: usize, query: usize) -> &'a [i32] {
+    &supports.indices[range_of(supports, channel, query)]
+}
+
+/// The samples of a support, without its unused slots.
+fn inside(support: &[i32]) -> impl Iterator<Item = &i32> {
+    support.iter().filter(|&&index| index >= 0)
+}

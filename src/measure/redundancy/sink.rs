@@ -1,0 +1,192 @@
+//! Where the graphs themselves go, for those who want them.
+
+use crate::Result;
+use crate::device::SUPPORT_THRESHOLD;
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut1, s};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Whose graph a block belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// Position in the selection of channels.
+    Channel(usize),
+    /// All selected channels as one vector per sample.
+    Aggregate,
+}
+
+/// Graph rows of consecutive queries in one space. `Q` queries, `k` slots.
+#[derive(Clone, Copy, Debug)]
+pub struct GraphRows<'a> {
+    /// First query.
+    pub first_query: usize,
+    /// Slots per query.
+    pub k: usize,
+    /// `[Q, k]` sample indices by (distance, index), -1 where there is none.
+    pub neighbors: &'a [i32],
+    /// `[Q, k]` squared distances (`2 - 2 cos` under cosine).
+    pub sq_distances: &'a [f32],
+    /// `[Q, k]` raw theta.
+    pub weights: &'a [f32],
+    /// `[Q]` objective.
+    pub objective: &'a [f64],
+    /// `[Q]` degenerate queries.
+    pub degenerate: &'a [bool],
+}
+
+/// How much a sink is going to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraphShape {
+    /// Selected channels.
+    pub channels: usize,
+    /// Queries in each, after `--nan skip`.
+    pub samples: usize,
+    /// Slots per query.
+    pub k: usize,
+    /// Whether the aggregate comes too.
+    pub aggregate: bool,
+}
+
+/// Receives graphs block by block, each query of each space once, from several threads in any order.
+pub trait GraphSink: Sync {
+    /// Announces a layer, before its first block.
+    ///
+    /// # Errors
+    /// Whatever the sink runs into; the run stops with it.
+    fn begin(&self, shape: GraphShape) -> Result<()>;
+    /// Takes the rows of one block.
+    ///
+    /// # Errors
+    /// Whatever the sink runs into; the run stops with it.
+    fn put(&self, space: Space, rows: GraphRows<'_>) -> Result<()>;
+}
+
+/// Graphs kept in memory: the arrays of `--save-graph`.
+#[derive(Debug, Default)]
+pub struct GraphArrays {
+    channels: Mutex<Arrays>,
+    aggregate: Mutex<Arrays>,
+}
+
+/// The arrays themselves. `C` spaces, `N` queries, `k` slots.
+#[derive(Clone, Debug, Default)]
+pub struct Arrays {
+    /// `[C, N, k]` sample indices, -1 where there is none.
+    pub neighbors: Array3<i32>,
+    /// `[C, N, k]` squared distances.
+    pub sq_distances: Array3<f32>,
+    /// `[C, N, k]` raw theta.
+    pub weights: Array3<f32>,
+    /// `[C, N]` objective.
+    pub objective: Array2<f64>,
+    /// `[C, N]` degenerate queries.
+    pub degenerate: Array2<bool>,
+}
+
+impl Arrays {
+    fn new(spaces: usize, samples: usize, k: usize) -> Self {
+        let shape = (spaces, samples, k);
+        Self {
+            neighbors: Array3::from_elem(shape, -1),
+            sq_distances: Array3::zeros(shape),
+            weights: Array3::zeros(shape),
+            objective: Array2::zeros((spaces, samples)),
+            degenerate: Array2::from_elem((spaces, samples), false),
+        }
+    }
+
+    fn put(&mut self, space: usize, rows: &GraphRows<'_>) {
+        for (i, &degenerate) in rows.degenerate.iter().enumerate() {
+            let (query, slots) = (rows.first_query + i, i * rows.k..(i + 1) * rows.k);
+            fill(
+                self.neighbors.slice_mut(s![space, query, ..]),
+                &rows.neighbors[slots.clone()],
+            );
+            fill(
+                self.sq_distances.slice_mut(s![space, query, ..]),
+                &rows.sq_distances[slots.clone()],
+            );
+            fill(
+                self.weights.slice_mut(s![space, query, ..]),
+                &rows.weights[slots],
+            );
+            self.objective[[space, query]] = rows.objective[i];
+            self.degenerate[[space, query]] = degenerate;
+        }
+    }
+}
+
+fn fill<T: Copy>(mut row: ArrayViewMut1<'_, T>, values: &[T]) {
+    row.iter_mut().zip(values).for_each(|(slot, &v)| *slot = v);
+}
+
+impl GraphArrays {
+    /// The arrays of the channels and of the aggregate, when the run is over.
+    pub fn into_arrays(self) -> (Arrays, Arrays) {
+        let open = |m: Mutex<Arrays>| m.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (open(self.channels), open(self.aggregate))
+    }
+}
+
+impl GraphSink for GraphArrays {
+    fn begin(&self, shape: GraphShape) -> Result<()> {
+        let GraphShape { samples, k, .. } = shape;
+        *lock(&self.channels) = Arrays::new(shape.channels, samples, k);
+        *lock(&self.aggregate) = Arrays::new(usize::from(shape.aggregate), samples, k);
+        Ok(())
+    }
+
+    fn put(&self, space: Space, rows: GraphRows<'_>) -> Result<()> {
+        let (arrays, space) = match space {
+            Space::Channel(c) => (&self.channels, c),
+            Space::Aggregate => (&self.aggregate, 0),
+        };
+        lock(arrays).put(space, &rows);
+        Ok(())
+    }
+}
+
+fn lock(arrays: &Mutex<Arrays>) -> MutexGuard<'_, Arrays> {
+    arrays.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An undirected edge of a symmetrised NNK graph.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SymmetricEdge {
+    /// Lower sample index.
+    pub low: usize,
+    /// Higher sample index.
+    pub high: usize,
+    /// Weight.
+    pub weight: f32,
+}
+
+/// Undirected graph of one space from its directed one (definitions, section 4): where both directions
+/// exist the query with the smaller reconstruction error keeps its edge (ties: the lower query).
+/// `neighbors`, `weights` are `[N, k]`, `objective` is `[N]`; edges come ordered by (low, high).
+pub fn symmetric_graph(
+    neighbors: ArrayView2<'_, i32>,
+    weights: ArrayView2<'_, f32>,
+    objective: &[f64],
+) -> Vec<SymmetricEdge> {
+    let mut edges: BTreeMap<(usize, usize), (usize, f32)> = BTreeMap::new();
+    for ((query, slot), &weight) in weights.indexed_iter() {
+        let Ok(neighbor) = usize::try_from(neighbors[[query, slot]]) else {
+            continue;
+        };
+        if weight <= SUPPORT_THRESHOLD {
+            continue;
+        }
+        // K_ii is the same for all queries, so the objective orders the errors.
+        edges
+            .entry((query.min(neighbor), query.max(neighbor)))
+            .and_modify(|kept| {
+                if objective[query] < objective[kept.0] {
+                    *kept = (query, weight);
+                }
+            })
+            .or_insert((query, weight));
+    }
+    let edge = |((low, high), (_, weight))| SymmetricEdge { low, high, weight };
+    edges.into_iter().map(edge).collect()
+}

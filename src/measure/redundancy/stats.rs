@@ -1,0 +1,160 @@
+//! What one space (a channel, or the aggregate) adds up to over its queries.
+
+use crate::device::{GraphBlock, SUPPORT_THRESHOLD};
+use crate::stream::sum::FixedSum;
+
+/// Sums over the queries of one space; order-free, so blocks may arrive in any order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SpaceSums {
+    neighbors: FixedSum,
+    pca_dimension: FixedSum,
+    reconstruction: FixedSum,
+    soft_error: FixedSum,
+    wrong: u64,
+    degenerate: u64,
+    kkt_residual: f32,
+}
+
+/// Figures of one space: a channel, or the aggregate. Means run over its queries that are not
+/// degenerate and are `None` where there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpaceSummary {
+    /// Mean support size: the local intrinsic-dimension proxy (arXiv 2110.11400, section 3).
+    pub neighbors_mean: Option<f64>,
+    /// Mean number of principal components that hold 95 % of the NNK polytope's squared norm.
+    pub pca_dimension_mean: Option<f64>,
+    /// Mean reconstruction error `K_ii + 2 J`.
+    pub reconstruction_error_mean: Option<f64>,
+    /// Share of queries whose interpolated label is wrong, leave one out. `None` without labels.
+    pub loo_error: Option<f64>,
+    /// Mean of `1 - p_i[y_i]`. `None` without labels.
+    pub loo_soft_error: Option<f64>,
+    /// Queries left out of every mean.
+    pub degenerate_queries: u64,
+    /// Largest KKT violation among the solutions.
+    pub kkt_residual_max: f32,
+}
+
+/// One query's share of a [`GraphBlock`].
+pub(super) struct QueryGraph<'a> {
+    pub neighbors: &'a [i32],
+    pub weights: &'a [f32],
+    pub objective: f64,
+    pub kkt_residual: f32,
+    pub pca_dimension: u16,
+    pub degenerate: bool,
+}
+
+impl<'a> QueryGraph<'a> {
+    /// Query `at` (group-major position) of a block with `k` slots a query.
+    pub fn of(block: &'a GraphBlock, at: usize, k: usize) -> Self {
+        Self {
+            neighbors: &block.neighbors[at * k..(at + 1) * k],
+            weights: &block.weights[at * k..(at + 1) * k],
+            objective: block.objective[at],
+            kkt_residual: block.kkt_residual[at],
+            pca_dimension: block.pca_dimension[at],
+            degenerate: block.degenerate[at],
+        }
+    }
+
+    /// Writes the support into `out`: the sample index where the weight counts, else -1. Returns its size.
+    pub fn support(&self, out: &mut [i32]) -> usize {
+        let mut size = 0;
+        for ((slot, &index), &weight) in out.iter_mut().zip(self.neighbors).zip(self.weights) {
+            let inside = weight > SUPPORT_THRESHOLD && !self.degenerate;
+            *slot = if inside { index } else { -1 };
+            size += usize::from(inside);
+        }
+        size
+    }
+}
+
+impl SpaceSums {
+    /// Adds one query; `scratch` is reused for class weights.
+    pub fn add(
+        &mut self,
+        query: usize,
+        graph: &QueryGraph<'_>,
+        support_size: usize,
+        labels: Option<&[u32]>,
+        scratch: &mut Vec<(u32, f64)>,
+    ) {
+        if graph.degenerate {
+            self.degenerate += 1;
+            return;
+        }
+        self.neighbors.add(support_size as f64);
+        self.pca_dimension.add(f64::from(graph.pca_dimension));
+        // K_ii is 1 for both kernels.
+        self.reconstruction.add(1.0 + 2.0 * graph.objective);
+        self.kkt_residual = self.kkt_residual.max(graph.kkt_residual);
+        if let Some(labels) = labels
+            && let Some((class, share)) = interpolate(graph, labels, labels[query], scratch)
+        {
+            self.wrong += u64::from(class != labels[query]);
+            self.soft_error.add(1.0 - share);
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.neighbors.merge(&other.neighbors);
+        self.pca_dimension.merge(&other.pca_dimension);
+        self.reconstruction.merge(&other.reconstruction);
+        self.soft_error.merge(&other.soft_error);
+        self.wrong += other.wrong;
+        self.degenerate += other.degenerate;
+        self.kkt_residual = self.kkt_residual.max(other.kkt_residual);
+    }
+
+    pub fn summary(&self) -> SpaceSummary {
+        let interpolated = self.soft_error.count();
+        SpaceSummary {
+            neighbors_mean: self.neighbors.mean(),
+            pca_dimension_mean: self.pca_dimension.mean(),
+            reconstruction_error_mean: self.reconstruction.mean(),
+            loo_error: (interpolated > 0).then(|| self.wrong as f64 / interpolated as f64),
+            loo_soft_error: self.soft_error.mean(),
+            degenerate_queries: self.degenerate,
+            kkt_residual_max: self.kkt_residual,
+        }
+    }
+}
+
+/// Label interpolation (arXiv 2110.11400, section 4): the class with the largest share of the weights
+/// (ties to the lowest class) and the share of `own`. `None` where all weights are zero: no prediction,
+/// rather than class 0.
+fn interpolate(
+    graph: &QueryGraph<'_>,
+    labels: &[u32],
+    own: u32,
+    scratch: &mut Vec<(u32, f64)>,
+) -> Option<(u32, f64)> {
+    scratch.clear();
+    let mut total = 0.0;
+    for (&index, &weight) in graph.neighbors.iter().zip(graph.weights) {
+        let Ok(index) = usize::try_from(index) else {
+            continue;
+        };
+        if weight > 0.0 {
+            let (label, weight) = (labels[index], f64::from(weight));
+            total += weight;
+            match scratch.iter_mut().find(|(class, _)| *class == label) {
+                Some((_, sum)) => *sum += weight,
+                None => scratch.push((label, weight)),
+            }
+        }
+    }
+    let best = scratch.iter().copied().reduce(|a, b| {
+        if b.1 > a.1 || (b.1 == a.1 && b.0 < a.0) {
+            b
+        } else {
+            a
+        }
+    })?;
+    let share = scratch
+        .iter()
+        .find(|(class, _)| *class == own)
+        .map_or(0.0, |(_, sum)| sum / total);
+    Some((best.0, share))
+}

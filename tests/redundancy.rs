@@ -1,0 +1,404 @@
+//! The whole measure against the definitions, and equal to the bit however it is cut up.
+
+use crate::oracle::redundancy::{self as oracle, Graph, Row};
+use crate::oracle::{knn, nnk};
+use chanscope::control::Control;
+use chanscope::device::{Backend, Device, DeviceChoice, GraphParams, Identical, Kernel, Sigma};
+use chanscope::io::array::ArrayLayer;
+use chanscope::measure::redundancy::{
+    Arrays, GraphArrays, LayerRedundancy, NonFinite, RedundancyOptions, redundancy, symmetric_graph,
+};
+use chanscope::{Error, Result};
+use ndarray::{Array4, Axis, s};
+use proptest::prelude::*;
+use std::sync::atomic::AtomicBool;
+
+/// Activations after a ReLU: many zeros, some dead samples, exact duplicates, one dead channel.
+fn relu_layer(samples: usize, channels: usize, side: usize, seed: u64) -> Array4<f32> {
+    let mut state = seed.wrapping_mul(2) + 1;
+    let mut next = move || {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.4
+    };
+    let mut a = Array4::from_shape_fn((samples, channels, side, side), |_| next().max(0.0));
+    for i in (3..samples).step_by(7) {
+        let copy = a.slice(s![i - 2, .., .., ..]).to_owned();
+        a.slice_mut(s![i, .., .., ..]).assign(&copy);
+    }
+    for i in (5..samples).step_by(11) {
+        a.slice_mut(s![i, 0, .., ..]).fill(0.0);
+    }
+    a.index_axis_mut(Axis(1), channels - 1).fill(0.0);
+    a
+}
+
+fn labels(samples: usize) -> Vec<u32> {
+    (0..samples).map(|i| (i * i % 5) as u32).collect()
+}
+
+fn options(kernel: Kernel, k: usize) -> RedundancyOptions {
+    RedundancyOptions {
+        graph: GraphParams {
+            k,
+            kernel,
+            sigma: Sigma::KthThird,
+            identical: Identical::Keep,
+        },
+        aggregate: true,
+        ..RedundancyOptions::default()
+    }
+}
+
+fn run(
+    device: &Device,
+    a: &Array4<f32>,
+    options: &RedundancyOptions,
+) -> Result<(LayerRedundancy, Arrays, Arrays)> {
+    let layer = ArrayLayer::from_array("layer", a.view())?;
+    let labels = labels(a.shape()[0]);
+    let graphs = GraphArrays::default();
+    let control = Control::default();
+    let found = redundancy(
+        device,
+        &layer,
+        Some(&labels),
+        options,
+        Some(&graphs),
+        &control,
+    )?;
+    let (channels, aggregate) = graphs.into_arrays();
+    Ok((found, channels, aggregate))
+}
+
+fn cpu() -> Device {
+    Device::open(&DeviceChoice::Cpu, 2).unwrap()
+}
+
+/// The graph of points `[n, dim]` from the definitions alone.
+fn oracle_graph(x: &[f32], dim: usize, kernel: Kernel, k: usize) -> Graph {
+    let row = |i: usize| &x[i * dim..(i + 1) * dim];
+    (0..x.len() / dim)
+        .map(|query| {
+            let mut near = knn::neighbors(x, dim, query, kernel, Identical::Keep);
+            near.truncate(k);
+            let neighbors: Vec<usize> = near.iter().map(|n| n.1).collect();
+            let zero = row(query).iter().all(|&v| v == 0.0);
+            let kind = match (kernel, near.last()) {
+                (Kernel::Gaussian, Some(&(d, _))) if d > 0.0 => {
+                    nnk::Kernel::Gaussian(d.sqrt() / 3.0)
+                }
+                (Kernel::Cosine, Some(_)) if !zero => nnk::Kernel::Cosine,
+                _ => {
+                    let theta = vec![0.0; neighbors.len()];
+                    return Row {
+                        neighbors,
+                        theta,
+                        degenerate: true,
+                    };
+                }
+            };
+            let candidates: Vec<&[f32]> = neighbors.iter().map(|&j| row(j)).collect();
+            let (matrix, b) = nnk::problem(kind, row(query), &candidates);
+            let theta = nnk::lawson_hanson(&matrix, &b).theta;
+            Row {
+                neighbors,
+                theta,
+                degenerate: false,
+            }
+        })
+        .collect()
+}
+
+/// Points of one channel, `[n, dim]`.
+fn channel(a: &Array4<f32>, c: usize) -> Vec<f32> {
+    a.index_axis(Axis(1), c).iter().copied().collect()
+}
+
+/// The graph that was found, in the oracle's form.
+fn found_graph(arrays: &Arrays, space: usize) -> Graph {
+    let queries = arrays.degenerate.shape()[1];
+    (0..queries)
+        .map(|q| {
+            let slots = arrays.neighbors.slice(s![space, q, ..]);
+            let weights = arrays.weights.slice(s![space, q, ..]);
+            let used = slots.iter().zip(weights).filter(|(i, _)| **i >= 0);
+            let (neighbors, theta) = used.map(|(&i, &w)| (i as usize, f64::from(w))).unzip();
+            Row {
+                neighbors,
+                theta,
+                degenerate: arrays.degenerate[[space, q]],
+            }
+        })
+        .collect()
+}
+
+fn close(a: Option<f64>, b: f64) {
+    let a = a.unwrap_or(f64::NAN);
+    assert!(
+        (a - b).abs() <= 1e-6 * (1.0 + b.abs()) || (a.is_nan() && b.is_nan()),
+        "{a} is not {b}"
+    );
+}
+
+/// Every figure follows from the graphs by the definitions.
+fn check_figures(found: &LayerRedundancy, graphs: &[Graph], aggregate: &Graph, labels: &[u32]) {
+    let live: Vec<usize> = (0..graphs.len()).filter(|&c| !found.dead[c]).collect();
+    for &c in &live {
+        let space = &found.per_channel[c];
+        close(space.neighbors_mean, oracle::neighbors_mean(&graphs[c]));
+        let (hard, soft) = oracle::label_errors(&graphs[c], labels);
+        close(space.loo_error, hard);
+        close(space.loo_soft_error, soft);
+        for &e in &live {
+            close(
+                Some(found.overlap[[c, e]]),
+                oracle::overlap(&graphs[c], &graphs[e]),
+            );
+            close(
+                Some(found.jaccard[[c, e]]),
+                oracle::jaccard(&graphs[c], &graphs[e]),
+            );
+        }
+    }
+    close(found.redundancy, oracle::redundancy(graphs));
+    close(found.recall, oracle::recall(aggregate, graphs));
+    close(
+        found.aggregate.as_ref().and_then(|a| a.neighbors_mean),
+        oracle::neighbors_mean(aggregate),
+    );
+}
+
+#[test]
+fn figures_follow_from_the_graphs() {
+    let a = relu_layer(90, 4, 3, 1);
+    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+        let (found, channels, aggregate) = run(&cpu(), &a, &options(kernel, 12)).unwrap();
+        let graphs: Vec<Graph> = (0..4).map(|c| found_graph(&channels, c)).collect();
+        check_figures(&found, &graphs, &found_graph(&aggregate, 0), &labels(90));
+        assert_eq!(found.dead, [false, false, false, true]);
+        assert!(found.per_channel[3].neighbors_mean.is_none());
+        assert_eq!(found.per_channel[3].degenerate_queries, 90);
+        assert!(found.jaccard.row(3).iter().all(|v| v.is_nan()));
+    }
+}
+
+/// Without duplicates the optimum is unique, and everything must equal the oracle's own graphs.
+#[test]
+fn figures_equal_the_definitions_from_the_activations_on() {
+    let mut a = relu_layer(70, 3, 3, 9);
+    let mut bump = 0.0;
+    a.slice_mut(s![.., ..2, .., ..]).mapv_inplace(|v| {
+        bump += 1e-4;
+        v + (bump * 37.0_f32).sin().abs() * 0.05
+    });
+    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+        let (found, channels, _) = run(&cpu(), &a, &options(kernel, 10)).unwrap();
+        let graphs: Vec<Graph> = (0..3)
+            .map(|c| oracle_graph(&channel(&a, c), 9, kernel, 10))
+            .collect();
+        let all: Vec<f32> = a.iter().copied().collect();
+        check_figures(
+            &found,
+            &graphs,
+            &oracle_graph(&all, 27, kernel, 10),
+            &labels(70),
+        );
+        for (c, graph) in graphs.iter().enumerate().take(2) {
+            let mine = found_graph(&channels, c);
+            for (x, y) in mine.iter().zip(graph) {
+                assert_eq!(x.support(), y.support());
+            }
+        }
+    }
+}
+
+fn same(x: &(LayerRedundancy, Arrays, Arrays), y: &(LayerRedundancy, Arrays, Arrays)) {
+    let bits = |m: &ndarray::Array2<f64>| m.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&x.0.overlap), bits(&y.0.overlap));
+    assert_eq!(bits(&x.0.jaccard), bits(&y.0.jaccard));
+    assert_eq!(x.0.per_channel, y.0.per_channel);
+    assert_eq!((x.0.redundancy, x.0.recall), (y.0.redundancy, y.0.recall));
+    assert_eq!(x.0.aggregate, y.0.aggregate);
+    for (a, b) in [(&x.1, &y.1), (&x.2, &y.2)] {
+        assert_eq!(a.neighbors, b.neighbors);
+        assert_eq!(a.weights, b.weights);
+        assert_eq!(a.sq_distances, b.sq_distances);
+        assert_eq!(a.objective, b.objective);
+        assert_eq!(a.degenerate, b.degenerate);
+    }
+}
+
+#[test]
+fn memory_and_threads_do_not_change_a_bit() {
+    let a = relu_layer(1500, 5, 4, 3);
+    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+        let mut options = options(kernel, 15);
+        let reference = run(&cpu(), &a, &options).unwrap();
+        let one = Device::open(&DeviceChoice::Cpu, 1).unwrap();
+        // From whole channels at once down to channels in blocks of points.
+        let mut blocks_seen = false;
+        for memory in [64 << 20, 4 << 20, 2 << 20, 1 << 20, 700 << 10] {
+            options.memory = memory;
+            match run(&one, &a, &options) {
+                Ok(other) => same(&reference, &other),
+                Err(Error::Memory { .. }) => break,
+                Err(e) => panic!("{e}"),
+            }
+            blocks_seen |= memory <= 1 << 20;
+        }
+        assert!(blocks_seen, "no run was small enough to stream its points");
+    }
+}
+
+#[test]
+fn selected_channels_keep_their_order_and_their_figures() {
+    let a = relu_layer(80, 5, 2, 4);
+    let mut options = options(Kernel::Gaussian, 8);
+    let all = run(&cpu(), &a, &options).unwrap();
+    options.channels = Some(vec![3, 0, 2]);
+    let some = run(&cpu(), &a, &options).unwrap();
+    for (i, c) in [3, 0, 2].into_iter().enumerate() {
+        assert_eq!(some.0.per_channel[i], all.0.per_channel[c]);
+        for (j, e) in [3, 0, 2].into_iter().enumerate() {
+            assert_eq!(
+                some.0.jaccard[[i, j]].to_bits(),
+                all.0.jaccard[[c, e]].to_bits()
+            );
+        }
+    }
+}
+
+#[test]
+fn samples_that_are_not_finite_are_refused_or_left_out() {
+    let mut a = relu_layer(60, 3, 2, 5);
+    a[[7, 1, 1, 0]] = f32::NAN;
+    a[[9, 0, 0, 1]] = f32::INFINITY;
+    let mut options = options(Kernel::Gaussian, 6);
+    let message = run(&cpu(), &a, &options).unwrap_err().to_string();
+    for part in ["1 NaN", "1 infinite", "--nan skip", "7"] {
+        assert!(message.contains(part), "{message}");
+    }
+    // Only the channels asked for count.
+    options.channels = Some(vec![2]);
+    assert!(run(&cpu(), &a, &options).is_ok());
+    options.channels = None;
+    options.non_finite = NonFinite::Skip;
+    let (found, ..) = run(&cpu(), &a, &options).unwrap();
+    assert_eq!(found.samples_skipped, [7, 9]);
+    let mut clean = a.clone();
+    let keep: Vec<usize> = (0..60).filter(|i| ![7, 9].contains(i)).collect();
+    clean = clean.select(Axis(0), &keep);
+    let layer = ArrayLayer::from_array("clean", clean.view()).unwrap();
+    let labels: Vec<u32> = keep.iter().map(|&i| labels(60)[i]).collect();
+    let control = Control::default();
+    let other = redundancy(&cpu(), &layer, Some(&labels), &options, None, &control).unwrap();
+    assert_eq!(found.per_channel, other.per_channel);
+}
+
+#[test]
+fn a_dead_channel_is_dead_under_a_fixed_bandwidth_too() {
+    let a = relu_layer(40, 2, 2, 6);
+    let mut options = options(Kernel::Gaussian, 5);
+    options.graph.sigma = Sigma::Fixed(0.5);
+    let (found, channels, _) = run(&cpu(), &a, &options).unwrap();
+    assert_eq!(found.per_channel[1].degenerate_queries, 40);
+    assert!(
+        channels
+            .weights
+            .slice(s![1, .., ..])
+            .iter()
+            .all(|&w| w == 0.0)
+    );
+    // The candidates stay as found: the lowest indices, the query left out.
+    let first: Vec<i32> = channels.neighbors.slice(s![1, 0, ..]).to_vec();
+    assert_eq!(first, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn wrong_parameters_are_told_in_one_line() {
+    let a = relu_layer(20, 3, 2, 7);
+    let check = |change: &dyn Fn(&mut RedundancyOptions), expected: &str| {
+        let mut options = options(Kernel::Gaussian, 5);
+        change(&mut options);
+        let error = run(&cpu(), &a, &options).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.to_string().lines().count(), 1);
+    };
+    check(&|o| o.graph.k = 0, "between 1 and 1024");
+    check(&|o| o.graph.k = 1025, "between 1 and 1024");
+    check(&|o| o.graph.sigma = Sigma::Fixed(-1.0), "positive");
+    check(&|o| o.graph.sigma = Sigma::Fixed(f64::NAN), "positive");
+    check(
+        &|o| o.channels = Some(vec![0, 3]),
+        "channel 3 does not exist",
+    );
+    check(&|o| o.channels = Some(vec![1, 1]), "twice");
+    check(&|o| o.channels = Some(vec![]), "no channel");
+    check(&|o| o.memory = 1 << 10, "too small");
+    let one = relu_layer(1, 2, 2, 8);
+    let error = run(&cpu(), &one, &options(Kernel::Gaussian, 5)).unwrap_err();
+    assert!(error.to_string().contains("at least 2"), "{error}");
+}
+
+#[test]
+fn labels_of_another_length_are_refused_and_cancelling_works() {
+    let a = relu_layer(30, 2, 2, 2);
+    let layer = ArrayLayer::from_array("layer", a.view()).unwrap();
+    let options = options(Kernel::Gaussian, 5);
+    let control = Control::default();
+    let error = redundancy(&cpu(), &layer, Some(&[1, 2]), &options, None, &control).unwrap_err();
+    assert!(
+        error.to_string().contains("2 labels for the 30 samples"),
+        "{error}"
+    );
+    let stop = AtomicBool::new(true);
+    let control = Control::default().with_cancel(&stop);
+    let error = redundancy(&cpu(), &layer, None, &options, None, &control).unwrap_err();
+    assert!(matches!(error, Error::Cancelled));
+}
+
+proptest! {
+    /// peers.md 6 and 7: no phantom neighbours, no silent class 0, whatever the shape.
+    #[test]
+    fn graphs_are_sound_for_any_shape(samples in 2usize..40, channels in 1usize..4, side in 1usize..4, k in 1usize..60, seed: u64) {
+        let a = relu_layer(samples, channels, side, seed);
+        let (found, arrays, _) = run(&cpu(), &a, &options(Kernel::Cosine, k)).unwrap();
+        for ((c, q), &degenerate) in arrays.degenerate.indexed_iter() {
+            let neighbors = arrays.neighbors.slice(s![c, q, ..]);
+            let count = neighbors.iter().filter(|&&i| i >= 0).count();
+            prop_assert!(count < samples);
+            prop_assert!(neighbors.iter().skip(count).all(|&i| i == -1));
+            prop_assert!(neighbors.iter().all(|&i| i != q as i32 && (i as i64) < samples as i64));
+            let weights = arrays.weights.slice(s![c, q, ..]);
+            prop_assert!(weights.iter().all(|w| w.is_finite() && *w >= 0.0));
+            prop_assert!(weights.iter().skip(count).all(|&w| w == 0.0));
+            prop_assert!(!degenerate || weights.iter().all(|&w| w == 0.0));
+        }
+        for space in &found.per_channel {
+            prop_assert!(space.kkt_residual_max < 1e-6);
+        }
+        // A channel of zeros predicts nothing.
+        prop_assert_eq!(found.per_channel[channels - 1].loo_error, None);
+    }
+}
+
+/// "where both directions exist keep the one with the smaller error; W = max(W, W')".
+#[test]
+fn symmetric_edges_follow_the_better_query() {
+    let neighbors = ndarray::array![[1, 2], [0, -1], [0, 1]];
+    let weights = ndarray::array![[0.5f32, 0.0], [0.7, 0.0], [0.2, 0.3]];
+    let edges = symmetric_graph(neighbors.view(), weights.view(), &[-0.1, -0.4, -0.2]);
+    let edges: Vec<(usize, usize, f32)> = edges.iter().map(|e| (e.low, e.high, e.weight)).collect();
+    assert_eq!(edges, [(0, 1, 0.7), (0, 2, 0.2), (1, 2, 0.3)]);
+}
+
+/// The backend trait is reachable without a file, for those who embed it.
+#[test]
+fn a_device_says_what_it_is() {
+    match cpu() {
+        Device::Cpu(cpu) => assert_eq!(cpu.info().backend, "cpu"),
+        Device::Gpu(_) => panic!("asked for the CPU"),
+    }
+}
