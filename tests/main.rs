@@ -2,6 +2,7 @@
 
 mod conv2d;
 mod formats;
+mod gram;
 mod hostile;
 mod knn;
 mod model;

@@ -8,13 +8,14 @@ pub(super) const ROWS: usize = 8;
 /// Columns of a packed panel of the right operand, `[inner][COLS]`.
 pub(super) const COLS: usize = 32;
 
-/// `acc[r][v] + sum_i left[i][r] * right[i][v]`, summed in ascending order of `i`.
+/// `acc[r][v] + sum_i left[i][r] * right[i][v]`, summed in ascending order of `i`; with `SQUARES`
+/// `(left[i][r] - right[i][v])^2` in place of the product.
 ///
 /// # Safety
 /// The processor has `S`. At `left` lie `len` rows `ROWS` apart of at least `R` floats, at `right`
 /// `len` rows `COLS` apart of at least `V * S::LANES` floats.
 #[inline(always)]
-pub(super) unsafe fn dots<S: Simd, const R: usize, const V: usize>(
+pub(super) unsafe fn dots<S: Simd, const R: usize, const V: usize, const SQUARES: bool>(
     left: *const f32,
     right: *const f32,
     len: usize,
@@ -32,7 +33,12 @@ pub(super) unsafe fn dots<S: Simd, const R: usize, const V: usize>(
             for (r, row) in acc.iter_mut().enumerate() {
                 let x = S::splat(*left.add(r));
                 for (v, a) in row.iter_mut().enumerate() {
-                    *a = S::mul_add(x, columns[v], *a);
+                    *a = if SQUARES {
+                        let difference = S::sub(x, columns[v]);
+                        S::mul_add(difference, difference, *a)
+                    } else {
+                        S::mul_add(x, columns[v], *a)
+                    };
                 }
             }
         }
@@ -44,8 +50,8 @@ pub(super) unsafe fn dots<S: Simd, const R: usize, const V: usize>(
 /// else, and short, so that rounding errors grow with the number of such sums.
 pub(super) const CHUNK: usize = 256;
 
-/// Writes or, with `add`, adds the product of two packed panels of `len` inner indices to a
-/// [`ROWS`] x [`COLS`] tile whose rows are `stride` apart.
+/// Writes or, with `add`, adds the product of two packed panels of `len` inner indices (with `SQUARES`
+/// the squared distances) to a [`ROWS`] x [`COLS`] tile whose rows are `stride` apart.
 ///
 /// # Safety
 /// The processor has `S`.
@@ -53,7 +59,7 @@ pub(super) const CHUNK: usize = 256;
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize, const SQUARES: bool>(
     left: &[f32],
     right: &[f32],
     len: usize,
@@ -68,7 +74,12 @@ pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize>(
             // SAFETY: lengths are asserted above, and R and V * LANES divide ROWS and COLS.
             unsafe {
                 let zero = [[S::splat(0.0); V]; R];
-                let acc = dots::<S, R, V>(left.as_ptr().add(r0), right.as_ptr().add(c0), len, zero);
+                let acc = dots::<S, R, V, SQUARES>(
+                    left.as_ptr().add(r0),
+                    right.as_ptr().add(c0),
+                    len,
+                    zero,
+                );
                 for (r, row) in acc.iter().enumerate() {
                     for (v, &sum) in row.iter().enumerate() {
                         let to = to.as_mut_ptr().add((r0 + r) * stride + c0 + v * S::LANES);
@@ -81,23 +92,28 @@ pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     }
 }
 
-/// Packs `rows x len` values (row stride `stride`) as panels `[rows / ROWS, len, ROWS]`, zero-padded.
-pub(super) fn pack_left(from: &[f32], rows: usize, len: usize, stride: usize) -> Vec<f32> {
-    let mut packed = vec![0f32; rows.div_ceil(ROWS) * len * ROWS];
+/// Packs `rows x len` values (row stride `stride`) as panels `[rows / WIDTH, len, WIDTH]`, zero-padded.
+pub(super) fn pack<const WIDTH: usize>(
+    from: &[f32],
+    rows: usize,
+    len: usize,
+    stride: usize,
+) -> Vec<f32> {
+    let mut packed = vec![0f32; rows.div_ceil(WIDTH) * len * WIDTH];
     packed
-        .par_chunks_mut(len * ROWS)
+        .par_chunks_mut((len * WIDTH).max(1))
         .enumerate()
         .for_each(|(p, panel)| {
-            let first = p * ROWS;
+            let first = p * WIDTH;
             let row = |r: usize| &from[(first + r) * stride..][..len];
-            if first + ROWS <= rows {
-                let rows: [&[f32]; ROWS] = std::array::from_fn(row);
-                for (i, to) in panel.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+            if first + WIDTH <= rows {
+                let rows: [&[f32]; WIDTH] = std::array::from_fn(row);
+                for (i, to) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
                     *to = std::array::from_fn(|r| rows[r][i]);
                 }
             } else {
                 for r in 0..rows - first {
-                    for (to, &x) in panel[r..].iter_mut().step_by(ROWS).zip(row(r)) {
+                    for (to, &x) in panel[r..].iter_mut().step_by(WIDTH).zip(row(r)) {
                         *to = x;
                     }
                 }

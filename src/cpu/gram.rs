@@ -1,9 +1,232 @@
-//! Gram matrices.
+//! Gram matrices: a symmetric product, or plain differences where cancellation would spoil it.
 
 use super::Tensor;
-use crate::Result;
+use super::disjoint::Disjoint;
+use super::gemm::{CHUNK, COLS, ROWS, pack, tile};
+use super::simd::{InstructionSet, Simd, SimdOp};
 use crate::device::GramKind;
+use crate::{Error, Result};
+use rayon::prelude::*;
 
-pub(super) fn gram(_x: &Tensor, _kind: GramKind) -> Result<Tensor> {
-    Err(crate::Error::Usage("not built yet".into()))
+/// Rows and columns of a block of the matrix, whose packed operands stay in the second-level cache.
+const BLOCK: usize = 128;
+
+pub(super) fn gram(x: &Tensor, kind: GramKind, set: InstructionSet) -> Result<Tensor> {
+    let &[groups, n, dim] = x.shape() else {
+        return Err(Error::Shape(format!(
+            "gram needs [groups, n, dim], not {:?}",
+            x.shape()
+        )));
+    };
+    if let GramKind::Gaussian(s) = kind
+        && !(s > 0.0 && s.is_finite())
+    {
+        return Err(Error::Usage(format!(
+            "the bandwidth is {s}: use a positive number"
+        )));
+    }
+    let mut out = Tensor::zeros(&[groups, n, n])?;
+    if n == 0 {
+        return Ok(out);
+    }
+    out.data_mut()
+        .par_chunks_exact_mut(n * n)
+        .enumerate()
+        .for_each(|(g, out)| {
+            let x = &x.data()[g * n * dim..][..n * dim];
+            let (rows, finish) = prepare(x, dim, kind);
+            let rows = rows.as_deref().unwrap_or(x);
+            let left = pack::<ROWS>(rows, n, dim, dim);
+            let right = pack::<COLS>(rows, n, dim, dim);
+            let out = Disjoint::new(out);
+            let blocks = n.div_ceil(BLOCK);
+            (0..blocks * blocks)
+                .into_par_iter()
+                .filter(|b| b / blocks <= b % blocks)
+                .for_each(|b| {
+                    let (i, j) = (b / blocks * BLOCK, b % blocks * BLOCK);
+                    set.run(Block {
+                        left: &left,
+                        right: &right,
+                        n,
+                        dim,
+                        i,
+                        j,
+                        finish: &finish,
+                        out: &out,
+                    });
+                });
+        });
+    Ok(out)
+}
+
+/// What is done to sums of products or squared differences.
+enum Finish {
+    Linear,
+    /// `1/2 + 1/2 x`, of normalised rows; false: a zero vector.
+    Cosine(Vec<bool>),
+    /// `exp(factor x)`.
+    Gaussian(f32),
+}
+
+/// Rows to multiply, unless they are the given ones.
+fn prepare(x: &[f32], dim: usize, kind: GramKind) -> (Option<Vec<f32>>, Finish) {
+    match kind {
+        GramKind::Linear => (None, Finish::Linear),
+        GramKind::Cosine => {
+            let mut rows = x.to_vec();
+            let live = rows.chunks_exact_mut(dim.max(1)).map(normalise).collect();
+            (Some(rows), Finish::Cosine(live))
+        }
+        GramKind::Gaussian(s) => {
+            // A power of two changes no digit, and keeps squares of what matters within range.
+            let largest = x.iter().fold(0f32, |m, v| m.max(v.abs()));
+            let room = 100 - f64::from(largest).max(1e-45).log2().ceil() as i32;
+            let exponent = room.min(-s.log2().round() as i32);
+            // In two steps: the factor itself may be out of the range of f32.
+            let half = 2f32.powi(exponent / 2);
+            let rest = 2f32.powi(exponent - exponent / 2);
+            let rows = x.iter().map(|&v| v * half * rest).collect();
+            let s = s * 2f64.powi(exponent);
+            (
+                Some(rows),
+                Finish::Gaussian((-0.5 / (s * s)).max(f64::from(f32::MIN)) as f32),
+            )
+        }
+    }
+}
+
+/// Divides a row by its norm; false for a zero vector.
+fn normalise(row: &mut [f32]) -> bool {
+    let sum: f64 = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+    let factor = if sum > 0.0 { sum.sqrt().recip() } else { 0.0 };
+    row.iter_mut()
+        .for_each(|v| *v = (f64::from(*v) * factor) as f32);
+    sum > 0.0
+}
+
+/// The block of rows from `i` on and columns from `j` on, `i <= j`, and its mirror image.
+struct Block<'a> {
+    left: &'a [f32],
+    right: &'a [f32],
+    n: usize,
+    dim: usize,
+    i: usize,
+    j: usize,
+    finish: &'a Finish,
+    out: &'a Disjoint<'a>,
+}
+
+impl SimdOp for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd, const R: usize, const V: usize>(self) {
+        let mut sums = vec![0f32; BLOCK * BLOCK];
+        // SAFETY: `S` is there by the contract of `run`.
+        unsafe {
+            match self.finish {
+                Finish::Gaussian(_) => self.sums::<S, R, V, true>(&mut sums),
+                _ => self.sums::<S, R, V, false>(&mut sums),
+            }
+        }
+        self.finish(&mut sums);
+        self.store(&sums);
+    }
+}
+
+impl Block<'_> {
+    /// # Safety
+    /// The processor has `S`.
+    #[inline(always)]
+    unsafe fn sums<S: Simd, const R: usize, const V: usize, const SQUARES: bool>(
+        &self,
+        sums: &mut [f32],
+    ) {
+        let (rows, cols) = (BLOCK.min(self.n - self.i), BLOCK.min(self.n - self.j));
+        for first in (0..self.dim).step_by(CHUNK) {
+            let len = CHUNK.min(self.dim - first);
+            for r in (0..rows).step_by(ROWS) {
+                let left = &self.left[(self.i + r) * self.dim + first * ROWS..];
+                for c in (0..cols).step_by(COLS) {
+                    if self.i + r >= self.j + c + COLS {
+                        continue; // Below the diagonal: mirrored.
+                    }
+                    let right = &self.right[(self.j + c) * self.dim + first * COLS..];
+                    let to = &mut sums[r * BLOCK + c..];
+                    // SAFETY: `S` is there.
+                    unsafe { tile::<S, R, V, SQUARES>(left, right, len, to, BLOCK, first > 0) };
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn finish(&self, sums: &mut [f32]) {
+        match self.finish {
+            Finish::Linear => {}
+            Finish::Gaussian(factor) => sums.iter_mut().for_each(|v| *v = exp(*v * factor)),
+            Finish::Cosine(live) => {
+                for (i, sums) in (self.i..self.n).zip(sums.chunks_exact_mut(BLOCK)) {
+                    for (j, v) in (self.j..self.n).zip(sums) {
+                        let value = if i == j {
+                            1.0
+                        } else {
+                            (0.5 + 0.5 * *v).clamp(0.0, 1.0)
+                        };
+                        *v = if live[i] && live[j] { value } else { 0.0 };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Copies the block, or its upper triangle, to both of its places.
+    #[inline(always)]
+    fn store(&self, sums: &[f32]) {
+        let (rows, cols) = (BLOCK.min(self.n - self.i), BLOCK.min(self.n - self.j));
+        for r in 0..rows {
+            let skip = if self.i == self.j { r } else { 0 };
+            // SAFETY: the block of rows i and columns j is this task's alone.
+            let out = unsafe {
+                self.out
+                    .part((self.i + r) * self.n + self.j + skip, cols - skip)
+            };
+            out.copy_from_slice(&sums[r * BLOCK + skip..r * BLOCK + cols]);
+        }
+        for c in 0..cols {
+            let rows = if self.i == self.j { c } else { rows };
+            // SAFETY: and so is that of rows j and columns i.
+            let out = unsafe { self.out.part((self.j + c) * self.n + self.i, rows) };
+            for (out, sums) in out.iter_mut().zip(sums.chunks_exact(BLOCK)) {
+                *out = sums[c];
+            }
+        }
+    }
+}
+
+/// `e^x` for `x <= 0`, at most 2 units in the last place off (exact at 0, NaN stays NaN). Arithmetic
+/// only, so that loops over it are vectorised.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // Adding 1.5 * 2^23 rounds to an integer.
+    const SHIFT: f32 = 12_582_912.0;
+    // ln 2 in two parts; the first is short, so that its product with an integer is exact.
+    const LN2_HI: f32 = 0.693_359_4;
+    const LN2_LO: f32 = -2.121_944_4e-4;
+    let x = if x < -104.0 { -104.0 } else { x };
+    let n = (x * std::f32::consts::LOG2_E + SHIFT) - SHIFT;
+    let r = (x - n * LN2_HI) - n * LN2_LO;
+    // Taylor: the remainder on |r| <= ln 2 / 2 is 5e-9.
+    let p = 1.0 / 5040.0;
+    let p = p * r + 1.0 / 720.0;
+    let p = p * r + 1.0 / 120.0;
+    let p = p * r + 1.0 / 24.0;
+    let p = p * r + 1.0 / 6.0;
+    let p = p * r + 0.5;
+    let p = (p * r) * r + r + 1.0;
+    // 2^n in two factors, since it may be below the smallest normal number.
+    let n = n as i32;
+    let power = |n: i32| f32::from_bits(((n + 127) << 23) as u32);
+    p * power(n / 2) * power(n - n / 2)
 }

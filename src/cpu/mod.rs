@@ -1,6 +1,7 @@
 //! Native backend: multithreaded, vectorised at run time, exact. One stem per kernel, as in `gpu/`.
 
 mod conv2d;
+mod disjoint;
 mod f64x8;
 mod gemm;
 mod gram;
@@ -162,7 +163,7 @@ impl Backend for Cpu {
     }
 
     fn gram(&self, x: &Tensor, kind: GramKind) -> Result<Tensor> {
-        self.pool.install(|| gram::gram(x, kind))
+        self.pool.install(|| gram::gram(x, kind, self.set))
     }
 
     fn conv2d(

@@ -9,7 +9,8 @@ mod geometry;
 mod strip;
 
 use super::Tensor;
-use super::gemm::{COLS, ROWS, pack_left};
+use super::disjoint::Disjoint;
+use super::gemm::{COLS, ROWS, pack};
 use super::simd::InstructionSet;
 use crate::Result;
 use crate::device::{Activation, Conv2dParams};
@@ -70,7 +71,7 @@ fn product(
     let (depth, filters) = (shape.depth(), shape.group_filters());
     let weights: Vec<Vec<f32>> = weight
         .chunks_exact(filters * depth)
-        .map(|group| pack_left(group, filters, depth, depth))
+        .map(|group| pack::<ROWS>(group, filters, depth, depth))
         .collect();
     let plane_len = shape.plane_len();
     let per_sample = shape.channels * plane_len;
@@ -98,7 +99,7 @@ fn product(
             activation,
             columns: samples * shape.pixels(),
         };
-        let out = strip::Output::new(out, samples, shape);
+        let out = Disjoint::new(out);
         tasks(&job, filters).into_par_iter().for_each(|task| {
             set.run(strip::Strip {
                 job: &job,
@@ -136,31 +137,4 @@ fn tasks(job: &strip::Job<'_>, filters: usize) -> Vec<strip::Task> {
         }
     }
     tasks
-}
-
-/// Adds the bias and applies the activation; NaN stays NaN.
-#[inline(always)]
-fn finish(x: f32, bias: f32, activation: Activation) -> f32 {
-    let x = x + bias;
-    match activation {
-        Activation::Identity => x,
-        Activation::Relu => {
-            if x < 0.0 {
-                0.0
-            } else {
-                x
-            }
-        }
-        Activation::Clip(lo, hi) => {
-            let x = if x < lo { lo } else { x };
-            if x > hi { hi } else { x }
-        }
-        Activation::LeakyRelu(slope) => {
-            if x < 0.0 {
-                slope * x
-            } else {
-                x
-            }
-        }
-    }
 }

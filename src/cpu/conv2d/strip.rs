@@ -1,11 +1,10 @@
 //! A strip of output pixels: patches packed a few channels at a time, multiplied by all filters of a group.
 
-use super::finish;
 use super::geometry::Geometry;
+use crate::cpu::disjoint::Disjoint;
 use crate::cpu::gemm::{CHUNK, COLS, ROWS, tile};
 use crate::cpu::simd::{Simd, SimdOp};
 use crate::device::Activation;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// What all strips share.
@@ -27,44 +26,6 @@ pub(super) struct Task {
     pub(super) row_panels: Range<usize>,
 }
 
-/// The output `[samples, filters, pixels]`, written by many threads, each its own part.
-pub(super) struct Output<'a> {
-    data: *mut f32,
-    len: usize,
-    filters: usize,
-    pixels: usize,
-    lifetime: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: tasks do not overlap, so no value is written by two threads, and none is read.
-unsafe impl Sync for Output<'_> {}
-
-impl<'a> Output<'a> {
-    pub(super) fn new(data: &'a mut [f32], samples: usize, shape: &Geometry) -> Self {
-        assert_eq!(data.len(), samples * shape.filters * shape.pixels());
-        Self {
-            data: data.as_mut_ptr(),
-            len: data.len(),
-            filters: shape.filters,
-            pixels: shape.pixels(),
-            lifetime: PhantomData,
-        }
-    }
-
-    /// The `len` pixels of a filter's map from `pixel` on.
-    ///
-    /// # Safety
-    /// No other thread has any of them.
-    #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "tasks own disjoint parts")]
-    unsafe fn run(&self, sample: usize, filter: usize, pixel: usize, len: usize) -> &mut [f32] {
-        let start = (sample * self.filters + filter) * self.pixels + pixel;
-        assert!(filter < self.filters && pixel + len <= self.pixels && start + len <= self.len);
-        // SAFETY: in range, asserted above; unshared, by the caller's contract.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
-    }
-}
-
 /// Columns of a panel that lie side by side in one output row.
 #[derive(Clone, Copy)]
 struct Run {
@@ -81,7 +42,8 @@ pub(super) struct Strip<'a> {
     /// The group's filters, packed `[row panels, depth, ROWS]`.
     pub(super) weights: &'a [f32],
     pub(super) task: Task,
-    pub(super) out: &'a Output<'a>,
+    /// `[samples, filters, pixels]`.
+    pub(super) out: &'a Disjoint<'a>,
 }
 
 impl SimdOp for Strip<'_> {
@@ -125,7 +87,7 @@ impl SimdOp for Strip<'_> {
                     let patches = &patches[p * len * COLS..];
                     // SAFETY: as above.
                     unsafe {
-                        tile::<S, R, V>(
+                        tile::<S, R, V, false>(
                             weights,
                             patches,
                             len,
@@ -225,8 +187,9 @@ impl Strip<'_> {
             while column < end {
                 let (sample, pixel) = (column / pixels, column % pixels);
                 let len = (end - column).min(pixels - pixel);
+                let start = (sample * shape.filters + filter) * pixels + pixel;
                 // SAFETY: these columns and filters belong to this task alone.
-                let out = unsafe { self.out.run(sample, filter, pixel, len) };
+                let out = unsafe { self.out.part(start, len) };
                 let sums = &sums[column - first..][..len];
                 write(out, sums, bias, self.job.activation);
                 column += len;
@@ -241,7 +204,7 @@ pub(super) fn write(out: &mut [f32], sums: &[f32], bias: f32, activation: Activa
     macro_rules! each {
         ($activation:expr) => {
             for (out, &sum) in out.iter_mut().zip(sums) {
-                *out = finish(sum, bias, $activation);
+                *out = $activation.apply(sum + bias);
             }
         };
     }

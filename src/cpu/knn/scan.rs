@@ -156,7 +156,7 @@ impl Block {
                     for (v, start) in start.iter_mut().enumerate() {
                         *start = S::load(norms.as_ptr().add(c0 + v * S::LANES));
                     }
-                    let acc = dots::<S, R, V>(
+                    let acc = dots::<S, R, V, false>(
                         queries.as_ptr().add(r0),
                         panel.as_ptr().add(c0),
                         dim,

@@ -1,0 +1,38 @@
+//! One slice written by many threads, each its own parts.
+
+use std::marker::PhantomData;
+
+/// A mutable slice shared by tasks that write disjoint parts of it.
+pub(super) struct Disjoint<'a> {
+    data: *mut f32,
+    len: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the parts handed out do not overlap, by the contract of `part`.
+unsafe impl Sync for Disjoint<'_> {}
+
+impl<'a> Disjoint<'a> {
+    pub(super) fn new(data: &'a mut [f32]) -> Self {
+        Self {
+            data: data.as_mut_ptr(),
+            len: data.len(),
+            lifetime: PhantomData,
+        }
+    }
+
+    /// The `len` values from `start` on.
+    ///
+    /// # Safety
+    /// Nobody else has any of them while the result lives.
+    ///
+    /// # Panics
+    /// If they are out of range.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "parts are disjoint")]
+    pub(super) unsafe fn part(&self, start: usize, len: usize) -> &mut [f32] {
+        assert!(start <= self.len && len <= self.len - start);
+        // SAFETY: in range, asserted above; unshared, by the caller's contract.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
+    }
+}
