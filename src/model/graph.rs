@@ -128,6 +128,8 @@ pub struct Graph {
     values: Vec<Value>,
     nodes: Vec<Node>,
     outputs: Vec<ValueId>,
+    /// Nodes that read each value.
+    readers: Vec<Vec<usize>>,
 }
 
 impl Graph {
@@ -145,6 +147,7 @@ impl Graph {
             }],
             nodes: vec![],
             outputs: vec![],
+            readers: vec![vec![]],
         })
     }
 
@@ -171,6 +174,7 @@ impl Graph {
             shape: shape.to_vec(),
             data: Some(data),
         });
+        self.readers.push(vec![]);
         Ok(ValueId(self.values.len() - 1))
     }
 
@@ -185,16 +189,36 @@ impl Graph {
         op: Op,
         inputs: &[ValueId],
     ) -> Result<ValueId> {
+        let operator = op.name();
+        (self.try_push(name, output, op, inputs))
+            .map_err(|e| Error::Model(format!("node '{name}' ({operator}): {e}")))
+    }
+
+    /// As [`Graph::push`]; the error does not name the node.
+    pub(super) fn try_push(
+        &mut self,
+        name: &str,
+        output: &str,
+        op: Op,
+        inputs: &[ValueId],
+    ) -> Result<ValueId, String> {
         let values: Vec<&Value> = inputs.iter().map(|&i| self.value(i)).collect();
-        let shape = shape::infer(&op, &values)
-            .and_then(|s| shape::check_size(&s).map(|_| s))
-            .map_err(|e| Error::Model(format!("node '{name}' ({}): {e}", op.name())))?;
+        let shape = shape::infer(&op, &values)?;
+        shape::check_size(&shape)?;
         self.values.push(Value {
             name: output.into(),
             shape,
             data: None,
         });
         let output = ValueId(self.values.len() - 1);
+        for input in inputs {
+            // A node that reads a value twice is one reader.
+            let readers = &mut self.readers[input.0];
+            if readers.last() != Some(&self.nodes.len()) {
+                readers.push(self.nodes.len());
+            }
+        }
+        self.readers.push(vec![]);
         self.nodes.push(Node {
             name: name.into(),
             op,
@@ -246,7 +270,7 @@ impl Graph {
 
     /// Nodes that read a value.
     pub fn readers(&self, id: ValueId) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(move |n| n.inputs.contains(&id))
+        self.readers[id.0].iter().map(|&i| &self.nodes[i])
     }
 
     /// Values a change of `id` reaches, `id` included: `[value_count]` flags.

@@ -5,6 +5,7 @@ pub mod forward;
 pub mod graph;
 pub mod layers;
 pub mod lenet;
+pub mod onnx;
 pub mod program;
 pub mod resize;
 mod shape;
