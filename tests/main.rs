@@ -7,6 +7,7 @@ mod hostile;
 mod knn;
 mod model;
 mod nnk;
+mod onnx;
 mod oracle;
 mod overlap;
 mod pointwise;

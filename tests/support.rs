@@ -1,5 +1,7 @@
 //! What several test modules share.
 
+pub mod model;
+
 use chanscope::cpu::InstructionSet;
 
 /// Every instruction set that this processor has.

@@ -1,6 +1,6 @@
 //! Runs one step on a device.
 
-use super::graph::{Op, SliceSpec};
+use super::graph::{Fill, Op, SliceSpec};
 use crate::Result;
 use crate::device::Activation;
 use crate::device::net::{Binary, NetOps, StridedCopy, strides};
@@ -25,7 +25,14 @@ pub(super) fn execute<B: NetOps>(
         Op::Concat(axis) => concat(backend, inputs, shape, *axis),
         Op::Reshape(_) => backend.reshape(duplicate(backend, x)?, shape),
         Op::Transpose(perm) => transpose(backend, x, shape, perm),
-        Op::Pad { before, value, .. } => pad(backend, x, shape, before, *value),
+        Op::Pad {
+            before,
+            after,
+            fill,
+        } => match *fill {
+            Fill::Constant(value) => pad(backend, x, shape, before, value),
+            fill => continued(backend, x, before, after, fill),
+        },
         Op::Slice(s) => slice(backend, x, shape, s),
     }
 }
@@ -163,6 +170,51 @@ fn pad<B: NetOps>(
     };
     backend.copy(x, &mut out, &inside)?;
     Ok(out)
+}
+
+/// Padding that repeats parts of the value, one axis after the other.
+fn continued<B: NetOps>(
+    backend: &B,
+    x: &B::Tensor,
+    before: &[usize],
+    after: &[usize],
+    fill: Fill,
+) -> Result<B::Tensor> {
+    let mut current: Option<B::Tensor> = None;
+    for axis in (1..=before.len()).filter(|a| before[a - 1] + after[a - 1] > 0) {
+        let x = current.as_ref().unwrap_or(x);
+        let from = backend.shape(x).to_vec();
+        let (n, b, a) = (from[axis], before[axis - 1], after[axis - 1]);
+        // First index and step in the source of the part before, the value, and the part after.
+        let (first, last) = match fill {
+            Fill::Reflect => ((b, -1), (n.wrapping_sub(2), -1)),
+            Fill::Wrap => ((n - b, 1), (0, 1)),
+            _ => ((0, 0), (n - 1, 0)),
+        };
+        let mut to = from.clone();
+        to[axis] += b + a;
+        let mut out = backend.zeros(&to)?;
+        let (src, dst) = (strides(&from), strides(&to));
+        for ((start, step), at, count) in [(first, 0, b), ((0, 1), b, n), (last, b + n, a)] {
+            if count == 0 {
+                continue;
+            }
+            let mut src_strides: Vec<isize> = src.iter().map(|&s| s as isize).collect();
+            src_strides[axis] *= step;
+            let mut extents = from.clone();
+            extents[axis] = count;
+            let part = StridedCopy {
+                extents,
+                src_offset: start * src[axis],
+                src_strides,
+                dst_offset: at * dst[axis],
+                dst_strides: dst.clone(),
+            };
+            backend.copy(x, &mut out, &part)?;
+        }
+        current = Some(out);
+    }
+    current.map_or_else(|| duplicate(backend, x), Ok)
 }
 
 fn slice<B: NetOps>(

@@ -64,17 +64,30 @@ pub enum Op {
     Reshape(Vec<usize>),
     /// Axis `i` of the result is axis `perm[i]` of the value; `perm[0] = 0`.
     Transpose(Vec<usize>),
-    /// Constant elements around a value, per axis after the batch.
+    /// Elements around a value, per axis after the batch.
     Pad {
         /// Elements before.
         before: Vec<usize>,
         /// Elements after.
         after: Vec<usize>,
-        /// Their value.
-        value: f32,
+        /// What they are.
+        fill: Fill,
     },
     /// Part of a value.
     Slice(SliceSpec),
+}
+
+/// What padding consists of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fill {
+    /// A number.
+    Constant(f32),
+    /// The value mirrored at its edge, the edge itself not repeated.
+    Reflect,
+    /// The nearest element.
+    Edge,
+    /// The value again from its other end.
+    Wrap,
 }
 
 /// Which part of a value a slice takes, per axis after the batch.

@@ -1,6 +1,7 @@
 //! Convolutional layers of a network and where their activations are tapped (definitions, section 7).
 
 use super::graph::{Graph, Node, Op, ValueId};
+use crate::io::names::{Namer, module_path};
 use crate::{Error, Result};
 
 /// Which value of a layer is meant.
@@ -123,16 +124,18 @@ impl Graph {
 
     /// Module paths of the weights where they have one, else the node names.
     fn layer_names(&self, nodes: &[&Node]) -> Vec<String> {
-        let raw: Vec<&str> = (nodes.iter())
-            .map(|n| match self.value(n.inputs[1]).name.rsplit_once('.') {
-                Some((module, "weight")) if !module.is_empty() => module,
-                _ => n.name.as_str(),
+        let mut namer = Namer::new();
+        // `output.npy` and `labels.npy` lie beside the layers in a dump.
+        namer.reserve("output");
+        namer.reserve("labels");
+        (nodes.iter())
+            .map(|n| {
+                let weight = self.value(n.inputs[1]).name.as_str();
+                match module_path(weight) {
+                    module if module != weight => namer.name(module),
+                    _ => namer.name(&n.name),
+                }
             })
-            .collect();
-        safe_names(&raw)
+            .collect()
     }
-}
-
-fn safe_names(raw: &[&str]) -> Vec<String> {
-    raw.iter().map(|s| (*s).to_string()).collect()
 }

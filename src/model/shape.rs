@@ -1,6 +1,6 @@
 //! Shapes of results, and whether operands fit.
 
-use super::graph::{Op, Value};
+use super::graph::{Fill, Op, Value};
 use crate::device::net::{MAX_RANK, broadcast_shape};
 use crate::tensor::checked_product;
 
@@ -68,19 +68,11 @@ pub(super) fn infer(op: &Op, inputs: &[&Value]) -> Shape {
             }
         }
         Op::Transpose(perm) => transpose(perm, computed(0)?),
-        Op::Pad { before, after, .. } => {
-            let x = computed(0)?;
-            if before.len() != x.len() || after.len() != x.len() {
-                return Err(format!("paddings do not fit shape {x:?}"));
-            }
-            (0..x.len())
-                .map(|i| {
-                    let sum = before[i].checked_add(x[i])?.checked_add(after[i]);
-                    sum.filter(|&n| n as u64 <= MAX_LEN)
-                })
-                .collect::<Option<_>>()
-                .ok_or_else(|| "paddings are too large".into())
-        }
+        Op::Pad {
+            before,
+            after,
+            fill,
+        } => pad(computed(0)?, before, after, *fill),
         Op::Slice(s) => {
             let x = computed(0)?;
             let fits = |i: usize| {
@@ -216,6 +208,25 @@ fn concat(axis: usize, inputs: &[&Value]) -> Shape {
         shape[axis - 1] += v.shape[axis - 1];
     }
     Ok(shape)
+}
+
+fn pad(x: &[usize], before: &[usize], after: &[usize], fill: Fill) -> Shape {
+    if before.len() != x.len() || after.len() != x.len() {
+        return Err(format!("paddings do not fit shape {x:?}"));
+    }
+    let axis = |i: usize| {
+        let reach = match fill {
+            Fill::Constant(_) | Fill::Edge => MAX_LEN as usize,
+            Fill::Reflect => x[i] - 1,
+            Fill::Wrap => x[i],
+        };
+        let fits = before[i] <= reach && after[i] <= reach;
+        fits.then(|| before[i] + x[i] + after[i])
+    };
+    (0..x.len())
+        .map(axis)
+        .collect::<Option<_>>()
+        .ok_or_else(|| format!("paddings {before:?} and {after:?} are too large for {x:?}"))
 }
 
 fn transpose(perm: &[usize], x: &[usize]) -> Shape {

@@ -3,7 +3,7 @@
 use super::attributes::axis;
 use super::convert::{Context, dims};
 use super::tensor::{Constant, Dim};
-use crate::model::graph::{Op, SliceSpec};
+use crate::model::graph::{Fill, Op, SliceSpec};
 
 type Done = Result<(), String>;
 
@@ -267,12 +267,15 @@ pub(super) fn split(c: &mut Context<'_>) -> Done {
 
 pub(super) fn pad(c: &mut Context<'_>) -> Done {
     let rank = c.shape(0)?.len() + 1;
-    match c.attributes.text("mode", "constant")? {
-        "constant" => {}
-        other => return Err(format!("padding mode '{other}' is not supported")),
-    }
     let pads = c.constant(1)?.known()?;
-    let value = c.optional_constant(2)?.map_or(Ok(0.0), Constant::scalar)?;
+    let value = c.optional_constant(2)?.map_or(Ok(0.0), Constant::scalar);
+    let fill = match c.attributes.text("mode", "constant")? {
+        "constant" => Fill::Constant(value?),
+        "reflect" => Fill::Reflect,
+        "edge" => Fill::Edge,
+        "wrap" => Fill::Wrap,
+        other => return Err(format!("unknown padding mode '{other}'")),
+    };
     let axes = match c.ints("", 3)? {
         Some(axes) => axes
             .iter()
@@ -298,7 +301,7 @@ pub(super) fn pad(c: &mut Context<'_>) -> Done {
     let op = Op::Pad {
         before: before[1..].to_vec(),
         after: after[1..].to_vec(),
-        value,
+        fill,
     };
     c.push(op, &[x])
 }
