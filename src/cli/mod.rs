@@ -3,6 +3,7 @@
 mod devices;
 mod output;
 mod progress;
+mod report;
 
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::{Error, Result};
@@ -30,6 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Devices(devices::Args),
+    Report(report::Args),
 }
 
 /// Options every command understands.
@@ -103,6 +105,7 @@ fn dispatch(cli: Cli) -> Result<()> {
     }
     match cli.command {
         Command::Devices(args) => devices::run(&args, &common),
+        Command::Report(args) => report::run(&args, &common),
     }
 }
 

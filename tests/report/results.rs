@@ -1,8 +1,6 @@
 //! `results.json`: what is written can be read again, and what cannot be is refused in one line.
 
-use chanscope::report::results::{
-    Aggregate, Redundancy, RedundancyLayer, Results, finite, finite_all,
-};
+use chanscope::report::results::{Redundancy, Results, finite};
 use std::path::Path;
 
 fn parse(text: &str) -> Result<Results, String> {
@@ -12,23 +10,11 @@ fn parse(text: &str) -> Result<Results, String> {
 fn sample() -> Results {
     let mut results = Results::new("redundancy");
     results.parameters.insert("k".into(), 25.into());
+    let mut layer = super::layer("conv1");
+    layer.jaccard_mean = finite(f64::INFINITY);
+    layer.loo_soft_error = None;
     results.redundancy = Some(Redundancy {
-        layers: vec![RedundancyLayer {
-            name: "conv1".into(),
-            shape: vec![100, 3, 4, 4],
-            dead_channels: vec![1],
-            degenerate_queries: vec![0, 100, 2],
-            neighbors_mean: finite_all(&[4.25, f64::NAN, 3.5]),
-            pca_dimension_mean: finite_all(&[3.0, f64::NAN, 2.75]),
-            loo_error: Some(finite_all(&[0.5, f64::NAN, 0.25])),
-            overlap_mean: finite(1.0 / 3.0),
-            jaccard_mean: finite(f64::INFINITY),
-            aggregate: Some(Aggregate {
-                recall: finite(0.75),
-                ..Aggregate::default()
-            }),
-            ..RedundancyLayer::default()
-        }],
+        layers: vec![layer],
     });
     results
 }

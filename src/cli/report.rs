@@ -1,0 +1,31 @@
+//! `chanscope report`: the page of a finished run, made again.
+
+use super::{Common, output};
+use chanscope::Result;
+use chanscope::report::html::{REPORT_FILE, write_report};
+use std::path::PathBuf;
+
+/// Makes DIR/report.html from DIR/results.json and the arrays beside it
+#[derive(clap::Args)]
+#[command(after_help = "Example:  chanscope report chanscope-out")]
+pub struct Args {
+    /// Folder a command wrote with --out
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// Writes the page and prints where it is, and what it could not show.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let notes = write_report(&args.dir)?;
+    let path = args.dir.join(REPORT_FILE);
+    if common.json {
+        return output::json(&serde_json::json!({
+            "report": path.to_string_lossy(),
+            "notes": notes,
+        }));
+    }
+    for note in &notes {
+        output::error(note);
+    }
+    output::print(&format!("{}\n", path.display()))
+}

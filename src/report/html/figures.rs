@@ -1,0 +1,229 @@
+//! What the page's script draws: configurations in JSON, data in base64.
+
+use super::super::figure::{Matrix, Tiles, matrix};
+use super::super::results::Results;
+use ndarray::{Array2, ArrayView2};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Base64 bytes that all matrices of a page together may take.
+const BUDGET: usize = 24 << 20;
+/// Cells on a side above which block means are shown.
+const MAX_CELLS: usize = 1024;
+/// Never coarser than this.
+const MIN_CELLS: usize = 128;
+
+/// Figures of one page, in the order they were made.
+pub struct Figures {
+    list: Vec<Value>,
+    /// Base64, one element each.
+    pub blobs: Vec<String>,
+    /// What could not be shown.
+    pub notes: Vec<String>,
+    limit: usize,
+}
+
+/// One of the matrices a heat map can switch between.
+pub struct View<'a> {
+    /// Name of the measure.
+    pub name: &'static str,
+    /// What a value counts, after the number; may be empty.
+    pub unit: &'static str,
+    /// Values.
+    pub values: ArrayView2<'a, f64>,
+    /// Ends of the colour scale; `None` takes the extremes off the diagonal.
+    pub range: [Option<f64>; 2],
+}
+
+/// A heat map of pairs.
+pub struct HeatMap<'a> {
+    /// What it shows, for readers who cannot see it.
+    pub label: String,
+    /// What a row is: `channel`.
+    pub row: &'static str,
+    /// What a column is.
+    pub col: &'static str,
+    /// Whether rows and columns are the same things and `(i, j)` equals `(j, i)`.
+    pub symmetric: bool,
+    /// Names of the rows, when they are not 0, 1, 2, ...
+    pub names: Option<&'a [u64]>,
+    /// Rows in the order of similarity.
+    pub order: Option<Vec<usize>>,
+    /// Matrices of one shape.
+    pub views: Vec<View<'a>>,
+}
+
+/// One line, set of bars or set of dots in a chart.
+#[derive(Serialize)]
+pub struct Series {
+    /// Name in the legend.
+    pub name: String,
+    /// `bar`, `dot` or `line`.
+    pub style: &'static str,
+    /// One value per position, `null` where there is none.
+    pub values: Vec<Option<f64>>,
+}
+
+/// A chart over channels or steps.
+#[derive(Serialize)]
+pub struct Chart {
+    /// What it shows, for readers who cannot see it.
+    pub label: String,
+    /// What a position is: `channel`, `step`.
+    pub x: &'static str,
+    /// Names of the positions, when they are not 0, 1, 2, ...
+    pub names: Option<Vec<u64>>,
+    /// Values are shares, shown as percentages.
+    pub percent: bool,
+    /// Offer a logarithmic scale.
+    pub log: bool,
+    /// Offer to sort the positions by the first series.
+    pub sortable: bool,
+    /// Ends of the scale; `null` takes the data's, with 0 as the lower one.
+    pub range: [Option<f64>; 2],
+    /// What is drawn.
+    pub series: Vec<Series>,
+    /// Horizontal lines to compare with.
+    pub references: Vec<(String, f64)>,
+}
+
+impl Figures {
+    /// Nothing yet; knows how many matrices are to come.
+    pub fn new(results: &Results) -> Self {
+        let redundancy = results.redundancy.iter().flat_map(|r| &r.layers);
+        let mut sides: Vec<usize> = Vec::new();
+        // Two views in one order, and two more in the other once blocks are averaged.
+        sides.extend(redundancy.flat_map(|l| [l.neighbors_mean.len(); 2]));
+        let filters = results.filters.iter().flat_map(|f| &f.layers);
+        sides.extend(filters.filter_map(|l| l.shape.first().map(|&m| m as usize)));
+        let impulse = results.impulse.iter().flat_map(|i| &i.layers);
+        sides.extend(impulse.map(|l| l.channels as usize));
+        Self {
+            list: Vec::new(),
+            blobs: Vec::new(),
+            notes: Vec::new(),
+            limit: cells(&sides),
+        }
+    }
+
+    /// The configurations as JSON that is safe inside a script element.
+    pub fn configs(&self) -> String {
+        script_json(&Value::from(self.list.clone()))
+    }
+
+    /// Records why something is not shown; returns the text for the page.
+    pub fn missing(&mut self, why: String) -> String {
+        self.notes.push(why.clone());
+        why
+    }
+
+    /// Adds a heat map; returns the index of the figure.
+    pub fn heatmap(&mut self, map: HeatMap<'_>) -> usize {
+        let views: Vec<Value> = map.views.iter().map(|v| self.view(v, &map)).collect();
+        self.push(json!({
+            "kind": "heatmap",
+            "label": map.label,
+            "row": map.row,
+            "col": map.col,
+            "names": map.names,
+            "order": map.order,
+            "views": views,
+        }))
+    }
+
+    fn view(&mut self, view: &View<'_>, map: &HeatMap<'_>) -> Value {
+        let encoded = matrix(view.values, map.symmetric, self.limit);
+        let ordered = match &map.order {
+            Some(order) if encoded.block > 1 => {
+                let shuffled = Array2::from_shape_fn((order.len(), order.len()), |(i, j)| {
+                    view.values[[order[i], order[j]]]
+                });
+                Some(self.matrix(matrix(shuffled.view(), map.symmetric, self.limit)))
+            }
+            _ => None,
+        };
+        json!({
+            "name": view.name,
+            "unit": view.unit,
+            "range": view.range,
+            "matrix": self.matrix(encoded),
+            "ordered": ordered,
+        })
+    }
+
+    fn matrix(&mut self, mut matrix: Matrix) -> Value {
+        let blob = self.blob(std::mem::take(&mut matrix.data));
+        with_blob(&matrix, blob)
+    }
+
+    /// Adds a chart; returns the index of the figure.
+    pub fn chart(&mut self, chart: &Chart) -> usize {
+        let mut config = json!(chart);
+        config["kind"] = "chart".into();
+        self.push(config)
+    }
+
+    /// Adds small pictures `[count, height, width]`; `tile` names one of them, `columns` fixes how many
+    /// stand in a row.
+    pub fn tiles(
+        &mut self,
+        label: String,
+        tile: &'static str,
+        mut tiles: Tiles,
+        columns: Option<usize>,
+    ) -> usize {
+        let blob = self.blob(std::mem::take(&mut tiles.data));
+        let mut config = with_blob(&tiles, blob);
+        config["kind"] = "tiles".into();
+        config["label"] = label.into();
+        config["tile"] = tile.into();
+        config["columns"] = json!(columns);
+        self.push(config)
+    }
+
+    fn push(&mut self, config: Value) -> usize {
+        self.list.push(config);
+        self.list.len() - 1
+    }
+
+    fn blob(&mut self, data: String) -> usize {
+        self.blobs.push(data);
+        self.blobs.len() - 1
+    }
+}
+
+fn with_blob(header: &impl Serialize, blob: usize) -> Value {
+    let mut config = json!(header);
+    config["blob"] = blob.into();
+    config
+}
+
+/// Largest number of cells on a side that keeps all matrices together inside the budget.
+fn cells(sides: &[usize]) -> usize {
+    // Half a matrix, two bytes a cell, four thirds for base64; twice when both orders are stored.
+    let bytes = |limit: usize| -> usize {
+        let one = |&n: &usize| {
+            let block = n.div_ceil(limit).max(1);
+            let cells = n.div_ceil(block);
+            cells * (cells + 1) / 2 * 8 / 3 * if block > 1 { 2 } else { 1 }
+        };
+        sides.iter().map(one).sum()
+    };
+    let mut limit = MAX_CELLS;
+    while limit > MIN_CELLS && bytes(limit) > BUDGET {
+        limit /= 2;
+    }
+    limit
+}
+
+/// JSON that cannot end the script element it stands in, nor a line of script.
+fn script_json(value: &Value) -> String {
+    let mut out = String::new();
+    for c in value.to_string().chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out += &format!("\\u{:04x}", c as u32),
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,234 @@
+//! The section on impulse responses.
+
+use super::super::arrays::{self, Arrays};
+use super::super::figure::tiles;
+use super::super::order::by_similarity;
+use super::super::results::{ImpulseLayer, ImpulseMatch, Results};
+use super::super::words::{self, number};
+use super::figures::{Figures, HeatMap, View};
+use super::{Captioned, Fact, fact};
+use crate::Result;
+use std::ops::Range;
+
+/// Response pictures shown per layer.
+const MAX_TILES: usize = 512;
+/// Cross-depth matches listed.
+const MAX_MATCHES: usize = 50;
+
+/// The section.
+pub struct Section {
+    pub layers: Vec<Layer>,
+    pub matches: Vec<Match>,
+    pub matches_note: String,
+}
+
+/// One tap.
+pub struct Layer {
+    pub name: String,
+    pub tap: String,
+    pub sentences: Vec<String>,
+    pub facts: Vec<Fact>,
+    pub heatmap: Option<usize>,
+    pub missing: Vec<String>,
+    pub pictures: Vec<Captioned>,
+}
+
+/// Two channels at different depth.
+pub struct Match {
+    pub a: String,
+    pub b: String,
+    pub ncc: String,
+    pub lag: String,
+}
+
+pub fn layers(
+    results: &Results,
+    arrays: &dyn Arrays,
+    figures: &mut Figures,
+) -> Result<Option<Section>> {
+    let Some(impulse) = &results.impulse else {
+        return Ok(None);
+    };
+    let layers: Result<Vec<Layer>> = impulse
+        .layers
+        .iter()
+        .map(|l| view(l, arrays, figures))
+        .collect();
+    let threshold = impulse.match_threshold.map_or(String::new(), |t| {
+        format!(" of at least {}", number(Some(t)))
+    });
+    let shown = impulse.matches.len().min(MAX_MATCHES);
+    Ok(Some(Section {
+        layers: layers?,
+        matches: impulse.matches.iter().take(shown).map(listed).collect(),
+        matches_note: match shown < impulse.matches.len() {
+            true => format!(
+                "The {shown} best of {} pairs of channels at different depth with an NCC{threshold}.",
+                impulse.matches.len()
+            ),
+            false => {
+                format!("Pairs of channels at different depth with an NCC{threshold}, best first.")
+            }
+        },
+    }))
+}
+
+fn listed(found: &ImpulseMatch) -> Match {
+    Match {
+        a: format!("{} channel {}", found.a.layer, found.a.channel),
+        b: format!("{} channel {}", found.b.layer, found.b.channel),
+        ncc: number(Some(found.ncc)),
+        lag: format!("{}, {}", found.lag[0], found.lag[1]),
+    }
+}
+
+fn view(layer: &ImpulseLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Result<Layer> {
+    let n = layer.channels as usize;
+    let mut missing = Vec::new();
+    let mut get = |file: &str| {
+        let found = arrays::matrix(arrays, &format!("impulse/{}/{file}", layer.name), (n, n))?;
+        crate::Result::Ok(found.map_err(|why| missing.push(figures.missing(why))).ok())
+    };
+    let (ncc, absolute) = (get("ncc.npy")?, get("ncc_abs.npy")?);
+    let mut views = Vec::new();
+    views.extend(ncc.as_ref().map(|m| View {
+        name: "NCC",
+        unit: "",
+        values: m.view(),
+        range: [None, Some(1.0)],
+    }));
+    views.extend(absolute.as_ref().map(|m| View {
+        name: "Absolute",
+        unit: "",
+        values: m.view(),
+        range: [Some(0.0), Some(1.0)],
+    }));
+    let heatmap = match ncc.as_ref().or(absolute.as_ref()) {
+        Some(matrix) if n > 1 => {
+            let order = Some(by_similarity(matrix.view()));
+            Some(figures.heatmap(HeatMap {
+                label: format!(
+                    "Normalised cross-correlation of all pairs of responses of {}",
+                    layer.name
+                ),
+                row: "channel",
+                col: "channel",
+                symmetric: true,
+                names: None,
+                order,
+                views,
+            }))
+        }
+        _ => None,
+    };
+    let mut facts = vec![
+        fact(
+            "Mean NCC",
+            number(layer.ncc_mean),
+            "at the best shift, at most 1",
+        ),
+        fact("Channels", words::count(layer.channels), ""),
+    ];
+    if !layer.zero_channels.is_empty() {
+        facts.push(fact(
+            "Without response",
+            words::count(layer.zero_channels.len() as u64),
+            "",
+        ));
+    }
+    Ok(Layer {
+        name: layer.name.clone(),
+        tap: layer.tap.clone(),
+        sentences: words::impulse(layer, ncc.as_ref()),
+        facts,
+        heatmap,
+        missing,
+        pictures: pictures(layer, arrays, figures)?,
+    })
+}
+
+fn pictures(
+    layer: &ImpulseLayer,
+    arrays: &dyn Arrays,
+    figures: &mut Figures,
+) -> Result<Vec<Captioned>> {
+    let path = format!("impulse/{}/response.npy", layer.name);
+    let Some(response) = arrays.array(&path)? else {
+        figures.missing(format!(
+            "{path} is missing beside results.json, so the responses are not shown"
+        ));
+        return Ok(Vec::new());
+    };
+    // [C, H, W], or [I, C, H, W] with an impulse in each input channel in turn.
+    let (inputs, channels, height, width) = match *response.shape() {
+        [c, h, w] => (1, c, h, w),
+        [i, c, h, w] => (i, c, h, w),
+        _ => return Ok(Vec::new()),
+    };
+    if height * width <= 1 {
+        return Ok(Vec::new());
+    }
+    let all: Vec<f64> = response.iter().copied().collect();
+    let (rows, cols) = responding(&all, height, width);
+    let cropped = rows.len() < height || cols.len() < width;
+    let values: Vec<f64> = all
+        .chunks_exact(height * width)
+        .flat_map(|map| {
+            rows.clone()
+                .flat_map(move |y| map[y * width..][..width].to_vec())
+        })
+        .enumerate()
+        .filter(|(i, _)| cols.contains(&(i % width)))
+        .map(|(_, v)| v)
+        .collect();
+    let (height, width) = (rows.len(), cols.len());
+    let shown = channels.min(MAX_TILES);
+    let crop = if cropped {
+        ", cropped to the part that responds"
+    } else {
+        ""
+    };
+    let mut pictures = Vec::new();
+    for input in 0..inputs {
+        let from = input * channels * height * width;
+        let part = &values[from..from + shown * height * width];
+        let label = format!("Impulse responses of {}", layer.name);
+        let of_input = if inputs > 1 {
+            format!(" to an impulse in input channel {input}")
+        } else {
+            String::new()
+        };
+        let which = if shown < channels {
+            format!("The first {shown} of {channels} responses")
+        } else {
+            "Responses".into()
+        };
+        pictures.push(Captioned {
+            figure: figures.tiles(label, "channel", tiles(part, height, width), None),
+            title: "Responses".into(),
+            caption: format!("{which}{of_input}, each on its own scale{crop}."),
+        });
+    }
+    Ok(pictures)
+}
+
+/// Rows and columns that hold every value above a thousandth of the largest, with a margin of one.
+fn responding(values: &[f64], height: usize, width: usize) -> (Range<usize>, Range<usize>) {
+    let peak = values.iter().fold(
+        0.0f64,
+        |m, v| if v.is_finite() { m.max(v.abs()) } else { m },
+    );
+    let (mut top, mut bottom, mut left, mut right) = (height, 0, width, 0);
+    for (i, v) in values.iter().enumerate() {
+        if v.abs() > peak * 1e-3 {
+            let (y, x) = (i / width % height, i % width);
+            (top, bottom) = (top.min(y), bottom.max(y + 1));
+            (left, right) = (left.min(x), right.max(x + 1));
+        }
+    }
+    if top >= bottom {
+        return (0..height, 0..width);
+    }
+    let grow = |from: usize, to: usize, end: usize| from.saturating_sub(1)..(to + 1).min(end);
+    (grow(top, bottom, height), grow(left, right, width))
+}

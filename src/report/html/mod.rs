@@ -1,0 +1,154 @@
+//! `report.html`: one file that explains a run to a colleague, offline.
+//!
+//! The drawing is our own few hundred lines of canvas and SVG (`templates/*.js`) and not a plotting
+//! library: a library would add 4.5 MB of somebody's minified script to every report and keep matrices
+//! as JSON text, where this page is about 60 KB plus the data in binary; it can follow the reader's light
+//! or dark theme, be driven from the keyboard, reorder and zoom 1000 channels without a pause, and its
+//! content security policy forbids any network request. Template partials, one a section, lie in
+//! `templates/`; each has its view model in the file of the same name here.
+
+mod figures;
+mod filters;
+mod header;
+mod impulse;
+mod redundancy;
+mod shuffle;
+
+use super::arrays::{Arrays, Folder};
+use super::results::{RESULTS_FILE, Results};
+use crate::{Error, Result};
+use askama::Template;
+use figures::Figures;
+use std::io::Write;
+use std::path::Path;
+
+/// Name of the file inside an output folder.
+pub const REPORT_FILE: &str = "report.html";
+
+const STYLE: &str = include_str!("../templates/style.css");
+const SCRIPT: &str = concat!(
+    include_str!("../templates/core.js"),
+    include_str!("../templates/heatmap.js"),
+    include_str!("../templates/chart.js"),
+    include_str!("../templates/tiles.js"),
+    include_str!("../templates/page.js"),
+);
+
+/// A rendered report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The whole page.
+    pub html: String,
+    /// What could not be shown, one line each; the page says so too.
+    pub notes: Vec<String>,
+}
+
+/// Reads `DIR/results.json` and the arrays beside it and writes `DIR/report.html`, under a temporary name
+/// first. Returns what could not be shown, one line each.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::Data`] when `results.json` or an array cannot be read, or the page not written.
+pub fn write_report(dir: &Path) -> Result<Vec<String>> {
+    let path = dir.join(RESULTS_FILE);
+    let bytes = std::fs::read(&path).map_err(|e| {
+        let action = "read it; give the folder that a chanscope command wrote with --out";
+        Error::io(&path, action, e)
+    })?;
+    let results = Results::from_json(&path, &bytes)?;
+    let report = render(&results, &Folder::new(dir))?;
+    write(dir, &report.html)?;
+    Ok(report.notes)
+}
+
+fn write(dir: &Path, html: &str) -> Result<()> {
+    let path = dir.join(REPORT_FILE);
+    let failed = |e| Error::io(&path, "write the report", e);
+    let mut builder = tempfile::Builder::new();
+    // A report is made to be shared: as readable as any new file, not private like a temporary one.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(dir).map_err(failed)?;
+    file.write_all(html.as_bytes()).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(&path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// The page for `results`. The same results and arrays give the same bytes.
+///
+/// # Errors
+/// Those of [`Arrays::array`]; [`Error::Data`] when the page cannot be rendered.
+pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
+    let mut figures = Figures::new(results);
+    let layers = redundancy::layers(results, arrays, &mut figures)?;
+    let filters = filters::layers(results, arrays, &mut figures)?;
+    let shuffles = shuffle::tensors(results, arrays, &mut figures)?;
+    let impulses = impulse::layers(results, arrays, &mut figures)?;
+    let identity = results.to_json(Path::new(RESULTS_FILE))?;
+    let page = Page {
+        // Only scripts and styles that carry it run: text that escaped its element could not know it.
+        nonce: blake3::hash(identity.as_bytes()).to_hex()[..24].to_string(),
+        style: STYLE,
+        script: SCRIPT,
+        header: header::header(results),
+        comparison: redundancy::comparison(results),
+        glance: redundancy::glance(results),
+        layers,
+        filters,
+        shuffles,
+        impulses,
+        results,
+        configs: figures.configs(),
+        blobs: &figures.blobs,
+    };
+    let html = page
+        .render()
+        .map_err(|e| Error::data(REPORT_FILE, format!("cannot be rendered: {e}")))?;
+    Ok(Report {
+        html,
+        notes: figures.notes,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    nonce: String,
+    style: &'static str,
+    script: &'static str,
+    header: header::Header,
+    comparison: Option<redundancy::Comparison>,
+    glance: Vec<redundancy::Glance>,
+    layers: Vec<redundancy::Layer>,
+    filters: Vec<filters::Layer>,
+    shuffles: Vec<shuffle::Tensor>,
+    impulses: Option<impulse::Section>,
+    results: &'a Results,
+    configs: String,
+    blobs: &'a [String],
+}
+
+/// A figure with its caption.
+struct Captioned {
+    /// Index of the figure.
+    figure: usize,
+    /// Heading.
+    title: String,
+    /// What is drawn, in a sentence; may be empty.
+    caption: String,
+}
+
+/// A key figure of a layer.
+struct Fact {
+    label: &'static str,
+    value: String,
+    note: String,
+}
+
+fn fact(label: &'static str, value: String, note: impl Into<String>) -> Fact {
+    Fact {
+        label,
+        value,
+        note: note.into(),
+    }
+}

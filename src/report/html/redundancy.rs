@@ -1,0 +1,419 @@
+//! The section on channel-wise NNK graphs.
+
+use super::super::arrays::{self, Arrays};
+use super::super::order::by_similarity;
+use super::super::results::{RedundancyLayer, Results};
+use super::super::words::{self, Alike, compare, mean, number, percent};
+use super::figures::{Chart, Figures, HeatMap, Series, View};
+use super::header::dimensions;
+use super::{Captioned, Fact, fact};
+use crate::Result;
+use ndarray::Array2;
+
+/// One layer.
+pub struct Layer {
+    pub name: String,
+    pub shape: String,
+    pub sentences: Vec<String>,
+    pub facts: Vec<Fact>,
+    pub heatmap: Option<usize>,
+    pub missing: Vec<String>,
+    pub charts: Vec<Captioned>,
+    pub rows: Vec<Row>,
+    pub labels: bool,
+}
+
+/// One channel in the table of numbers.
+pub struct Row {
+    pub channel: String,
+    pub cells: Vec<String>,
+}
+
+/// One layer in the table at the top.
+pub struct Glance {
+    pub name: String,
+    pub index: usize,
+    pub cells: Vec<String>,
+}
+
+pub fn layers(results: &Results, arrays: &dyn Arrays, figures: &mut Figures) -> Result<Vec<Layer>> {
+    let layers = results.redundancy.iter().flat_map(|r| &r.layers);
+    layers.map(|layer| view(layer, arrays, figures)).collect()
+}
+
+fn view(layer: &RedundancyLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Result<Layer> {
+    let channels = layer.neighbors_mean.len();
+    let (overlap, jaccard, missing) = match channels {
+        0 | 1 => (None, None, Vec::new()),
+        _ => matrices(layer, arrays, figures)?,
+    };
+    let alike = jaccard.as_ref().and_then(|j| alike(layer, j));
+    Ok(Layer {
+        name: layer.name.clone(),
+        shape: dimensions(&layer.shape),
+        sentences: words::redundancy(layer, alike),
+        facts: facts(layer),
+        heatmap: heatmap(layer, overlap, jaccard, figures),
+        missing,
+        charts: charts(layer, figures),
+        rows: rows(layer),
+        labels: layer.loo_error.is_some(),
+    })
+}
+
+type Matrices = (Option<Array2<f64>>, Option<Array2<f64>>, Vec<String>);
+
+fn matrices(
+    layer: &RedundancyLayer,
+    arrays: &dyn Arrays,
+    figures: &mut Figures,
+) -> Result<Matrices> {
+    let n = layer.neighbors_mean.len();
+    let mut missing = Vec::new();
+    let mut get = |file: &str| -> Result<Option<Array2<f64>>> {
+        let path = format!("layers/{}/{file}", layer.name);
+        let found = arrays::matrix(arrays, &path, (n, n))?;
+        Ok(found.map_err(|why| missing.push(figures.missing(why))).ok())
+    };
+    let (overlap, jaccard) = (get("overlap.npy")?, get("jaccard.npy")?);
+    Ok((overlap, jaccard, missing))
+}
+
+fn heatmap(
+    layer: &RedundancyLayer,
+    overlap: Option<Array2<f64>>,
+    jaccard: Option<Array2<f64>>,
+    figures: &mut Figures,
+) -> Option<usize> {
+    let order = by_similarity(jaccard.as_ref().or(overlap.as_ref())?.view());
+    let view = |values, name, unit| View {
+        name,
+        unit,
+        values,
+        range: [Some(0.0), None],
+    };
+    let mut views = Vec::new();
+    views.extend(
+        overlap
+            .as_ref()
+            .map(|m| view(m.view(), "Overlap", "neighbours shared")),
+    );
+    views.extend(jaccard.as_ref().map(|m| view(m.view(), "Jaccard", "")));
+    Some(figures.heatmap(HeatMap {
+        label: format!(
+            "Overlap and Jaccard index of all pairs of channels of {}",
+            layer.name
+        ),
+        row: "channel",
+        col: "channel",
+        symmetric: true,
+        names: layer.channels.as_deref(),
+        order: Some(order),
+        views,
+    }))
+}
+
+/// The pair with the largest Jaccard index; the first of equals.
+fn alike(layer: &RedundancyLayer, jaccard: &Array2<f64>) -> Option<Alike> {
+    let mut best: Option<(usize, usize, f64)> = None;
+    for i in 0..jaccard.nrows() {
+        for j in i + 1..jaccard.ncols() {
+            let v = jaccard[[i, j]];
+            if v.is_finite() && best.is_none_or(|b| v > b.2) {
+                best = Some((i, j, v));
+            }
+        }
+    }
+    let (i, j, jaccard) = best?;
+    Some(Alike {
+        channels: (name(layer, i), name(layer, j)),
+        jaccard,
+    })
+}
+
+fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
+    let live = layer
+        .neighbors_mean
+        .len()
+        .saturating_sub(layer.dead_channels.len());
+    let aggregate = layer.aggregate.as_ref();
+    let whole = |value: Option<f64>, show: fn(Option<f64>) -> String| match value {
+        Some(_) => format!("whole layer {}", show(value)),
+        None => String::new(),
+    };
+    let mut facts = Vec::new();
+    if live > 1 {
+        facts.push(fact(
+            "Redundancy",
+            number(layer.redundancy),
+            format!("1 to {live}"),
+        ));
+        facts.push(fact("Mean Jaccard", number(layer.jaccard_mean), "0 to 1"));
+        facts.push(fact(
+            "Mean overlap",
+            number(layer.overlap_mean),
+            "neighbours shared",
+        ));
+    }
+    facts.push(fact(
+        "Neighbours",
+        number(mean(&layer.neighbors_mean)),
+        whole(aggregate.and_then(|a| a.neighbors_mean), number),
+    ));
+    facts.push(fact(
+        "Dimension, PCA",
+        number(mean(&layer.pca_dimension_mean)),
+        whole(aggregate.and_then(|a| a.pca_dimension_mean), number),
+    ));
+    if let Some(errors) = &layer.loo_error {
+        facts.push(fact(
+            "Label error",
+            percent(mean(errors)),
+            whole(aggregate.and_then(|a| a.loo_error), percent),
+        ));
+    }
+    if let Some(recall) = aggregate.and_then(|a| a.recall) {
+        facts.push(fact(
+            "Aggregate recall",
+            percent(Some(recall)),
+            "of its neighbours",
+        ));
+    }
+    facts
+}
+
+fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
+    let series = |name: &str, style, values: &[Option<f64>]| Series {
+        name: name.into(),
+        style,
+        values: values.to_vec(),
+    };
+    let mut charts = Vec::new();
+    let mut add = |title: &str,
+                   caption: &str,
+                   percent,
+                   series: Vec<Series>,
+                   references: Vec<(String, f64)>| {
+        let figure = figures.chart(&Chart {
+            label: format!("{title} per channel of {}", layer.name),
+            x: "channel",
+            names: layer.channels.clone(),
+            percent,
+            log: false,
+            sortable: true,
+            range: [Some(0.0), None],
+            series,
+            references,
+        });
+        charts.push(Captioned {
+            figure,
+            title: title.into(),
+            caption: caption.into(),
+        });
+    };
+    if layer.neighbors_mean.is_empty() {
+        return charts;
+    }
+    let aggregate = layer.aggregate.as_ref();
+    let reference = |name: &str, value: Option<f64>| value.map(|v| (name.to_string(), v));
+    add(
+        "Neighbours and dimension",
+        "Mean size of a channel's neighbourhoods, and the number of principal components they span.",
+        false,
+        vec![
+            series("neighbours", "bar", &layer.neighbors_mean),
+            series("principal components", "dot", &layer.pca_dimension_mean),
+        ],
+        reference(
+            "whole layer, neighbours",
+            aggregate.and_then(|a| a.neighbors_mean),
+        )
+        .into_iter()
+        .collect(),
+    );
+    if let Some(errors) = &layer.loo_error {
+        let mut lines = vec![series("error", "bar", errors)];
+        lines.extend(
+            layer
+                .loo_soft_error
+                .as_ref()
+                .map(|soft| series("soft error", "dot", soft)),
+        );
+        let mut references = Vec::new();
+        references.extend(reference(
+            "whole layer",
+            aggregate.and_then(|a| a.loo_error),
+        ));
+        references.extend(reference("most frequent label", layer.majority_error));
+        add(
+            "Label error",
+            "Share of samples whose label is not the one their neighbours suggest, each sample left out in turn.",
+            true,
+            lines,
+            references,
+        );
+    }
+    let degenerate = &layer.degenerate_queries;
+    let samples = layer.shape.first().copied().unwrap_or(0).max(1) as f64;
+    let live = |c: usize| !layer.dead_channels.contains(&name(layer, c));
+    if (0..degenerate.len()).any(|c| live(c) && degenerate[c] > 0) {
+        let shares: Vec<Option<f64>> = (0..degenerate.len())
+            .map(|c| live(c).then(|| degenerate[c] as f64 / samples))
+            .collect();
+        add(
+            "Samples without a usable neighbourhood",
+            "Degenerate queries: the channel's map is zero there, or only copies surround it. They enter no mean.",
+            true,
+            vec![series("degenerate", "bar", &shares)],
+            Vec::new(),
+        );
+    }
+    charts
+}
+
+fn rows(layer: &RedundancyLayer) -> Vec<Row> {
+    let at = |values: &[Option<f64>], c: usize| values.get(c).copied().flatten();
+    let row = |c: usize| {
+        let mut cells = vec![
+            number(at(&layer.neighbors_mean, c)),
+            number(at(&layer.pca_dimension_mean, c)),
+            words::count(layer.degenerate_queries.get(c).copied().unwrap_or(0)),
+        ];
+        for errors in [&layer.loo_error, &layer.loo_soft_error]
+            .into_iter()
+            .flatten()
+        {
+            cells.push(percent(at(errors, c)));
+        }
+        let name = name(layer, c);
+        let dead = layer.dead_channels.contains(&name);
+        Row {
+            channel: format!("{name}{}", if dead { " (dead)" } else { "" }),
+            cells,
+        }
+    };
+    (0..layer.neighbors_mean.len()).map(row).collect()
+}
+
+/// Index in the dump of the channel at `position` of the arrays.
+fn name(layer: &RedundancyLayer, position: usize) -> u64 {
+    let names = layer.channels.as_ref();
+    names
+        .and_then(|n| n.get(position).copied())
+        .unwrap_or(position as u64)
+}
+
+/// The table of all layers, when there are several.
+pub fn glance(results: &Results) -> Vec<Glance> {
+    let layers = results.redundancy.iter().flat_map(|r| &r.layers);
+    let glance = layers.enumerate().map(|(index, layer)| Glance {
+        name: layer.name.clone(),
+        index,
+        cells: cells(layer),
+    });
+    let glance: Vec<Glance> = glance.collect();
+    if glance.len() > 1 { glance } else { Vec::new() }
+}
+
+/// Columns of the table, in the order of the template's head.
+fn cells(layer: &RedundancyLayer) -> Vec<String> {
+    let aggregate = layer.aggregate.as_ref();
+    let channels = layer.neighbors_mean.len();
+    let dead = layer.dead_channels.len();
+    vec![
+        match dead {
+            0 => channels.to_string(),
+            dead => format!("{channels} ({dead} dead)"),
+        },
+        number(layer.redundancy),
+        number(layer.jaccard_mean),
+        number(mean(&layer.neighbors_mean)),
+        number(mean(&layer.pca_dimension_mean)),
+        percent(layer.loo_error.as_ref().and_then(|e| mean(e))),
+        percent(aggregate.and_then(|a| a.loo_error)),
+        percent(aggregate.and_then(|a| a.recall)),
+    ]
+}
+
+/// Networks side by side.
+pub struct Comparison {
+    pub networks: Vec<String>,
+    pub groups: Vec<Group>,
+}
+
+/// One layer that several networks have.
+pub struct Group {
+    pub stem: String,
+    pub sentence: String,
+    pub rows: Vec<(&'static str, Vec<String>)>,
+}
+
+/// Compares layers of the same name in the results' networks, when at least two share one.
+pub fn comparison(results: &Results) -> Option<Comparison> {
+    let layers = &results.redundancy.as_ref()?.layers;
+    let networks: Vec<&str> = results.networks.iter().map(|n| n.name.as_str()).collect();
+    let stem = |layer: &'_ RedundancyLayer, network: &str| {
+        let rest = layer.name.strip_prefix(network)?;
+        rest.strip_prefix('.').map(str::to_string)
+    };
+    let mut stems: Vec<String> = Vec::new();
+    for layer in layers {
+        for found in networks.iter().filter_map(|n| stem(layer, n)) {
+            if !stems.contains(&found) {
+                stems.push(found);
+            }
+        }
+    }
+    let mut comparison = Comparison {
+        networks: networks.iter().map(|n| n.to_string()).collect(),
+        groups: Vec::new(),
+    };
+    for shared in stems {
+        let of = |network: &str| {
+            layers
+                .iter()
+                .find(|l| stem(l, network).as_ref() == Some(&shared))
+        };
+        let found: Vec<Option<&RedundancyLayer>> = networks.iter().map(|n| of(n)).collect();
+        if found.iter().flatten().count() < 2 {
+            continue;
+        }
+        let pair = (
+            found.first().copied().flatten(),
+            found.get(1).copied().flatten(),
+        );
+        let sentence = match pair {
+            (Some(a), Some(b)) => compare(&shared, (networks[0], a), (networks[1], b)),
+            _ => None,
+        };
+        comparison.groups.push(Group {
+            rows: compared(&found),
+            sentence: sentence.unwrap_or_default(),
+            stem: shared,
+        });
+    }
+    (!comparison.groups.is_empty()).then_some(comparison)
+}
+
+fn compared(layers: &[Option<&RedundancyLayer>]) -> Vec<(&'static str, Vec<String>)> {
+    let names = [
+        "Channels",
+        "Redundancy",
+        "Mean Jaccard",
+        "Neighbours per channel",
+        "Dimension, PCA",
+        "Label error, mean channel",
+        "Label error, whole layer",
+        "Aggregate recall",
+    ];
+    let columns: Vec<Option<Vec<String>>> = layers.iter().map(|l| l.map(cells)).collect();
+    let row = |i: usize| -> Vec<String> {
+        columns
+            .iter()
+            .map(|c| c.as_ref().map_or("–".into(), |c| c[i].clone()))
+            .collect()
+    };
+    let rows = names.iter().enumerate().map(|(i, &name)| (name, row(i)));
+    rows.filter(|(_, cells)| cells.iter().any(|c| c != "–"))
+        .collect()
+}

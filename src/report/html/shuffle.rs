@@ -1,0 +1,171 @@
+//! The section on channel and pixel shuffling.
+
+use super::super::arrays::Arrays;
+use super::super::results::{Results, ShuffleTensor};
+use super::super::words::{self, mean, number, percent};
+use super::figures::{Chart, Figures, HeatMap, Series, View};
+use super::{Captioned, Fact, fact};
+use crate::Result;
+use ndarray::Ix2;
+
+/// One shuffled tensor.
+pub struct Tensor {
+    pub name: String,
+    pub mode: String,
+    pub sentences: Vec<String>,
+    pub facts: Vec<Fact>,
+    pub charts: Vec<Captioned>,
+    pub maps: Vec<Captioned>,
+}
+
+pub fn tensors(
+    results: &Results,
+    arrays: &dyn Arrays,
+    figures: &mut Figures,
+) -> Result<Vec<Tensor>> {
+    let mut tensors: Vec<&ShuffleTensor> =
+        results.shuffle.iter().flat_map(|s| &s.tensors).collect();
+    side_by_side(results, &mut tensors);
+    tensors
+        .into_iter()
+        .map(|t| view(t, arrays, figures))
+        .collect()
+}
+
+/// Puts tensors of the same name in different networks next to each other.
+fn side_by_side(results: &Results, tensors: &mut [&ShuffleTensor]) {
+    let stem = |t: &ShuffleTensor| -> String {
+        let mut networks = results.networks.iter();
+        let rest = networks.find_map(|n| t.name.strip_prefix(&n.name)?.strip_prefix('.'));
+        format!("{} {}", t.mode, rest.unwrap_or(&t.name))
+    };
+    let firsts: Vec<String> = tensors.iter().map(|t| stem(t)).collect();
+    tensors.sort_by_key(|t| firsts.iter().position(|s| *s == stem(t)));
+}
+
+fn view(tensor: &ShuffleTensor, arrays: &dyn Arrays, figures: &mut Figures) -> Result<Tensor> {
+    let mut facts = Vec::new();
+    if let Some(accuracy) = &tensor.accuracy {
+        let baseline = format!("{} unshuffled", percent(tensor.baseline_accuracy));
+        facts.push(fact("Accuracy, mean", percent(mean(accuracy)), baseline));
+    }
+    let channels = tensor.observed.first().map(|o| o.cosine_mean.len());
+    if let Some(n) = channels.or(tensor.accuracy.as_ref().map(Vec::len)) {
+        facts.push(fact("Channels", n.to_string(), "shuffled one at a time"));
+    }
+    if let Some(last) = tensor.observed.last() {
+        facts.push(fact(
+            "Cosine, last tap",
+            number(mean(&last.cosine_mean)),
+            last.name.clone(),
+        ));
+    }
+    Ok(Tensor {
+        name: tensor.name.clone(),
+        mode: tensor.mode.clone(),
+        sentences: words::shuffle(tensor),
+        facts,
+        charts: charts(tensor, figures),
+        maps: maps(tensor, arrays, figures)?,
+    })
+}
+
+fn charts(tensor: &ShuffleTensor, figures: &mut Figures) -> Vec<Captioned> {
+    let mut charts = Vec::new();
+    if !tensor.observed.is_empty() {
+        let series = tensor.observed.iter().map(|o| Series {
+            name: o.name.clone(),
+            style: "line",
+            values: o.cosine_mean.clone(),
+        });
+        let figure = figures.chart(&Chart {
+            label: format!(
+                "Cosine similarity of later taps after shuffling each channel of {}",
+                tensor.name
+            ),
+            x: "channel",
+            names: None,
+            percent: false,
+            log: false,
+            sortable: true,
+            range: [None, Some(1.0)],
+            series: series.collect(),
+            references: Vec::new(),
+        });
+        charts.push(Captioned {
+            figure,
+            title: "Cosine similarity of later taps".into(),
+            caption: "Feature maps before and after shuffling this one channel, mean over maps and samples.".into(),
+        });
+    }
+    if let Some(accuracy) = &tensor.accuracy {
+        let baseline = tensor
+            .baseline_accuracy
+            .map(|v| ("unshuffled".to_string(), v));
+        let figure = figures.chart(&Chart {
+            label: format!("Accuracy after shuffling each channel of {}", tensor.name),
+            x: "channel",
+            names: None,
+            percent: true,
+            log: false,
+            sortable: true,
+            range: [None, None],
+            series: vec![Series {
+                name: "accuracy".into(),
+                style: "dot",
+                values: accuracy.clone(),
+            }],
+            references: baseline.into_iter().collect(),
+        });
+        charts.push(Captioned {
+            figure,
+            title: "Accuracy".into(),
+            caption: "Share of samples classified correctly with this one channel shuffled.".into(),
+        });
+    }
+    charts
+}
+
+fn maps(
+    tensor: &ShuffleTensor,
+    arrays: &dyn Arrays,
+    figures: &mut Figures,
+) -> Result<Vec<Captioned>> {
+    let mut maps = Vec::new();
+    for observed in &tensor.observed {
+        let path = format!("shuffle/{}/{}.cosine.npy", tensor.name, observed.name);
+        let Some(array) = arrays.array(&path)? else {
+            figures.missing(format!(
+                "{path} is missing beside results.json, so its map is not shown"
+            ));
+            continue;
+        };
+        let Ok(values) = array.into_dimensionality::<Ix2>() else {
+            figures.missing(format!("{path} is not a matrix, so it is not shown"));
+            continue;
+        };
+        let figure = figures.heatmap(HeatMap {
+            label: format!(
+                "Cosine similarity of each channel of {} after shuffling each channel of {}",
+                observed.name, tensor.name
+            ),
+            row: "shuffled channel",
+            col: "observed channel",
+            symmetric: false,
+            names: None,
+            order: None,
+            views: vec![View {
+                name: "Cosine",
+                unit: "",
+                values: values.view(),
+                range: [None, Some(1.0)],
+            }],
+        });
+        maps.push(Captioned {
+            figure,
+            title: observed.name.clone(),
+            caption: String::new(),
+        });
+    }
+    Ok(maps)
+}

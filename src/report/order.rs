@@ -1,0 +1,133 @@
+//! Orders channels so that similar ones stand together.
+//!
+//! Average-linkage clustering by the nearest-neighbour chain (Murtagh 1983), `O(C^2)` in time and
+//! memory; the leaves of two joined clusters are laid end to end the way round that puts their most
+//! similar ends together. Deterministic: ties go to the lower index.
+
+use ndarray::ArrayView2;
+
+/// Permutation of `0..C` for the symmetric similarities `s [C, C]`. Rows without any finite value off
+/// the diagonal (dead channels) come last, in their own order.
+pub fn by_similarity(s: ArrayView2<'_, f64>) -> Vec<usize> {
+    let n = s.nrows().min(s.ncols());
+    let (live, dead): (Vec<usize>, Vec<usize>) =
+        (0..n).partition(|&i| (0..n).any(|j| j != i && s[[i, j]].is_finite()));
+    let mut clusters = Clusters::new(&s, &live);
+    clusters.join_all();
+    let mut order: Vec<usize> = clusters.leaves.swap_remove(0);
+    order.extend(dead);
+    order
+}
+
+struct Clusters<'a> {
+    s: &'a ArrayView2<'a, f64>,
+    n: usize,
+    /// `[n, n]` distances between clusters, by slot.
+    distance: Vec<f32>,
+    /// Leaves of each slot, empty once it is joined to another.
+    leaves: Vec<Vec<usize>>,
+}
+
+impl<'a> Clusters<'a> {
+    fn new(s: &'a ArrayView2<'a, f64>, live: &[usize]) -> Self {
+        let n = live.len();
+        let mut distance = vec![0.0; n * n];
+        for (a, &i) in live.iter().enumerate() {
+            for (b, &j) in live.iter().enumerate() {
+                let similarity = if s[[i, j]].is_finite() {
+                    s[[i, j]]
+                } else {
+                    0.0
+                };
+                distance[a * n + b] = -similarity as f32;
+            }
+        }
+        let mut leaves: Vec<Vec<usize>> = live.iter().map(|&i| vec![i]).collect();
+        if leaves.is_empty() {
+            leaves.push(Vec::new());
+        }
+        Self {
+            s,
+            n,
+            distance,
+            leaves,
+        }
+    }
+
+    fn join_all(&mut self) {
+        let mut chain: Vec<usize> = Vec::new();
+        for _ in 1..self.n {
+            if chain.is_empty() {
+                chain.push(0);
+            }
+            // Each link is strictly shorter than the one before, so the chain ends.
+            loop {
+                let top = chain[chain.len() - 1];
+                let before = chain.len().checked_sub(2).map(|i| chain[i]);
+                let near = self.nearest(top, before);
+                if Some(near) != before {
+                    chain.push(near);
+                    continue;
+                }
+                chain.truncate(chain.len() - 2);
+                let (a, b) = (top.min(near), top.max(near));
+                self.join(a, b);
+                // Only rounding can leave a joined cluster on the chain; then begin a new one.
+                if chain.contains(&a) || chain.contains(&b) {
+                    chain.clear();
+                }
+                break;
+            }
+        }
+    }
+
+    /// The slot closest to `a`; `prefer` wins ties, which is what ends a chain.
+    fn nearest(&self, a: usize, prefer: Option<usize>) -> usize {
+        let row = &self.distance[a * self.n..(a + 1) * self.n];
+        let mut best = prefer;
+        for (b, &d) in row.iter().enumerate() {
+            let live = b != a && !self.leaves[b].is_empty();
+            if live && best.is_none_or(|best| d < row[best]) {
+                best = Some(b);
+            }
+        }
+        best.unwrap_or(a)
+    }
+
+    /// Joins `b` into `a`. Slot 0 is never emptied, since `a < b`.
+    fn join(&mut self, a: usize, b: usize) {
+        let n = self.n;
+        let (size_a, size_b) = (self.leaves[a].len() as f32, self.leaves[b].len() as f32);
+        for c in 0..n {
+            let (to_a, to_b) = (self.distance[a * n + c], self.distance[b * n + c]);
+            let mean = (to_a * size_a + to_b * size_b) / (size_a + size_b);
+            self.distance[a * n + c] = mean;
+            self.distance[c * n + a] = mean;
+        }
+        let second = std::mem::take(&mut self.leaves[b]);
+        let first = std::mem::take(&mut self.leaves[a]);
+        self.leaves[a] = self.lay(first, second);
+    }
+
+    fn lay(&self, mut first: Vec<usize>, mut second: Vec<usize>) -> Vec<usize> {
+        let ends = |v: &[usize]| (v[0], v[v.len() - 1]);
+        let ((f0, f1), (s0, s1)) = (ends(&first), ends(&second));
+        let at = |i: usize, j: usize| {
+            let s = self.s[[i, j]];
+            if s.is_finite() { s } else { f64::NEG_INFINITY }
+        };
+        let options = [at(f1, s0), at(f1, s1), at(f0, s0), at(f0, s1)];
+        let best = (0..4).fold(
+            0,
+            |best, i| if options[i] > options[best] { i } else { best },
+        );
+        if best >= 2 {
+            first.reverse();
+        }
+        if best % 2 == 1 {
+            second.reverse();
+        }
+        first.extend(second);
+        first
+    }
+}

@@ -1,0 +1,60 @@
+// Small signed pictures side by side: orange below zero, purple above, white at zero, each on its own scale.
+const tiles = (box, fig) => {
+  const GAP = 3;
+  const canvas = make("canvas", { role: "img", "aria-label": `${fig.label}: ${fig.count} pictures of ${fig.height} by ${fig.width} pixels` });
+  const read = make("output", { class: "read" });
+  box.append(canvas, read);
+  let data = null;
+  let grid = null;
+
+  const picture = (k) => {
+    const tile = document.createElement("canvas");
+    tile.width = fig.width;
+    tile.height = fig.height;
+    const context = tile.getContext("2d");
+    const pixels = context.createImageData(fig.width, fig.height);
+    const from = k * fig.width * fig.height;
+    for (let p = 0; p < fig.width * fig.height; p++) {
+      const signed = (data[from + p] << 24) >> 24;
+      pixels.data.set([...ORANGE_PURPLE[clamp(Math.round(127.5 + signed * (127.5 / 127)), 0, 255)], 255], 4 * p);
+    }
+    context.putImageData(pixels, 0, 0);
+    return tile;
+  };
+
+  const render = () => {
+    const width = Math.min(box.clientWidth, 620);
+    if (width <= 0 || !fig.count) return;
+    data ??= bytes(fig.blob);
+    // As large as lets all stand within 420 pixels of height, between 14 and 96.
+    const fit = (room) => [96, 80, 64, 56, 48, 40, 32, 28, 24, 20, 16].find((s) => Math.ceil(fig.count / Math.floor((width + GAP) / (s + GAP))) * (s + GAP) <= room) ?? 14;
+    const side = fig.columns ? clamp((width + GAP) / fig.columns - GAP, 2, 56) : fit(420);
+    const tall = (side * fig.height) / fig.width;
+    const columns = fig.columns ?? Math.max(1, Math.min(fig.count, Math.floor((width + GAP) / (side + GAP))));
+    const rows = Math.ceil(fig.count / columns);
+    grid = { side, tall, columns };
+    canvas.style.width = width + "px";
+    const context = size(canvas, width, rows * (tall + GAP));
+    context.imageSmoothingEnabled = side < fig.width;
+    for (let k = 0; k < fig.count; k++) {
+      context.drawImage(picture(k), (k % columns) * (side + GAP), Math.floor(k / columns) * (tall + GAP), side, tall);
+    }
+    context.strokeStyle = theme("--line");
+    for (let k = 0; k < fig.count && side >= 14; k++) {
+      context.strokeRect((k % columns) * (side + GAP) + 0.5, Math.floor(k / columns) * (tall + GAP) + 0.5, side - 1, tall - 1);
+    }
+  };
+
+  canvas.addEventListener("pointermove", (event) => {
+    const area = canvas.getBoundingClientRect();
+    const column = Math.floor((event.clientX - area.left) / (grid.side + GAP));
+    const row = Math.floor((event.clientY - area.top) / (grid.tall + GAP));
+    const k = row * grid.columns + column;
+    if (column >= grid.columns || k >= fig.count || k < 0) return tip.hide();
+    const name = fig.columns ? `${fig.tile} ${row}, input channel ${column}` : `${fig.tile} ${k}`;
+    tip.show(`${name[0].toUpperCase() + name.slice(1)}: largest magnitude ${number(fig.peaks[k])}`, event.clientX, event.clientY);
+  });
+  canvas.addEventListener("pointerleave", () => tip.hide());
+
+  return { paint: render, resize: render, pick() {} };
+};

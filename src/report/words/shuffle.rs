@@ -1,0 +1,40 @@
+//! What shuffling a channel does to the rest of the network, in sentences.
+
+use super::{extremes, mean, number, percent};
+use crate::report::results::ShuffleTensor;
+
+/// Sentences about one shuffled tensor.
+pub fn shuffle(tensor: &ShuffleTensor) -> Vec<String> {
+    let mut out = Vec::new();
+    let how = match tensor.mode.as_str() {
+        "pixel" => "the pixels inside one channel",
+        _ => "one channel across samples",
+    };
+    if let (Some(accuracy), Some(baseline)) = (&tensor.accuracy, tensor.baseline_accuracy)
+        && let Some(((worst, low), _)) = extremes(accuracy)
+    {
+        out.push(format!(
+            "Shuffling {how} leaves {} accuracy on average, of {} unshuffled; channel {worst} costs most, leaving {}.",
+            percent(mean(accuracy)),
+            percent(Some(baseline)),
+            percent(Some(low)),
+        ));
+    }
+    for observed in &tensor.observed {
+        let Some(((worst, low), _)) = extremes(&observed.cosine_mean) else {
+            continue;
+        };
+        out.push(format!(
+            "Maps of {} keep a cosine similarity of {} on average and of {} for the channel that matters most ({worst}).",
+            observed.name,
+            number(mean(&observed.cosine_mean)),
+            number(Some(low)),
+        ));
+    }
+    if let Some(short) = tensor.short_batch {
+        out.push(format!(
+            "The last mini-batch has only {short} samples to shuffle among."
+        ));
+    }
+    out
+}

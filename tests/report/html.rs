@@ -1,0 +1,442 @@
+//! The page: harmless, offline, honest about what is missing, and with the data it was given.
+
+use super::layer;
+use chanscope::report::figure::base64;
+use chanscope::report::html::{Report, render, write_report};
+use chanscope::report::results::{
+    Input, Network, Redundancy, RedundancyLayer, Results, Skipped, Stage,
+};
+use ndarray::{Array2, ArrayD};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+type Memory = BTreeMap<String, ArrayD<f64>>;
+
+fn results(layers: Vec<RedundancyLayer>) -> Results {
+    let mut results = Results::new("redundancy");
+    results.redundancy = Some(Redundancy { layers });
+    results
+}
+
+/// Matrices of a layer with `n` channels; those in `dead` have no values.
+fn matrices(name: &str, n: usize, dead: &[usize]) -> Memory {
+    let jaccard = Array2::from_shape_fn((n, n), |(i, j)| match (i, j) {
+        _ if dead.contains(&i) || dead.contains(&j) => f64::NAN,
+        _ if i == j => 1.0,
+        _ => 1.0 / (2.0 + (i * j) as f64 + i.abs_diff(j) as f64),
+    });
+    let path = |file: &str| format!("layers/{name}/{file}.npy");
+    Memory::from([
+        (path("overlap"), jaccard.mapv(|v| v * 5.0).into_dyn()),
+        (path("jaccard"), jaccard.into_dyn()),
+    ])
+}
+
+fn page(results: &Results, arrays: &Memory) -> Report {
+    render(results, arrays).unwrap()
+}
+
+fn element<'a>(html: &'a str, id: &str) -> &'a str {
+    let (_, rest) = html.split_once(&format!("id=\"{id}\">")).expect(id);
+    rest.split_once("</script>").unwrap().0
+}
+
+fn figures(html: &str) -> Vec<Value> {
+    serde_json::from_str(element(html, "figures")).unwrap()
+}
+
+/// What the page's script makes of a matrix.
+fn decode(html: &str, matrix: &Value) -> Array2<f64> {
+    let text = element(html, &format!("blob-{}", matrix["blob"]));
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let bits: Vec<u8> = text.bytes().filter(|&c| c != b'=').map(digit).collect();
+    let bytes: Vec<u8> = bits
+        .chunks(4)
+        .flat_map(|c| {
+            let all = c.iter().fold(0u32, |a, &d| a << 6 | u32::from(d)) << (6 * (4 - c.len()));
+            all.to_be_bytes()[1..c.len()].to_vec()
+        })
+        .collect();
+    let mut codes = bytes
+        .chunks_exact(2)
+        .map(|b| u16::from_le_bytes([b[0], b[1]]));
+    let n = matrix["rows"].as_u64().unwrap() as usize;
+    let (lo, hi) = (
+        matrix["lo"].as_f64().unwrap(),
+        matrix["hi"].as_f64().unwrap(),
+    );
+    let mut out = Array2::zeros((n, n));
+    for i in 0..n {
+        for j in i..n {
+            let code = codes.next().unwrap();
+            let v = lo + f64::from(code) / 65534.0 * (hi - lo);
+            let v = if code == 65535 { f64::NAN } else { v };
+            out[[i, j]] = v;
+            out[[j, i]] = v;
+        }
+    }
+    assert_eq!(codes.next(), None);
+    out
+}
+
+#[test]
+fn matrices_arrive_as_they_were() {
+    let arrays = matrices("conv1", 3, &[1]);
+    let report = page(&results(vec![layer("conv1")]), &arrays);
+    assert_eq!(report.notes, Vec::<String>::new());
+    let figures = figures(&report.html);
+    let map = &figures[0];
+    assert_eq!(map["order"], serde_json::json!([0, 2, 1]), "dead last");
+    for (view, file) in [(0, "overlap"), (1, "jaccard")] {
+        let got = decode(&report.html, &map["views"][view]["matrix"]);
+        let want = arrays[&format!("layers/conv1/{file}.npy")].clone();
+        let want: Array2<f64> = want.into_dimensionality().unwrap();
+        let largest = want.iter().fold(0.0f64, |m: f64, &v| m.max(v));
+        for (g, w) in got.iter().zip(&want) {
+            assert_eq!(g.is_nan(), w.is_nan());
+            assert!(w.is_nan() || (g - w).abs() <= largest / 65534.0, "{g} {w}");
+        }
+    }
+}
+
+#[test]
+fn two_thousand_channels_stay_small_and_keep_their_means() {
+    let n = 2048;
+    let mut wide = RedundancyLayer {
+        shape: vec![10, n as u64, 1, 1],
+        neighbors_mean: vec![Some(3.0); n],
+        degenerate_queries: vec![0; n],
+        ..RedundancyLayer::default()
+    };
+    wide.name = "wide".into();
+    let arrays = matrices("wide", n, &[7]);
+    let report = page(&results(vec![wide]), &arrays);
+    assert!(report.html.len() < 12 << 20, "{} bytes", report.html.len());
+    let view = &figures(&report.html)[0]["views"][1];
+    let matrix = &view["matrix"];
+    assert_eq!(matrix["block"], 2);
+    assert!(view["ordered"]["blob"].is_u64(), "both orders are averaged");
+    let got = decode(&report.html, matrix);
+    let jaccard = &arrays["layers/wide/jaccard.npy"];
+    let step = matrix["hi"].as_f64().unwrap() / 65534.0;
+    // Off the diagonal the four pairs; on it the one pair of two different channels.
+    let pairs = [[20, 40], [20, 41], [21, 40], [21, 41]];
+    let four = pairs.iter().map(|&[i, j]| jaccard[[i, j]]).sum::<f64>() / 4.0;
+    assert!((got[[10, 20]] - four).abs() <= step);
+    assert!((got[[10, 10]] - jaccard[[20, 21]]).abs() <= step);
+    assert!((got[[3, 9]] - (jaccard[[6, 18]] + jaccard[[6, 19]]) / 2.0).abs() <= step);
+}
+
+#[test]
+fn names_cannot_break_out() {
+    let evil = "</script><script>alert(1)</script>\u{2028}'\"><img src=x onerror=alert(2)>";
+    let mut results = results(vec![layer(evil), layer("fine")]);
+    results.command = evil.into();
+    results.version = evil.into();
+    results.parameters.insert(evil.into(), evil.into());
+    results.device.name = evil.into();
+    results.device.driver = evil.into();
+    results.input.push(Input {
+        path: evil.into(),
+        dtype: evil.into(),
+        fingerprint: evil.into(),
+        shape: vec![1],
+    });
+    results.timing.stages.push(Stage {
+        name: evil.into(),
+        seconds: 1.0,
+    });
+    results.networks.push(Network {
+        name: evil.into(),
+        ..Network::default()
+    });
+    results.skipped.push(Skipped {
+        name: evil.into(),
+        reason: evil.into(),
+    });
+    let html = page(&results, &Memory::new()).html;
+    assert!(!html.contains("<script>alert"), "script");
+    assert!(!html.contains("<img"), "element");
+    assert!(!html.contains('\u{2028}') || !element(&html, "figures").contains('\u{2028}'));
+    assert!(!element(&html, "figures").contains('<'));
+    // What it holds is still there to be read.
+    let labels: Vec<String> = figures(&html)
+        .iter()
+        .map(|f| f["label"].to_string())
+        .collect();
+    assert!(
+        labels.iter().any(|l| l.contains("<script>alert(1)")),
+        "{labels:?}"
+    );
+}
+
+#[test]
+fn nothing_is_fetched() {
+    let html = page(&results(vec![layer("conv1")]), &matrices("conv1", 3, &[])).html;
+    assert!(html.contains("default-src 'none'"));
+    for forbidden in [
+        " src=",
+        "url(",
+        "@import",
+        "fetch(",
+        "XMLHttpRequest",
+        "<link",
+        "<iframe",
+    ] {
+        assert!(!html.contains(forbidden), "{forbidden}");
+    }
+    // Addresses stand only in links to papers, which a reader has to click, and in the name of SVG.
+    for (at, _) in html.match_indices("http") {
+        let rest = &html[at..];
+        let known = [
+            "https://arxiv.org/abs/",
+            "http://www.w3.org/2000/svg",
+            "http-equiv",
+        ];
+        assert!(known.iter().any(|k| rest.starts_with(k)), "{}", &rest[..60]);
+    }
+    // Every script that runs, and the style, carries the page's nonce.
+    let nonce = html
+        .split("script-src 'nonce-")
+        .nth(1)
+        .unwrap()
+        .split('\'')
+        .next()
+        .unwrap();
+    assert!(nonce.len() >= 16);
+    assert_eq!(html.matches("<script nonce=").count(), 1);
+    assert!(html.contains(&format!("<script nonce=\"{nonce}\">")));
+    assert!(html.contains(&format!("<style nonce=\"{nonce}\">")));
+}
+
+#[test]
+fn same_results_same_bytes() {
+    let arrays = matrices("conv1", 3, &[1]);
+    let results = results(vec![layer("conv1")]);
+    assert_eq!(page(&results, &arrays), page(&results, &arrays));
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let report = page(&results(vec![layer("conv1")]), &Memory::new());
+    assert_eq!(
+        report.notes,
+        [
+            "layers/conv1/overlap.npy is missing beside results.json, so its matrix is not shown",
+            "layers/conv1/jaccard.npy is missing beside results.json, so its matrix is not shown"
+        ]
+    );
+    assert!(report.html.contains(&report.notes[0]));
+    let report = page(&results(vec![layer("conv1")]), &matrices("conv1", 4, &[]));
+    assert!(report.notes[0].contains("shape [4, 4] where results.json promises [3, 3]"));
+    // One of the two is enough for a map.
+    let mut one = matrices("conv1", 3, &[]);
+    one.remove("layers/conv1/overlap.npy");
+    let report = page(&results(vec![layer("conv1")]), &one);
+    assert_eq!(
+        figures(&report.html)[0]["views"].as_array().unwrap().len(),
+        1
+    );
+}
+
+#[test]
+fn absent_numbers_show_as_a_dash_or_not_at_all() {
+    let shown = |layer| {
+        let html = page(&results(vec![layer]), &Memory::new()).html;
+        let (shown, _) = html.split_once("id=\"definitions\"").unwrap();
+        shown.to_string()
+    };
+    let full = shown(layer("conv1"));
+    assert!(full.contains("1 (dead)</th><td>–</td>"));
+    assert!(!full.contains("NaN") && !full.contains("null"));
+    assert!(full.contains("<dt>Label error</dt>") && full.contains("Aggregate recall"));
+    let mut bare = layer("conv1");
+    bare.loo_error = None;
+    bare.loo_soft_error = None;
+    bare.aggregate = None;
+    let bare = shown(bare);
+    assert!(!bare.contains("abel error") && !bare.contains("Aggregate recall"));
+    let html = page(&results(vec![layer("conv1")]), &Memory::new()).html;
+    // A section that was not computed is not mentioned.
+    assert!(!html.contains("Convolutional Similarity"));
+}
+
+#[test]
+fn the_header_tells_how_it_was_made() {
+    let mut results = results(vec![layer("conv1")]);
+    results.parameters.insert("k".into(), 25.into());
+    results.parameters.insert("aggregate".into(), true.into());
+    results.device.name = "llvmpipe".into();
+    results.device.backend = "vulkan".into();
+    results.timing.total_seconds = 250.4;
+    results.timing.started_unix = Some(1_709_164_800 + 3600 * 23 + 60 * 5);
+    results.input.push(Input {
+        path: "dumps/pool2.npy".into(),
+        shape: vec![10_000, 16, 4, 4],
+        dtype: "f16".into(),
+        fingerprint: "3f0c9b1d".into(),
+    });
+    let html = page(&results, &Memory::new()).html;
+    for part in [
+        "<dt>k</dt><dd>25</dd>",
+        "<dt>aggregate</dt><dd>yes</dd>",
+        "llvmpipe (vulkan)",
+        "4 min 10 s",
+        "2024-02-29 23:05 UTC",
+        "dumps/pool2.npy",
+        "10\u{202f}000 × 16 × 4 × 4",
+        "3f0c9b1d",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn networks_are_compared_first() {
+    let mut results = results(vec![layer("a.conv1"), layer("b.conv1"), layer("a.conv2")]);
+    results.networks = ["a", "b"]
+        .map(|name| Network {
+            name: name.into(),
+            ..Network::default()
+        })
+        .to_vec();
+    let html = page(&results, &Memory::new()).html;
+    let comparison = html.find("Side by side").unwrap();
+    assert!(comparison < html.find("id=\"redundancy\"").unwrap());
+    assert!(html.contains("<h3>conv1</h3>") && !html.contains("<h3>conv2</h3>"));
+    results.networks.clear();
+    assert!(!page(&results, &Memory::new()).html.contains("Side by side"));
+}
+
+fn save(dir: &Path, path: &str, array: &ArrayD<f64>) {
+    use npyz::WriterBuilder;
+    let path = dir.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let shape: Vec<u64> = array.shape().iter().map(|&d| d as u64).collect();
+    let mut writer = npyz::WriteOptions::new()
+        .default_dtype()
+        .shape(&shape)
+        .writer(std::fs::File::create(path).unwrap())
+        .begin_nd()
+        .unwrap();
+    writer.extend(array.iter()).unwrap();
+    writer.finish().unwrap();
+}
+
+fn saved(name: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, array) in matrices(name, 3, &[1]) {
+        save(dir.path(), &path, &array);
+    }
+    let json = results(vec![layer(name)]).to_json(dir.path()).unwrap();
+    std::fs::write(dir.path().join("results.json"), json).unwrap();
+    dir
+}
+
+#[test]
+fn a_folder_becomes_a_page() {
+    let dir = saved("conv1");
+    std::fs::write(dir.path().join("report.html"), "old").unwrap();
+    assert_eq!(write_report(dir.path()).unwrap(), Vec::<String>::new());
+    let html = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
+    let want = page(&results(vec![layer("conv1")]), &matrices("conv1", 3, &[1]));
+    assert_eq!(html, want.html);
+    let mut names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["layers", "report.html", "results.json"],
+        "no temporary file is left"
+    );
+}
+
+#[test]
+fn names_do_not_leave_the_folder() {
+    let dir = saved("conv1");
+    let inner = dir.path().join("inner");
+    std::fs::create_dir_all(inner.join("layers")).unwrap();
+    let json = results(vec![layer("../../layers/conv1")])
+        .to_json(&inner)
+        .unwrap();
+    std::fs::write(inner.join("results.json"), json).unwrap();
+    assert_eq!(
+        write_report(&inner).unwrap().len(),
+        2,
+        "both count as missing"
+    );
+}
+
+#[test]
+fn broken_arrays_are_named() {
+    for (content, want) in [
+        (&b"garbage"[..], "is not a readable .npy"),
+        (b"\x93NUMPY\x01\x00\x46\x00{'descr': '<f8', 'fortran_order': False, 'shape': (900000, 900000), } \n", "claims shape [900000, 900000] but holds"),
+        (b"\x93NUMPY\x01\x00\x3a\x00{'descr': '<f8', 'fortran_order': True, 'shape': (3, 3), }\n", "Fortran order"),
+        (b"\x93NUMPY\x01\x00\x3b\x00{'descr': '<f8', 'fortran_order': False, 'shape': (3, 3), }\n", "is not a readable .npy"),
+        (b"\x93NUMPY\x01\x00\x3b\x00{'descr': '<i8', 'fortran_order': False, 'shape': (1, 1), }\n", "elements of type"),
+    ] {
+        let dir = saved("conv1");
+        std::fs::write(dir.path().join("layers/conv1/jaccard.npy"), content).unwrap();
+        let message = write_report(dir.path()).unwrap_err().to_string();
+        assert!(message.contains(want), "{message}");
+        assert!(message.contains("jaccard.npy: ") && !message.contains('\n'), "{message}");
+        assert!(!dir.path().join("report.html").exists());
+    }
+}
+
+#[test]
+fn the_command_line_says_what_is_wrong_in_one_line() {
+    let run = |dir: &Path| {
+        let mut command = assert_cmd::Command::cargo_bin("chanscope").unwrap();
+        command.arg("report").arg(dir).output().unwrap()
+    };
+    let dir = saved("conv1");
+    let done = run(dir.path());
+    assert!(done.status.success());
+    assert!(
+        String::from_utf8(done.stdout)
+            .unwrap()
+            .ends_with("report.html\n")
+    );
+    for (text, want) in [
+        (None, "results.json: cannot read it"),
+        (Some("{]"), "is not valid JSON"),
+        (Some("{\"schema\": \"other/3\"}"), "has schema 'other/3'"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        if let Some(text) = text {
+            std::fs::write(dir.path().join("results.json"), text).unwrap();
+        }
+        let failed = run(dir.path());
+        let message = String::from_utf8(failed.stderr).unwrap();
+        assert_eq!(failed.status.code(), Some(1));
+        assert!(message.contains(want), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn base64_as_in_the_standard() {
+    for (plain, want) in [
+        ("", ""),
+        ("f", "Zg=="),
+        ("fo", "Zm8="),
+        ("foo", "Zm9v"),
+        ("foob", "Zm9vYg=="),
+        ("fooba", "Zm9vYmE="),
+        ("foobar", "Zm9vYmFy"),
+    ] {
+        assert_eq!(base64(plain.as_bytes()), want);
+    }
+    assert_eq!(base64(&[0xfb, 0xff, 0xbf]), "+/+/");
+}
