@@ -14,6 +14,7 @@ mod pointwise;
 mod pool2d;
 mod redundancy;
 mod report;
+mod shuffle;
 mod stream;
 mod sum;
 mod support;

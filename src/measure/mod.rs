@@ -1,3 +1,4 @@
 //! A paper's quantity a file. Knows devices and streams, no file format.
 
 pub mod redundancy;
+pub mod shuffle;

@@ -1,6 +1,7 @@
 //! Forward pass of a network on a device.
 
 use super::execute::execute;
+pub(crate) use super::execute::repeat;
 use super::graph::{Graph, Op, ValueId};
 use super::program::{Operand, Program, Step};
 use crate::device::net::NetOps;
@@ -55,6 +56,12 @@ impl<'a, B: NetOps> Session<'a, B> {
     /// Bytes a sample takes on the device at the worst moment, scratch of the kernels not included.
     pub fn bytes_per_sample(&self) -> u64 {
         4 * self.program.peak_per_sample() as u64
+    }
+
+    /// Bytes of the constants on the device.
+    pub fn constant_bytes(&self) -> u64 {
+        let len = |t| self.backend.shape(t).iter().product::<usize>() as u64;
+        4 * self.constants.iter().map(len).sum::<u64>()
     }
 
     /// Computes the wanted values, in the order asked for, from the given ones, in theirs. All given

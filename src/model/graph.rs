@@ -11,6 +11,13 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub(super) usize);
 
+impl ValueId {
+    /// Position among the graph's values, below [`Graph::value_count`].
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// Something a node reads or writes.
 #[derive(Clone, Debug)]
 pub struct Value {

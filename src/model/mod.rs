@@ -3,6 +3,7 @@
 mod execute;
 pub mod forward;
 pub mod graph;
+pub mod images;
 pub mod layers;
 pub mod lenet;
 pub mod onnx;

@@ -1,0 +1,75 @@
+//! Permutations: seeded, or handed in and checked.
+
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// A small generator of well-mixed 64-bit numbers (SplitMix64).
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform below `n` without modulo bias: draws in the last, incomplete stretch are thrown away.
+    fn below(&mut self, n: u64) -> u64 {
+        loop {
+            let wide = u128::from(self.next()) * u128::from(n);
+            if wide as u64 >= n.wrapping_neg() % n {
+                return (wide >> 64) as u64;
+            }
+        }
+    }
+}
+
+/// The permutation of `0..len` that belongs to `seed` and `index` (Fisher and Yates).
+pub fn seeded(seed: u64, index: u64, len: usize) -> Vec<u32> {
+    let mut mix = SplitMix(seed);
+    let start = mix.next() ^ index.wrapping_mul(0xd605_1d4c_3b2f_1eb5);
+    let mut random = SplitMix(start);
+    let mut out: Vec<u32> = (0..len as u32).collect();
+    for i in (1..len).rev() {
+        out.swap(i, random.below(i as u64 + 1) as usize);
+    }
+    out
+}
+
+/// Checks a permutation of all samples: every index once, none outside its own mini-batch.
+///
+/// # Errors
+/// [`Error::Usage`] names the first place that is wrong.
+pub fn check(permutation: &[i64], samples: usize, batch: usize) -> Result<()> {
+    if permutation.len() != samples {
+        return Err(Error::Usage(format!(
+            "the permutation has {} indices, the data {samples} samples",
+            permutation.len()
+        )));
+    }
+    let mut seen = vec![false; samples];
+    for (i, &p) in permutation.iter().enumerate() {
+        let range = batch_of(i, samples, batch);
+        let to = usize::try_from(p).ok().filter(|to| range.contains(to));
+        let Some(to) = to else {
+            return Err(Error::Usage(format!(
+                "the permutation sends sample {p} to place {i}, outside its mini-batch {}..{}",
+                range.start, range.end
+            )));
+        };
+        if std::mem::replace(&mut seen[to], true) {
+            return Err(Error::Usage(format!(
+                "the permutation has sample {p} a second time at place {i}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The mini-batch that sample `i` is in.
+pub fn batch_of(i: usize, samples: usize, batch: usize) -> Range<usize> {
+    let start = i / batch * batch;
+    start..(start + batch).min(samples)
+}

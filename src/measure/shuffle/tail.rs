@@ -1,0 +1,323 @@
+//! The part of a network that depends on a tensor, run for many variants of that tensor at once.
+//!
+//! Where only ungrouped convolutions read the tensor, their results are corrected instead of computed
+//! anew: a convolution is linear, so what changes when channel `k` changes by `D` is the convolution of
+//! `D` with the weights of that one input channel. That saves a factor of the number of channels.
+
+use crate::device::net::{Binary, NetOps, StridedCopy, Unary};
+use crate::device::{Activation, Conv2dParams};
+use crate::model::forward::{Session, repeat};
+use crate::model::graph::{Graph, Node, Op, ValueId};
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// A convolution that reads the tensor, with what follows it directly.
+struct Reader<T> {
+    /// Its result after batch normalisation: linear in the tensor.
+    linear: ValueId,
+    /// The same after the activation, where one follows: what the rest of the network starts from.
+    start: ValueId,
+    params: Conv2dParams,
+    /// `[C M, 1, kh, kw]`: for each channel of the tensor its weights to all outputs.
+    weight: T,
+    shape: [usize; 3],
+}
+
+/// How variants get from the tensor into the network.
+enum Entry<T> {
+    Correct(Vec<Reader<T>>),
+    Replace,
+}
+
+/// The dependent part of a network.
+pub(super) struct Tail<'a, B: NetOps> {
+    backend: &'a B,
+    tensor: ValueId,
+    entry: Entry<B::Tensor>,
+    session: Session<'a, B>,
+    /// Values beside the tensor that the part reads.
+    beside: Vec<ValueId>,
+    /// For each wanted value, which start it is, if it is one.
+    from_start: Vec<Option<usize>>,
+}
+
+impl<'a, B: NetOps> Tail<'a, B> {
+    /// The part of `graph` between `tensor` and `wanted`, all of which depend on it.
+    pub(super) fn new(
+        backend: &'a B,
+        graph: &Graph,
+        tensor: ValueId,
+        wanted: &[ValueId],
+    ) -> Result<Self> {
+        let reached = graph.dependents(tensor);
+        let readers = readers(graph, tensor, wanted);
+        let starts: Vec<ValueId> = match &readers {
+            Some(readers) => readers.iter().map(|r| r.start).collect(),
+            None => vec![tensor],
+        };
+        let beside = beside(graph, &reached, &starts, wanted);
+        let given = [starts.as_slice(), &beside].concat();
+        let rest: Vec<ValueId> = (wanted.iter().copied())
+            .filter(|w| !starts.contains(w))
+            .collect();
+        let session = Session::new(backend, graph, &given, &rest)?;
+        let from_start = (wanted.iter())
+            .map(|w| starts.iter().position(|s| s == w))
+            .collect();
+        let entry = match readers {
+            Some(readers) => Entry::Correct(
+                (readers.into_iter())
+                    .map(|r| r.upload(backend))
+                    .collect::<Result<_>>()?,
+            ),
+            None => Entry::Replace,
+        };
+        Ok(Self {
+            backend,
+            tensor,
+            entry,
+            session,
+            beside,
+            from_start,
+        })
+    }
+
+    /// Values of the unshuffled network that [`Tail::run`] needs.
+    pub(super) fn needs(&self) -> Vec<ValueId> {
+        let mut needs = vec![self.tensor];
+        if let Entry::Correct(readers) = &self.entry {
+            needs.extend(readers.iter().map(|r| r.linear));
+        }
+        needs.extend(&self.beside);
+        needs
+    }
+
+    /// Bytes on the device of one variant of one sample.
+    pub(super) fn bytes_per_variant(&self, tensor: usize) -> u64 {
+        let corrections: usize = match &self.entry {
+            Entry::Correct(readers) => {
+                let sizes = readers.iter().map(|r| r.shape.iter().product::<usize>());
+                sizes.sum::<usize>() + tensor
+            }
+            Entry::Replace => tensor,
+        };
+        self.session.bytes_per_sample() + 4 * corrections as u64
+    }
+
+    /// The wanted values, `[N K, ...]`, where channels `channels` come from `shuffled` one at a time.
+    /// `base` holds what [`Tail::needs`] lists.
+    pub(super) fn run(
+        &self,
+        base: &[&B::Tensor],
+        shuffled: &B::Tensor,
+        channels: Range<usize>,
+    ) -> Result<Vec<B::Tensor>> {
+        let (tensor, rest) = (base[0], &base[1..]);
+        let variants = channels.len();
+        let (mut given, beside) = match &self.entry {
+            Entry::Replace => {
+                let variants = self.backend.substitute(tensor, shuffled, channels)?;
+                (vec![variants], rest)
+            }
+            Entry::Correct(readers) => {
+                let change =
+                    self.backend
+                        .binary(shuffled, tensor, Binary::Sub, Activation::Identity)?;
+                let change = self.channels(&change, &channels)?;
+                let (linear, beside) = rest.split_at(readers.len());
+                let starts = (readers.iter().zip(linear))
+                    .map(|(r, base)| self.correct(r, base, &change, &channels))
+                    .collect::<Result<_>>()?;
+                (starts, beside)
+            }
+        };
+        for value in beside {
+            given.push(repeat(self.backend, value, variants)?);
+        }
+        let rest = self.session.run(&given.iter().collect::<Vec<_>>())?;
+        let (mut rest, mut given) = (
+            rest.into_iter(),
+            given.into_iter().map(Some).collect::<Vec<_>>(),
+        );
+        (self.from_start.iter())
+            .map(|start| match start {
+                Some(i) => given[*i].take(),
+                None => rest.next(),
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::Model("shuffling: a tap is asked for twice".into()))
+    }
+
+    /// Some channels of `x [N, C, h, w]`.
+    fn channels(&self, x: &B::Tensor, channels: &Range<usize>) -> Result<B::Tensor> {
+        let from = self.backend.shape(x).to_vec();
+        let map: usize = from[2..].iter().product();
+        let mut to = from.clone();
+        to[1] = channels.len();
+        let mut out = self.backend.zeros(&to)?;
+        let part = StridedCopy {
+            extents: vec![from[0], channels.len() * map],
+            src_offset: channels.start * map,
+            src_strides: vec![(from[1] * map) as isize, 1],
+            dst_offset: 0,
+            dst_strides: vec![channels.len() * map, 1],
+        };
+        self.backend.copy(x, &mut out, &part)?;
+        Ok(out)
+    }
+
+    /// What the rest starts from: the base result plus the convolution of the change, activated.
+    fn correct(
+        &self,
+        reader: &Reader<B::Tensor>,
+        base: &B::Tensor,
+        change: &B::Tensor,
+        channels: &Range<usize>,
+    ) -> Result<B::Tensor> {
+        let backend = self.backend;
+        let [m, h, w] = reader.shape;
+        let samples = backend.shape(base)[0];
+        let weight = self.rows(&reader.weight, channels.start * m..channels.end * m)?;
+        let params = Conv2dParams {
+            groups: channels.len(),
+            activation: Activation::Identity,
+            ..reader.params
+        };
+        let delta = backend.conv2d(change, &weight, None, &params)?;
+        let delta = backend.reshape(delta, &[samples, channels.len(), m * h * w])?;
+        let base = backend.reshape(repeat(backend, base, 1)?, &[samples, 1, m * h * w])?;
+        let sum = backend.binary(&delta, &base, Binary::Add, reader.params.activation)?;
+        backend.reshape(sum, &[samples * channels.len(), m, h, w])
+    }
+
+    /// Some rows of the first axis.
+    fn rows(&self, x: &B::Tensor, rows: Range<usize>) -> Result<B::Tensor> {
+        slice_rows(self.backend, x, rows)
+    }
+}
+
+/// Some rows of the first axis of a tensor.
+pub(super) fn slice_rows<B: NetOps>(
+    backend: &B,
+    x: &B::Tensor,
+    rows: Range<usize>,
+) -> Result<B::Tensor> {
+    let mut shape = backend.shape(x).to_vec();
+    let row: usize = shape[1..].iter().product();
+    shape[0] = rows.len();
+    let mut out = backend.zeros(&shape)?;
+    let part = StridedCopy {
+        extents: vec![rows.len() * row],
+        src_offset: rows.start * row,
+        src_strides: vec![1],
+        dst_offset: 0,
+        dst_strides: vec![1],
+    };
+    backend.copy(x, &mut out, &part)?;
+    Ok(out)
+}
+
+impl Reader<(Vec<usize>, Vec<f32>)> {
+    fn upload<B: NetOps>(self, backend: &B) -> Result<Reader<B::Tensor>> {
+        Ok(Reader {
+            linear: self.linear,
+            start: self.start,
+            params: self.params,
+            weight: backend.upload(&self.weight.0, &self.weight.1)?,
+            shape: self.shape,
+        })
+    }
+}
+
+/// The convolutions that read `tensor`, if they can be corrected.
+fn readers(
+    graph: &Graph,
+    tensor: ValueId,
+    wanted: &[ValueId],
+) -> Option<Vec<Reader<(Vec<usize>, Vec<f32>)>>> {
+    let mut readers: Vec<Reader<_>> = vec![];
+    for node in graph.readers(tensor) {
+        match node.op {
+            Op::Conv(params) if params.groups == 1 => {
+                readers.push(reader(graph, node, params, wanted)?);
+            }
+            _ => return None,
+        }
+    }
+    (!readers.is_empty()).then_some(readers)
+}
+
+fn reader(
+    graph: &Graph,
+    node: &Node,
+    mut params: Conv2dParams,
+    wanted: &[ValueId],
+) -> Option<Reader<(Vec<usize>, Vec<f32>)>> {
+    let only = |id: ValueId| {
+        let mut readers = graph.readers(id);
+        match (readers.next(), readers.next()) {
+            (Some(next), None) if !wanted.contains(&id) => Some(next),
+            _ => None,
+        }
+    };
+    let mut linear = node.output;
+    let mut scale = None;
+    if let Some(next) = only(linear)
+        && matches!(next.op, Op::BatchNorm(_))
+    {
+        scale = graph.value(next.inputs[1]).data.clone();
+        linear = next.output;
+    }
+    let mut start = linear;
+    if let Some(next) = only(linear)
+        && let Op::Unary(Unary::Activation(a)) = next.op
+    {
+        params.activation = a;
+        start = next.output;
+    }
+    let weight = graph.value(node.inputs[1]);
+    let &[m, c, kh, kw] = weight.shape.as_slice() else {
+        return None;
+    };
+    let data = weight.data.as_deref()?;
+    let map = kh * kw;
+    let mut by_channel = Vec::with_capacity(data.len());
+    for channel in 0..c {
+        for output in 0..m {
+            let factor = scale.as_ref().map_or(1.0, |s| s[output]);
+            let taps = &data[(output * c + channel) * map..][..map];
+            by_channel.extend(taps.iter().map(|w| w * factor));
+        }
+    }
+    let shape = <[usize; 3]>::try_from(graph.value(linear).shape.as_slice()).ok()?;
+    Some(Reader {
+        linear,
+        start,
+        params,
+        weight: (vec![c * m, 1, kh, kw], by_channel),
+        shape,
+    })
+}
+
+/// Values that do not depend on the tensor but are read on the way from `starts` to `wanted`.
+fn beside(graph: &Graph, reached: &[bool], starts: &[ValueId], wanted: &[ValueId]) -> Vec<ValueId> {
+    let mut needed = vec![false; graph.value_count()];
+    for id in wanted {
+        needed[id.index()] = true;
+    }
+    let mut beside = vec![];
+    for node in graph.nodes().iter().rev() {
+        let output = node.output;
+        if !needed[output.index()] || !reached[output.index()] || starts.contains(&output) {
+            continue;
+        }
+        for &input in &node.inputs {
+            let constant = graph.value(input).data.is_some();
+            let first = !std::mem::replace(&mut needed[input.index()], true);
+            if first && !constant && !reached[input.index()] {
+                beside.push(input);
+            }
+        }
+    }
+    beside
+}
