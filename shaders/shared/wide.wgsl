@@ -7,6 +7,7 @@ alias wide = f64;
 fn wide_init(zero: u32) {}
 fn wide_from(x: f32) -> wide { return f64(x); }
 fn wide_round(x: wide) -> f32 { return f32(x); }
+fn wide_largest() -> wide { return 1e308lf; }
 fn wide_difference(a: f32, b: f32) -> wide { return f64(a) - f64(b); }
 fn wide_product(a: f32, b: f32) -> wide { return f64(a) * f64(b); }
 fn wide_add(a: wide, b: wide) -> wide { return a + b; }
@@ -76,6 +77,7 @@ fn two_product(a: f32, b: f32) -> vec2<f32> {
 
 fn wide_from(x: f32) -> wide { return vec2(x, 0.0); }
 fn wide_round(x: wide) -> f32 { return x.x; }
+fn wide_largest() -> wide { return vec2(3e38, 0.0); }
 fn wide_difference(a: f32, b: f32) -> wide { return two_sum(a, -b); }
 fn wide_product(a: f32, b: f32) -> wide { return two_product(a, b); }
 fn wide_add(a: wide, b: wide) -> wide {

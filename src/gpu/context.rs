@@ -32,6 +32,16 @@ pub enum Wide {
     DoubleFloat,
 }
 
+impl Wide {
+    /// A wide number as it lies in a buffer.
+    pub(super) fn decode(self, [x, y]: [u32; 2]) -> f64 {
+        match self {
+            Self::Float64 => f64::from_bits(u64::from(x) | u64::from(y) << 32),
+            Self::DoubleFloat => f64::from(f32::from_bits(x)) + f64::from(f32::from_bits(y)),
+        }
+    }
+}
+
 /// How to use an adapter. The default fits every adapter.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -70,6 +80,7 @@ pub(super) struct Context {
     pub(super) shares_host_memory: bool,
     pub(super) max_buffer: u64,
     pub(super) max_workgroups: u32,
+    pub(super) workgroup_bytes: u32,
     pub(super) wide: Wide,
     pub(super) pool: Arc<Pool>,
     pub(super) pipelines: Pipelines,
@@ -255,6 +266,7 @@ impl Context {
             pipelines: Pipelines::default(),
             profiler: (options.profile && timestamps).then(Profiler::default),
             max_buffer: buffer_limit(&limits).min(cap & !255),
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             device,
             queue,

@@ -3,6 +3,7 @@
 mod context;
 mod conv2d;
 mod gram;
+mod knn;
 mod memory;
 mod pipeline;
 mod profile;
@@ -10,6 +11,7 @@ mod record;
 mod tensor;
 
 pub use context::{Adapter, Options, Wide, adapters};
+pub use knn::{Candidates, Points};
 pub use profile::KernelTime;
 pub use tensor::Tensor;
 
@@ -26,11 +28,6 @@ use std::ops::Range;
 pub struct Gpu {
     context: Context,
 }
-
-/// Rows prepared for neighbour search.
-pub struct Points {}
-/// Running k nearest.
-pub struct Candidates {}
 
 fn missing<T>() -> Result<T> {
     Err(Error::NoAdapter {
@@ -72,6 +69,22 @@ impl Gpu {
         self.context.wide
     }
 
+    /// Candidate lists on the host: sample indices (-1: none) and squared distances,
+    /// `[groups, queries, k]`. `queries` is the block that was searched for.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub fn candidate_lists(
+        &self,
+        candidates: &Candidates,
+        queries: &Points,
+    ) -> Result<(Vec<i32>, Vec<f64>)> {
+        let context = &self.context;
+        context.guarded("candidate_lists", || {
+            knn::lists(context, candidates, queries)
+        })
+    }
+
     /// Device time per kernel since the last call; empty without [`Options::profile`].
     pub fn kernel_times(&self) -> BTreeMap<&'static str, KernelTime> {
         self.context
@@ -105,12 +118,12 @@ impl Backend for Gpu {
         }
     }
 
-    fn points_bytes(&self, _: usize, _: usize, _: usize) -> u64 {
-        0
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+        knn::points_bytes(groups, rows, dim)
     }
 
-    fn graph_bytes(&self, _: usize, _: usize, _: usize, _: usize) -> u64 {
-        0
+    fn graph_bytes(&self, groups: usize, queries: usize, k: usize, _: usize) -> u64 {
+        knn::state_bytes(groups, queries, k)
     }
 
     fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Tensor> {
@@ -127,23 +140,30 @@ impl Backend for Gpu {
         context.guarded("download", || context.download(tensor))
     }
 
-    fn points(&self, _: PointsBlock<'_>, _: Kernel) -> Result<Points> {
-        missing()
+    fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Points> {
+        let context = &self.context;
+        context.guarded("points", || Points::new(context, block, kernel))
     }
 
-    fn candidates(&self, _: usize, _: usize, _: usize) -> Result<Candidates> {
-        missing()
+    fn candidates(&self, groups: usize, queries: usize, k: usize) -> Result<Candidates> {
+        let context = &self.context;
+        context.guarded("candidates", || {
+            Candidates::new(context, groups, queries, k)
+        })
     }
 
     fn knn(
         &self,
-        _: &Points,
-        _: Range<usize>,
-        _: &Points,
-        _: &GraphParams,
-        _: &mut Candidates,
+        queries: &Points,
+        rows: Range<usize>,
+        points: &Points,
+        params: &GraphParams,
+        state: &mut Candidates,
     ) -> Result<()> {
-        missing()
+        let context = &self.context;
+        context.guarded("knn", || {
+            knn::search(context, queries, rows, points, params, state)
+        })
     }
 
     fn zeros(&self, shape: &[usize]) -> Result<Tensor> {
@@ -151,8 +171,9 @@ impl Backend for Gpu {
         context.guarded("zeros", || context.zeros(shape))
     }
 
-    fn gather(&self, _: &Points, _: &Candidates, _: &mut Tensor) -> Result<()> {
-        missing()
+    fn gather(&self, points: &Points, candidates: &Candidates, into: &mut Tensor) -> Result<()> {
+        let context = &self.context;
+        context.guarded("gather", || knn::gather(context, points, candidates, into))
     }
 
     fn nnk(

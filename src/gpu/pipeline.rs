@@ -45,6 +45,10 @@ pub(super) struct Pipelines {
 }
 
 const SHARED: &[(&str, &str)] = &[
+    (
+        "distance",
+        include_str!("../../shaders/shared/distance.wgsl"),
+    ),
     ("exp", include_str!("../../shaders/shared/exp.wgsl")),
     ("tile", include_str!("../../shaders/shared/tile.wgsl")),
     ("wide", include_str!("../../shaders/shared/wide.wgsl")),

@@ -12,11 +12,6 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Uniform in `0..n`.
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
     /// Uniform in [-1, 1).
     pub fn signed(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0

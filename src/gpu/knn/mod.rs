@@ -1,0 +1,545 @@
+//! Exact k nearest neighbours on the device, fused: no distance is ever stored, save for those that
+//! might win.
+//!
+//! A tile of points is filtered with f32 lower bounds against each query's k-th distance; what passes
+//! (about `k ln(seen after / seen before)` points a query) is computed again in wide arithmetic and
+//! merged. Tiles grow with the points seen, so there are few. Where more points pass than there is
+//! room for, the merge looks at the whole tile instead: slower, the same result.
+//!
+//! Floors for `g` groups of `Q` queries and `P` points of `d`: `4 g (Q + P) d` bytes, `2 g Q P d`
+//! operations.
+
+mod points;
+
+pub use points::Points;
+pub(super) use points::points_bytes;
+
+use super::context::{Context, Wide};
+use super::memory::{Buffer, Kind, tile};
+use super::pipeline::{Access, Define, Kernel as Shader};
+use super::record::{DISPATCH_WORK, Recorder};
+use super::tensor::Tensor;
+use crate::device::{GraphParams, Identical, Kernel, MAX_K};
+use crate::{Error, Result};
+use std::ops::Range;
+
+const SOURCE: &str = include_str!("../../../shaders/knn.wgsl");
+const ROWS_SOURCE: &str = include_str!("../../../shaders/knn_rows.wgsl");
+const SEARCH_BUFFERS: &[Access] = &[
+    Access::Read,
+    Access::Read,
+    Access::Read,
+    Access::Read,
+    Access::Read,
+    Access::Write,
+    Access::Write,
+    Access::Write,
+];
+const FILTER: Shader = Shader {
+    entry: "knn_filter",
+    source: SOURCE,
+    buffers: SEARCH_BUFFERS,
+};
+const MERGE: Shader = Shader {
+    entry: "knn_merge",
+    source: SOURCE,
+    buffers: SEARCH_BUFFERS,
+};
+const NORMS: Shader = Shader {
+    entry: "knn_norms",
+    source: ROWS_SOURCE,
+    buffers: &[Access::Read, Access::Read, Access::Read, Access::Write],
+};
+const GATHER: Shader = Shader {
+    entry: "knn_gather",
+    source: ROWS_SOURCE,
+    buffers: &[Access::Read, Access::Read, Access::Write],
+};
+
+/// Bytes of noted points per pass.
+const SCRATCH: u64 = 64 << 20;
+/// A tile holds at most so many points: bounds what one query can cost in a dispatch.
+const MAX_TILE: usize = 32 << 10;
+/// Bytes of one list entry and of one row norm.
+const ENTRY: u64 = 16;
+
+/// Parameters of `knn_filter` and `knn_merge`, as in the shader.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct KnnParams {
+    dim: u32,
+    k: u32,
+    group_first: u32,
+    group_count: u32,
+    query_rows: u32,
+    query_first: u32,
+    query_count: u32,
+    list_first: u32,
+    list_count: u32,
+    query_sample: u32,
+    point_rows: u32,
+    point_first: u32,
+    point_count: u32,
+    point_sample: u32,
+    capacity: u32,
+    direct: u32,
+    distinct: u32,
+    shrink: f32,
+    first: u32,
+    workgroups: u32,
+    zero: u32,
+}
+
+/// Parameters of `knn_norms` and `knn_gather`, as in the shader.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct RowsParams {
+    dim: u32,
+    rows: u32,
+    row_first: u32,
+    row_count: u32,
+    group_first: u32,
+    group_count: u32,
+    k: u32,
+    list_count: u32,
+    sample: u32,
+    first: u32,
+    workgroups: u32,
+    zero: u32,
+}
+
+/// Running k nearest of a block of queries, `[groups, queries, k]`.
+pub struct Candidates {
+    pub(super) groups: usize,
+    pub(super) queries: usize,
+    pub(super) k: usize,
+    pub(super) entries: Buffer,
+    progress: Buffer,
+    /// Points seen so far.
+    seen: usize,
+}
+
+/// Noted points per query: several times as many as are expected to pass in one tile.
+fn capacity(k: usize) -> usize {
+    (4 * k.next_power_of_two()).max(128)
+}
+
+/// Entries that the merge sorts at once.
+fn sort_size(k: usize) -> usize {
+    (2 * k.next_power_of_two()).max(256)
+}
+
+/// Device bytes of the lists of a block of queries and of the search's scratch.
+pub(super) fn state_bytes(groups: usize, queries: usize, k: usize) -> u64 {
+    let lists = groups as u64 * queries as u64;
+    lists * (k as u64 * ENTRY + 8) + (lists * per_list(k)).min(SCRATCH.max(per_list(k)))
+}
+
+/// Scratch of one list during a search.
+fn per_list(k: usize) -> u64 {
+    capacity(k) as u64 * 4 + ENTRY
+}
+
+impl Candidates {
+    pub(super) fn new(context: &Context, groups: usize, queries: usize, k: usize) -> Result<Self> {
+        if k == 0 || k > MAX_K {
+            return Err(Error::Usage(format!("k must be 1 to {MAX_K}, not {k}")));
+        }
+        // Entries take the room of four f32 each.
+        context.count(&[groups, queries, k, 4])?;
+        let lists = (groups * queries) as u64;
+        let entries = context.pool.get(Kind::Storage, lists * k as u64 * ENTRY)?;
+        let progress = context.pool.get(Kind::Storage, lists * 8)?;
+        let mut recorder = Recorder::new(context);
+        recorder.clear(&entries, lists * k as u64 * ENTRY);
+        recorder.clear(&progress, lists * 8);
+        recorder.submit()?;
+        Ok(Self {
+            groups,
+            queries,
+            k,
+            entries,
+            progress,
+            seen: 0,
+        })
+    }
+}
+
+/// One search: what stays the same over its passes.
+struct Search<'a> {
+    context: &'a Context,
+    queries: &'a Points,
+    points: &'a Points,
+    state: &'a Candidates,
+    params: KnnParams,
+}
+
+/// The part of a search that one pass works on.
+struct Pass {
+    groups: Range<usize>,
+    /// Relative to the searched rows.
+    queries: Range<usize>,
+}
+
+pub(super) fn search(
+    context: &Context,
+    queries: &Points,
+    rows: Range<usize>,
+    points: &Points,
+    params: &GraphParams,
+    state: &mut Candidates,
+) -> Result<()> {
+    check(queries, &rows, points, params, state)?;
+    let (groups, count) = (state.groups, rows.len());
+    if groups == 0 || count == 0 || points.rows == 0 {
+        return Ok(());
+    }
+    if sort_size(state.k) * 12 + 2048 > context.workgroup_bytes as usize {
+        return Err(context.fail(format!(
+            "k = {} needs more workgroup memory than there is ({} bytes); use a smaller k",
+            state.k, context.workgroup_bytes
+        )));
+    }
+    // What f32 rounding can do to a distance relative to both norms: see `cpu/knn` for the terms.
+    let gamma = (queries.dim as f64 + 24.0) * 2f64.powi(-24);
+    let search = Search {
+        context,
+        queries,
+        points,
+        state,
+        params: KnnParams {
+            dim: queries.dim as u32,
+            k: state.k as u32,
+            group_first: 0,
+            group_count: 0,
+            query_rows: queries.rows as u32,
+            query_first: rows.start as u32,
+            query_count: 0,
+            list_first: 0,
+            list_count: state.queries as u32,
+            query_sample: (queries.first + rows.start) as u32,
+            point_rows: points.rows as u32,
+            point_first: 0,
+            point_count: 0,
+            point_sample: points.first as u32,
+            capacity: capacity(state.k) as u32,
+            direct: 0,
+            distinct: u32::from(params.identical == Identical::Replace),
+            shrink: (1.0 - gamma) as f32,
+            first: 0,
+            workgroups: 0,
+            zero: 0,
+        },
+    };
+    let budget = SCRATCH.min(context.max_buffer);
+    let lists = tile(groups * count, per_list(state.k), budget);
+    let (lists, survivors) = context.pool.get_tile(lists, capacity(state.k) as u64 * 4)?;
+    let group_step = (lists / count).max(1);
+    let query_step = lists.min(count);
+    for g in (0..groups).step_by(group_step) {
+        let chunk = g..groups.min(g + group_step);
+        let point_norms = norms(
+            context,
+            points,
+            queries,
+            chunk.clone(),
+            0..points.rows,
+            state.k,
+        )?;
+        for q in (0..count).step_by(query_step) {
+            let pass = Pass {
+                groups: chunk.clone(),
+                queries: q..count.min(q + query_step),
+            };
+            search.pass(&pass, &rows, &point_norms, &survivors)?;
+        }
+    }
+    state.seen += points.rows;
+    Ok(())
+}
+
+fn check(
+    queries: &Points,
+    rows: &Range<usize>,
+    points: &Points,
+    params: &GraphParams,
+    state: &Candidates,
+) -> Result<()> {
+    let fits = queries.groups == points.groups
+        && queries.dim == points.dim
+        && queries.kernel == points.kernel
+        && queries.kernel == params.kernel
+        && rows.end <= queries.rows;
+    if !fits {
+        return Err(Error::Shape(format!(
+            "queries [{}, {}, {}] (rows {rows:?}) and points [{}, {}, {}] do not fit each other",
+            queries.groups, queries.rows, queries.dim, points.groups, points.rows, points.dim
+        )));
+    }
+    if (state.groups, state.queries, state.k) == (queries.groups, rows.len(), params.k) {
+        return Ok(());
+    }
+    Err(Error::Shape(format!(
+        "candidate lists [groups {}, queries {}, k {}] for a search of [groups {}, queries {}, k {}]",
+        state.groups,
+        state.queries,
+        state.k,
+        queries.groups,
+        rows.len(),
+        params.k
+    )))
+}
+
+/// Norms `[groups, rows]` of a part of `of` in the frames of `frame`. Rows with more than `k`
+/// identical ones before them are marked as no candidates (`k` 0: none is).
+pub(super) fn norms(
+    context: &Context,
+    of: &Points,
+    frame: &Points,
+    groups: Range<usize>,
+    rows: Range<usize>,
+    k: usize,
+) -> Result<Buffer> {
+    let all = (groups.len() * rows.len()) as u64;
+    let result = context.pool.get(Kind::Storage, all * ENTRY)?;
+    let mut params = RowsParams {
+        dim: of.dim as u32,
+        rows: of.rows as u32,
+        row_first: rows.start as u32,
+        row_count: rows.len() as u32,
+        group_first: groups.start as u32,
+        group_count: groups.len() as u32,
+        k: k as u32,
+        list_count: 0,
+        sample: of.first as u32,
+        first: 0,
+        workgroups: all as u32,
+        zero: 0,
+    };
+    let pipeline = context.pipeline(&NORMS, &with_kernel(&[("NORMS", None)], of.kernel))?;
+    let buffers = [
+        of.raw.whole(),
+        frame.frames.whole(),
+        of.copies.whole(),
+        result.whole(),
+    ];
+    let work = of.dim as u64 * 4 + 256;
+    let step = (DISPATCH_WORK / work).max(1);
+    let mut recorder = Recorder::new(context);
+    for first in (0..all).step_by(step as usize) {
+        let count = step.min(all - first);
+        params.first = first as u32;
+        recorder.dispatch(&pipeline, &params, &buffers, count, count * work)?;
+    }
+    recorder.submit()?;
+    Ok(result)
+}
+
+fn with_kernel(defines: &[Define], kernel: Kernel) -> Vec<Define> {
+    let mut all = defines.to_vec();
+    if kernel == Kernel::Cosine {
+        all.push(("COSINE", None));
+    }
+    all
+}
+
+impl Search<'_> {
+    fn pass(
+        &self,
+        pass: &Pass,
+        rows: &Range<usize>,
+        point_norms: &Buffer,
+        survivors: &Buffer,
+    ) -> Result<()> {
+        let (context, state) = (self.context, self.state);
+        let own = rows.start + pass.queries.start..rows.start + pass.queries.end;
+        let query_norms = norms(
+            context,
+            self.queries,
+            self.queries,
+            pass.groups.clone(),
+            own,
+            0,
+        )?;
+        let mut params = self.params;
+        params.group_first = pass.groups.start as u32;
+        params.group_count = pass.groups.len() as u32;
+        params.query_first += pass.queries.start as u32;
+        params.query_sample += pass.queries.start as u32;
+        params.query_count = pass.queries.len() as u32;
+        params.list_first = pass.queries.start as u32;
+        let buffers = [
+            self.queries.raw.whole(),
+            self.points.raw.whole(),
+            self.queries.frames.whole(),
+            query_norms.whole(),
+            point_norms.whole(),
+            state.progress.whole(),
+            survivors.whole(),
+            state.entries.whole(),
+        ];
+        let mut recorder = Recorder::new(context);
+        let mut start = 0;
+        while start < self.points.rows {
+            let seen = state.seen + start;
+            let size = match seen {
+                // Nothing to filter against yet.
+                0 => sort_size(state.k),
+                _ => (3 * seen).clamp(1024, MAX_TILE),
+            };
+            let count = size.min(self.points.rows - start);
+            params.point_first = start as u32;
+            params.point_count = count as u32;
+            params.direct = u32::from(seen == 0);
+            if seen > 0 {
+                self.filter(&mut recorder, params, &buffers)?;
+            }
+            self.merge(&mut recorder, params, &buffers)?;
+            start += count;
+        }
+        recorder.submit()
+    }
+
+    fn filter(
+        &self,
+        recorder: &mut Recorder<'_>,
+        mut params: KnnParams,
+        buffers: &[wgpu::BufferBinding<'_>],
+    ) -> Result<()> {
+        let defines = with_kernel(&[("FILTER", None)], self.queries.kernel);
+        let pipeline = self.context.pipeline(&FILTER, &defines)?;
+        let tiles = |n: u32| u64::from(n.div_ceil(64));
+        let all =
+            u64::from(params.group_count) * tiles(params.query_count) * tiles(params.point_count);
+        let work = 4096 * (2 * u64::from(params.dim) + 16);
+        let step = (DISPATCH_WORK / work).max(1);
+        params.workgroups = u32::try_from(all).unwrap_or(u32::MAX);
+        for first in (0..all).step_by(step as usize) {
+            params.first = first as u32;
+            let count = step.min(all - first);
+            recorder.dispatch(&pipeline, &params, buffers, count, count * work)?;
+        }
+        Ok(())
+    }
+
+    fn merge(
+        &self,
+        recorder: &mut Recorder<'_>,
+        mut params: KnnParams,
+        buffers: &[wgpu::BufferBinding<'_>],
+    ) -> Result<()> {
+        let sort = sort_size(self.state.k) as u32;
+        let lanes = match params.dim {
+            0..128 => 1,
+            128..1024 => 8,
+            _ => 32,
+        };
+        let mut defines = vec![
+            ("MERGE", None),
+            ("SORT", Some(sort)),
+            ("WIDTH", Some(if sort > 512 { 256 } else { 64 })),
+            ("LANES", Some(lanes)),
+        ];
+        if lanes > 1 {
+            defines.push(("SHARED_ROWS", None));
+        }
+        let defines = with_kernel(&defines, self.queries.kernel);
+        let pipeline = self.context.pipeline(&MERGE, &defines)?;
+        let all = u64::from(params.group_count) * u64::from(params.query_count);
+        // The worst case, that all points are looked at.
+        let work = u64::from(params.point_count) * (8 * u64::from(params.dim) + 100);
+        let step = (DISPATCH_WORK / work).max(1);
+        params.workgroups = u32::try_from(all).unwrap_or(u32::MAX);
+        for first in (0..all).step_by(step as usize) {
+            params.first = first as u32;
+            let count = step.min(all - first);
+            recorder.dispatch(&pipeline, &params, buffers, count, count * work)?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies the vectors of the candidates that lie in `points` to their places in `into`.
+pub(super) fn gather(
+    context: &Context,
+    points: &Points,
+    candidates: &Candidates,
+    into: &Tensor,
+) -> Result<()> {
+    let want = [
+        candidates.groups,
+        candidates.queries,
+        candidates.k,
+        points.dim,
+    ];
+    if into.shape() != want || points.groups != candidates.groups {
+        return Err(Error::Shape(format!(
+            "gathered vectors need shape {want:?}, not {:?}",
+            into.shape()
+        )));
+    }
+    let all = (into.len() as u64).div_ceil(64);
+    let params = RowsParams {
+        dim: points.dim as u32,
+        rows: points.rows as u32,
+        row_first: 0,
+        row_count: points.rows as u32,
+        group_first: 0,
+        group_count: points.groups as u32,
+        k: candidates.k as u32,
+        list_count: candidates.queries as u32,
+        sample: points.first as u32,
+        first: 0,
+        workgroups: all as u32,
+        zero: 0,
+    };
+    let pipeline = context.pipeline(&GATHER, &[("GATHER", None)])?;
+    let buffers = [
+        points.raw.whole(),
+        candidates.entries.whole(),
+        into.buffer.whole(),
+    ];
+    let mut recorder = Recorder::new(context);
+    recorder.dispatch(&pipeline, &params, &buffers, all, all * 64)?;
+    recorder.submit()
+}
+
+/// One entry of a candidate list, as the device keeps it.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+pub(super) struct Entry {
+    distance: [u32; 2],
+    sample: u32,
+    unused: u32,
+}
+
+impl Entry {
+    /// Sample index, -1 where the list has ended.
+    pub(super) fn index(self) -> i32 {
+        self.sample as i32 - 1
+    }
+
+    /// Squared distance in units of `1 / scale^2`.
+    pub(super) fn sq_distance(self, wide: Wide, scale: f32) -> f64 {
+        let scale = f64::from(scale);
+        wide.decode(self.distance) / scale / scale
+    }
+}
+
+/// Brings lists to the host: sample indices (-1: none) and squared distances, `[groups, queries, k]`.
+/// `queries` is the block that was searched for.
+pub(super) fn lists(
+    context: &Context,
+    candidates: &Candidates,
+    queries: &Points,
+) -> Result<(Vec<i32>, Vec<f64>)> {
+    let per_group = candidates.queries * candidates.k;
+    let entries: Vec<Entry> = context.read(&candidates.entries, candidates.groups * per_group)?;
+    let decode = |(i, entry): (usize, &Entry)| {
+        entry.sq_distance(context.wide, queries.scales[i / per_group])
+    };
+    Ok((
+        entries.iter().map(|e| e.index()).collect(),
+        entries.iter().enumerate().map(decode).collect(),
+    ))
+}

@@ -1,0 +1,174 @@
+//! Rows prepared for neighbour search: as read, with a frame for the filter.
+
+use crate::device::{Kernel, PointsBlock};
+use crate::gpu::context::Context;
+use crate::gpu::memory::{Buffer, Kind};
+use crate::{Error, Result};
+use rayon::prelude::*;
+
+/// Rows that the frame is taken from: any frame is right, a typical one makes the filter sharp.
+const FRAME_SAMPLE: usize = 63;
+
+/// Rows of a few channels on the device, `[groups, rows, dim]`.
+pub struct Points {
+    pub(in crate::gpu) groups: usize,
+    pub(in crate::gpu) rows: usize,
+    pub(in crate::gpu) dim: usize,
+    /// Index of the first sample among all.
+    pub(in crate::gpu) first: usize,
+    pub(in crate::gpu) kernel: Kernel,
+    pub(in crate::gpu) raw: Buffer,
+    /// `[groups, 1 + dim]` scale and centre, for searches with these rows as queries.
+    pub(in crate::gpu) frames: Buffer,
+    /// `[groups]` powers of two that bring typical deviations near 1.
+    pub(in crate::gpu) scales: Vec<f32>,
+    /// `[groups, rows]` identical rows before each.
+    pub(in crate::gpu) copies: Buffer,
+}
+
+/// Device bytes of a [`Points`] and of the norms a search computes for it.
+pub(in crate::gpu) fn points_bytes(groups: usize, rows: usize, dim: usize) -> u64 {
+    let (groups, rows, dim) = (groups as u64, rows as u64, dim as u64);
+    groups * (rows * dim * 4 + rows * (4 + 16) + (dim + 1) * 4) + 1024
+}
+
+impl Points {
+    pub(in crate::gpu) fn new(
+        context: &Context,
+        block: PointsBlock<'_>,
+        kernel: Kernel,
+    ) -> Result<Self> {
+        let PointsBlock {
+            data,
+            groups,
+            rows,
+            dim,
+            first,
+        } = block;
+        let len = context.count(&[groups, rows, dim])?;
+        if len != data.len() || dim == 0 {
+            return Err(Error::Shape(format!(
+                "{} values are not [groups {groups}, rows {rows}, dim {dim}]",
+                data.len()
+            )));
+        }
+        if first
+            .checked_add(rows)
+            .is_none_or(|end| end > i32::MAX as usize)
+        {
+            return Err(Error::Shape(format!(
+                "samples {first} to {first} + {rows} do not fit 32-bit indices"
+            )));
+        }
+        let group = |g: usize| &data[g * rows * dim..][..rows * dim];
+        let frames: Vec<Vec<f32>> = (0..groups)
+            .into_par_iter()
+            .map(|g| match kernel {
+                Kernel::Gaussian => frame(group(g), rows, dim),
+                Kernel::Cosine => [vec![1.0], vec![0.0; dim]].concat(),
+            })
+            .collect();
+        let copies: Vec<u32> = (0..groups)
+            .into_par_iter()
+            .flat_map_iter(|g| count_copies(group(g), rows, dim))
+            .collect();
+        let upload = |values: &[u8]| -> Result<Buffer> {
+            let buffer = context.pool.get(Kind::Storage, values.len() as u64)?;
+            context.write(&buffer, values)?;
+            Ok(buffer)
+        };
+        Ok(Self {
+            groups,
+            rows,
+            dim,
+            first,
+            kernel,
+            raw: upload(bytemuck::cast_slice(data))?,
+            scales: frames.iter().map(|f| f[0]).collect(),
+            frames: upload(bytemuck::cast_slice(&frames.concat()))?,
+            copies: upload(bytemuck::cast_slice(&copies))?,
+        })
+    }
+}
+
+/// A power of two that brings the deviations of a typical row near 1, then the median of each
+/// coordinate: medians, so that single huge values do not spoil the frame for all others.
+fn frame(x: &[f32], rows: usize, dim: usize) -> Vec<f32> {
+    let step = rows.div_ceil(FRAME_SAMPLE).max(1);
+    let sample: Vec<&[f32]> = x.chunks_exact(dim).step_by(step).collect();
+    let mut column = vec![0f32; sample.len()];
+    let mut median = |of: &dyn Fn(&[f32]) -> f32| {
+        for (to, row) in column.iter_mut().zip(&sample) {
+            *to = of(row);
+        }
+        let middle = column.len() / 2;
+        match column.is_empty() {
+            true => 0.0,
+            false => *column.select_nth_unstable_by(middle, f32::total_cmp).1,
+        }
+    };
+    let mut frame = vec![1.0; dim + 1];
+    for t in 0..dim {
+        frame[1 + t] = median(&|row| row[t]);
+    }
+    let centre = &frame[1..];
+    let farthest = |row: &[f32]| {
+        let deviations = row.iter().zip(centre).map(|(x, c)| (x - c).abs());
+        deviations.fold(0.0, f32::max)
+    };
+    let mut typical = median(&farthest);
+    if typical == 0.0 {
+        // Most rows are equal: the scale of the others counts.
+        typical = sample.iter().map(|row| farthest(row)).fold(0.0, f32::max);
+    }
+    if typical > 0.0 && typical.is_finite() {
+        frame[0] = (-typical.log2().ceil()).clamp(-126.0, 126.0).exp2();
+    }
+    frame
+}
+
+/// For each row, how many rows before it have the same values.
+fn count_copies(x: &[f32], rows: usize, dim: usize) -> Vec<u32> {
+    // -0 and 0 are the same value.
+    let hash = |row: &[f32]| {
+        row.iter().fold(0u64, |h, &x| {
+            (h.rotate_left(5) ^ u64::from((x + 0.0).to_bits())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        })
+    };
+    let row = |i: u32| &x[i as usize * dim..][..dim];
+    let mut order: Vec<(u64, u32)> = (0..rows as u32).map(|i| (hash(row(i)), i)).collect();
+    order.sort_unstable();
+    let mut copies = vec![0; rows];
+    for run in order.chunk_by(|a, b| a.0 == b.0) {
+        let original = row(run[0].1);
+        let mut count = 0;
+        for &(_, i) in &run[1..] {
+            // A hash collision only loses the shortcut.
+            if row(i) == original {
+                count += 1;
+                copies[i as usize] = count;
+            }
+        }
+    }
+    copies
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_counted() {
+        let x = [1.0, 2.0, 0.0, 0.0, 1.0, 2.0, -0.0, 0.0, 1.0, 2.0, 2.0, 1.0];
+        assert_eq!(count_copies(&x, 6, 2), [0, 0, 1, 1, 2, 0]);
+    }
+
+    #[test]
+    fn frames_ignore_outliers() {
+        let mut x: Vec<f32> = (0..60).map(|i| 100.0 + (i % 7) as f32).collect();
+        x[17] = 3e38;
+        let frame = frame(&x, 30, 2);
+        assert!((100.0..107.0).contains(&frame[1]) && (100.0..107.0).contains(&frame[2]));
+        assert!((0.1..1.0).contains(&frame[0]));
+    }
+}

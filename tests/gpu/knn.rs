@@ -1,0 +1,463 @@
+use crate::{Devices, Test, data::Random, oracle};
+use chanscope::device::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
+use chanscope::gpu::{Gpu, Wide};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::ops::Range;
+
+pub const TESTS: &[Test] = &[
+    ("knn::ties_are_exact", ties_are_exact),
+    ("knn::random_rows", random_rows),
+    ("knn::large_offset", large_offset),
+    ("knn::far_clusters_at_any_scale", far_clusters_at_any_scale),
+    ("knn::blocks_do_not_matter", blocks_do_not_matter),
+    ("knn::many_points", many_points),
+    ("knn::sorted_points_overflow", sorted_points_overflow),
+    ("knn::long_rows", long_rows),
+    ("knn::dead_samples", dead_samples),
+    ("knn::huge_and_constant_values", huge_and_constant_values),
+    ("knn::few_samples", few_samples),
+    ("knn::refused", refused),
+];
+
+const KERNELS: [Kernel; 2] = [Kernel::Gaussian, Kernel::Cosine];
+
+pub fn params(k: usize, kernel: Kernel, identical: Identical) -> GraphParams {
+    GraphParams {
+        k,
+        kernel,
+        sigma: Sigma::KthThird,
+        identical,
+    }
+}
+
+/// `x [groups, n, dim]`.
+#[derive(Clone, Debug)]
+pub struct Data {
+    pub x: Vec<f32>,
+    pub groups: usize,
+    pub n: usize,
+    pub dim: usize,
+}
+
+impl Data {
+    pub fn group(&self, g: usize) -> &[f32] {
+        &self.x[g * self.n * self.dim..][..self.n * self.dim]
+    }
+
+    pub fn random(groups: usize, n: usize, dim: usize, seed: u64) -> Self {
+        let x = Random(seed).signed_vec(groups * n * dim);
+        Self { x, groups, n, dim }
+    }
+
+    /// Rows `range` of every group.
+    pub fn block(&self, range: Range<usize>) -> Vec<f32> {
+        (0..self.groups)
+            .flat_map(|g| self.group(g)[range.start * self.dim..range.end * self.dim].to_vec())
+            .collect()
+    }
+
+    pub fn points(
+        &self,
+        gpu: &Gpu,
+        range: Range<usize>,
+        kernel: Kernel,
+    ) -> <Gpu as Backend>::Points {
+        let data = self.block(range.clone());
+        let block = PointsBlock {
+            data: &data,
+            groups: self.groups,
+            rows: range.len(),
+            dim: self.dim,
+            first: range.start,
+        };
+        gpu.points(block, kernel).unwrap()
+    }
+}
+
+/// Ranges that end at the cuts and at `n`.
+pub fn ranges(cuts: &[usize], n: usize) -> Vec<Range<usize>> {
+    let mut ends: Vec<usize> = cuts.iter().map(|&c| c.min(n)).chain([n]).collect();
+    ends.sort_unstable();
+    let mut start = 0;
+    ends.into_iter()
+        .map(|end| std::mem::replace(&mut start, end)..end)
+        .collect()
+}
+
+type Lists = Vec<Vec<(f64, usize)>>;
+
+/// Lists `[groups, n]` of (squared distance, index); queries and points in blocks.
+fn search(
+    gpu: &Gpu,
+    data: &Data,
+    params: &GraphParams,
+    query_cuts: &[usize],
+    point_cuts: &[usize],
+    own_blocks: bool,
+) -> Lists {
+    let queries = ranges(query_cuts, data.n);
+    search_ranges(gpu, data, params, &queries, point_cuts, own_blocks)
+}
+
+/// The same for some queries; the other lists stay empty.
+fn search_ranges(
+    gpu: &Gpu,
+    data: &Data,
+    params: &GraphParams,
+    queries: &[Range<usize>],
+    point_cuts: &[usize],
+    own_blocks: bool,
+) -> Lists {
+    let blocks: Vec<_> = ranges(point_cuts, data.n)
+        .into_iter()
+        .map(|r| data.points(gpu, r, params.kernel))
+        .collect();
+    let whole = data.points(gpu, 0..data.n, params.kernel);
+    let mut all = vec![Vec::new(); data.groups * data.n];
+    for range in queries.iter().cloned() {
+        let mut state = gpu.candidates(data.groups, range.len(), params.k).unwrap();
+        let own = own_blocks.then(|| data.points(gpu, range.clone(), params.kernel));
+        let (queries, rows) = match &own {
+            Some(own) => (own, 0..range.len()),
+            None => (&whole, range.clone()),
+        };
+        for points in &blocks {
+            gpu.knn(queries, rows.clone(), points, params, &mut state)
+                .unwrap();
+        }
+        let (indices, distances) = gpu.candidate_lists(&state, queries).unwrap();
+        let lists = indices.chunks(params.k).zip(distances.chunks(params.k));
+        for (i, (indices, distances)) in lists.enumerate() {
+            let (g, q) = (i / range.len(), i % range.len());
+            all[g * data.n + range.start + q] = indices
+                .iter()
+                .zip(distances)
+                .take_while(|(i, _)| **i >= 0)
+                .map(|(&i, &d)| (d, i as usize))
+                .collect();
+            assert!(indices.iter().skip_while(|i| **i >= 0).all(|i| *i == -1));
+        }
+    }
+    all
+}
+
+/// What distances may be off by, relative: float64 or 46 bits, over sums.
+fn precision(gpu: &Gpu) -> f64 {
+    match gpu.wide() {
+        Wide::Float64 => 1e-13,
+        Wide::DoubleFloat => 1e-12,
+    }
+}
+
+/// Distances at each rank agree, each neighbour has the distance it is listed with, order is
+/// (distance, index). `exact`: everything is, ties included.
+fn check(gpu: &Gpu, data: &Data, params: &GraphParams, lists: &Lists, exact: bool) {
+    let relative = if exact { 0.0 } else { precision(gpu) };
+    let absolute = if exact { 0.0 } else { 1e-14 };
+    for (i, list) in lists.iter().enumerate() {
+        let (g, query) = (i / data.n, i % data.n);
+        let x = data.group(g);
+        let row = |i: usize| &x[i * data.dim..][..data.dim];
+        if params.kernel == Kernel::Cosine && row(query).iter().all(|&v| v == 0.0) {
+            assert!(list.is_empty());
+            continue;
+        }
+        let want = oracle::knn::neighbors(x, data.dim, query, params.kernel, params.identical);
+        assert_eq!(list.len(), want.len().min(params.k), "query {query}");
+        for (&(d, j), &(want, index)) in list.iter().zip(&want) {
+            let bound = relative * want + absolute * f64::from(params.kernel == Kernel::Cosine);
+            assert!(
+                (d - want).abs() <= bound,
+                "query {query}: {d} {j}, {want} {index}"
+            );
+            if exact {
+                assert_eq!(j, index, "query {query}");
+            }
+            let own = oracle::knn::distance(row(query), row(j), params.kernel).unwrap();
+            assert!(j != query && (d - own).abs() <= 2.0 * bound + relative * own);
+        }
+        for pair in list.windows(2) {
+            assert!(pair[0] < pair[1], "query {query}: {pair:?}");
+        }
+    }
+}
+
+fn check_all(devices: &Devices, data: &Data, params: &GraphParams, exact: bool) {
+    for gpu in devices.all() {
+        let lists = search(gpu, data, params, &[], &[], false);
+        check(gpu, data, params, &lists, exact);
+    }
+}
+
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    })
+}
+
+fn identical() -> impl Strategy<Value = Identical> {
+    prop_oneof![
+        Just(Identical::Keep),
+        Just(Identical::Drop),
+        Just(Identical::Replace)
+    ]
+}
+
+fn kernel() -> impl Strategy<Value = Kernel> {
+    prop_oneof![Just(Kernel::Gaussian), Just(Kernel::Cosine)]
+}
+
+/// Small integers: distances are exact in every arithmetic, and tie all the time.
+fn integers() -> impl Strategy<Value = Data> {
+    let shape = (1usize..3, 1usize..90, 1usize..20, 1i32..4);
+    shape.prop_flat_map(|(groups, n, dim, top)| {
+        prop::collection::vec(0..=top, groups * n * dim).prop_map(move |x| Data {
+            x: x.into_iter().map(|v| v as f32).collect(),
+            groups,
+            n,
+            dim,
+        })
+    })
+}
+
+fn ties_are_exact(devices: &Devices) {
+    runner(16)
+        .run(
+            &(integers(), 1usize..100, identical()),
+            |(data, k, identical)| {
+                check_all(
+                    devices,
+                    &data,
+                    &params(k, Kernel::Gaussian, identical),
+                    true,
+                );
+                Ok(())
+            },
+        )
+        .unwrap();
+}
+
+fn random_rows(devices: &Devices) {
+    let case = (
+        (1usize..3, 1usize..300, 1usize..90, any::<u64>()),
+        1usize..60,
+        kernel(),
+        identical(),
+    );
+    runner(12)
+        .run(&case, |((groups, n, dim, seed), k, kernel, identical)| {
+            let data = Data::random(groups, n, dim, seed);
+            check_all(devices, &data, &params(k, kernel, identical), false);
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// A mean of 10^4 with unit variance: expanded distances in f32 would be noise.
+fn large_offset(devices: &Devices) {
+    let mut data = Data::random(1, 500, 12, 5);
+    data.x.iter_mut().for_each(|v| *v += 1e4);
+    for kernel in KERNELS {
+        check_all(devices, &data, &params(10, kernel, Identical::Keep), false);
+    }
+}
+
+/// Two far clusters, so that no centre helps.
+fn far_clusters_at_any_scale(devices: &Devices) {
+    for exponent in [-60, 0, 50] {
+        for kernel in KERNELS {
+            let mut data = Data::random(1, 400, 7, 6);
+            for (i, row) in data.x.chunks_mut(7).enumerate() {
+                let centre = if i % 3 == 0 { 5e3 } else { -7e3 };
+                row.iter_mut()
+                    .for_each(|v| *v = (*v + centre) * 2f32.powi(exponent));
+            }
+            check_all(devices, &data, &params(20, kernel, Identical::Keep), false);
+        }
+    }
+}
+
+fn blocks_do_not_matter(devices: &Devices) {
+    let cuts = || prop::collection::vec(0usize..500, 0..4);
+    let reals = (1usize..500, 1usize..40, any::<u64>())
+        .prop_map(|(n, dim, seed)| Data::random(2, n, dim, seed));
+    let case = (
+        prop_oneof![reals, integers()],
+        (1usize..40, kernel(), identical()),
+        (cuts(), cuts(), any::<bool>()),
+    );
+    runner(12)
+        .run(&case, |(data, (k, kernel, identical), (q, p, own))| {
+            let params = params(k, kernel, identical);
+            for gpu in devices.all() {
+                let whole = search(gpu, &data, &params, &[], &[], false);
+                prop_assert_eq!(&search(gpu, &data, &params, &q, &p, own), &whole);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Some queries against the oracle, indices only: their distances must not tie.
+fn check_some(devices: &Devices, data: &Data, params: &GraphParams, queries: &[Range<usize>]) {
+    for gpu in devices.all() {
+        let lists = search_ranges(gpu, data, params, queries, &[], false);
+        for i in queries.iter().cloned().flatten() {
+            for g in 0..data.groups {
+                let x = data.group(g);
+                let mut want =
+                    oracle::knn::neighbors(x, data.dim, i, params.kernel, params.identical);
+                want.truncate(params.k);
+                let index = |l: &[(f64, usize)]| l.iter().map(|(_, j)| *j).collect::<Vec<_>>();
+                assert_eq!(index(&lists[g * data.n + i]), index(&want), "query {i}");
+            }
+        }
+    }
+}
+
+/// Several tiles, several sizes of k.
+fn many_points(devices: &Devices) {
+    for (groups, n, dim, k) in [(1, 9000, 16, 25), (1, 1500, 3, 1024), (3, 1300, 5, 300)] {
+        let data = Data::random(groups, n, dim, 5);
+        let params = params(k, Kernel::Gaussian, Identical::Keep);
+        check_some(devices, &data, &params, &[0..3, 700..707]);
+    }
+}
+
+/// Each tile beats everything before it: far more points pass the filter than there is room for.
+fn sorted_points_overflow(devices: &Devices) {
+    let n = 4000;
+    let data = Data {
+        x: (0..n).map(|i| ((n - i) as f32).sqrt()).collect(),
+        groups: 1,
+        n,
+        dim: 1,
+    };
+    let params = params(7, Kernel::Gaussian, Identical::Keep);
+    check_some(devices, &data, &params, &[0..2, 2000..2002, 3998..4000]);
+}
+
+fn long_rows(devices: &Devices) {
+    for dim in [127, 128, 129, 1025] {
+        for kernel in KERNELS {
+            let data = Data::random(1, 70, dim, 3);
+            check_all(devices, &data, &params(9, kernel, Identical::Keep), false);
+        }
+    }
+}
+
+/// A ReLU channel: most samples are all-zero.
+fn dead_samples(devices: &Devices) {
+    let mut data = Data::random(1, 6000, 4, 9);
+    for (i, row) in data.x.chunks_mut(4).enumerate() {
+        match i % 8 {
+            0 => row.iter_mut().for_each(|v| *v = (*v * 8.0).round()),
+            _ => row.fill(0.0),
+        }
+    }
+    for gpu in devices.all() {
+        for identical in [Identical::Keep, Identical::Replace] {
+            let params = params(30, Kernel::Gaussian, identical);
+            let queries = [0..4, 29..33, 3000..3009, 5999..6000];
+            let lists = search_ranges(gpu, &data, &params, &queries, &[], false);
+            for query in queries.into_iter().flatten() {
+                let want = oracle::knn::neighbors(&data.x, 4, query, params.kernel, identical);
+                assert_eq!(lists[query], want[..30], "query {query}");
+            }
+        }
+    }
+}
+
+/// Squares beyond the range of f32, one of them alone, and nothing but equal rows.
+fn huge_and_constant_values(devices: &Devices) {
+    for factor in [1e37, 1e-30] {
+        let mut data = Data::random(1, 300, 7, 11);
+        data.x.iter_mut().for_each(|v| *v *= factor);
+        check_all(
+            devices,
+            &data,
+            &params(12, Kernel::Gaussian, Identical::Keep),
+            false,
+        );
+        check_all(
+            devices,
+            &data,
+            &params(12, Kernel::Cosine, Identical::Keep),
+            false,
+        );
+    }
+    let mut outlier = Data::random(1, 300, 7, 11);
+    outlier.x[3 * 7] = 3e38;
+    outlier.x[50 * 7 + 1] = -3e38;
+    // Pairs of f32 cannot tell how far the two are from the others, float64 can.
+    let float64: Vec<&Gpu> = devices
+        .all()
+        .iter()
+        .filter(|g| g.wide() == Wide::Float64)
+        .collect();
+    for kernel in KERNELS {
+        for gpu in &float64 {
+            let params = params(12, kernel, Identical::Keep);
+            let lists = search(gpu, &outlier, &params, &[], &[], false);
+            check(gpu, &outlier, &params, &lists, false);
+        }
+    }
+    let params = params(12, Kernel::Gaussian, Identical::Keep);
+    for gpu in devices.all() {
+        let lists = search(gpu, &outlier, &params, &[], &[], false);
+        for query in [0, 4, 100, 299] {
+            let want =
+                oracle::knn::neighbors(&outlier.x, 7, query, params.kernel, params.identical);
+            let index = |l: &[(f64, usize)]| l.iter().map(|(_, j)| *j).collect::<Vec<_>>();
+            assert_eq!(index(&lists[query]), index(&want[..12]));
+        }
+    }
+    let constant = Data {
+        x: vec![2.5; 500 * 5],
+        groups: 1,
+        n: 500,
+        dim: 5,
+    };
+    for kernel in KERNELS {
+        let params = |identical| GraphParams {
+            kernel,
+            identical,
+            ..params
+        };
+        check_all(devices, &constant, &params(Identical::Keep), true);
+        check_all(devices, &constant, &params(Identical::Replace), true);
+    }
+}
+
+fn few_samples(devices: &Devices) {
+    for n in [1, 2, 3] {
+        for kernel in KERNELS {
+            let data = Data::random(2, n, 5, 1);
+            check_all(devices, &data, &params(25, kernel, Identical::Keep), false);
+        }
+    }
+}
+
+fn refused(devices: &Devices) {
+    let gpu = devices.gpu();
+    assert!(gpu.candidates(1, 3, 0).is_err());
+    assert!(gpu.candidates(1, 3, 1025).is_err());
+    let data = Data::random(1, 10, 3, 1);
+    let points = data.points(gpu, 0..10, Kernel::Gaussian);
+    let good = params(4, Kernel::Gaussian, Identical::Keep);
+    let mut state = gpu.candidates(1, 10, 4).unwrap();
+    let wrong = params(4, Kernel::Cosine, Identical::Keep);
+    assert!(
+        gpu.knn(&points, 0..10, &points, &wrong, &mut state)
+            .is_err()
+    );
+    assert!(gpu.knn(&points, 0..9, &points, &good, &mut state).is_err());
+    assert!(gpu.knn(&points, 1..11, &points, &good, &mut state).is_err());
+    let other = Data::random(1, 10, 4, 1).points(gpu, 0..10, Kernel::Gaussian);
+    assert!(gpu.knn(&points, 0..10, &other, &good, &mut state).is_err());
+    assert!(gpu.knn(&points, 0..10, &points, &good, &mut state).is_ok());
+}
