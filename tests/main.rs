@@ -1,5 +1,6 @@
 //! One binary for all integration tests: a module a stem, plus formats, hostile input, command line.
 
+mod cli;
 mod conv2d;
 mod formats;
 mod gram;

@@ -1,11 +1,15 @@
 //! The command line: a subcommand a file. Glue only; what is computed lives in the library.
 
+mod demo;
 mod devices;
 mod output;
 mod progress;
+mod redundancy;
 mod report;
+mod save;
 
 use chanscope::device::{Device, DeviceChoice};
+use chanscope::io::size::memory_cap;
 use chanscope::{Error, Result};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -30,6 +34,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    Redundancy(redundancy::Args),
     Devices(devices::Args),
     Report(report::Args),
 }
@@ -75,6 +81,16 @@ impl Common {
         let choice: DeviceChoice = self.device.parse()?;
         Device::open(&choice, self.threads.unwrap_or(0))
     }
+
+    /// The memory cap in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        memory_cap(self.memory.as_deref())
+    }
+
+    /// Threads of the CPU backend and of host work.
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(rayon::current_num_threads)
+    }
 }
 
 /// Parses, runs, prints an error as one line.
@@ -104,6 +120,8 @@ fn dispatch(cli: Cli) -> Result<()> {
             .build_global();
     }
     match cli.command {
+        Command::Demo(args) => demo::run(&args, &common),
+        Command::Redundancy(args) => redundancy::run(&args, &common),
         Command::Devices(args) => devices::run(&args, &common),
         Command::Report(args) => report::run(&args, &common),
     }

@@ -1,0 +1,246 @@
+//! `chanscope redundancy`: channel-wise NNK graphs of dumped activations.
+
+use super::progress::Reporter;
+use super::save::{GraphFiles, Record, input, layer_input, redundancy_layer};
+use super::{Common, output};
+use chanscope::device::{GraphParams, Identical, Kernel, Sigma};
+use chanscope::io::labels::read_labels;
+use chanscope::io::sink::Output;
+use chanscope::io::source::{self, Layer};
+use chanscope::measure::redundancy::{GraphSink, NonFinite, RedundancyOptions, redundancy};
+use chanscope::report::results::{Redundancy, Results};
+use chanscope::{Error, Result};
+use clap::ValueEnum;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Measure how redundant the channels of dumped activations are (channel-wise NNK graphs)
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:  chanscope redundancy activations/ --labels labels.npy -k 25 --aggregate --out results"
+)]
+pub struct Args {
+    /// Activations: .npy or .safetensors files, or folders of them, [N,C,H,W] or [N,D]
+    #[arg(required = true, value_name = "DUMP")]
+    dumps: Vec<PathBuf>,
+    /// Class of every sample, .npy of integers [default: labels.npy in the folder, if there]
+    #[arg(long, value_name = "L.npy")]
+    labels: Option<PathBuf>,
+    /// Candidates per query, 1 to 1024
+    #[arg(short, default_value_t = 25, value_name = "K")]
+    k: usize,
+    /// Similarity of two activations
+    #[arg(long, value_enum, default_value_t = KernelArg::Gaussian)]
+    kernel: KernelArg,
+    /// Bandwidth of the gaussian kernel: kth/3 (per query) or a number
+    #[arg(long, default_value = "kth/3", value_name = "SIGMA")]
+    sigma: String,
+    /// Samples at distance 0 of the query
+    #[arg(long, value_enum, default_value_t = IdenticalArg::Keep)]
+    identical: IdenticalArg,
+    /// Also the graph of all channels taken as one vector per sample
+    #[arg(long)]
+    aggregate: bool,
+    /// Only these channels, in this order, such as 0,3,8-15
+    #[arg(long, value_name = "LIST")]
+    channels: Option<String>,
+    /// Samples with NaN or infinities
+    #[arg(long, value_enum, default_value_t = NanArg::Reject)]
+    nan: NanArg,
+    /// Write the graphs too: neighbors, squared distances, weights, objective
+    #[arg(long)]
+    save_graph: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KernelArg {
+    Gaussian,
+    Cosine,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum IdenticalArg {
+    Keep,
+    Drop,
+    Replace,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum NanArg {
+    Reject,
+    Skip,
+}
+
+impl Args {
+    fn describe(&self, record: &mut Record, common: &Common, memory: u64) {
+        let name = |v: Option<clap::builder::PossibleValue>| {
+            v.map_or_else(String::new, |v| v.get_name().to_string())
+        };
+        record.parameter("k", self.k);
+        record.parameter("kernel", name(self.kernel.to_possible_value()));
+        record.parameter("sigma", self.sigma.as_str());
+        record.parameter("identical", name(self.identical.to_possible_value()));
+        record.parameter("aggregate", self.aggregate);
+        record.parameter("channels", self.channels.as_deref());
+        record.parameter("nan", name(self.nan.to_possible_value()));
+        record.parameter("save-graph", self.save_graph);
+        record.parameter("memory", memory);
+        record.parameter("threads", common.threads());
+    }
+
+    fn options(&self, memory: u64, scratch: &Path) -> Result<RedundancyOptions> {
+        Ok(RedundancyOptions {
+            graph: GraphParams {
+                k: self.k,
+                kernel: match self.kernel {
+                    KernelArg::Gaussian => Kernel::Gaussian,
+                    KernelArg::Cosine => Kernel::Cosine,
+                },
+                sigma: parse_sigma(&self.sigma)?,
+                identical: match self.identical {
+                    IdenticalArg::Keep => Identical::Keep,
+                    IdenticalArg::Drop => Identical::Drop,
+                    IdenticalArg::Replace => Identical::Replace,
+                },
+            },
+            aggregate: self.aggregate,
+            channels: self.channels.as_deref().map(parse_channels).transpose()?,
+            non_finite: match self.nan {
+                NanArg::Reject => NonFinite::Reject,
+                NanArg::Skip => NonFinite::Skip,
+            },
+            memory,
+            scratch: scratch.to_path_buf(),
+        })
+    }
+}
+
+/// Measures every layer of the dumps.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let memory = common.memory()?;
+    // Wrong options first, then wrong files; only then is a folder made.
+    args.options(memory, Path::new(""))?;
+    let dump = source::open(&args.dumps)?;
+    let label_file = args.labels.clone().or(dump.labels);
+    let output = Output::create(&common.out, common.force)?;
+    let options = args.options(memory, output.scratch())?;
+    let device = common.open_device()?;
+    let mut record = Record::new("redundancy", device.info());
+    args.describe(&mut record, common, options.memory);
+    let reporter = Reporter::new(common.quiet);
+    let mut layers = Vec::new();
+    for layer in &dump.layers {
+        let layer: &dyn Layer = layer.as_ref();
+        record.results.input.extend(layer_input(layer)?);
+        let labels = match &label_file {
+            Some(path) => Some(read_labels(path, layer.shape().samples)?),
+            None => None,
+        };
+        let files = GraphFiles::new(&output, layer.name());
+        let sink = args.save_graph.then_some(&files as &dyn GraphSink);
+        let found = reporter.run(|control| {
+            redundancy(&device, layer, labels.as_deref(), &options, sink, control)
+        })?;
+        files.finish()?;
+        layers.push(redundancy_layer(&output, &found)?);
+        record.stage(layer.name());
+    }
+    if let Some(path) = &label_file {
+        let samples = dump.layers.first().map_or(0, |l| l.shape().samples as u64);
+        record
+            .results
+            .input
+            .push(input(path, &[samples], "labels")?);
+    }
+    record.results.redundancy = Some(Redundancy { layers });
+    let folder = output.folder().to_path_buf();
+    let results = record.finish(output)?;
+    if common.json {
+        return output::json(&results);
+    }
+    let mut text = summary(&results);
+    let _ = writeln!(text, "\nReport: {}", folder.join("report.html").display());
+    output::print(&text)
+}
+
+/// A few lines per layer.
+pub fn summary(results: &Results) -> String {
+    let mut text = String::new();
+    let number = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.3}"));
+    let mean = |xs: &[Option<f64>]| {
+        let live: Vec<f64> = xs.iter().copied().flatten().collect();
+        (!live.is_empty()).then(|| live.iter().sum::<f64>() / live.len() as f64)
+    };
+    let _ = writeln!(
+        text,
+        "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}",
+        "layer", "channels", "dead", "neighbours", "overlap", "Jaccard", "redundancy", "LOO error"
+    );
+    for layer in results.redundancy.iter().flat_map(|r| &r.layers) {
+        let _ = writeln!(
+            text,
+            "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}",
+            layer.name,
+            layer.neighbors_mean.len(),
+            layer.dead_channels.len(),
+            number(mean(&layer.neighbors_mean)),
+            number(layer.overlap_mean),
+            number(layer.jaccard_mean),
+            number(layer.redundancy),
+            number(layer.loo_error.as_deref().and_then(mean)),
+        );
+        if let Some(a) = &layer.aggregate {
+            let _ = writeln!(
+                text,
+                "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}  recall {}",
+                "  aggregate",
+                1,
+                "",
+                number(a.neighbors_mean),
+                "",
+                "",
+                "",
+                number(a.loo_error),
+                number(a.recall)
+            );
+        }
+    }
+    text
+}
+
+fn parse_sigma(text: &str) -> Result<Sigma> {
+    if text == "kth/3" {
+        return Ok(Sigma::KthThird);
+    }
+    match text.parse::<f64>() {
+        Ok(s) if s.is_finite() && s > 0.0 => Ok(Sigma::Fixed(s)),
+        _ => Err(Error::Usage(format!(
+            "--sigma '{text}' is neither kth/3 nor a positive number"
+        ))),
+    }
+}
+
+/// `0,3,8-15` as a list, order kept.
+fn parse_channels(text: &str) -> Result<Vec<usize>> {
+    let wrong = || {
+        Error::Usage(format!(
+            "--channels '{text}' is not a list of channels such as 0,3,8-15"
+        ))
+    };
+    let number = |s: &str| s.trim().parse::<usize>().map_err(|_| wrong());
+    let mut channels = Vec::new();
+    for part in text.split(',') {
+        match part.split_once('-') {
+            None => channels.push(number(part)?),
+            Some((first, last)) => {
+                let (first, last) = (number(first)?, number(last)?);
+                // No layer has a million channels; a typo must not fill memory.
+                if first > last || last - first >= 1 << 20 {
+                    return Err(wrong());
+                }
+                channels.extend(first..=last);
+            }
+        }
+    }
+    Ok(channels)
+}
