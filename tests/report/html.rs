@@ -288,7 +288,7 @@ fn the_header_tells_how_it_was_made() {
         "<dt>k</dt><dd>25</dd>",
         "<dt>aggregate</dt><dd>yes</dd>",
         "llvmpipe (vulkan)",
-        "4 min 10 s",
+        "4\u{a0}min 10\u{a0}s",
         "2024-02-29 23:05 UTC",
         "dumps/pool2.npy",
         "10\u{202f}000 × 16 × 4 × 4",

@@ -137,10 +137,10 @@ pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match seconds {
         s if !s.is_finite() => "–".into(),
-        s if s < 1.0 => format!("{} ms", number(Some((s * 1000.0).max(0.0)))),
-        s if s < 120.0 => format!("{} s", number(Some(s))),
-        s if s < 7200.0 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+        s if s < 1.0 => format!("{}\u{a0}ms", number(Some((s * 1000.0).max(0.0)))),
+        s if s < 120.0 => format!("{}\u{a0}s", number(Some(s))),
+        s if s < 7200.0 => format!("{}\u{a0}min {:02}\u{a0}s", whole / 60, whole % 60),
+        _ => format!("{}\u{a0}h {:02}\u{a0}min", whole / 3600, whole / 60 % 60),
     }
 }
 

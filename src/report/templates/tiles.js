@@ -28,7 +28,7 @@ const tiles = (box, fig) => {
     data ??= bytes(fig.blob);
     // As large as lets all stand within 420 pixels of height, between 14 and 96.
     const fit = (room) => [96, 80, 64, 56, 48, 40, 32, 28, 24, 20, 16].find((s) => Math.ceil(fig.count / Math.floor((width + GAP) / (s + GAP))) * (s + GAP) <= room) ?? 14;
-    const side = fig.columns ? clamp((width + GAP) / fig.columns - GAP, 2, 56) : fit(420);
+    const side = fig.columns ? Math.max(3, Math.min((width + GAP) / fig.columns - GAP, Math.max(12, 420 / Math.ceil(fig.count / fig.columns) - GAP), 56)) : fit(420);
     const tall = (side * fig.height) / fig.width;
     const columns = fig.columns ?? Math.max(1, Math.min(fig.count, Math.floor((width + GAP) / (side + GAP))));
     const rows = Math.ceil(fig.count / columns);
