@@ -273,6 +273,9 @@ fn the_header_tells_how_it_was_made() {
     let mut results = results(vec![layer("conv1")]);
     results.parameters.insert("k".into(), 25.into());
     results.parameters.insert("aggregate".into(), true.into());
+    results
+        .parameters
+        .insert("memory".into(), (3u64 << 30).into());
     results.device.name = "llvmpipe".into();
     results.device.backend = "vulkan".into();
     results.timing.total_seconds = 250.4;
@@ -287,6 +290,7 @@ fn the_header_tells_how_it_was_made() {
     for part in [
         "<dt>k</dt><dd>25</dd>",
         "<dt>aggregate</dt><dd>yes</dd>",
+        "<dt>memory</dt><dd>3GiB</dd>",
         "llvmpipe (vulkan)",
         "4\u{a0}min 10\u{a0}s",
         "2024-02-29 23:05 UTC",

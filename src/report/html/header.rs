@@ -29,7 +29,7 @@ pub fn header(results: &Results) -> Header {
     Header {
         title: title(&results.command),
         facts: facts(results),
-        parameters: parameters.map(|(k, v)| (k.clone(), value(v))).collect(),
+        parameters: parameters.map(parameter).collect(),
         inputs: results
             .input
             .iter()
@@ -116,6 +116,14 @@ fn network(network: &super::super::results::Network) -> String {
 pub fn dimensions(shape: &[u64]) -> String {
     let parts: Vec<String> = shape.iter().map(|&d| count(d)).collect();
     parts.join(" × ")
+}
+
+fn parameter((name, v): (&String, &Value)) -> (String, String) {
+    let text = match (name.as_str(), v.as_u64()) {
+        ("memory", Some(bytes)) => crate::io::size::format_size(bytes),
+        _ => value(v),
+    };
+    (name.clone(), text)
 }
 
 fn value(value: &Value) -> String {
