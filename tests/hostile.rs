@@ -2,3 +2,4 @@
 
 mod npy;
 mod safetensors;
+mod sink;

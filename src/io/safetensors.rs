@@ -17,9 +17,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 mod header;
+mod write;
 
 pub use header::TensorInfo;
 use header::{Header, quoted};
+pub use write::Replacement;
 
 /// An open `.safetensors` file with a sound header.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! `.safetensors` against bytes written by hand and by the format's own crate.
 
 use super::{f32_bytes, folder, write};
-use chanscope::io::safetensors::{SafetensorsFile, read_weights};
+use chanscope::Error;
+use chanscope::io::safetensors::{Replacement, SafetensorsFile, read_weights};
 use chanscope::io::source::open;
 use chanscope::tensor::DType;
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -126,4 +127,118 @@ fn layers_are_the_four_dimensional_tensors_named_by_module() {
     let integers = write(dir.path(), "c.safetensors", &file_bytes(header, &[0; 16]));
     let line = open(&[&integers]).expect_err("refused").to_string();
     assert!(line.contains("tensor 'm' is I64"), "{line}");
+}
+
+/// A copy with replacements, as bytes.
+fn copied(bytes: &[u8], replacements: &[Replacement<'_>]) -> chanscope::Result<Vec<u8>> {
+    let dir = folder();
+    let file = SafetensorsFile::open(write(dir.path(), "a.safetensors", bytes)).expect("open");
+    let to = dir.path().join("b.safetensors");
+    let done = file.copy_with(&to, false, replacements);
+    assert_eq!(to.exists(), done.is_ok());
+    done.map(|()| std::fs::read(to).expect("read"))
+}
+
+#[test]
+fn a_copy_differs_in_the_replaced_values_only() {
+    let before = two_tensors();
+    let end = before.len();
+    assert_eq!(copied(&before, &[]).expect("copy"), before);
+
+    let weight = Replacement {
+        key: "conv.weight",
+        values: &[9.0, 8.0, 7.0, 6.0],
+    };
+    let bias = Replacement {
+        key: "conv.bias",
+        values: &[-2.0],
+    };
+    let mut wanted = before.clone();
+    wanted[end - 18..end - 2].copy_from_slice(&f32_bytes(weight.values));
+    assert_eq!(copied(&before, &[weight]).expect("copy"), wanted);
+    wanted[end - 2..].copy_from_slice(&0xc000u16.to_le_bytes());
+    assert_eq!(copied(&before, &[bias, weight]).expect("copy"), wanted);
+}
+
+#[test]
+fn values_are_rounded_to_the_tensors_type_or_refused() {
+    let bytes = file_bytes(
+        "{\"b\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]},\
+          \"d\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[2,10]},\
+          \"h\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[10,12]},\
+          \"i\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[12,13]}}",
+        &[0; 13],
+    );
+    let one = |key, value: &f32| {
+        copied(
+            &bytes,
+            &[Replacement {
+                key,
+                values: std::slice::from_ref(value),
+            }],
+        )
+    };
+    let data = |key, value: f32| {
+        one(key, &value)
+            .map(|b| b[bytes.len() - 13..].to_vec())
+            .expect("copy")
+    };
+    // 1 + 2^-8 is halfway between two bfloat16 values: ties go to the even one.
+    assert_eq!(data("b", 1.0 + 2f32.powi(-8))[..2], 0x3f80u16.to_le_bytes());
+    assert_eq!(data("d", 0.1)[2..10], f64::from(0.1f32).to_le_bytes());
+    assert_eq!(
+        data("h", 1.0 + 3.0 * 2f32.powi(-11))[10..12],
+        0x3c02u16.to_le_bytes()
+    );
+    for (key, value, words) in [
+        ("h", 70_000.0, "does not fit F16"),
+        ("b", f32::NAN, "does not fit BF16"),
+        ("i", 1.0, "only floats"),
+        ("x", 1.0, "no tensor 'x'"),
+    ] {
+        let line = one(key, &value).expect_err("refused").to_string();
+        assert!(line.contains(words), "{line}");
+    }
+    let two = Replacement {
+        key: "h",
+        values: &[1.0, 2.0],
+    };
+    assert!(
+        copied(&bytes, &[two])
+            .expect_err("refused")
+            .to_string()
+            .contains("cannot take 2 values")
+    );
+    let h = Replacement {
+        key: "h",
+        values: &[1.0],
+    };
+    assert!(
+        copied(&bytes, &[h, h])
+            .expect_err("refused")
+            .to_string()
+            .contains("twice")
+    );
+}
+
+#[test]
+fn a_file_can_be_replaced_by_its_own_copy() {
+    let dir = folder();
+    let path = write(dir.path(), "a.safetensors", &two_tensors());
+    let file = SafetensorsFile::open(&path).expect("open");
+    let bias = [Replacement {
+        key: "conv.bias",
+        values: &[3.0],
+    }];
+    assert!(matches!(
+        file.copy_with(&path, false, &bias),
+        Err(Error::Usage(_))
+    ));
+    file.copy_with(&path, true, &bias).expect("copy");
+    let again = SafetensorsFile::open(&path).expect("open");
+    assert_eq!(again.read("conv.bias").expect("read").values, [3.0]);
+    assert_eq!(
+        again.read("conv.weight").expect("read").values,
+        [1.0, -2.0, 3.5, 0.25]
+    );
 }
