@@ -70,7 +70,9 @@ impl Device {
             DeviceChoice::Cpu => Ok(Self::Cpu(Cpu::new(threads)?)),
             DeviceChoice::Auto => match Gpu::open(None) {
                 Ok(gpu) => Ok(Self::Gpu(Box::new(gpu))),
-                Err(_) => Ok(Self::Cpu(Cpu::new(threads)?)),
+                Err(crate::Error::NoAdapter { .. }) => Ok(Self::Cpu(Cpu::new(threads)?)),
+                // A GPU that is there but does not work: its owner wants to know.
+                Err(e) => Err(e),
             },
             DeviceChoice::Gpu => Ok(Self::Gpu(Box::new(Gpu::open(None)?))),
             DeviceChoice::GpuNamed(name) => Ok(Self::Gpu(Box::new(Gpu::open(Some(name))?))),

@@ -348,3 +348,24 @@ fn memory_and_threads_change_no_byte_of_the_arrays() {
     let reference = run("x", &[]);
     assert!(run("y", &["--threads", "1", "--memory", "64MiB"]) == reference);
 }
+
+#[test]
+fn devices_lists_the_cpu_and_marks_what_auto_takes() {
+    let dir = TempDir::new().expect("folder");
+    let output = chanscope(dir.path())
+        .args(["devices", "--json"])
+        .output()
+        .expect("run");
+    assert!(output.status.success());
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let devices = json["devices"].as_array().expect("devices");
+    assert_eq!(devices[0]["device"], "cpu");
+    let auto = devices.iter().filter(|d| d["auto"] == true);
+    assert_eq!(auto.count(), 1);
+    // A software adapter is there only for those who name it.
+    assert!(
+        devices
+            .iter()
+            .all(|d| d["kind"] != "software" || d["auto"] == false)
+    );
+}

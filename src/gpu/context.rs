@@ -156,19 +156,24 @@ fn summary((index, adapter): (usize, &wgpu::Adapter)) -> Adapter {
     }
 }
 
-/// Picks an adapter: by index or part of its name, else the first real GPU, discrete ones first.
-fn choose(name: Option<&str>, found: &[Adapter]) -> Result<usize> {
+/// The adapter that `--device gpu` and `--device auto` take: the first real GPU, discrete ones first.
+pub fn preferred(found: &[Adapter]) -> Option<&Adapter> {
     let rank = |a: &Adapter| match a.kind {
         "discrete" => 0,
         "integrated" => 1,
         "virtual" => 2,
         _ => 3,
     };
+    found
+        .iter()
+        .filter(|a| a.kind != "software")
+        .min_by_key(|a| (rank(a), a.index))
+}
+
+/// Picks an adapter: by index or part of its name, else the preferred one.
+fn choose(name: Option<&str>, found: &[Adapter]) -> Result<usize> {
     let chosen = match name {
-        None => found
-            .iter()
-            .filter(|a| a.kind != "software")
-            .min_by_key(|a| (rank(a), a.index)),
+        None => preferred(found),
         Some(name) => match name.parse::<usize>() {
             Ok(index) => found.get(index),
             Err(_) => {

@@ -10,7 +10,7 @@ mod profile;
 mod record;
 mod tensor;
 
-pub use context::{Adapter, Options, Wide, adapters};
+pub use context::{Adapter, Options, Wide, adapters, preferred};
 pub use knn::{Candidates, Points};
 pub use profile::KernelTime;
 pub use tensor::Tensor;
