@@ -1,0 +1,77 @@
+"""Channel-wise NNK graphs of a whole layer, from the file on: faiss, Cholesky and scipy's nnls in a loop, one process a
+core, against `chanscope redundancy` (which also computes overlaps, dimensions and writes its results)."""
+import json
+import multiprocessing
+import shutil
+import subprocess
+
+import faiss
+import numpy as np
+from rows import nnk
+from harness import row, timed
+
+K = 25
+
+
+def run(context):
+    layer = context.activations()
+    path = context.work / "layer" / "pool2.npy"
+    path.parent.mkdir(exist_ok=True)
+    np.save(path, layer)
+    found = {}
+    with multiprocessing.get_context("fork").Pool(context.threads) as pool:
+
+        def peer():
+            seconds, found["supports"] = timed(peer_layer, pool, path)
+            return seconds
+
+        def ours():
+            return chanscope(context, path)
+
+        times = context.alternate(peer, ours, min(context.repeats, 3))
+    results = json.loads((context.work / "out" / "results.json").read_text())["redundancy"]["layers"][0]
+    agreement = compare(found["supports"], results)
+    shape = "x".join(map(str, layer.shape))
+    yield row(f"whole CW-NNK, {shape}, k {K}, gaussian", "faiss + Cholesky + scipy nnls", *times, agreement, 10)
+
+
+def chanscope(context, path):
+    out = context.work / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [context.binary, "redundancy", path, "-k", K, "--device", "cpu", "--threads", context.threads, "--out", out, "--quiet"]
+    return timed(lambda: subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL))[0]
+
+
+def peer_layer(pool, path):
+    """Mean support size of every channel (None where dead)."""
+    channels = np.load(path, mmap_mode="r").shape[1]
+    return pool.map(peer_channel, [(path, c) for c in range(channels)], chunksize=1)
+
+
+def peer_channel(job):
+    path, c = job
+    faiss.omp_set_num_threads(1)
+    layer = np.load(path, mmap_mode="r")
+    points = np.ascontiguousarray(layer[:, c].reshape(len(layer), -1))
+    if not points.any():
+        return None
+    index = faiss.IndexFlatL2(points.shape[1])
+    index.add(points)
+    found = index.search(points, K + 1)[1]
+    own = found == np.arange(len(points))[:, None]
+    own[~own.any(1), K] = True  # itself not among the k + 1: as many points at distance 0
+    neighbors = found[~own].reshape(len(points), K)
+    wide = points.astype(np.float64)
+    sizes = []
+    for rows in np.array_split(np.arange(len(points)), max(1, len(points) // 1000)):
+        rows = rows[np.square(wide[neighbors[rows, -1]] - wide[rows]).sum(1) > 0]
+        grams, rights = nnk.regressions(wide, neighbors, rows, "gaussian")
+        sizes.extend((nnk.solve(grams, rights)[1] > 1e-6).sum(1))
+    return float(np.mean(sizes)) if sizes else None
+
+
+def compare(peer, layer):
+    ours = layer["neighbors_mean"]
+    dead = [(a is None) != (b is None) for a, b in zip(peer, ours)]
+    gap = max(abs(a - b) for a, b in zip(peer, ours) if a is not None and b is not None)
+    return f"mean support sizes differ by at most {gap:.1e}" + (f"; {sum(dead)} channels live in one only" if any(dead) else "")
