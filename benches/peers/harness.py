@@ -149,7 +149,7 @@ def row(work, peer, seconds, ours, agreement, wanted=None, per=None, unit="queri
         if per is None:
             return f"{t:.3g} s" if t >= 1 else f"{1000 * t:.3g} ms"
         rate = per / t
-        return f"{rate / 1e9:.1f} G{unit}" if rate >= 1e9 else f"{rate / 1e3:.1f}k {unit}"
+        return f"{rate / 1e3:.1f}k {unit}" if unit == "queries/s" else f"{rate / 1e9:.1f} G{unit}"
 
     return {
         "work": work, "peer": peer, "peer_seconds": seconds, "our_seconds": ours, "ratio": seconds / ours,
