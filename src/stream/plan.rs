@@ -45,18 +45,20 @@ pub struct GraphPlan {
 
 /// Queries that keep every core or compute unit busy; more only cost memory.
 const ENOUGH_QUERIES: usize = 1 << 16;
-/// Fewest queries per block worth a pass over the points.
-const MIN_QUERIES: usize = 64;
-/// Fewest points per block worth a read.
-const MIN_POINTS: usize = 256;
+/// Queries at a time below which whole channels are not worth having.
+const FEW_QUERIES: usize = 64;
+/// Fewest points per block; queries may go down to one.
+const MIN_POINTS: usize = 32;
 
-/// Chooses block sizes so that host and device working sets stay below `memory` bytes.
+/// Chooses block sizes so that host and device working sets stay below three quarters of `cap` bytes;
+/// the supports of channels and aggregate have the rest.
 ///
 /// # Errors
 /// [`Error::Memory`] names the least cap that would do.
-pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, memory: u64) -> Result<GraphPlan> {
+pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPlan> {
+    let memory = cap / 4 * 3;
     let n = job.samples;
-    let few = MIN_QUERIES.min(n);
+    let few = FEW_QUERIES.min(n);
     let fits = |p: &GraphPlan| {
         p.bytes(job, costs) <= memory && p.block_bytes(job) <= costs.max_block_bytes()
     };
@@ -75,12 +77,12 @@ pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, memory: u64) -> Result<Grap
             points,
             queries,
         };
-        let least = blocks(MIN_POINTS.min(n), few);
+        let least = blocks(MIN_POINTS.min(n), 1);
         if !fits(&least) {
             return Err(Error::Memory {
                 what: format!("vectors of {} numbers with k = {}", job.dim, job.k),
-                needed: mebibytes(least.bytes(job, costs)),
-                cap: mebibytes(memory),
+                needed: mebibytes(least.bytes(job, costs).div_ceil(3).saturating_mul(4)),
+                cap: mebibytes(cap),
             });
         }
         // Every block of queries costs two readings of the channel, so queries get half of the memory.

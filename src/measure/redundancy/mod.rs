@@ -276,8 +276,7 @@ impl<B: Backend> Run<'_, B> {
             dead,
             labels: self.labels,
             params: &self.options.graph,
-            // Supports may hold an eighth each (channels, aggregate).
-            memory: self.options.memory / 4 * 3,
+            memory: self.options.memory,
             store,
             sink: self.sink,
             control: self.control,
