@@ -42,8 +42,7 @@ pub fn layers(results: &Results, arrays: &dyn Arrays, figures: &mut Figures) -> 
 }
 
 fn view(layer: &RedundancyLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Result<Layer> {
-    let channels = layer.neighbors_mean.len();
-    let (overlap, jaccard, missing) = match channels {
+    let (overlap, jaccard, missing) = match live(layer) {
         0 | 1 => (None, None, Vec::new()),
         _ => matrices(layer, arrays, figures)?,
     };
@@ -132,16 +131,16 @@ fn alike(layer: &RedundancyLayer, jaccard: &Array2<f64>) -> Option<Alike> {
 }
 
 fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
-    let live = layer
-        .neighbors_mean
-        .len()
-        .saturating_sub(layer.dead_channels.len());
+    let live = live(layer);
     let aggregate = layer.aggregate.as_ref();
     let whole = |value: Option<f64>, show: fn(Option<f64>) -> String| match value {
         Some(_) => format!("whole layer {}", show(value)),
         None => String::new(),
     };
     let mut facts = Vec::new();
+    if live == 0 {
+        return facts;
+    }
     if live > 1 {
         facts.push(fact(
             "Redundancy",
@@ -211,7 +210,8 @@ fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
             caption: caption.into(),
         });
     };
-    if layer.neighbors_mean.is_empty() {
+    // A single channel's figures are all in the facts.
+    if live(layer) == 0 || layer.neighbors_mean.len() < 2 {
         return charts;
     }
     let aggregate = layer.aggregate.as_ref();
@@ -255,10 +255,10 @@ fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
     }
     let degenerate = &layer.degenerate_queries;
     let samples = layer.shape.first().copied().unwrap_or(0).max(1) as f64;
-    let live = |c: usize| !layer.dead_channels.contains(&name(layer, c));
-    if (0..degenerate.len()).any(|c| live(c) && degenerate[c] > 0) {
+    let alive = |c: usize| !layer.dead_channels.contains(&name(layer, c));
+    if (0..degenerate.len()).any(|c| alive(c) && degenerate[c] > 0) {
         let shares: Vec<Option<f64>> = (0..degenerate.len())
-            .map(|c| live(c).then(|| degenerate[c] as f64 / samples))
+            .map(|c| alive(c).then(|| degenerate[c] as f64 / samples))
             .collect();
         add(
             "Samples without a usable neighbourhood",
@@ -293,6 +293,12 @@ fn rows(layer: &RedundancyLayer) -> Vec<Row> {
         }
     };
     (0..layer.neighbors_mean.len()).map(row).collect()
+}
+
+/// Channels that are not dead.
+fn live(layer: &RedundancyLayer) -> usize {
+    let channels = layer.neighbors_mean.len();
+    channels.saturating_sub(layer.dead_channels.len())
 }
 
 /// Index in the dump of the channel at `position` of the arrays.

@@ -67,7 +67,8 @@ const heatmap = (box, fig) => {
   const bounds = () => {
     const { range, matrix } = fig.views[state.view];
     const low = range[0] ?? Math.min(matrix.lo, 0);
-    const high = Math.max(range[1] ?? matrix.peak, low + 1e-300);
+    const most = range[1] ?? matrix.peak;
+    const high = most > low ? most : low + 1;
     return { low, high, least: Math.max(matrix.least, high * 1e-4) };
   };
 
