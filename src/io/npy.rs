@@ -12,6 +12,9 @@ use crate::{Error, Result};
 use std::path::Path;
 
 mod literal;
+mod whole;
+
+pub use whole::read_array;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Longest header accepted: NumPy writes about 120 bytes for plain arrays, refuses to read 10,000 by default.

@@ -1,12 +1,11 @@
 //! Where a report finds the arrays that lie beside `results.json`.
 
+use crate::io::npy::read_array;
 use crate::{Error, Result};
-use ndarray::{Array2, ArrayD, IxDyn};
-use npyz::{NpyFile, Order};
+use ndarray::{Array2, ArrayD};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
 /// Arrays by their path in the output folder, such as `layers/conv1/overlap.npy`.
 pub trait Arrays {
@@ -44,53 +43,12 @@ impl Arrays for Folder {
             return Ok(None);
         }
         let path = self.0.join(path);
-        match File::open(&path) {
-            Ok(file) => read(&path, file).map(Some),
+        match std::fs::metadata(&path) {
+            Ok(_) => read_array(&path).map(Some),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io(&path, "open", e)),
         }
     }
-}
-
-/// Reads a `.npy` of f64, f32 or i32 in C order.
-fn read(path: &Path, file: File) -> Result<ArrayD<f64>> {
-    let bytes = file
-        .metadata()
-        .map_err(|e| Error::io(path, "open", e))?
-        .len();
-    let broken = |e: std::io::Error| {
-        let what = format!("is not a readable .npy ({e}); run the command that made it again");
-        Error::data(path, what)
-    };
-    let npy = NpyFile::new(BufReader::new(file)).map_err(broken)?;
-    if npy.order() != Order::C {
-        return Err(Error::data(path, "is in Fortran order; C order is needed"));
-    }
-    let shape: Vec<usize> = npy.shape().iter().map(|&d| d as usize).collect();
-    let kind = npy.dtype().descr();
-    // A header must not make us ask for more memory than the file could fill.
-    let elements = crate::tensor::checked_product(npy.shape());
-    if elements.is_none_or(|n| n > bytes) {
-        let what = format!(
-            "claims shape {shape:?} but holds {bytes} bytes; run the command that made it again"
-        );
-        return Err(Error::data(path, what));
-    }
-    let values: Vec<f64> = match kind.trim_matches('\'') {
-        "<f8" => npy.into_vec::<f64>().map_err(broken)?,
-        "<f4" => widen(npy.into_vec::<f32>().map_err(broken)?),
-        "<i4" => widen(npy.into_vec::<i32>().map_err(broken)?),
-        other => {
-            let what = format!("holds elements of type {other}; f64, f32 or i32 is needed");
-            return Err(Error::data(path, what));
-        }
-    };
-    ArrayD::from_shape_vec(IxDyn(&shape), values)
-        .map_err(|e| Error::data(path, format!("has data that do not fit its shape: {e}")))
-}
-
-fn widen<T: Into<f64>>(values: Vec<T>) -> Vec<f64> {
-    values.into_iter().map(Into::into).collect()
 }
 
 /// A matrix of the shape the results promise, or the reason why there is none, in words.

@@ -380,20 +380,52 @@ fn names_do_not_leave_the_folder() {
     );
 }
 
+/// A `.npy` with this header and body.
+fn npy(header: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16 + 1).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.push(b'\n');
+    bytes.extend(body);
+    bytes
+}
+
 #[test]
 fn broken_arrays_are_named() {
+    let header = |descr, order, shape| {
+        format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}")
+    };
     for (content, want) in [
-        (&b"garbage"[..], "is not a readable .npy"),
-        (b"\x93NUMPY\x01\x00\x46\x00{'descr': '<f8', 'fortran_order': False, 'shape': (900000, 900000), } \n", "claims shape [900000, 900000] but holds"),
-        (b"\x93NUMPY\x01\x00\x3a\x00{'descr': '<f8', 'fortran_order': True, 'shape': (3, 3), }\n", "Fortran order"),
-        (b"\x93NUMPY\x01\x00\x3b\x00{'descr': '<f8', 'fortran_order': False, 'shape': (3, 3), }\n", "is not a readable .npy"),
-        (b"\x93NUMPY\x01\x00\x3b\x00{'descr': '<i8', 'fortran_order': False, 'shape': (1, 1), }\n", "elements of type"),
+        (b"garbage".to_vec(), "no .npy file"),
+        (
+            npy(&header("<f8", "False", "(900000, 900000)"), &[0; 72]),
+            "(900000, 900000)",
+        ),
+        (
+            npy(&header("<f8", "True", "(3, 3)"), &[0; 72]),
+            "Fortran order",
+        ),
+        (
+            npy(&header("<f8", "False", "(3, 3)"), &[0; 71]),
+            "truncated",
+        ),
+        (
+            npy(&header("<i8", "False", "(3, 3)"), &[0; 72]),
+            "another type",
+        ),
+        (
+            npy(&header(">f8", "False", "(3, 3)"), &[0; 72]),
+            "another type",
+        ),
     ] {
         let dir = saved("conv1");
         std::fs::write(dir.path().join("layers/conv1/jaccard.npy"), content).unwrap();
         let message = write_report(dir.path()).unwrap_err().to_string();
         assert!(message.contains(want), "{message}");
-        assert!(message.contains("jaccard.npy: ") && !message.contains('\n'), "{message}");
+        assert!(
+            message.contains("jaccard.npy: ") && !message.contains('\n'),
+            "{message}"
+        );
         assert!(!dir.path().join("report.html").exists());
     }
 }

@@ -7,6 +7,7 @@
 //! content security policy forbids any network request. Template partials, one a section, lie in
 //! `templates/`; each has its view model in the file of the same name here.
 
+mod comparison;
 mod figures;
 mod filters;
 mod header;
@@ -91,7 +92,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
         style: STYLE,
         script: SCRIPT,
         header: header::header(results),
-        comparison: redundancy::comparison(results),
+        comparison: comparison::comparison(results),
         glance: redundancy::glance(results),
         layers,
         filters,
@@ -117,7 +118,7 @@ struct Page<'a> {
     style: &'static str,
     script: &'static str,
     header: header::Header,
-    comparison: Option<redundancy::Comparison>,
+    comparison: Option<comparison::Comparison>,
     glance: Vec<redundancy::Glance>,
     layers: Vec<redundancy::Layer>,
     filters: Vec<filters::Layer>,

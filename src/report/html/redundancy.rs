@@ -3,7 +3,7 @@
 use super::super::arrays::{self, Arrays};
 use super::super::order::by_similarity;
 use super::super::results::{RedundancyLayer, Results};
-use super::super::words::{self, Alike, compare, mean, number, percent};
+use super::super::words::{self, Alike, mean, number, percent};
 use super::figures::{Chart, Figures, HeatMap, Series, View};
 use super::header::dimensions;
 use super::{Captioned, Fact, fact};
@@ -322,7 +322,7 @@ pub fn glance(results: &Results) -> Vec<Glance> {
 }
 
 /// Columns of the table, in the order of the template's head.
-fn cells(layer: &RedundancyLayer) -> Vec<String> {
+pub fn cells(layer: &RedundancyLayer) -> Vec<String> {
     let aggregate = layer.aggregate.as_ref();
     let channels = layer.neighbors_mean.len();
     let dead = layer.dead_channels.len();
@@ -339,87 +339,4 @@ fn cells(layer: &RedundancyLayer) -> Vec<String> {
         percent(aggregate.and_then(|a| a.loo_error)),
         percent(aggregate.and_then(|a| a.recall)),
     ]
-}
-
-/// Networks side by side.
-pub struct Comparison {
-    pub networks: Vec<String>,
-    pub groups: Vec<Group>,
-}
-
-/// One layer that several networks have.
-pub struct Group {
-    pub stem: String,
-    pub sentence: String,
-    pub rows: Vec<(&'static str, Vec<String>)>,
-}
-
-/// Compares layers of the same name in the results' networks, when at least two share one.
-pub fn comparison(results: &Results) -> Option<Comparison> {
-    let layers = &results.redundancy.as_ref()?.layers;
-    let networks: Vec<&str> = results.networks.iter().map(|n| n.name.as_str()).collect();
-    let stem = |layer: &'_ RedundancyLayer, network: &str| {
-        let rest = layer.name.strip_prefix(network)?;
-        rest.strip_prefix('.').map(str::to_string)
-    };
-    let mut stems: Vec<String> = Vec::new();
-    for layer in layers {
-        for found in networks.iter().filter_map(|n| stem(layer, n)) {
-            if !stems.contains(&found) {
-                stems.push(found);
-            }
-        }
-    }
-    let mut comparison = Comparison {
-        networks: networks.iter().map(|n| n.to_string()).collect(),
-        groups: Vec::new(),
-    };
-    for shared in stems {
-        let of = |network: &str| {
-            layers
-                .iter()
-                .find(|l| stem(l, network).as_ref() == Some(&shared))
-        };
-        let found: Vec<Option<&RedundancyLayer>> = networks.iter().map(|n| of(n)).collect();
-        if found.iter().flatten().count() < 2 {
-            continue;
-        }
-        let pair = (
-            found.first().copied().flatten(),
-            found.get(1).copied().flatten(),
-        );
-        let sentence = match pair {
-            (Some(a), Some(b)) => compare(&shared, (networks[0], a), (networks[1], b)),
-            _ => None,
-        };
-        comparison.groups.push(Group {
-            rows: compared(&found),
-            sentence: sentence.unwrap_or_default(),
-            stem: shared,
-        });
-    }
-    (!comparison.groups.is_empty()).then_some(comparison)
-}
-
-fn compared(layers: &[Option<&RedundancyLayer>]) -> Vec<(&'static str, Vec<String>)> {
-    let names = [
-        "Channels",
-        "Redundancy",
-        "Mean Jaccard",
-        "Neighbours per channel",
-        "Dimension, PCA",
-        "Label error, mean channel",
-        "Label error, whole layer",
-        "Aggregate recall",
-    ];
-    let columns: Vec<Option<Vec<String>>> = layers.iter().map(|l| l.map(cells)).collect();
-    let row = |i: usize| -> Vec<String> {
-        columns
-            .iter()
-            .map(|c| c.as_ref().map_or("–".into(), |c| c[i].clone()))
-            .collect()
-    };
-    let rows = names.iter().enumerate().map(|(i, &name)| (name, row(i)));
-    rows.filter(|(_, cells)| cells.iter().any(|c| c != "–"))
-        .collect()
 }
