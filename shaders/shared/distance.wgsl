@@ -56,3 +56,11 @@ fn snapped(sum: wide) -> wide {
     }
     return sum;
 }
+
+// exp(-factor d), 0 where that is too small to be told from 0.
+fn gaussian(sq_distance: wide, factor: wide) -> wide {
+    if (wide_round(sq_distance) * wide_round(factor) > 700.0) {
+        return wide_zeroed();
+    }
+    return wide_exp(-wide_mul(sq_distance, factor));
+}

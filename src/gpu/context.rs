@@ -33,6 +33,18 @@ pub enum Wide {
 }
 
 impl Wide {
+    /// A number as it lies in a buffer of wide ones; limited to what those hold.
+    pub(super) fn encode(self, x: f64) -> [u32; 2] {
+        match self {
+            Self::Float64 => [x.to_bits() as u32, (x.to_bits() >> 32) as u32],
+            Self::DoubleFloat => {
+                let x = x.clamp(-1e30, 1e30);
+                let high = x as f32;
+                [high.to_bits(), ((x - f64::from(high)) as f32).to_bits()]
+            }
+        }
+    }
+
     /// A wide number as it lies in a buffer.
     pub(super) fn decode(self, [x, y]: [u32; 2]) -> f64 {
         match self {

@@ -5,6 +5,7 @@ mod conv2d;
 mod gram;
 mod knn;
 mod memory;
+mod nnk;
 mod pipeline;
 mod profile;
 mod record;
@@ -123,7 +124,7 @@ impl Backend for Gpu {
     }
 
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, _: usize) -> u64 {
-        knn::state_bytes(groups, queries, k)
+        knn::state_bytes(groups, queries, k) + nnk::scratch_bytes(groups * queries, k)
     }
 
     fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Tensor> {
@@ -178,13 +179,20 @@ impl Backend for Gpu {
 
     fn nnk(
         &self,
-        _: &Points,
-        _: Range<usize>,
-        _: &Candidates,
-        _: Vectors<'_, Self>,
-        _: &GraphParams,
+        queries: &Points,
+        rows: Range<usize>,
+        candidates: &Candidates,
+        vectors: Vectors<'_, Self>,
+        params: &GraphParams,
     ) -> Result<GraphBlock> {
-        missing()
+        let context = &self.context;
+        let source = match vectors {
+            Vectors::Points(points) => nnk::Source::Points(points),
+            Vectors::Gathered(tensor) => nnk::Source::Gathered(tensor),
+        };
+        context.guarded("nnk", || {
+            nnk::solve(context, queries, rows, candidates, source, params)
+        })
     }
 
     fn overlap(&self, _: Supports<'_>, _: &mut OverlapSums) -> Result<()> {

@@ -50,6 +50,7 @@ const SHARED: &[(&str, &str)] = &[
         include_str!("../../shaders/shared/distance.wgsl"),
     ),
     ("exp", include_str!("../../shaders/shared/exp.wgsl")),
+    ("nnk", include_str!("../../shaders/shared/nnk.wgsl")),
     ("tile", include_str!("../../shaders/shared/tile.wgsl")),
     ("wide", include_str!("../../shaders/shared/wide.wgsl")),
     (

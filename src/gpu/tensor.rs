@@ -93,6 +93,17 @@ impl Context {
         buffer: &wgpu::Buffer,
         len: usize,
     ) -> Result<Vec<T>> {
+        self.read_from(buffer, 0, len)
+    }
+
+    /// Copies `len` elements of `buffer` from element `first` on to the host.
+    pub(super) fn read_from<T: bytemuck::Pod>(
+        &self,
+        buffer: &wgpu::Buffer,
+        first: usize,
+        len: usize,
+    ) -> Result<Vec<T>> {
+        let skip = (first * size_of::<T>()) as u64;
         let mut out = vec![T::zeroed(); len];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut out);
         if bytes.is_empty() {
@@ -105,7 +116,7 @@ impl Context {
         for (i, chunk) in bytes.chunks_mut(CHUNK).enumerate() {
             let mut recorder = Recorder::new(self);
             let size = chunk.len().next_multiple_of(4) as u64;
-            recorder.copy(buffer, (i * CHUNK) as u64, &staging, size);
+            recorder.copy(buffer, skip + (i * CHUNK) as u64, &staging, size);
             recorder.submit()?;
             self.read_mapped(&staging, chunk)?;
         }

@@ -13,6 +13,7 @@ mod data;
 mod gram;
 mod knn;
 mod memory;
+mod nnk;
 
 use chanscope::gpu::{Gpu, Options, Wide, adapters};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -76,7 +77,14 @@ fn main() {
     arguments.test_threads = Some(1);
     let devices = Devices::open().map(Arc::new);
     let ci = std::env::var("CI").is_ok_and(|v| v == "true");
-    let tests: Vec<Test> = [conv2d::TESTS, gram::TESTS, knn::TESTS, memory::TESTS].concat();
+    let tests: Vec<Test> = [
+        conv2d::TESTS,
+        gram::TESTS,
+        knn::TESTS,
+        memory::TESTS,
+        nnk::TESTS,
+    ]
+    .concat();
     let trials = tests.into_iter().map(|(name, test)| {
         let (devices, missing) = match &devices {
             Ok(d) => (Some(Arc::clone(d)), String::new()),

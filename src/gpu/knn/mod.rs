@@ -300,9 +300,7 @@ pub(super) fn norms(
     rows: Range<usize>,
     k: usize,
 ) -> Result<Buffer> {
-    let all = (groups.len() * rows.len()) as u64;
-    let result = context.pool.get(Kind::Storage, all * ENTRY)?;
-    let mut params = RowsParams {
+    let params = RowsParams {
         dim: of.dim as u32,
         rows: of.rows as u32,
         row_first: rows.start as u32,
@@ -313,17 +311,55 @@ pub(super) fn norms(
         list_count: 0,
         sample: of.first as u32,
         first: 0,
-        workgroups: all as u32,
+        workgroups: 0,
         zero: 0,
     };
-    let pipeline = context.pipeline(&NORMS, &with_kernel(&[("NORMS", None)], of.kernel))?;
+    run_norms(context, &of.raw, &of.copies, frame, params)
+}
+
+/// Norms of `rows` vectors that are no block, under the cosine kernel; `like` has their length.
+pub(super) fn cosine_norms(
+    context: &Context,
+    vectors: &Buffer,
+    rows: usize,
+    like: &Points,
+) -> Result<Buffer> {
+    let params = RowsParams {
+        dim: like.dim as u32,
+        rows: rows as u32,
+        row_first: 0,
+        row_count: rows as u32,
+        group_first: 0,
+        group_count: 1,
+        k: 0,
+        list_count: 0,
+        sample: 0,
+        first: 0,
+        workgroups: 0,
+        zero: 0,
+    };
+    // Without a k the counts of copies are not read.
+    run_norms(context, vectors, &like.copies, like, params)
+}
+
+fn run_norms(
+    context: &Context,
+    rows: &Buffer,
+    copies: &Buffer,
+    frame: &Points,
+    mut params: RowsParams,
+) -> Result<Buffer> {
+    let all = u64::from(params.group_count) * u64::from(params.row_count);
+    let result = context.pool.get(Kind::Storage, all * ENTRY)?;
+    let pipeline = context.pipeline(&NORMS, &with_kernel(&[("NORMS", None)], frame.kernel))?;
     let buffers = [
-        of.raw.whole(),
+        rows.whole(),
         frame.frames.whole(),
-        of.copies.whole(),
+        copies.whole(),
         result.whole(),
     ];
-    let work = of.dim as u64 * 4 + 256;
+    params.workgroups = all as u32;
+    let work = u64::from(params.dim) * 4 + 256;
     let step = (DISPATCH_WORK / work).max(1);
     let mut recorder = Recorder::new(context);
     for first in (0..all).step_by(step as usize) {

@@ -1,0 +1,197 @@
+// Kernel matrices of every query's candidates, in wide arithmetic (definitions, sections 2 and 3).
+#import nnk
+
+@group(0) @binding(1) var<storage, read> entries: array<Entry>;
+@group(0) @binding(2) var<storage, read> vectors: array<f32>;
+// Cosine: a norm per vector. Gaussian: not used.
+@group(0) @binding(3) var<storage, read> norms: array<RowNorm>;
+// [groups] scales and the factors of a given bandwidth.
+@group(0) @binding(4) var<storage, read> units: array<Unit>;
+@group(0) @binding(5) var<storage, read_write> problems: array<Problem>;
+// [lists of this pass, k, k].
+@group(0) @binding(6) var<storage, read_write> kernels: array<wide>;
+
+struct Unit {
+    factor: wide,
+    scale: f32,
+    unused: u32,
+}
+
+#ifdef PREPARE
+// A thread per query: which candidates are used, and the bandwidth.
+@compute @workgroup_size(64)
+fn nnk_prepare(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
+               @builtin(local_invocation_index) lane: u32) {
+    wide_init(params.zero);
+    let local = workgroup_index(id, count) * 64u + lane;
+    if (local >= params.lists) {
+        return;
+    }
+    let list = params.list_first + local;
+    var result = Problem(wide_zeroed(), 0u, 0u, DEGENERATE, 0u);
+    var length = 0u;
+    var identical = 0u;
+    var missing = false;
+    for (var i = 0u; i < params.k; i++) {
+        let entry = entries[list * params.k + i];
+        if (entry.sample == 0u) {
+            break;
+        }
+        length++;
+        identical += select(0u, 1u, wide_round(entry.distance) == 0.0);
+        let row = entry.sample - 1u - params.point_sample;
+        missing = missing || entry.sample <= params.point_sample || row >= params.point_rows;
+    }
+    if (length > 0u) {
+        if (params.drop_identical != 0u && identical < length) {
+            result.skip = identical;
+        }
+        result.count = length - result.skip;
+        result.state = SOLVED;
+#ifndef COSINE
+        result.factor = units[list / params.list_count].factor;
+        if (params.fixed_sigma == 0u) {
+            let last = entries[list * params.k + length - 1u].distance;
+            if (wide_round(last) > 0.0) {
+                // s^2 = last / 9.
+                result.factor = wide_div(wide_from(4.5), last);
+            } else {
+                result.state = DEGENERATE;
+            }
+        }
+#endif
+    }
+    if (missing && params.gathered == 0u) {
+        result.state = MISSING;
+    }
+    problems[local] = result;
+}
+#endif
+
+#ifdef GRAM
+const SIDE = 32u;
+const DEPTH = 16u;
+const PITCH = 17u;
+var<workgroup> first_rows: array<u32, 32>;
+var<workgroup> second_rows: array<u32, 32>;
+var<workgroup> first_tile: array<f32, 544>;
+var<workgroup> second_tile: array<f32, 544>;
+
+// Which of `vectors` belongs to a slot of a list.
+fn vector_of(list: u32, slot: u32) -> u32 {
+    let at = list * params.k + slot;
+    if (params.gathered != 0u) {
+        return at;
+    }
+    return list / params.list_count * params.point_rows + entries[at].sample - 1u
+        - params.point_sample;
+}
+
+fn element(row: u32, t: u32) -> f32 {
+    if (row == 0xffffffffu || t >= params.dim) {
+        return 0.0;
+    }
+#ifdef COSINE
+    return vectors[row * params.dim + t] * norms[row].power;
+#else
+    return vectors[row * params.dim + t];
+#endif
+}
+
+fn similarity(sum: wide, i: u32, j: u32, factor: wide, scale: f32) -> wide {
+#ifdef COSINE
+    let cosine = wide_mul(wide_mul(sum, norms[i].inverse), norms[j].inverse);
+    return wide_add(wide_from(0.5), wide_mul(wide_from(0.5), cosine));
+#else
+    return gaussian(in_units(sum, scale), factor);
+#endif
+}
+
+// A workgroup per 32 x 32 block on or below the diagonal of one query's matrix, 4 x 4 per thread.
+@compute @workgroup_size(64)
+fn nnk_gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
+            @builtin(local_invocation_index) lane: u32) {
+    wide_init(params.zero);
+    let index = workgroup_index(id, count) + params.first;
+    let side = (params.k + SIDE - 1u) / SIDE;
+    let blocks = side * (side + 1u) / 2u;
+    let local = index / blocks;
+    if (index >= params.workgroups) {
+        return;
+    }
+    let problem = problems[local];
+    var block_row = 0u;
+    var block_column = index % blocks;
+    while (block_column > block_row) {
+        block_row++;
+        block_column -= block_row;
+    }
+    let first = block_row * SIDE;
+    let second = block_column * SIDE;
+    if (problem.state != SOLVED || first >= problem.count) {
+        return;
+    }
+    let list = params.list_first + local;
+    for (var i = lane; i < 2u * SIDE; i += 64u) {
+        let slot = select(first, second, i >= SIDE) + i % SIDE;
+        var row = 0xffffffffu;
+        if (slot < problem.count) {
+            row = vector_of(list, problem.skip + slot);
+        }
+        if (i < SIDE) {
+            first_rows[i] = row;
+        } else {
+            second_rows[i - SIDE] = row;
+        }
+    }
+    workgroupBarrier();
+    let scale = units[list / params.list_count].scale;
+    let y = lane / 8u * 4u;
+    let x = lane % 8u * 4u;
+    var sums: array<wide, 16>;
+    for (var i = 0u; i < 16u; i++) {
+        sums[i] = wide_zeroed();
+    }
+    for (var start = 0u; start < params.dim; start += DEPTH) {
+        let t = lane % 16u;
+        for (var r = lane / 16u; r < SIDE; r += 4u) {
+            first_tile[r * PITCH + t] = element(first_rows[r], start + t);
+            second_tile[r * PITCH + t] = element(second_rows[r], start + t);
+        }
+        workgroupBarrier();
+        for (var s = 0u; s < min(DEPTH, params.dim - start); s++) {
+            for (var i = 0u; i < 4u; i++) {
+                let a = first_tile[(y + i) * PITCH + s];
+                for (var j = 0u; j < 4u; j++) {
+                    let b = second_tile[(x + j) * PITCH + s];
+#ifdef COSINE
+                    let term = wide_product(a, b);
+#else
+                    let d = difference(a, b, scale);
+                    let term = wide_mul(d, d);
+#endif
+                    sums[i * 4u + j] = wide_add(sums[i * 4u + j], term);
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+    let base = local * params.k * params.k;
+    for (var i = 0u; i < 4u; i++) {
+        for (var j = 0u; j < 4u; j++) {
+            let row = first + y + i;
+            let column = second + x + j;
+            if (row >= problem.count || column > row) {
+                continue;
+            }
+            var value = wide_from(1.0);
+            if (row != column) {
+                value = similarity(sums[i * 4u + j], first_rows[y + i], second_rows[x + j],
+                    problem.factor, scale);
+            }
+            kernels[base + row * params.k + column] = value;
+            kernels[base + column * params.k + row] = value;
+        }
+    }
+}
+#endif

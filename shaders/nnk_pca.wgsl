@@ -1,0 +1,244 @@
+// Principal components that hold 95 % of the squared norm of a query's NNK polytope {x_j - x_i} about
+// x_i (definitions, section 4): Gram matrix of the differences, then Jacobi's rotations, as many disjoint
+// ones at a time as there are pairs.
+#import nnk
+
+@group(0) @binding(1) var<storage, read> entries: array<Entry>;
+@group(0) @binding(2) var<storage, read> queries: array<f32>;
+@group(0) @binding(3) var<storage, read> vectors: array<f32>;
+// [lists of this pass, k].
+@group(0) @binding(4) var<storage, read> weights: array<f32>;
+// [lists of this pass, k * k], for supports too large for workgroup memory.
+@group(0) @binding(5) var<storage, read_write> scratch: array<wide>;
+@group(0) @binding(6) var<storage, read_write> outcomes: array<Outcome>;
+// [groups].
+@group(0) @binding(7) var<storage, read> units: array<Unit>;
+
+struct Unit {
+    factor: wide,
+    scale: f32,
+    unused: u32,
+}
+
+const THRESHOLD = 1e-6;
+// Rounding errors must not count a component more where the share is held exactly.
+#ifdef WIDE_F64
+const SHARE = 0.94999999999905lf;
+const CONVERGED = 1e-26;
+#else
+const SHARE = vec2<f32>(0.949999988, 1.19114292e-8);
+const CONVERGED = 1e-22;
+#endif
+
+var<private> base: u32;
+var<private> lane: u32;
+
+var<workgroup> members: array<u32, K>;
+var<workgroup> rows: array<u32, K>;
+var<workgroup> member_count: u32;
+var<workgroup> sines: array<wide, K>;
+var<workgroup> cosines: array<wide, K>;
+var<workgroup> partial_sums: array<wide, WIDTH>;
+
+#ifdef LOCAL
+var<workgroup> memory: array<wide, SQUARE>;
+
+fn load(i: u32) -> wide { return memory[i]; }
+fn store(i: u32, value: wide) { memory[i] = value; }
+fn sync() { workgroupBarrier(); }
+#else
+fn load(i: u32) -> wide { return scratch[base + i]; }
+fn store(i: u32, value: wide) { scratch[base + i] = value; }
+fn sync() {
+    storageBarrier();
+    workgroupBarrier();
+}
+#endif
+
+fn total(value: wide) -> wide {
+    sync();
+    partial_sums[lane] = value;
+    sync();
+    for (var part = WIDTH / 2u; part > 0u; part /= 2u) {
+        if (lane < part) {
+            partial_sums[lane] = wide_add(partial_sums[lane], partial_sums[lane + part]);
+        }
+        sync();
+    }
+    return partial_sums[0];
+}
+
+// Gram matrix of the differences, [s, s].
+fn build(s: u32, query: u32, scale: f32) {
+    for (var pair = lane; pair < s * s; pair += WIDTH) {
+        let i = pair / s;
+        let j = pair % s;
+        if (j <= i) {
+            var sum = wide_zeroed();
+            for (var t = 0u; t < params.dim; t++) {
+                let x = queries[query * params.dim + t];
+                let a = difference(vectors[rows[i] * params.dim + t], x, scale);
+                let b = difference(vectors[rows[j] * params.dim + t], x, scale);
+                sum = wide_add(sum, wide_mul(a, b));
+            }
+            sum = in_units(sum, scale);
+            store(i * s + j, sum);
+            store(j * s + i, sum);
+        }
+    }
+    sync();
+}
+
+// Sum of squares beside the diagonal.
+fn beside(s: u32) -> wide {
+    var sum = wide_zeroed();
+    for (var pair = lane; pair < s * s; pair += WIDTH) {
+        if (pair / s != pair % s) {
+            let v = load(pair);
+            sum = wide_add(sum, wide_mul(v, v));
+        }
+    }
+    return total(sum);
+}
+
+// The `pair`-th pair of round `round` of a round-robin tournament of `n` (even): (larger, smaller).
+fn opponents(n: u32, round: u32, pair: u32) -> vec2<u32> {
+    var a = (round + pair) % (n - 1u);
+    let b = (round + n - 1u - pair) % (n - 1u);
+    if (pair == 0u) {
+        a = n - 1u;
+    }
+    return vec2(max(a, b), min(a, b));
+}
+
+fn find_rotation(s: u32, at: vec2<u32>, pair: u32) {
+    var sine = wide_zeroed();
+    var cosine = wide_from(1.0);
+    if (at.x < s) {
+        let beside = load(at.x * s + at.y);
+        if (wide_round(beside) != 0.0) {
+            let one = wide_from(1.0);
+            let difference = wide_sub(load(at.x * s + at.x), load(at.y * s + at.y));
+            let ratio = wide_div(difference, wide_add(beside, beside));
+            var size = ratio;
+            if (wide_less(size, wide_zeroed())) {
+                size = -size;
+            }
+            // Beyond, the rotation's tangent is 1 / (2 ratio), too small to matter.
+            if (wide_round(size) < 1e15) {
+                let root = wide_sqrt(wide_add(one, wide_mul(ratio, ratio)));
+                var tangent = wide_div(one, wide_add(size, root));
+                if (wide_less(ratio, wide_zeroed())) {
+                    tangent = -tangent;
+                }
+                cosine = wide_div(one, wide_sqrt(wide_add(one, wide_mul(tangent, tangent))));
+                sine = wide_mul(tangent, cosine);
+            }
+        }
+    }
+    sines[pair] = sine;
+    cosines[pair] = cosine;
+}
+
+// Rotates rows (stride s, 1) or columns (1, s) of all pairs of a round.
+fn rotate(s: u32, n: u32, round: u32, along: u32, across: u32) {
+    for (var w = lane; w < n / 2u * s; w += WIDTH) {
+        let pair = w / s;
+        let other = w % s * across;
+        let at = opponents(n, round, pair);
+        if (at.x < s) {
+            let x = load(at.x * along + other);
+            let y = load(at.y * along + other);
+            let sine = sines[pair];
+            let cosine = cosines[pair];
+            store(at.x * along + other, wide_add(wide_mul(cosine, x), wide_mul(sine, y)));
+            store(at.y * along + other, wide_sub(wide_mul(cosine, y), wide_mul(sine, x)));
+        }
+    }
+    sync();
+}
+
+fn diagonalise(s: u32, trace: wide) {
+    let n = s + s % 2u;
+    let enough = wide_mul(wide_mul(trace, trace), wide_from(CONVERGED));
+    for (var sweep = 0u; sweep < 20u; sweep++) {
+        if (!wide_less(enough, beside(s))) {
+            return;
+        }
+        for (var round = 0u; round + 1u < n; round++) {
+            sync();
+            for (var pair = lane; pair < n / 2u; pair += WIDTH) {
+                find_rotation(s, opponents(n, round, pair), pair);
+            }
+            sync();
+            rotate(s, n, round, s, 1u);
+            rotate(s, n, round, 1u, s);
+        }
+    }
+}
+
+// How many of the largest diagonal entries it takes to hold the share.
+fn count_components(s: u32, trace: wide) -> u32 {
+    let enough = wide_mul(trace, SHARE);
+    var held = wide_zeroed();
+    for (var found = 0u; found < s; found++) {
+        var best = 0u;
+        for (var i = 1u; i < s; i++) {
+            if (wide_less(load(best * s + best), load(i * s + i))) {
+                best = i;
+            }
+        }
+        held = wide_add(held, load(best * s + best));
+        if (!wide_less(held, enough)) {
+            return found + 1u;
+        }
+        store(best * s + best, -trace);
+    }
+    return s;
+}
+
+@compute @workgroup_size(WIDTH)
+fn nnk_pca(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
+           @builtin(local_invocation_index) index: u32) {
+    wide_init(params.zero);
+    let local = workgroup_index(id, count) + params.first;
+    if (local >= params.workgroups) {
+        return;
+    }
+    lane = index;
+    base = local * params.k * params.k;
+    if (outcomes[local].state != SOLVED) {
+        return;
+    }
+    let list = params.list_first + local;
+    let group = list / params.list_count;
+    if (lane == 0u) {
+        var s = 0u;
+        for (var j = 0u; j < params.k; j++) {
+            if (weights[local * params.k + j] > THRESHOLD) {
+                let at = list * params.k + j;
+                rows[s] = select(group * params.point_rows + entries[at].sample - 1u
+                    - params.point_sample, at, params.gathered != 0u);
+                s++;
+            }
+        }
+        member_count = s;
+    }
+    sync();
+    let s = member_count;
+    let query = group * params.query_rows + params.query_first + list % params.list_count;
+    build(s, query, units[group].scale);
+    var own = wide_zeroed();
+    for (var i = lane; i < s; i += WIDTH) {
+        own = wide_add(own, load(i * s + i));
+    }
+    let trace = total(own);
+    if (!wide_less(wide_zeroed(), trace)) {
+        return;
+    }
+    diagonalise(s, trace);
+    sync();
+    if (lane == 0u) {
+        outcomes[local].dimension = count_components(s, trace);
+    }
+}

@@ -1,0 +1,441 @@
+//! Exact non-negative kernel regression on the device (definitions, section 3; arXiv 1910.09383).
+//!
+//! Four kernels per pass: which candidates are used and the bandwidth; kernel matrices, tiled; the
+//! solver, a workgroup per query; principal components of the support. Everything is computed in wide
+//! arithmetic in a fixed order, so the result does not depend on the block or pass.
+//!
+//! Floors per query, for `k` candidates of `d` numbers and supports of `s`: `4 k d + 12 k` bytes;
+//! `k^2 d` wide operations for the matrix, `8 k^2` for the sweeps and about `s^3 / 3` per system.
+
+use super::context::Context;
+use super::knn::{self, Candidates, Entry, Points};
+use super::memory::{Buffer, Kind, tile};
+use super::pipeline::{Access, Define, Kernel as Shader, Pipeline};
+use super::record::{DISPATCH_WORK, Recorder};
+use super::tensor::Tensor;
+use crate::device::{GraphBlock, GraphParams, Identical, Kernel, Sigma};
+use crate::{Error, Result};
+use std::ops::Range;
+use std::sync::Arc;
+
+const GRAM_SOURCE: &str = include_str!("../../shaders/nnk_gram.wgsl");
+const GRAM_BUFFERS: &[Access] = &[
+    Access::Read,
+    Access::Read,
+    Access::Read,
+    Access::Read,
+    Access::Write,
+    Access::Write,
+];
+const PREPARE: Shader = Shader {
+    entry: "nnk_prepare",
+    source: GRAM_SOURCE,
+    buffers: GRAM_BUFFERS,
+};
+const GRAM: Shader = Shader {
+    entry: "nnk_gram",
+    source: GRAM_SOURCE,
+    buffers: GRAM_BUFFERS,
+};
+const SOLVE: Shader = Shader {
+    entry: "nnk",
+    source: include_str!("../../shaders/nnk.wgsl"),
+    buffers: &[
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Write,
+        Access::Write,
+        Access::Write,
+    ],
+};
+const PCA: Shader = Shader {
+    entry: "nnk_pca",
+    source: include_str!("../../shaders/nnk_pca.wgsl"),
+    buffers: &[
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Write,
+        Access::Write,
+        Access::Read,
+    ],
+};
+
+/// Bytes of kernel matrices and working memory per pass.
+const SCRATCH: u64 = 64 << 20;
+/// Rows of a block of a kernel matrix that one workgroup computes.
+const SIDE: usize = 32;
+/// Workgroup memory that the solver's vectors and factor may take: more would leave the device
+/// with few queries at a time.
+const LOCAL_BYTES: usize = 20 << 10;
+const MISSING: u32 = 2;
+
+/// Parameters of all four kernels, as in the shaders.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct NnkParams {
+    dim: u32,
+    k: u32,
+    list_first: u32,
+    lists: u32,
+    list_count: u32,
+    point_rows: u32,
+    point_sample: u32,
+    gathered: u32,
+    query_rows: u32,
+    query_first: u32,
+    drop_identical: u32,
+    fixed_sigma: u32,
+    first: u32,
+    workgroups: u32,
+    zero: u32,
+}
+
+/// Scale of a group and the factor of a given bandwidth, as in the shaders.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Unit {
+    factor: [u32; 2],
+    scale: f32,
+    unused: u32,
+}
+
+/// What the solver found for a query, as in the shaders.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Outcome {
+    objective: [u32; 2],
+    residual: f32,
+    state: u32,
+    dimension: u32,
+    systems: u32,
+}
+
+/// Where the candidates' vectors are.
+pub(super) enum Source<'a> {
+    Points(&'a Points),
+    Gathered(&'a Tensor),
+}
+
+/// Working memory of the solver for `k` candidates, in wide numbers (`WORK` in the shader).
+const fn work(k: usize) -> usize {
+    4 * k + k * (k + 3) / 2
+}
+
+/// Whether the solver's working memory fits the workgroup's: `LOCAL_BYTES`, and room for the rest.
+fn is_local(k: usize, workgroup_bytes: u32) -> bool {
+    let bytes = work(k) * 8;
+    bytes <= LOCAL_BYTES && bytes + 8 * k + 12 * width(k) + 64 <= workgroup_bytes as usize
+}
+
+const fn width(k: usize) -> usize {
+    match k {
+        0..=64 => 32,
+        65..=256 => 64,
+        _ => 256,
+    }
+}
+
+/// Scratch of one query.
+fn per_list(k: usize) -> u64 {
+    let (k, work) = (k as u64, work(k) as u64);
+    8 * k * k + 8 * work + 4 * k + 64
+}
+
+/// Device bytes of a pass over `lists` queries; cosine on gathered vectors adds their norms.
+pub(super) fn scratch_bytes(lists: usize, k: usize) -> u64 {
+    let lists = lists as u64;
+    (lists * per_list(k)).min(SCRATCH.max(per_list(k))) + lists * 16 * k as u64
+}
+
+/// What stays the same over the passes.
+struct Solve<'a> {
+    context: &'a Context,
+    candidates: &'a Candidates,
+    queries: &'a Points,
+    source: Source<'a>,
+    kernel: Kernel,
+    params: NnkParams,
+    units: Buffer,
+    norms: Buffer,
+}
+
+/// Solves every query of `rows` in every group.
+pub(super) fn solve(
+    context: &Context,
+    queries: &Points,
+    rows: Range<usize>,
+    candidates: &Candidates,
+    source: Source<'_>,
+    params: &GraphParams,
+) -> Result<GraphBlock> {
+    check(queries, &rows, candidates, &source, params)?;
+    let (k, lists) = (candidates.k, candidates.groups * candidates.queries);
+    let mut block = GraphBlock::default();
+    if lists == 0 {
+        return Ok(block);
+    }
+    let units: Vec<Unit> = queries
+        .scales
+        .iter()
+        .map(|&s| unit(context, s, params))
+        .collect();
+    let unit_buffer = context.pool.get(Kind::Storage, units.len() as u64 * 16)?;
+    context.write(&unit_buffer, &units)?;
+    let (point_rows, point_sample) = match &source {
+        Source::Points(p) => (p.rows, p.first),
+        Source::Gathered(_) => (0, 0),
+    };
+    let work = Solve {
+        context,
+        candidates,
+        queries,
+        norms: vector_norms(context, queries, candidates, &source)?,
+        params: NnkParams {
+            dim: queries.dim as u32,
+            k: k as u32,
+            list_first: 0,
+            lists: 0,
+            list_count: candidates.queries as u32,
+            point_rows: point_rows as u32,
+            point_sample: point_sample as u32,
+            gathered: u32::from(matches!(source, Source::Gathered(_))),
+            query_rows: queries.rows as u32,
+            query_first: rows.start as u32,
+            drop_identical: u32::from(params.identical == Identical::Drop),
+            fixed_sigma: u32::from(matches!(params.sigma, Sigma::Fixed(_))),
+            first: 0,
+            workgroups: 0,
+            zero: 0,
+        },
+        source,
+        kernel: queries.kernel,
+        units: unit_buffer,
+    };
+    let wanted = tile(lists, per_list(k), SCRATCH.min(context.max_buffer));
+    let (step, kernels) = context.pool.get_tile(wanted, (k * k * 8) as u64)?;
+    for first in (0..lists).step_by(step) {
+        work.pass(first, step.min(lists - first), &kernels, &mut block)?;
+    }
+    Ok(block)
+}
+
+fn check(
+    queries: &Points,
+    rows: &Range<usize>,
+    candidates: &Candidates,
+    source: &Source<'_>,
+    params: &GraphParams,
+) -> Result<()> {
+    let (groups, count, dim) = (queries.groups, rows.len(), queries.dim);
+    let vectors_fit = match source {
+        Source::Points(p) => p.groups == groups && p.dim == dim && p.kernel == queries.kernel,
+        Source::Gathered(t) => t.shape() == [groups, count, params.k, dim],
+    };
+    let lists = [candidates.groups, candidates.queries, candidates.k];
+    if !vectors_fit || rows.end > queries.rows || lists != [groups, count, params.k] {
+        return Err(Error::Shape(format!(
+            "the candidates {lists:?} or their vectors do not belong to {count} queries of {groups} groups with {dim} numbers and k = {}",
+            params.k
+        )));
+    }
+    if params.kernel != queries.kernel {
+        return Err(Error::Shape(
+            "the rows were prepared for another kernel".into(),
+        ));
+    }
+    match params.sigma {
+        Sigma::Fixed(s) if !(s > 0.0 && s.is_finite()) => Err(Error::Usage(format!(
+            "the bandwidth must be positive, not {s}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn unit(context: &Context, scale: f32, params: &GraphParams) -> Unit {
+    let factor = match params.sigma {
+        // A bandwidth whose square underflows still separates all distinct points.
+        Sigma::Fixed(s) => (0.5 / (s * s) / f64::from(scale).powi(2)).min(1e300),
+        Sigma::KthThird => 0.0,
+    };
+    Unit {
+        factor: context.wide.encode(factor),
+        scale,
+        unused: 0,
+    }
+}
+
+/// Norms of all vectors that may be candidates, for the cosine kernel.
+fn vector_norms(
+    context: &Context,
+    queries: &Points,
+    candidates: &Candidates,
+    source: &Source<'_>,
+) -> Result<Buffer> {
+    match (queries.kernel, source) {
+        (Kernel::Gaussian, _) => context.pool.get(Kind::Storage, 16),
+        (Kernel::Cosine, Source::Points(p)) => {
+            knn::norms(context, p, queries, 0..p.groups, 0..p.rows, 0)
+        }
+        (Kernel::Cosine, Source::Gathered(t)) => {
+            let rows = candidates.groups * candidates.queries * candidates.k;
+            knn::cosine_norms(context, &t.buffer, rows, queries)
+        }
+    }
+}
+
+impl Solve<'_> {
+    fn pass(
+        &self,
+        first: usize,
+        lists: usize,
+        kernels: &Buffer,
+        block: &mut GraphBlock,
+    ) -> Result<()> {
+        let (context, k) = (self.context, self.candidates.k);
+        let count = lists as u64;
+        let problems = context.pool.get(Kind::Storage, count * 24)?;
+        let weights = context.pool.get(Kind::Storage, count * k as u64 * 4)?;
+        let outcomes = context.pool.get(Kind::Storage, count * 24)?;
+        let local = is_local(k, context.workgroup_bytes);
+        let scratch_size = if local {
+            16
+        } else {
+            count * work(k) as u64 * 8
+        };
+        let scratch = context.pool.get(Kind::Storage, scratch_size)?;
+        let mut params = self.params;
+        params.list_first = first as u32;
+        params.lists = lists as u32;
+        let vectors = match &self.source {
+            Source::Points(p) => p.raw.whole(),
+            Source::Gathered(t) => t.buffer.whole(),
+        };
+        let mut recorder = Recorder::new(context);
+        let gram = [
+            self.candidates.entries.whole(),
+            vectors.clone(),
+            self.norms.whole(),
+            self.units.whole(),
+            problems.whole(),
+            kernels.whole(),
+        ];
+        let prepare = self.pipeline(&PREPARE, &[("PREPARE", None)])?;
+        recorder.dispatch(
+            &prepare,
+            &params,
+            &gram,
+            count.div_ceil(64),
+            count * k as u64,
+        )?;
+        let side = k.div_ceil(SIDE) as u64;
+        let cost = (SIDE * SIDE * 8) as u64 * self.queries.dim as u64 + 100_000;
+        let pipeline = self.pipeline(&GRAM, &[("GRAM", None)])?;
+        let blocks = count * side * (side + 1) / 2;
+        split(&mut recorder, &pipeline, params, &gram, blocks, cost)?;
+        let solve = [
+            self.candidates.entries.whole(),
+            problems.whole(),
+            kernels.whole(),
+            scratch.whole(),
+            weights.whole(),
+            outcomes.whole(),
+        ];
+        let pipeline = self.pipeline(&SOLVE, &sizes(k, local))?;
+        let cost = 500 * (k * k) as u64 + 20_000 * k as u64;
+        split(&mut recorder, &pipeline, params, &solve, count, cost)?;
+        let pca = [
+            self.candidates.entries.whole(),
+            self.queries.raw.whole(),
+            vectors,
+            weights.whole(),
+            kernels.whole(),
+            outcomes.whole(),
+            self.units.whole(),
+        ];
+        let in_workgroup = k * k * 8 <= LOCAL_BYTES * 2 / 3;
+        let mut defines = sizes(k, in_workgroup);
+        defines.push(("SQUARE", Some((k * k) as u32)));
+        let pipeline = self.pipeline(&PCA, &defines)?;
+        let cost = cost + 8 * (k * k * self.queries.dim) as u64 / 4;
+        split(&mut recorder, &pipeline, params, &pca, count, cost)?;
+        recorder.submit()?;
+        self.collect(first, lists, &weights, &outcomes, block)
+    }
+
+    fn pipeline(&self, shader: &Shader, defines: &[Define]) -> Result<Arc<Pipeline>> {
+        let mut all = defines.to_vec();
+        if self.kernel == Kernel::Cosine {
+            all.push(("COSINE", None));
+        }
+        self.context.pipeline(shader, &all)
+    }
+
+    /// Brings the results of a pass to the host.
+    fn collect(
+        &self,
+        first: usize,
+        lists: usize,
+        weights: &Buffer,
+        outcomes: &Buffer,
+        block: &mut GraphBlock,
+    ) -> Result<()> {
+        let (context, k) = (self.context, self.candidates.k);
+        let outcomes: Vec<Outcome> = context.read(outcomes, lists)?;
+        if let Some(at) = outcomes.iter().position(|o| o.state == MISSING) {
+            return Err(Error::Shape(format!(
+                "candidates of query {} lie outside the block of points given",
+                (first + at) % self.candidates.queries
+            )));
+        }
+        let entries: Vec<Entry> =
+            context.read_from(&self.candidates.entries, first * k, lists * k)?;
+        for (i, entry) in entries.iter().enumerate() {
+            let group = (first + i / k) / self.candidates.queries;
+            let scale = self.queries.scales[group];
+            block.neighbors.push(entry.index());
+            block
+                .sq_distances
+                .push(entry.sq_distance(context.wide, scale) as f32);
+        }
+        block
+            .weights
+            .extend(context.read::<f32>(weights, lists * k)?);
+        for outcome in &outcomes {
+            block.objective.push(context.wide.decode(outcome.objective));
+            block.kkt_residual.push(outcome.residual);
+            block.pca_dimension.push(outcome.dimension as u16);
+            block.degenerate.push(outcome.state != 0);
+        }
+        Ok(())
+    }
+}
+
+fn sizes(k: usize, local: bool) -> Vec<Define> {
+    let mut defines = vec![("K", Some(k as u32)), ("WIDTH", Some(width(k) as u32))];
+    if local {
+        defines.push(("LOCAL", None));
+    }
+    defines
+}
+
+/// Records `all` workgroups of `cost` operations each in dispatches of bounded length.
+fn split(
+    recorder: &mut Recorder<'_>,
+    pipeline: &Arc<Pipeline>,
+    mut params: NnkParams,
+    buffers: &[wgpu::BufferBinding<'_>],
+    all: u64,
+    cost: u64,
+) -> Result<()> {
+    params.workgroups = u32::try_from(all).unwrap_or(u32::MAX);
+    let step = (DISPATCH_WORK / cost).max(1);
+    for first in (0..all).step_by(step as usize) {
+        params.first = first as u32;
+        let count = step.min(all - first);
+        recorder.dispatch(pipeline, &params, buffers, count, count * cost)?;
+    }
+    Ok(())
+}
