@@ -3,8 +3,8 @@
 //!
 //! `CHANSCOPE_TEST_ADAPTER` picks an adapter by index or name; default: a real GPU, else the first one.
 
-// Some oracles are for kernels of the CPU alone.
-#[allow(dead_code)]
+// Some oracles are for kernels of the CPU alone, and their own tests run elsewhere.
+#[allow(dead_code, unused_imports)]
 #[path = "../oracle/mod.rs"]
 mod oracle;
 
