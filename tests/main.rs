@@ -2,6 +2,7 @@
 
 mod cli;
 mod conv2d;
+mod correlate;
 mod formats;
 mod gram;
 mod hostile;

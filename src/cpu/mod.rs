@@ -1,6 +1,7 @@
 //! Native backend: multithreaded, vectorised at run time, exact. One stem per kernel, as in `gpu/`.
 
 mod conv2d;
+mod correlate;
 mod disjoint;
 mod f64x8;
 mod gemm;

@@ -1,9 +1,9 @@
 //! The operations of a network, each run on the backend's thread pool.
 
-use super::{Cpu, Tensor, linear, pointwise, pool2d, reduce, shuffle, strided};
+use super::{Cpu, Tensor, correlate, linear, pointwise, pool2d, reduce, shuffle, strided};
 use crate::Result;
 use crate::device::Activation;
-use crate::device::net::{Binary, NetOps, Pool2dParams, Shuffle, StridedCopy, Unary};
+use crate::device::net::{Binary, Correlation, NetOps, Pool2dParams, Shuffle, StridedCopy, Unary};
 use std::ops::Range;
 
 impl NetOps for Cpu {
@@ -57,5 +57,9 @@ impl NetOps for Cpu {
 
     fn channel_dots(&self, x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
         self.pool.install(|| shuffle::channel_dots(x, y))
+    }
+
+    fn correlate(&self, x: &Tensor, y: Option<&Tensor>) -> Result<Correlation> {
+        self.pool.install(|| correlate::correlate(x, y, self.set))
     }
 }

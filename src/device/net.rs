@@ -133,6 +133,38 @@ pub enum Shuffle<'a> {
     Pixels(&'a [u32]),
 }
 
+/// Extremes over all lags of the cross-correlation of `P` maps with `Q` others.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Correlation {
+    /// Maps on the left, `P`, and on the right, `Q`.
+    pub pairs: [usize; 2],
+    /// `[P, Q]` largest value.
+    pub max: Vec<f32>,
+    /// `[P, Q]` largest absolute value.
+    pub max_abs: Vec<f32>,
+    /// `[P, Q]` lag (y, x) of the largest value, the first by (y, x) of equals; `[j, i]` is minus `[i, j]`
+    /// where maps meet themselves.
+    pub lag: Vec<[i32; 2]>,
+}
+
+impl Correlation {
+    /// Nothing correlates yet.
+    pub fn zeros(left: usize, right: usize) -> Self {
+        Self {
+            pairs: [left, right],
+            max: vec![0.0; left * right],
+            max_abs: vec![0.0; left * right],
+            lag: vec![[0; 2]; left * right],
+        }
+    }
+
+    /// Enters one pair.
+    pub(crate) fn set(&mut self, i: usize, j: usize, max: f32, max_abs: f32, lag: [i32; 2]) {
+        let at = i * self.pairs[1] + j;
+        (self.max[at], self.max_abs[at], self.lag[at]) = (max, max_abs, lag);
+    }
+}
+
 /// The operations of a network. `N` is the batch; `d` the number of elements per sample and channel.
 pub trait NetOps: Backend {
     /// The same elements under another shape of equal size.
@@ -177,6 +209,11 @@ pub trait NetOps: Backend {
     /// Dot products per channel of `x [N, M, ...]` with its variants `y [N K, M, ...]`, on the host:
     /// `[N, K, M, 3]` holding `<x, y>`, `<x, x>`, `<y, y>`.
     fn channel_dots(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Vec<f32>>;
+    /// `R_ij[lag] = sum_p x_i[p] y_j[p + lag]`, summed over the `I` inputs, for every pair of maps of
+    /// `x [P, I, h, w]` and `y [Q, I, h', w']` (`x` again where there is none); out-of-range terms are 0,
+    /// lags those at which the maps overlap. What comes back are the extremes (definitions, section 7).
+    /// Scale maps to unit norm first: errors are relative to the product of the norms.
+    fn correlate(&self, x: &Self::Tensor, y: Option<&Self::Tensor>) -> Result<Correlation>;
 }
 
 /// Shape of the broadcast of two shapes, as in numpy.

@@ -1,4 +1,5 @@
 //! A paper's quantity a file. Knows devices and streams, no file format.
 
+pub mod impulse;
 pub mod redundancy;
 pub mod shuffle;

@@ -293,6 +293,26 @@ impl Graph {
         self.readers[id.0].iter().map(|&i| &self.nodes[i])
     }
 
+    /// The node that writes a value.
+    pub(super) fn maker(&self, id: ValueId) -> Option<&Node> {
+        // Nodes write ascending ids.
+        let at = self.nodes.binary_search_by_key(&id, |n| n.output).ok()?;
+        self.nodes.get(at)
+    }
+
+    /// Finds the readers of every value anew, after inputs have changed.
+    pub(super) fn index_readers(&mut self) {
+        self.readers = vec![vec![]; self.values.len()];
+        for (i, node) in self.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                let readers = &mut self.readers[input.0];
+                if readers.last() != Some(&i) {
+                    readers.push(i);
+                }
+            }
+        }
+    }
+
     /// Values a change of `id` reaches, `id` included: `[value_count]` flags.
     pub fn dependents(&self, id: ValueId) -> Vec<bool> {
         let mut reached = vec![false; self.values.len()];

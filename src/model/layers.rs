@@ -1,6 +1,7 @@
 //! Convolutional layers of a network and where their activations are tapped (definitions, section 7).
 
 use super::graph::{Graph, Node, Op, ValueId};
+use crate::device::net::Binary;
 use crate::io::names::{Namer, module_path};
 use crate::{Error, Result};
 
@@ -80,7 +81,7 @@ impl Graph {
     fn layer(&self, node: &Node, name: String) -> ConvLayer {
         let conv = node.output;
         let normalised = self.follow(conv, |op| matches!(op, Op::BatchNorm(_)));
-        let activation = self.follow(normalised, |op| matches!(op, Op::Unary(_)));
+        let activation = self.activated(normalised);
         let pool = self.follow(activation, |op| matches!(op, Op::Pool(_)));
         ConvLayer {
             name,
@@ -88,6 +89,16 @@ impl Graph {
             activation,
             pool,
             consumed: self.consumed(conv),
+        }
+    }
+
+    /// The value after the activation that alone reads `id`, also one written as `x f(x)`.
+    fn activated(&self, id: ValueId) -> ValueId {
+        let alone = |op: &Op| matches!(op, Op::Unary(_) | Op::Binary(Binary::PRelu, _));
+        let gate = self.readers(id).find(|n| self.gated(n) == Some(id));
+        match gate {
+            Some(product) if self.readers(id).count() == 2 => product.output,
+            _ => self.follow(id, alone),
         }
     }
 

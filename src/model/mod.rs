@@ -9,4 +9,5 @@ pub mod lenet;
 pub mod onnx;
 pub mod program;
 pub mod resize;
+mod rewrite;
 mod shape;

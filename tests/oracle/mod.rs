@@ -3,6 +3,7 @@
 #![allow(clippy::needless_range_loop)]
 // Indices as in the formulas.
 pub mod conv2d;
+pub mod correlate;
 pub mod gram;
 pub mod knn;
 pub mod net;

@@ -1,0 +1,198 @@
+//! Unit impulse responses of a network's channels and how alike they are (arXiv 1906.03986; definitions,
+//! section 7).
+
+mod ncc;
+
+pub use ncc::{Match, Ncc, Similar, across, within};
+
+use crate::device::net::NetOps;
+use crate::model::forward::Session;
+use crate::model::graph::{Graph, ValueId};
+use crate::model::images::batch_size;
+use crate::model::layers::Tap;
+use crate::{Error, Result};
+
+/// What is done about biases, whose response would be there without any impulse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bias {
+    /// Response to the impulse minus response to zeros.
+    #[default]
+    Subtract,
+    /// Biases set to 0.
+    Zero,
+    /// Left in.
+    Keep,
+}
+
+impl Bias {
+    /// Name as in options and results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Subtract => "subtract",
+            Self::Zero => "zero",
+            Self::Keep => "keep",
+        }
+    }
+}
+
+impl std::str::FromStr for Bias {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        [Self::Subtract, Self::Zero, Self::Keep]
+            .into_iter()
+            .find(|b| b.name() == s)
+            .ok_or_else(|| Error::Usage(format!("unknown bias '{s}': use subtract, zero or keep")))
+    }
+}
+
+/// Where the impulse is, and what of the network answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Job {
+    /// Row and column of the 1; the middle `[H/2, W/2]` where not given.
+    pub at: Option<[usize; 2]>,
+    /// What is done about biases.
+    pub bias: Bias,
+    /// Whether nonlinearities are dropped.
+    pub linear: bool,
+    /// Which value of each layer is the response.
+    pub tap: Tap,
+    /// Cap of the working set, bytes.
+    pub memory: u64,
+}
+
+/// Responses of one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    /// Layer.
+    pub name: String,
+    /// Channels `M`, input channels `I`, height, width.
+    pub shape: [usize; 4],
+    /// `[M, I, H, W]`: a channel's responses to the impulse in each input channel.
+    pub values: Vec<f32>,
+    /// `[M]` norms over all input channels and pixels.
+    pub norms: Vec<f64>,
+}
+
+/// Below this share of the layer's largest response a difference of two responses is rounding.
+const NEGLIGIBLE: f64 = 1e-6;
+
+/// Runs impulses through the network and taps every convolutional layer.
+///
+/// # Errors
+/// [`Error::Usage`] on an impulse outside the image, [`Error::Model`] where the network has no
+/// convolution, no linear form, or answers with NaN; [`Error::Memory`]; device errors.
+pub fn responses<B: NetOps>(backend: &B, graph: &Graph, job: &Job) -> Result<Vec<Response>> {
+    let &[inputs, h, w] = graph.input_shape() else {
+        return Err(Error::Model(format!(
+            "impulses need a network that takes images [N, C, H, W], not {:?} per sample",
+            graph.input_shape()
+        )));
+    };
+    let [y, x] = job.at.unwrap_or([h / 2, w / 2]);
+    if y >= h || x >= w {
+        return Err(Error::Usage(format!(
+            "--at {y},{x} is outside the image of {h}x{w}"
+        )));
+    }
+    let changed;
+    let graph = match (job.bias, job.linear) {
+        (Bias::Zero, true) => {
+            changed = graph.without_biases().linearised()?;
+            &changed
+        }
+        (Bias::Zero, false) => {
+            changed = graph.without_biases();
+            &changed
+        }
+        (_, true) => {
+            changed = graph.linearised()?;
+            &changed
+        }
+        (_, false) => graph,
+    };
+    let layers = graph.layers();
+    let mut wanted: Vec<ValueId> = vec![];
+    for layer in &layers {
+        let value = layer.tap(job.tap);
+        if !wanted.contains(&value) {
+            wanted.push(value);
+        }
+    }
+    if wanted.is_empty() {
+        return Err(Error::Model("the network has no convolution".into()));
+    }
+    let session = Session::new(backend, graph, &[graph.input()], &wanted)?;
+    let samples = inputs + usize::from(job.bias == Bias::Subtract);
+    let fixed = session.constant_bytes() * 2;
+    batch_size(
+        job.memory,
+        fixed,
+        session.bytes_per_sample() * samples as u64,
+        1,
+    )?;
+    let mut images = vec![0.0; samples * inputs * h * w];
+    for channel in 0..inputs {
+        images[((channel * inputs + channel) * h + y) * w + x] = 1.0;
+    }
+    let images = backend.upload(&[samples, inputs, h, w], &images)?;
+    let taps = session.run(&[&images])?;
+    (layers.into_iter())
+        .map(|layer| {
+            let value = layer.tap(job.tap);
+            let place = wanted.iter().position(|&v| v == value).unwrap_or_default();
+            let shape = &graph.value(value).shape;
+            let values = backend.download(&taps[place])?;
+            response(layer.name, shape, inputs, &values, job.bias)
+        })
+        .collect()
+}
+
+/// Arranges what the taps hold, `[samples, M, H, W]`, by channel.
+fn response(
+    name: String,
+    shape: &[usize],
+    inputs: usize,
+    values: &[f32],
+    bias: Bias,
+) -> Result<Response> {
+    let &[m, h, w] = shape else {
+        return Err(Error::Model(format!("layer '{name}' has no maps")));
+    };
+    let map = h * w;
+    let zeros = &values[inputs * m * map..];
+    let mut out = Vec::with_capacity(m * inputs * map);
+    for channel in 0..m {
+        for input in 0..inputs {
+            let to_impulse = &values[(input * m + channel) * map..][..map];
+            if bias == Bias::Subtract {
+                let to_zeros = &zeros[channel * map..][..map];
+                out.extend(to_impulse.iter().zip(to_zeros).map(|(a, b)| a - b));
+            } else {
+                out.extend_from_slice(to_impulse);
+            }
+        }
+    }
+    if out.iter().any(|v| !v.is_finite()) {
+        return Err(Error::Model(format!(
+            "the response of layer '{name}' is not finite"
+        )));
+    }
+    let row = inputs * map;
+    let mut norms: Vec<f64> = out.chunks(row).map(ncc::norm).collect();
+    if bias == Bias::Subtract {
+        let largest = norms.iter().copied().fold(0.0, f64::max);
+        for (norm, map) in norms.iter_mut().zip(out.chunks_mut(row)) {
+            if *norm < NEGLIGIBLE * largest {
+                *norm = 0.0;
+                map.fill(0.0);
+            }
+        }
+    }
+    Ok(Response {
+        name,
+        shape: [m, inputs, h, w],
+        values: out,
+        norms,
+    })
+}
