@@ -6,6 +6,7 @@ mod correlate;
 mod formats;
 mod gram;
 mod hostile;
+mod impulse;
 mod knn;
 mod model;
 mod nnk;

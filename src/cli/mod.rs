@@ -2,11 +2,15 @@
 
 mod demo;
 mod devices;
+mod impulse;
+mod network;
 mod output;
 mod progress;
 mod redundancy;
 mod report;
+mod run;
 mod save;
+mod shuffle;
 
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::size::memory_cap;
@@ -36,6 +40,9 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Redundancy(redundancy::Args),
+    Impulse(impulse::Args),
+    Shuffle(shuffle::Args),
+    Run(run::Args),
     Devices(devices::Args),
     Report(report::Args),
 }
@@ -122,6 +129,9 @@ fn dispatch(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, &common),
         Command::Redundancy(args) => redundancy::run(&args, &common),
+        Command::Impulse(args) => impulse::run(&args, &common),
+        Command::Shuffle(args) => shuffle::run(&args, &common),
+        Command::Run(args) => run::run(&args, &common),
         Command::Devices(args) => devices::run(&args, &common),
         Command::Report(args) => report::run(&args, &common),
     }

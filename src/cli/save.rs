@@ -56,11 +56,24 @@ impl Record {
 
     /// Writes the report and `results.json`, and moves everything to its place.
     pub fn finish(mut self, output: Output) -> Result<Results> {
-        self.results.timing.total_seconds = self.started.elapsed().as_secs_f64();
+        self.stop();
         let report = html::render(&self.results, &Folder::new(output.scratch()))?;
         output.write("report.html", report.html.as_bytes())?;
         output.finish(&self.results)?;
         Ok(self.results)
+    }
+}
+
+impl Record {
+    /// As [`Record::finish`] for a command whose files are its results: no report.
+    pub fn finish_without_report(mut self, output: Output) -> Result<Results> {
+        self.stop();
+        output.finish(&self.results)?;
+        Ok(self.results)
+    }
+
+    fn stop(&mut self) {
+        self.results.timing.total_seconds = self.started.elapsed().as_secs_f64();
     }
 }
 

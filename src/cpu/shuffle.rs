@@ -1,32 +1,14 @@
 //! Shuffling channels and comparing what follows from it (definitions, section 6).
 
 use super::Tensor;
-use crate::device::net::Shuffle;
-use crate::{Error, Result};
+use crate::Result;
+use crate::device::net::{Shuffle, check_shuffle, check_substitute, check_variants};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Samples, channels and elements per channel of `[N, C, ...]`.
-fn split(x: &Tensor) -> Result<(usize, usize, usize)> {
-    match x.shape() {
-        [n, c, rest @ ..] => Ok((*n, *c, rest.iter().product())),
-        s => Err(Error::Shape(format!("[N, C, ...] is needed, not {s:?}"))),
-    }
-}
-
 /// Exchanges samples, or the pixels of every map.
 pub(super) fn shuffle(x: &Tensor, how: Shuffle<'_>) -> Result<Tensor> {
-    let (n, c, d) = split(x)?;
-    let (index, wanted, limit) = match how {
-        Shuffle::Samples(index) => (index, n, n),
-        Shuffle::Pixels(index) => (index, n * d, d),
-    };
-    if index.len() != wanted || index.iter().any(|&i| i as usize >= limit) {
-        return Err(Error::Shape(format!(
-            "a permutation of {wanted} indices below {limit} is needed for {:?}",
-            x.shape()
-        )));
-    }
+    let [_, c, d] = check_shuffle(x.shape(), how)?;
     let mut out = Tensor::zeros(x.shape())?;
     let row = c * d;
     if row == 0 {
@@ -55,14 +37,7 @@ pub(super) fn shuffle(x: &Tensor, how: Shuffle<'_>) -> Result<Tensor> {
 
 /// Variants of every sample, each with one channel from `other`.
 pub(super) fn substitute(x: &Tensor, other: &Tensor, channels: Range<usize>) -> Result<Tensor> {
-    let (n, c, d) = split(x)?;
-    if x.shape() != other.shape() || channels.end > c || channels.is_empty() {
-        return Err(Error::Shape(format!(
-            "cannot take channels {channels:?} of {:?} into {:?}",
-            other.shape(),
-            x.shape()
-        )));
-    }
+    let [n, c, d] = check_substitute(x.shape(), other.shape(), &channels)?;
     let variants = channels.len();
     let mut shape = x.shape().to_vec();
     shape[0] = n * variants;
@@ -85,17 +60,8 @@ pub(super) fn substitute(x: &Tensor, other: &Tensor, channels: Range<usize>) -> 
 
 /// Dot products per channel of samples with their variants.
 pub(super) fn channel_dots(x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
-    let (n, m, d) = split(x)?;
-    let (rows, channels, dim) = split(y)?;
-    if n == 0 || rows % n != 0 || channels != m || dim != d {
-        return Err(Error::Shape(format!(
-            "{:?} are not variants of {:?}",
-            y.shape(),
-            x.shape()
-        )));
-    }
-    let variants = rows / n;
-    let mut out = vec![0.0f32; rows * m * 3];
+    let [n, m, d, variants] = check_variants(x.shape(), y.shape())?;
+    let mut out = vec![0.0f32; n * variants * m * 3];
     if out.is_empty() || d == 0 {
         return Ok(out);
     }

@@ -10,14 +10,16 @@ pub(super) fn copy(x: &Tensor, into: &mut Tensor, c: &StridedCopy) -> Result<()>
     if c.extents.contains(&0) {
         return Ok(());
     }
-    check(x.data().len(), into.data().len(), c)?;
+    if !c.fits(x.data().len(), into.data().len()) {
+        return Err(Error::Shape(format!("{c:?} leaves its tensors")));
+    }
     let src = x.data();
     let dst = into.data_mut();
     let (Some(&count), Some(&step)) = (c.extents.first(), c.dst_strides.first()) else {
         dst[c.dst_offset] = src[c.src_offset];
         return Ok(());
     };
-    let inner_span: usize = span(&c.extents[1..], &c.dst_strides[1..]);
+    let inner_span = c.dst_span() - (count - 1) * step;
     let lead = c.dst_offset / step.max(1);
     let offset = c.dst_offset - lead * step;
     if step > 0 && offset + inner_span < step {
@@ -31,26 +33,6 @@ pub(super) fn copy(x: &Tensor, into: &mut Tensor, c: &StridedCopy) -> Result<()>
             });
     } else {
         copy_axis(src, c.src_offset as isize, dst, c.dst_offset, c, 0);
-    }
-    Ok(())
-}
-
-/// Largest offset a box reaches.
-fn span(extents: &[usize], strides: &[usize]) -> usize {
-    extents.iter().zip(strides).map(|(n, s)| (n - 1) * s).sum()
-}
-
-/// The box stays inside both tensors.
-fn check(src: usize, dst: usize, c: &StridedCopy) -> Result<()> {
-    let (mut low, mut high) = (c.src_offset as isize, c.src_offset as isize);
-    for (&n, &s) in c.extents.iter().zip(&c.src_strides) {
-        let reach = (n as isize - 1) * s;
-        low += reach.min(0);
-        high += reach.max(0);
-    }
-    let last = c.dst_offset + span(&c.extents, &c.dst_strides);
-    if low < 0 || high >= src as isize || last >= dst {
-        return Err(Error::Shape(format!("{c:?} leaves its tensors")));
     }
     Ok(())
 }

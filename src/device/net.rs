@@ -3,6 +3,10 @@
 //! Every operation treats samples (axis 0) independently, so a batch can be cut anywhere without
 //! changing a bit of the result.
 
+mod check;
+
+pub(crate) use check::{check_correlate, check_shuffle, check_substitute, check_variants};
+
 use super::{Activation, Backend};
 use crate::{Error, Result};
 use std::ops::Range;

@@ -2,13 +2,22 @@
 
 mod context;
 mod conv2d;
+mod correlate;
+mod each;
 mod gram;
 mod knn;
+mod linear;
 mod memory;
+mod net;
 mod nnk;
 mod pipeline;
+mod pointwise;
+mod pool2d;
 mod profile;
 mod record;
+mod reduce;
+mod shuffle;
+mod strided;
 mod tensor;
 
 pub use context::{Adapter, Options, Wide, adapters, preferred};

@@ -5,11 +5,12 @@ use super::memory::{Buffer, Kind};
 use super::record::Recorder;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// Dense `f32` tensor on the device, C order.
 pub struct Tensor {
     shape: Vec<usize>,
-    pub(super) buffer: Buffer,
+    pub(super) buffer: Arc<Buffer>,
 }
 
 /// Bytes copied to or from the device at once; bounds the staging memory.
@@ -19,6 +20,20 @@ impl Tensor {
     /// Shape.
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// The same buffer under another shape of its size.
+    pub(super) fn reshaped(&self, shape: &[usize]) -> Result<Self> {
+        if shape.iter().product::<usize>() != self.len() {
+            return Err(Error::Shape(format!(
+                "{:?} cannot become {shape:?}",
+                self.shape
+            )));
+        }
+        Ok(Self {
+            shape: shape.to_vec(),
+            buffer: Arc::clone(&self.buffer),
+        })
     }
 
     /// Numbers.
@@ -47,7 +62,7 @@ impl Context {
         let len = self.count(shape)?;
         Ok(Tensor {
             shape: shape.to_vec(),
-            buffer: self.pool.get(Kind::Storage, len as u64 * 4)?,
+            buffer: Arc::new(self.pool.get(Kind::Storage, len as u64 * 4)?),
         })
     }
 

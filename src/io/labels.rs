@@ -51,6 +51,43 @@ pub fn read_labels(path: impl AsRef<Path>, samples: usize) -> Result<Vec<u32>> {
     bytes.chunks_exact(size).enumerate().map(label).collect()
 }
 
+/// Reads a permutation of `samples` samples: shape `[N]`, any integer type. Which values make sense is the
+/// caller's to say.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Data`] on a wrong length, shape or element type.
+pub fn read_indices(path: impl AsRef<Path>, samples: usize) -> Result<Vec<i64>> {
+    let file = DataFile::open(path.as_ref())?;
+    let header = npy::read_header(&file)?;
+    let integers = matches!(header.descr.kind, b'i' | b'u');
+    if header.shape != [samples as u64] || !integers {
+        return Err(Error::data(
+            file.path(),
+            format!(
+                "shape {:?}: a permutation is a 1-D array of {samples} integers, one per sample",
+                header.shape
+            ),
+        ));
+    }
+    let size = header.descr.size;
+    let mut bytes = vec![0u8; samples * size];
+    file.read_exact_at(&mut bytes, header.data_offset)?;
+    let index = |b: &[u8]| {
+        let mut le = [0u8; 8];
+        le[..size].copy_from_slice(b);
+        if header.descr.big_endian {
+            le[..size].reverse();
+        }
+        let bits = u64::from_le_bytes(le);
+        let unused = 64 - 8 * size as u32;
+        match header.descr.kind {
+            b'i' => (bits << unused) as i64 >> unused,
+            _ => i64::try_from(bits).unwrap_or(i64::MAX),
+        }
+    };
+    Ok(bytes.chunks_exact(size).map(index).collect())
+}
+
 /// One label, or how to name the value that is none.
 fn label(descr: Descr, bytes: &[u8]) -> std::result::Result<u32, String> {
     let mut le = [0u8; 8];

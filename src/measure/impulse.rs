@@ -1,9 +1,11 @@
 //! Unit impulse responses of a network's channels and how alike they are (arXiv 1906.03986; definitions,
 //! section 7).
 
+mod compare;
 mod ncc;
 
-pub use ncc::{Match, Ncc, Similar, across, within};
+pub use compare::{Findings, Settings, compare};
+pub use ncc::{Match, Ncc, Similar};
 
 use crate::device::net::NetOps;
 use crate::model::forward::Session;

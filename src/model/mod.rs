@@ -1,5 +1,6 @@
 //! Networks: graph, ONNX import, forward pass on a device.
 
+pub mod dump;
 mod execute;
 pub mod forward;
 pub mod graph;

@@ -372,6 +372,10 @@ pub struct Impulse {
     /// Pairs of channels at different depth with similar responses, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub matches: Vec<ImpulseMatch>,
+    /// Channels, of one layer or several, joined by correlations of at least the threshold; largest
+    /// groups first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Vec<ChannelRef>>,
     /// Smallest NCC that counts as a match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub match_threshold: Option<f64>,

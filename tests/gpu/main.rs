@@ -13,6 +13,7 @@ mod data;
 mod gram;
 mod knn;
 mod memory;
+mod net;
 mod nnk;
 
 use chanscope::gpu::{Gpu, Options, Wide, adapters};
@@ -83,6 +84,7 @@ fn main() {
         knn::TESTS,
         memory::TESTS,
         nnk::TESTS,
+        net::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|(name, test)| {

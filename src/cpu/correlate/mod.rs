@@ -8,8 +8,8 @@ mod wide;
 
 use super::Tensor;
 use super::simd::{InstructionSet, Simd, SimdOp};
-use crate::device::net::Correlation;
-use crate::{Error, Result};
+use crate::Result;
+use crate::device::net::{Correlation, check_correlate};
 use fft::{Fft, length};
 use rayon::prelude::*;
 use wide::{Complex, LANES, Wide};
@@ -28,12 +28,7 @@ pub(super) fn correlate(
     y: Option<&Tensor>,
     set: InstructionSet,
 ) -> Result<Correlation> {
-    let (p, q) = (maps(x)?, maps(y.unwrap_or(x))?);
-    if p[1] != q[1] {
-        return Err(Error::Shape(format!(
-            "{p:?} and {q:?} differ in input channels"
-        )));
-    }
+    let [p, q] = check_correlate(x.shape(), y.unwrap_or(x).shape())?;
     let mut out = Correlation::zeros(p[0], q[0]);
     if p[0] * q[0] == 0 {
         return Ok(out);
@@ -87,15 +82,6 @@ pub(super) fn correlate(
         }
     }
     Ok(out)
-}
-
-fn maps(x: &Tensor) -> Result<[usize; 4]> {
-    match *x.shape() {
-        [p, i, h, w] if i * h * w > 0 => Ok([p, i, h, w]),
-        ref s => Err(Error::Shape(format!(
-            "correlation takes [P, I, h, w], not {s:?}"
-        ))),
-    }
 }
 
 /// Transforms for one pair of map sizes.

@@ -58,8 +58,8 @@ pub(super) fn norm(x: &[f32]) -> f64 {
 }
 
 /// Responses of one layer made ready: unit norm, cut to the rectangle outside of which all are zero.
-struct Ready {
-    shape: [usize; 4],
+pub(super) struct Ready {
+    pub(super) shape: [usize; 4],
     values: Vec<f32>,
     live: Vec<bool>,
     /// First row and column of the rectangle.
@@ -69,7 +69,7 @@ struct Ready {
 }
 
 /// `centred`: each channel's mean over input channels and pixels is taken off first.
-fn ready(r: &Response, centred: bool) -> Ready {
+pub(super) fn ready(r: &Response, centred: bool) -> Ready {
     let [m, inputs, h, w] = r.shape;
     let row = inputs * h * w;
     let mut values = r.values.clone();
@@ -164,11 +164,7 @@ fn restore(a: &Ready, b: &Ready, max: f32, abs: f32, lag: [i32; 2]) -> Pair {
 }
 
 /// NCC of all pairs of channels of one layer.
-///
-/// # Errors
-/// Device errors.
-pub fn within<B: NetOps>(backend: &B, response: &Response, centred: bool) -> Result<Ncc> {
-    let r = ready(response, centred);
+pub(super) fn within<B: NetOps>(backend: &B, r: &Ready) -> Result<Ncc> {
     let c = r.shape[0];
     let found = backend.correlate(&backend.upload(&r.shape, &r.values)?, None)?;
     let mut out = Ncc {
@@ -188,7 +184,7 @@ pub fn within<B: NetOps>(backend: &B, response: &Response, centred: bool) -> Res
                     lag: [0, 0],
                 }
             } else {
-                restore(&r, &r, found.max[at], found.max_abs[at], found.lag[at])
+                restore(r, r, found.max[at], found.max_abs[at], found.lag[at])
             };
             for (at, sign) in [(at, 1), (j * c + i, -1)] {
                 out.ncc[at] = pair.ncc;
@@ -200,39 +196,30 @@ pub fn within<B: NetOps>(backend: &B, response: &Response, centred: bool) -> Res
     Ok(out)
 }
 
-/// Pairs of channels of two layers, `a` the shallower (index `layers[0]`), with an NCC of at least
-/// `threshold`; by channel of `a`, then of `b`.
-///
-/// # Errors
-/// Device errors.
-pub fn across<B: NetOps>(
+/// Pairs of channels of two layers, `a` the shallower, with an NCC of at least `threshold`.
+pub(super) fn across<B: NetOps>(
     backend: &B,
-    (a, b): (&Response, &Response),
+    (a, b): (&Ready, &Ready),
     layers: [usize; 2],
     threshold: f64,
-    centred: bool,
 ) -> Result<Vec<Match>> {
-    let (ra, rb) = (ready(a, centred), ready(b, centred));
     let found = backend.correlate(
-        &backend.upload(&ra.shape, &ra.values)?,
-        Some(&backend.upload(&rb.shape, &rb.values)?),
+        &backend.upload(&a.shape, &a.values)?,
+        Some(&backend.upload(&b.shape, &b.values)?),
     )?;
-    let (p, q) = (ra.shape[0], rb.shape[0]);
+    let similar = |layer: usize, channel: usize| Similar {
+        layer: layers[layer],
+        channel,
+    };
     let mut matches = vec![];
-    for i in (0..p).filter(|&i| ra.live[i]) {
-        for j in (0..q).filter(|&j| rb.live[j]) {
-            let at = i * q + j;
-            let pair = restore(&ra, &rb, found.max[at], found.max_abs[at], found.lag[at]);
+    for i in (0..a.shape[0]).filter(|&i| a.live[i]) {
+        for j in (0..b.shape[0]).filter(|&j| b.live[j]) {
+            let at = i * b.shape[0] + j;
+            let pair = restore(a, b, found.max[at], found.max_abs[at], found.lag[at]);
             if pair.ncc >= threshold {
                 matches.push(Match {
-                    a: Similar {
-                        layer: layers[0],
-                        channel: i,
-                    },
-                    b: Similar {
-                        layer: layers[1],
-                        channel: j,
-                    },
+                    a: similar(0, i),
+                    b: similar(1, j),
                     ncc: pair.ncc,
                     lag: pair.lag,
                 });

@@ -1,0 +1,87 @@
+// 2-D pooling of maps [maps, H, W] to [maps, H', W'].
+#import workgroup
+
+struct Pool2dShape {
+    len: u32,
+    first: u32,
+    // 0 max, 1 average, 2 average with the padding counted, 3 first in range.
+    kind: u32,
+    height: u32,
+    width: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_y: u32,
+    stride_x: u32,
+    pad_top: u32,
+    pad_left: u32,
+    pad_bottom: u32,
+    pad_right: u32,
+    dilation_y: u32,
+    dilation_x: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Pool2dShape;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+fn is_nan(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+}
+
+@compute @workgroup_size(256)
+fn pool2d(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
+          @builtin(local_invocation_index) lane: u32) {
+    let i = (workgroup_index(id, count) + params.first) * 256u + lane;
+    if (i >= params.len) {
+        return;
+    }
+    let plane = params.out_height * params.out_width;
+    let within = i % plane;
+    let base = i / plane * params.height * params.width;
+    let top = i32(within / params.out_width * params.stride_y) - i32(params.pad_top);
+    let left = i32(within % params.out_width * params.stride_x) - i32(params.pad_left);
+    let height = i32(params.height);
+    let width = i32(params.width);
+    var best = bitcast<f32>(0xff800000u);
+    var sum = 0.0;
+    var inside = 0u;
+    var padded = 0u;
+    var head = 0.0;
+    for (var ky = 0u; ky < params.kernel_height; ky++) {
+        let row = top + i32(ky * params.dilation_y);
+        if (row >= height + i32(params.pad_bottom)) {
+            break;
+        }
+        for (var kx = 0u; kx < params.kernel_width; kx++) {
+            let column = left + i32(kx * params.dilation_x);
+            if (column >= width + i32(params.pad_right)) {
+                break;
+            }
+            padded++;
+            if (row < 0 || column < 0 || row >= height || column >= width) {
+                continue;
+            }
+            let v = x[base + u32(row) * params.width + u32(column)];
+            if (inside == 0u) {
+                head = v;
+            }
+            inside++;
+            sum += v;
+            if (v > best || is_nan(v)) {
+                best = v;
+            }
+        }
+    }
+    var result = 0.0;
+    if (inside > 0u) {
+        switch (params.kind) {
+            case 0u: { result = best; }
+            case 1u: { result = sum / f32(inside); }
+            case 2u: { result = sum / f32(padded); }
+            default: { result = head; }
+        }
+    }
+    y[i] = result;
+}

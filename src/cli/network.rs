@@ -1,0 +1,86 @@
+//! What the commands that run a network share.
+
+use super::save::{Record, input, layer_input};
+use chanscope::io::labels::read_labels;
+use chanscope::io::npy;
+use chanscope::io::source::Layer;
+use chanscope::model::graph::Graph;
+use chanscope::model::layers::ConvLayer;
+use chanscope::model::onnx;
+use chanscope::{Error, Result};
+use std::path::Path;
+
+/// Opens the images.
+pub fn open_data(path: &Path) -> Result<Box<dyn Layer>> {
+    npy::open(path, "the data")
+}
+
+/// Reads a model; sizes it leaves open are those of the data.
+pub fn open_model(path: &Path, data: Option<&dyn Layer>) -> Result<Graph> {
+    let sample = data.map(|d| {
+        let s = d.shape();
+        [s.channels, s.height, s.width]
+    });
+    onnx::load(path, sample.as_ref().map(<[usize; 3]>::as_slice))
+}
+
+/// Reads the labels, one per sample.
+pub fn open_labels(path: Option<&Path>, data: &dyn Layer) -> Result<Option<Vec<u32>>> {
+    path.map(|p| read_labels(p, data.shape().samples))
+        .transpose()
+}
+
+/// Names the files in the results.
+pub fn record_inputs(
+    record: &mut Record,
+    model: &Path,
+    graph: &Graph,
+    data: Option<&dyn Layer>,
+    labels: Option<&Path>,
+) -> Result<()> {
+    let shape: Vec<u64> = graph.input_shape().iter().map(|&d| d as u64).collect();
+    record.results.input.push(input(model, &shape, "onnx")?);
+    if let Some(data) = data {
+        record.results.input.extend(layer_input(data)?);
+        if let Some(labels) = labels {
+            let samples = data.shape().samples as u64;
+            record
+                .results
+                .input
+                .push(input(labels, &[samples], "labels")?);
+        }
+    }
+    Ok(())
+}
+
+/// The layers of these names, in the order given; all of `layers` without names.
+pub fn choose(layers: &[ConvLayer], names: &[String], option: &str) -> Result<Vec<ConvLayer>> {
+    if names.is_empty() {
+        return Ok(layers.to_vec());
+    }
+    let find = |name: &String| {
+        let found = layers.iter().find(|l| l.name == *name).cloned();
+        found.ok_or_else(|| {
+            let known: Vec<&str> = layers.iter().map(|l| l.name.as_str()).collect();
+            Error::Usage(format!(
+                "{option}: the model has no layer '{name}'; it has {}",
+                known.join(", ")
+            ))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// Runs `$work` with `$backend` the opened device's backend.
+macro_rules! on_device {
+    ($device:expr, |$backend:ident| $work:expr) => {
+        match $device {
+            chanscope::device::Device::Cpu($backend) => $work,
+            chanscope::device::Device::Gpu(boxed) => {
+                let $backend = boxed.as_ref();
+                $work
+            }
+        }
+    };
+}
+pub(crate) use on_device;

@@ -1,0 +1,153 @@
+//! `chanscope run`: forward pass, activations written as a dump.
+
+use super::network::{choose, on_device, open_data, open_model, record_inputs};
+use super::progress::Reporter;
+use super::save::Record;
+use super::{Common, output};
+use chanscope::io::sink::{ArrayWriter, Output};
+use chanscope::model::dump::activations;
+use chanscope::model::graph::ValueId;
+use chanscope::model::layers::Tap;
+use chanscope::{Error, Result};
+use clap::ValueEnum;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// Run a network and write its activations as a dump that `redundancy` reads
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:  chanscope run lenet5.onnx images.npy --tap activation --dump activations"
+)]
+pub struct Args {
+    /// The network, ONNX of opset 13 to 21
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    /// Its input, [N,C,H,W]
+    #[arg(value_name = "DATA.npy")]
+    data: PathBuf,
+    /// Folder for NAME.npy per layer and output.npy
+    #[arg(long, value_name = "DIR")]
+    dump: PathBuf,
+    /// conv (the convolution's output), activation (after batch-norm and activation), pool (after pooling)
+    #[arg(long, default_value = "activation", value_name = "TAP")]
+    tap: String,
+    /// Only these layers
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    layers: Vec<String>,
+    /// Element type of the dump
+    #[arg(long, value_enum, default_value_t = DType::F32)]
+    dtype: DType,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DType {
+    F32,
+    F16,
+}
+
+/// A file of the dump.
+enum Writer {
+    F32(ArrayWriter<f32>),
+    F16(ArrayWriter<half::f16>),
+}
+
+impl Writer {
+    fn write(&self, at: usize, values: &[f32], name: &str) -> Result<()> {
+        match self {
+            Self::F32(w) => w.write(at, values),
+            Self::F16(w) => {
+                let narrow: Vec<half::f16> =
+                    values.iter().map(|&v| half::f16::from_f32(v)).collect();
+                let lost =
+                    (values.iter().zip(&narrow)).find(|(v, n)| v.is_finite() && !n.is_finite());
+                if let Some((v, _)) = lost {
+                    return Err(Error::Shape(format!(
+                        "layer '{name}' holds {v}, more than f16 can; use --dtype f32"
+                    )));
+                }
+                w.write(at, &narrow)
+            }
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::F32(w) => w.finish(),
+            Self::F16(w) => w.finish(),
+        }
+    }
+}
+
+/// Runs the network.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let tap: Tap = args.tap.parse()?;
+    let memory = common.memory()?;
+    let data = open_data(&args.data)?;
+    let graph = open_model(&args.model, Some(data.as_ref()))?;
+    let layers = choose(&graph.layers(), &args.layers, "--layers")?;
+    let mut taps: Vec<(String, ValueId)> = (layers.iter())
+        .map(|l| (l.name.clone(), l.tap(tap)))
+        .collect();
+    taps.push(("output".into(), graph.outputs()[0]));
+    let folder = Output::create(&args.dump, common.force)?;
+    let samples = data.shape().samples;
+    let mut writers = vec![];
+    for (name, value) in &taps {
+        let shape = [&[samples], graph.value(*value).shape.as_slice()].concat();
+        let file = format!("{name}.npy");
+        writers.push(match args.dtype {
+            DType::F32 => Writer::F32(folder.array_writer(&file, &shape)?),
+            DType::F16 => Writer::F16(folder.array_writer(&file, &shape)?),
+        });
+    }
+    let device = common.open_device()?;
+    let mut record = Record::new("run", device.info());
+    record.parameter("tap", tap.name());
+    record.parameter("layers", args.layers.clone());
+    record.parameter(
+        "dtype",
+        if args.dtype == DType::F32 {
+            "f32"
+        } else {
+            "f16"
+        },
+    );
+    record.parameter("memory", memory);
+    record.parameter("threads", common.threads());
+    record_inputs(&mut record, &args.model, &graph, Some(data.as_ref()), None)?;
+    let values: Vec<ValueId> = taps.iter().map(|t| t.1).collect();
+    let take = |place: usize, first: usize, elements: &[f32]| {
+        let (name, value) = &taps[place];
+        writers[place].write(first * graph.value(*value).len(), elements, name)
+    };
+    Reporter::new(common.quiet).run(|control| {
+        on_device!(&device, |backend| activations(
+            backend,
+            &graph,
+            data.as_ref(),
+            &values,
+            memory,
+            control,
+            take
+        ))
+    })?;
+    for writer in writers {
+        writer.finish()?;
+    }
+    record.stage("forward pass");
+    let path = folder.folder().to_path_buf();
+    let results = record.finish_without_report(folder)?;
+    if common.json {
+        return output::json(&results);
+    }
+    let mut text = String::new();
+    for (name, value) in &taps {
+        let _ = writeln!(
+            text,
+            "{name:<32} {samples} x {:?}",
+            graph.value(*value).shape
+        );
+    }
+    let _ = writeln!(text, "\nDump: {}", path.display());
+    output::print(&text)
+}

@@ -1,0 +1,215 @@
+//! `chanscope shuffle`: channel and pixel shuffling.
+
+use super::network::{choose, on_device, open_data, open_labels, open_model, record_inputs};
+use super::progress::Reporter;
+use super::save::Record;
+use super::{Common, output};
+use chanscope::io::labels::read_indices;
+use chanscope::io::sink::Output;
+use chanscope::measure::shuffle::{Effect, Job, Mode, Tapped, check_permutation, shuffle};
+use chanscope::model::layers::ConvLayer;
+use chanscope::report::results::{Observed, Results, Shuffle, ShuffleTensor, Skipped, finite};
+use chanscope::{Error, Result};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// Shuffle one channel at a time and see what later layers and the accuracy make of it
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:  chanscope shuffle lenet5.onnx images.npy --labels labels.npy --mode channel --out shuffled"
+)]
+pub struct Args {
+    /// The network, ONNX of opset 13 to 21
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    /// Its input, [N,C,H,W]
+    #[arg(value_name = "DATA.npy")]
+    data: PathBuf,
+    /// Class of every sample, .npy of integers: adds accuracies
+    #[arg(long, value_name = "L.npy")]
+    labels: Option<PathBuf>,
+    /// Layers whose channels are shuffled, after activation and pooling [default: all but the last]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    tensor: Vec<String>,
+    /// Layers that are compared, at their activation [default: all later ones]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    observe: Vec<String>,
+    /// channel (across the samples of a mini-batch) or pixel (inside each map)
+    #[arg(long, default_value = "channel", value_name = "MODE")]
+    mode: String,
+    /// Samples of a mini-batch
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    batch: usize,
+    /// Sample indices, A'[i] = A[P[i]], instead of seeded permutations
+    #[arg(long, value_name = "P.npy")]
+    permutation: Option<PathBuf>,
+}
+
+impl Args {
+    fn describe(&self, record: &mut Record, common: &Common, mode: Mode, memory: u64) {
+        record.parameter("tensor", self.tensor.clone());
+        record.parameter("observe", self.observe.clone());
+        record.parameter("mode", mode.name());
+        record.parameter("batch", self.batch);
+        let file = self.permutation.as_ref().map(|p| p.display().to_string());
+        record.parameter("permutation", file);
+        record.parameter("seed", common.seed);
+        record.parameter("memory", memory);
+        record.parameter("threads", common.threads());
+    }
+}
+
+/// Shuffles every tensor asked for.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let mode: Mode = args.mode.parse()?;
+    if args.batch == 0 {
+        return Err(Error::Usage("--batch must be at least 1".into()));
+    }
+    let memory = common.memory()?;
+    let data = open_data(&args.data)?;
+    let samples = data.shape().samples;
+    let graph = open_model(&args.model, Some(data.as_ref()))?;
+    let labels = open_labels(args.labels.as_deref(), data.as_ref())?;
+    let permutation = (args.permutation.as_ref())
+        .map(|p| {
+            read_indices(p, samples).and_then(|i| {
+                check_permutation(&i, samples, args.batch)
+                    .map_err(|e| Error::data(p, e.to_string()))?;
+                Ok(i)
+            })
+        })
+        .transpose()?;
+    let layers = graph.layers();
+    let mut tensors = choose(&layers, &args.tensor, "--tensor")?;
+    if args.tensor.is_empty() {
+        tensors.pop();
+    }
+    if tensors.is_empty() {
+        return Err(Error::Usage(
+            "the model has fewer than two convolutions; name the layer to shuffle with --tensor"
+                .into(),
+        ));
+    }
+    let tapped = |l: &ConvLayer| Tapped {
+        name: l.name.clone(),
+        value: l.activation,
+    };
+    let observe: Vec<Tapped> = choose(&layers, &args.observe, "--observe")?
+        .iter()
+        .map(tapped)
+        .collect();
+    let job = Job {
+        graph: &graph,
+        data: data.as_ref(),
+        labels: labels.as_deref(),
+        mode,
+        batch: args.batch,
+        seed: common.seed,
+        permutation: permutation.as_deref(),
+        memory,
+    };
+    let folder = Output::create(&common.out, common.force)?;
+    let device = common.open_device()?;
+    let mut record = Record::new("shuffle", device.info());
+    args.describe(&mut record, common, mode, memory);
+    record_inputs(
+        &mut record,
+        &args.model,
+        &graph,
+        Some(data.as_ref()),
+        args.labels.as_deref(),
+    )?;
+    let reporter = Reporter::new(common.quiet);
+    let mut found = vec![];
+    for layer in &tensors {
+        let reached = graph.dependents(layer.consumed);
+        let later = |t: &Tapped| reached[t.value.index()] && t.value != layer.consumed;
+        if labels.is_none() && args.tensor.is_empty() && !observe.iter().any(later) {
+            record.results.skipped.push(Skipped {
+                name: layer.name.clone(),
+                reason: "no observed layer depends on it".into(),
+            });
+            continue;
+        }
+        let tensor = Tapped {
+            name: layer.name.clone(),
+            value: layer.consumed,
+        };
+        let effect = reporter.run(|control| {
+            on_device!(&device, |backend| shuffle(
+                backend, &job, &tensor, &observe, control
+            ))
+        })?;
+        found.push(save(&folder, &layer.name, mode, &effect)?);
+        record.stage(layer.name.clone());
+    }
+    record.results.shuffle = Some(Shuffle { tensors: found });
+    let path = folder.folder().join("report.html");
+    let results = record.finish(folder)?;
+    if common.json {
+        return output::json(&results);
+    }
+    let mut text = summary(&results);
+    let _ = writeln!(text, "\nReport: {}", path.display());
+    output::print(&text)
+}
+
+/// Writes the arrays of one tensor and returns its entry in the results.
+pub fn save(folder: &Output, name: &str, mode: Mode, effect: &Effect) -> Result<ShuffleTensor> {
+    let mut observed = vec![];
+    for tap in &effect.observed {
+        let shuffled = tap.cosine.len() / tap.channels;
+        let file = format!("shuffle/{name}/{}.cosine.npy", tap.name);
+        folder.array(&file, &[shuffled, tap.channels], &tap.cosine)?;
+        observed.push(Observed {
+            name: tap.name.clone(),
+            cosine_mean: (tap.cosine.chunks(tap.channels))
+                .map(|row| finite(row.iter().sum::<f64>() / row.len() as f64))
+                .collect(),
+        });
+    }
+    if let Some(accuracy) = &effect.accuracy {
+        folder.array(
+            &format!("shuffle/{name}/accuracy.npy"),
+            &[accuracy.len()],
+            accuracy,
+        )?;
+    }
+    Ok(ShuffleTensor {
+        name: name.to_string(),
+        mode: mode.name().into(),
+        baseline_accuracy: effect.baseline_accuracy,
+        accuracy: (effect.accuracy.as_ref()).map(|a| a.iter().map(|&v| finite(v)).collect()),
+        observed,
+        short_batch: effect.short_batch.map(|n| n as u64),
+    })
+}
+
+/// A few lines per tensor.
+pub fn summary(results: &Results) -> String {
+    let mut text = String::new();
+    for t in results.shuffle.iter().flat_map(|s| &s.tensors) {
+        let _ = writeln!(text, "{} ({} shuffle)", t.name, t.mode);
+        for o in &t.observed {
+            let known: Vec<f64> = o.cosine_mean.iter().flatten().copied().collect();
+            let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
+            let least = known.iter().copied().fold(f64::INFINITY, f64::min);
+            let _ = writeln!(
+                text,
+                "  {:<30} cosine similarity: mean {mean:.4}, least {least:.4} over {} channels",
+                o.name,
+                known.len()
+            );
+        }
+        if let (Some(base), Some(accuracy)) = (t.baseline_accuracy, &t.accuracy) {
+            let known: Vec<f64> = accuracy.iter().flatten().copied().collect();
+            let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
+            let least = known.iter().copied().fold(f64::INFINITY, f64::min);
+            let _ = writeln!(
+                text,
+                "  accuracy {base:.4}, with a channel shuffled: mean {mean:.4}, least {least:.4}"
+            );
+        }
+    }
+    text
+}

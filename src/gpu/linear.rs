@@ -1,0 +1,49 @@
+//! Fully connected layers on the device: a 1x1 convolution of the weights, taken as an image of `K`
+//! channels and `M` pixels, with the rows of `x` as its filters.
+
+use super::context::Context;
+use super::tensor::Tensor;
+use super::{conv2d, pointwise};
+use crate::device::net::{Binary, Unary};
+use crate::device::{Activation, Conv2dParams};
+use crate::{Error, Result};
+
+const PLAIN: Conv2dParams = Conv2dParams {
+    stride: [1, 1],
+    padding: [0; 4],
+    dilation: [1, 1],
+    groups: 1,
+    activation: Activation::Identity,
+};
+
+pub(super) fn linear(
+    context: &Context,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    activation: Activation,
+) -> Result<Tensor> {
+    let (&[rows, k], &[kw, m]) = (x.shape(), weight.shape()) else {
+        return Err(mismatch(x, weight));
+    };
+    if k != kw || bias.is_some_and(|b| b.shape() != [m]) {
+        return Err(mismatch(x, weight));
+    }
+    let filters = x.reshaped(&[rows, k, 1, 1])?;
+    let image = weight.reshaped(&[1, k, m, 1])?;
+    let y = conv2d::conv2d(context, &image, &filters, None, &PLAIN)?;
+    let y = y.reshaped(&[rows, m])?;
+    match (bias, activation) {
+        (Some(bias), _) => pointwise::binary(context, &y, bias, Binary::Add, activation),
+        (None, Activation::Identity) => Ok(y),
+        (None, _) => pointwise::unary(context, &y, Unary::Activation(activation)),
+    }
+}
+
+fn mismatch(x: &Tensor, weight: &Tensor) -> Error {
+    Error::Shape(format!(
+        "{:?} cannot be multiplied by {:?}",
+        x.shape(),
+        weight.shape()
+    ))
+}

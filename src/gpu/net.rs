@@ -1,0 +1,78 @@
+//! The operations of a network, each guarded against a failing device.
+
+use super::{Gpu, Tensor, correlate, linear, pointwise, pool2d, reduce, shuffle, strided};
+use crate::Result;
+use crate::device::Activation;
+use crate::device::net::{Binary, Correlation, NetOps, Pool2dParams, Shuffle, StridedCopy, Unary};
+use std::ops::Range;
+
+impl NetOps for Gpu {
+    fn reshape(&self, x: Tensor, shape: &[usize]) -> Result<Tensor> {
+        x.reshaped(shape)
+    }
+
+    fn copy(&self, x: &Tensor, into: &mut Tensor, copy: &StridedCopy) -> Result<()> {
+        let context = &self.context;
+        context.guarded("copy", || strided::copy(context, x, into, copy))
+    }
+
+    fn pool2d(&self, x: &Tensor, params: &Pool2dParams) -> Result<Tensor> {
+        let context = &self.context;
+        context.guarded("pool2d", || pool2d::pool2d(context, x, params))
+    }
+
+    fn unary(&self, x: &Tensor, f: Unary) -> Result<Tensor> {
+        let context = &self.context;
+        context.guarded("unary", || pointwise::unary(context, x, f))
+    }
+
+    fn binary(&self, a: &Tensor, b: &Tensor, f: Binary, activation: Activation) -> Result<Tensor> {
+        let context = &self.context;
+        context.guarded("binary", || pointwise::binary(context, a, b, f, activation))
+    }
+
+    fn mean(&self, x: &Tensor, axes: Range<usize>, shape: &[usize]) -> Result<Tensor> {
+        let context = &self.context;
+        context.guarded("mean", || reduce::mean(context, x, axes, shape))
+    }
+
+    fn softmax(&self, x: &Tensor, axis: usize) -> Result<Tensor> {
+        let context = &self.context;
+        context.guarded("softmax", || reduce::softmax(context, x, axis))
+    }
+
+    fn linear(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let context = &self.context;
+        context.guarded("linear", || {
+            linear::linear(context, x, weight, bias, activation)
+        })
+    }
+
+    fn shuffle(&self, x: &Tensor, how: Shuffle<'_>) -> Result<Tensor> {
+        let context = &self.context;
+        context.guarded("shuffle", || shuffle::shuffle(context, x, how))
+    }
+
+    fn substitute(&self, x: &Tensor, other: &Tensor, channels: Range<usize>) -> Result<Tensor> {
+        let context = &self.context;
+        context.guarded("substitute", || {
+            shuffle::substitute(context, x, other, channels)
+        })
+    }
+
+    fn channel_dots(&self, x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
+        let context = &self.context;
+        context.guarded("channel_dots", || shuffle::channel_dots(context, x, y))
+    }
+
+    fn correlate(&self, x: &Tensor, y: Option<&Tensor>) -> Result<Correlation> {
+        let context = &self.context;
+        context.guarded("correlate", || correlate::correlate(context, x, y))
+    }
+}

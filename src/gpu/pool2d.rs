@@ -1,0 +1,89 @@
+//! 2-D pooling on the device. Floor: input and output once.
+
+use super::context::Context;
+use super::each::{Params, each, number};
+use super::pipeline::{Access, Kernel};
+use super::tensor::Tensor;
+use crate::device::net::{Pool2dParams, PoolKind};
+use crate::{Error, Result};
+
+const POOL2D: Kernel = Kernel {
+    entry: "pool2d",
+    source: include_str!("../../shaders/pool2d.wgsl"),
+    buffers: &[Access::Read, Access::Write],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Pool2dShape {
+    len: u32,
+    first: u32,
+    kind: u32,
+    height: u32,
+    width: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel_height: u32,
+    kernel_width: u32,
+    stride_y: u32,
+    stride_x: u32,
+    pad_top: u32,
+    pad_left: u32,
+    pad_bottom: u32,
+    pad_right: u32,
+    dilation_y: u32,
+    dilation_x: u32,
+}
+
+impl Params for Pool2dShape {
+    fn start_at(&mut self, first: u32) {
+        self.first = first;
+    }
+}
+
+pub(super) fn pool2d(context: &Context, x: &Tensor, p: &Pool2dParams) -> Result<Tensor> {
+    let &[n, c, h, w] = x.shape() else {
+        return Err(Error::Shape(format!(
+            "pooling takes [N, C, H, W], not {:?}",
+            x.shape()
+        )));
+    };
+    let y = context.empty(&[n, c, p.output[0], p.output[1]])?;
+    let size = |v: usize| number(context, v);
+    let shape = Pool2dShape {
+        len: size(y.len())?,
+        first: 0,
+        kind: match p.kind {
+            PoolKind::Max => 0,
+            PoolKind::Average => 1,
+            PoolKind::AveragePadded => 2,
+            PoolKind::First => 3,
+        },
+        height: size(h)?,
+        width: size(w)?,
+        out_height: size(p.output[0])?,
+        out_width: size(p.output[1])?,
+        kernel_height: size(p.kernel[0])?,
+        kernel_width: size(p.kernel[1])?,
+        stride_y: size(p.stride[0])?,
+        stride_x: size(p.stride[1])?,
+        pad_top: size(p.padding[0])?,
+        pad_left: size(p.padding[1])?,
+        pad_bottom: size(p.padding[2])?,
+        pad_right: size(p.padding[3])?,
+        dilation_y: size(p.dilation[0])?,
+        dilation_x: size(p.dilation[1])?,
+    };
+    let window = (p.kernel[0] * p.kernel[1]) as u64;
+    let buffers = [x.buffer.whole(), y.buffer.whole()];
+    let workgroups = y.len().div_ceil(256) as u64;
+    each(
+        context,
+        &POOL2D,
+        shape,
+        &buffers,
+        workgroups,
+        256 * 8 * window,
+    )?;
+    Ok(y)
+}

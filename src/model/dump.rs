@@ -1,0 +1,55 @@
+//! Activations of a network on all samples of a file, batch by batch.
+
+use super::forward::Session;
+use super::graph::{Graph, ValueId};
+use super::images::{Images, batch_size};
+use crate::Result;
+use crate::control::{Control, Progress};
+use crate::device::net::NetOps;
+use crate::io::source::Layer;
+use crate::stream::run::ranges;
+
+/// Most samples at a time: enough to keep a device busy.
+const MOST: usize = 256;
+
+/// Runs `graph` on every sample of `data` and hands each of `values` to `take`: its place in the list, the
+/// first sample of the batch, and `[rows, ...]` elements. A value may be listed more than once.
+///
+/// # Errors
+/// What reading, running and `take` return; [`crate::Error::Memory`] where one sample does not fit.
+pub fn activations<B: NetOps>(
+    backend: &B,
+    graph: &Graph,
+    data: &dyn Layer,
+    values: &[ValueId],
+    memory: u64,
+    control: &Control<'_>,
+    mut take: impl FnMut(usize, usize, &[f32]) -> Result<()>,
+) -> Result<()> {
+    let images = Images::new(graph, data)?;
+    let mut wanted = values.to_vec();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let session = Session::new(backend, graph, &[graph.input()], &wanted)?;
+    let fixed = 2 * session.constant_bytes();
+    let batch = batch_size(memory, fixed, session.bytes_per_sample(), MOST)?;
+    for rows in ranges(images.samples(), batch) {
+        control.check()?;
+        let x = images.read(backend, rows.clone())?;
+        let tensors = session.run(&[&x])?;
+        drop(x);
+        for (id, tensor) in wanted.iter().zip(tensors) {
+            let elements = backend.download(&tensor)?;
+            for (place, _) in values.iter().enumerate().filter(|(_, v)| *v == id) {
+                take(place, rows.start, &elements)?;
+            }
+        }
+        control.report(Progress {
+            stage: "forward pass",
+            done: rows.end as u64,
+            total: images.samples() as u64,
+            unit: "samples",
+        });
+    }
+    Ok(())
+}
