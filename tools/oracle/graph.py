@@ -44,8 +44,9 @@ def build(points, params):
         neighbors, distances, np.zeros((count, k)), np.zeros(count), np.zeros(count, bool),
         np.zeros(count), np.ones(count, bool), np.full(count, np.inf),
     )
+    dead = not space.points.any()  # degenerate throughout, also where a shared sigma would give weights
     for i in range(count):
-        problem = regression(space, neighbors[i], distances[i], i, params)
+        problem = None if dead else regression(space, neighbors[i], distances[i], i, params)
         if problem is None:
             graph.degenerate[i] = True
             continue
