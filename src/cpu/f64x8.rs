@@ -48,7 +48,7 @@ pub(super) fn dispatch<W: Work>(set: InstructionSet, work: W) -> W::Output {
 pub(super) const LANES: usize = 8;
 
 /// Eight `f64`, cache-line aligned, as stored in memory.
-#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Pack(pub(super) [f64; LANES]);
 

@@ -5,18 +5,22 @@
 
 mod active_set;
 mod gram;
+mod lanes;
 mod pca;
+mod pivot;
 
-use super::f64x8::{self, Isa, Pack, Work};
+use super::f64x8::{self, Isa, LANES, Pack, Work};
 use super::simd::InstructionSet;
-use super::{Candidates, Cpu, Points};
+use super::{Candidate, Candidates, Cpu, Points};
 use crate::device::{
     GraphBlock, GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, Vectors,
 };
 use crate::{Error, Result};
-use active_set::{ActiveSet, Problem};
-use gram::{Gram, flat, packs};
+use active_set::ActiveSet;
+use gram::{Gram, flat, flat_mut, packs, resize};
+use lanes::{Lanes, Source};
 use pca::Pca;
+use pivot::Pivot;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -27,8 +31,12 @@ const SWEEPS: usize = 4;
 
 /// Bytes of working memory for `threads` threads.
 pub(super) fn scratch_bytes(threads: usize, k: usize, dim: usize) -> u64 {
-    let vectors = 4 * size_of::<Pack>() as u64 * packs(k) as u64;
-    threads as u64 * (gram::bytes(k, dim) + active_set::bytes(k) + pca::bytes(k, dim) + vectors)
+    let one = gram::bytes(k, dim) + active_set::bytes(k) + pca::bytes(k, dim) + 16 * k as u64;
+    let eight = match k <= pivot::MOST {
+        true => lanes::bytes(k, dim) + pivot::bytes(k),
+        false => 0,
+    };
+    threads as u64 * (one + eight)
 }
 
 /// Solves every query of `rows` in every group.
@@ -105,6 +113,21 @@ impl<'a> Inputs<'a> {
         })
     }
 
+    /// Group and query number `at` of all.
+    #[inline(always)]
+    fn place(&self, at: usize) -> (usize, usize) {
+        (at / self.count, at % self.count)
+    }
+
+    /// Vector of the candidate in `slot` of query number `at`, known to be there.
+    #[inline(always)]
+    fn used(&self, at: usize, slot: u16) -> &'a [f32] {
+        let (group, query) = self.place(at);
+        let index = self.candidates.list(group, query)[usize::from(slot)].index;
+        self.vector(group, query, usize::from(slot), index)
+            .unwrap_or(&[])
+    }
+
     /// Vector of candidate `slot` (sample `index`) of a query, `None` if it is not there.
     #[inline(always)]
     fn vector(&self, group: usize, query: usize, slot: usize, index: u32) -> Option<&'a [f32]> {
@@ -170,8 +193,10 @@ fn split(block: &mut GraphBlock, k: usize) -> Vec<Task<'_>> {
 /// Working memory of one thread.
 #[derive(Default)]
 struct Scratch {
-    /// Slots of the candidates in use.
-    used: Vec<u16>,
+    /// Slots of the candidates in use, per lane.
+    used: [Vec<u16>; LANES],
+    lanes: Lanes,
+    pivot: Pivot,
     gram: Gram,
     active: ActiveSet,
     pca: Pca,
@@ -194,103 +219,211 @@ impl Work for Solve<'_, '_> {
             scratch,
             mut task,
         } = self;
-        for at in 0..task.objective.len() {
-            solve_one::<I>(inputs, scratch, &mut task, at)?;
+        let total = task.objective.len();
+        for first in (0..total).step_by(LANES) {
+            let count = LANES.min(total - first);
+            let mut sources = [EMPTY; LANES];
+            for (lane, source) in sources[..count].iter_mut().enumerate() {
+                let used = &mut scratch.used[lane];
+                *source = prepare(inputs, &mut task, first + lane, used)?;
+            }
+            if inputs.params.k <= pivot::MOST {
+                together::<I>(inputs, scratch, &mut task, first, &sources);
+            } else {
+                for lane in 0..count {
+                    alone::<I>(
+                        inputs,
+                        scratch,
+                        &mut task,
+                        first + lane,
+                        &sources[lane],
+                        lane,
+                    );
+                }
+            }
+            for lane in 0..count {
+                let used = &mut scratch.used[lane];
+                dimension::<I>(inputs, &mut scratch.pca, used, &mut task, first + lane);
+            }
         }
         Ok(())
     }
 }
 
-/// Solves query `at` of the task.
+/// No query.
+const EMPTY: Source<'static> = Source {
+    query: &[],
+    inverse: 0.0,
+    n: 0,
+};
+
+/// Lists the candidates of query `at` of the task and finds out which are in use. A degenerate query
+/// has none.
 #[inline(always)]
-fn solve_one<I: Isa>(
-    inputs: &Inputs<'_>,
-    scratch: &mut Scratch,
+fn prepare<'a>(
+    inputs: &Inputs<'a>,
     task: &mut Task<'_>,
     at: usize,
-) -> Result<()> {
+    used: &mut Vec<u16>,
+) -> Result<Source<'a>> {
     let k = inputs.params.k;
-    let (group, query) = (
-        (task.first + at) / inputs.count,
-        (task.first + at) % inputs.count,
-    );
+    let (group, query) = inputs.place(task.first + at);
     let list = inputs.candidates.list(group, query);
     let slots = at * k..(at + 1) * k;
+    let neighbors = &mut task.neighbors[slots.clone()];
+    let sq_distances = &mut task.sq_distances[slots];
     for (slot, c) in list.iter().enumerate() {
-        task.neighbors[slots.start + slot] = c.index as i32;
-        task.sq_distances[slots.start + slot] = c.sq_distance as f32;
+        neighbors[slot] = c.index as i32;
+        sq_distances[slot] = c.sq_distance as f32;
+        if inputs.vector(group, query, slot, c.index).is_none() {
+            return Err(Error::Shape(format!(
+                "candidate {} of query {query} lies outside the block of points given",
+                c.index
+            )));
+        }
     }
     let row = inputs.queries.row(group, inputs.rows.start + query);
-    let Some(inverse) = usable(inputs, row, group, query, &mut scratch.used) else {
-        task.degenerate[at] = true;
-        return Ok(());
-    };
-    let vector = |slot: usize| inputs.vector(group, query, slot, list[slot].index);
-    if let Some(slot) = (0..list.len()).find(|&slot| vector(slot).is_none()) {
-        return Err(Error::Shape(format!(
-            "candidate {} of query {query} lies outside the block of points given",
-            list[slot].index
-        )));
+    let inverse = usable(inputs.params, row, list, used);
+    task.degenerate[at] = inverse.is_none();
+    if inverse.is_none() {
+        used.clear();
     }
-    let at_slot = |slot: &u16| vector(usize::from(*slot)).unwrap_or(row);
-    let kernel = inputs.params.kernel;
-    let vectors = scratch.used.iter().map(at_slot);
-    scratch.gram.build::<I>(row, vectors, kernel, inverse);
-    let problem = Problem {
-        n: scratch.gram.n,
-        width: scratch.gram.width,
-        kernel: &scratch.gram.kernel,
-        b: flat(&scratch.gram.b),
-    };
-    scratch.theta.clear();
-    scratch.theta.resize(problem.width, Pack::ZERO);
-    active_set::descend::<I>(&problem, SWEEPS, &mut scratch.theta);
-    scratch.active.solve::<I>(&problem, &mut scratch.theta);
-    let mut objective = 0.0;
-    let mut residual = 0.0f64;
-    for j in 0..problem.n {
-        let (theta, slope) = (
-            flat(&scratch.theta)[j],
-            problem.slope::<I>(j, &scratch.theta),
-        );
-        objective += 0.5 * theta * (slope - problem.b[j]);
-        residual = residual.max(if theta > 0.0 { slope.abs() } else { -slope });
-        task.weights[slots.start + usize::from(scratch.used[j])] = theta as f32;
-    }
-    task.objective[at] = objective;
-    task.kkt_residual[at] = residual as f32;
-    let weights = &task.weights[slots];
-    scratch
-        .used
-        .retain(|&slot| weights[usize::from(slot)] > SUPPORT_THRESHOLD);
-    let support = scratch.used.iter().map(at_slot);
-    task.pca_dimension[at] = scratch.pca.dimension::<I>(row, support);
-    Ok(())
+    Ok(Source {
+        query: row,
+        inverse: inverse.unwrap_or(0.0),
+        n: used.len(),
+    })
 }
 
 /// Puts the slots of the candidates in use into `used` and returns `1 / (2 s^2)`; `None` if the
 /// query is degenerate.
 #[inline(always)]
 fn usable(
-    inputs: &Inputs<'_>,
+    params: &GraphParams,
     row: &[f32],
-    group: usize,
-    query: usize,
+    list: &[Candidate],
     used: &mut Vec<u16>,
 ) -> Option<f64> {
-    let list = inputs.candidates.list(group, query);
     let apart = |slot: &u16| list[usize::from(*slot)].sq_distance > 0.0;
     used.clear();
     used.extend(0..list.len() as u16);
-    if inputs.params.identical == Identical::Drop && used.iter().any(apart) {
+    if params.identical == Identical::Drop && used.iter().any(apart) {
         used.retain(apart);
     }
     let last = list[usize::from(*used.last()?)].sq_distance;
-    match (inputs.params.kernel, inputs.params.sigma) {
+    match (params.kernel, params.sigma) {
         (Kernel::Cosine, _) => row.iter().any(|&x| x != 0.0).then_some(0.0),
         // s = sqrt(last) / 3
         (Kernel::Gaussian, Sigma::KthThird) => (last > 0.0).then(|| 4.5 / last),
         // A bandwidth whose square underflows still separates all distinct points.
         (Kernel::Gaussian, Sigma::Fixed(s)) => Some((0.5 / (s * s)).min(1e300)),
     }
+}
+
+/// Solves eight queries from `first` on, a lane each.
+#[inline(always)]
+fn together<I: Isa>(
+    inputs: &Inputs<'_>,
+    scratch: &mut Scratch,
+    task: &mut Task<'_>,
+    first: usize,
+    sources: &[Source<'_>; LANES],
+) {
+    let wanted = (0..LANES).fold(0, |m, l| m | u8::from(sources[l].n > 0) << l);
+    if wanted == 0 {
+        return;
+    }
+    let used = &scratch.used;
+    let vector = |lane: usize, j: usize| inputs.used(task.first + first + lane, used[lane][j]);
+    let dim = inputs.queries.dim;
+    scratch
+        .lanes
+        .build::<I>(sources, vector, inputs.params.kernel, dim);
+    scratch.pivot.solve::<I>(&scratch.lanes, wanted);
+    let k = inputs.params.k;
+    for (lane, source) in sources.iter().enumerate().filter(|(_, s)| s.n > 0) {
+        let at = first + lane;
+        if scratch.pivot.solved >> lane & 1 == 1 {
+            let weights = &mut task.weights[at * k..(at + 1) * k];
+            for (&slot, x) in scratch.used[lane].iter().zip(&scratch.pivot.x) {
+                weights[usize::from(slot)] = x.0[lane] as f32;
+            }
+            task.objective[at] = scratch.pivot.objective[lane];
+            task.kkt_residual[at] = scratch.pivot.residual[lane] as f32;
+        } else {
+            scratch.gram.extract(&scratch.lanes, lane, source.n);
+            resize(&mut scratch.theta, packs(source.n));
+            for (j, x) in scratch.pivot.x[..source.n].iter().enumerate() {
+                flat_mut(&mut scratch.theta)[j] = x.0[lane];
+            }
+            finish::<I>(inputs, scratch, task, at, lane);
+        }
+    }
+}
+
+/// Solves query `at` of the task by itself.
+#[inline(always)]
+fn alone<I: Isa>(
+    inputs: &Inputs<'_>,
+    scratch: &mut Scratch,
+    task: &mut Task<'_>,
+    at: usize,
+    source: &Source<'_>,
+    lane: usize,
+) {
+    if source.n == 0 {
+        return;
+    }
+    let slots = scratch.used[lane].iter();
+    let vectors = slots.map(|&slot| inputs.used(task.first + at, slot));
+    let kernel = inputs.params.kernel;
+    scratch
+        .gram
+        .build::<I>(source.query, vectors, kernel, source.inverse);
+    resize(&mut scratch.theta, scratch.gram.width);
+    active_set::descend::<I>(&scratch.gram.problem(), SWEEPS, &mut scratch.theta);
+    finish::<I>(inputs, scratch, task, at, lane);
+}
+
+/// Takes the problem in `scratch.gram` from the feasible `scratch.theta` to the optimum.
+#[inline(always)]
+fn finish<I: Isa>(
+    inputs: &Inputs<'_>,
+    scratch: &mut Scratch,
+    task: &mut Task<'_>,
+    at: usize,
+    lane: usize,
+) {
+    let problem = scratch.gram.problem();
+    scratch.active.solve::<I>(&problem, &mut scratch.theta);
+    let (mut objective, mut residual) = (0.0, 0.0f64);
+    let k = inputs.params.k;
+    for (j, &slot) in scratch.used[lane].iter().enumerate() {
+        let (theta, slope) = (
+            flat(&scratch.theta)[j],
+            problem.slope::<I>(j, &scratch.theta),
+        );
+        objective += 0.5 * theta * (slope - problem.b[j]);
+        residual = residual.max(if theta > 0.0 { slope.abs() } else { -slope });
+        task.weights[at * k + usize::from(slot)] = theta as f32;
+    }
+    task.objective[at] = objective;
+    task.kkt_residual[at] = residual as f32;
+}
+
+/// Counts the principal components of the polytope of query `at`.
+#[inline(always)]
+fn dimension<I: Isa>(
+    inputs: &Inputs<'_>,
+    pca: &mut Pca,
+    used: &mut Vec<u16>,
+    task: &mut Task<'_>,
+    at: usize,
+) {
+    let weights = &task.weights[at * inputs.params.k..(at + 1) * inputs.params.k];
+    used.retain(|&slot| weights[usize::from(slot)] > SUPPORT_THRESHOLD);
+    let (group, query) = inputs.place(task.first + at);
+    let row = inputs.queries.row(group, inputs.rows.start + query);
+    let support = used.iter().map(|&slot| inputs.used(task.first + at, slot));
+    task.pca_dimension[at] = pca.dimension::<I>(row, support);
 }

@@ -278,6 +278,6 @@ impl ActiveSet {
 
 /// A pivot of a matrix with unit diagonal is indistinguishable from 0 below this after `s` steps.
 #[inline(always)]
-fn dependence(s: usize) -> f64 {
+pub(super) fn dependence(s: usize) -> f64 {
     8.0 * f64::EPSILON * (s + LANES) as f64
 }

@@ -5,6 +5,8 @@
 //! distance to the query, and the bandwidth is of that size. Each inner product is summed in the
 //! same order, the norms too, so that equal points are at distance exactly 0.
 
+use super::active_set::Problem;
+use super::lanes::{Lanes, at};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 use crate::device::Kernel;
 
@@ -68,6 +70,34 @@ impl Gram {
             }
         }
         self.mirror();
+    }
+
+    /// Takes over the problem of one lane.
+    #[inline(always)]
+    pub(super) fn extract(&mut self, lanes: &Lanes, lane: usize, n: usize) {
+        self.n = n;
+        self.width = packs(n);
+        resize(&mut self.kernel, n * self.width);
+        resize(&mut self.b, self.width);
+        let stride = self.width * LANES;
+        let kernel = flat_mut(&mut self.kernel);
+        for j in 0..n {
+            flat_mut(&mut self.b)[j] = lanes.b[j].0[lane];
+            for (l, k) in lanes.kernel[at(j, 0)..=at(j, j)].iter().enumerate() {
+                kernel[j * stride + l] = k.0[lane];
+                kernel[l * stride + j] = k.0[lane];
+            }
+        }
+    }
+
+    /// The problem to solve.
+    pub(super) fn problem(&self) -> Problem<'_> {
+        Problem {
+            n: self.n,
+            width: self.width,
+            kernel: &self.kernel,
+            b: flat(&self.b),
+        }
     }
 
     #[inline(always)]
@@ -137,7 +167,7 @@ impl Gram {
 }
 
 /// Makes room and clears it.
-fn resize(v: &mut Vec<Pack>, len: usize) {
+pub(super) fn resize(v: &mut Vec<Pack>, len: usize) {
     v.clear();
     v.resize(len, Pack::ZERO);
 }

@@ -5,7 +5,7 @@
 //! form, then the square-root-free QL iteration of Pal, Walker and Kahan: only eigenvalues are
 //! needed, to an absolute accuracy of rounding errors of the trace.
 
-use super::gram::{centred, dot, flat, flat_mut, packs};
+use super::gram::{centred, dot, flat, flat_mut, packs, resize};
 use crate::cpu::f64x8::{F64x8, Isa, Pack};
 
 /// Share of the squared norm that the components must hold.
@@ -46,13 +46,13 @@ impl Pca {
         vectors: impl ExactSizeIterator<Item = &'a [f32]>,
     ) -> u16 {
         let (m, row) = (vectors.len(), packs(query.len()));
-        clear(&mut self.vectors, m * row);
+        resize(&mut self.vectors, m * row);
         for (v, out) in vectors.zip(self.vectors.chunks_exact_mut(row)) {
             centred(v, query, out);
         }
         let n = m.min(query.len());
         let width = packs(n);
-        clear(&mut self.matrix, n * width);
+        resize(&mut self.matrix, n * width);
         if n == m {
             self.inner::<I>(row, width);
         } else {
@@ -116,7 +116,7 @@ impl Pca {
                 self.beside.push(last * last);
                 continue;
             }
-            clear(&mut self.reflector, width);
+            resize(&mut self.reflector, width);
             self.reflector.copy_from_slice(row);
             flat_mut(&mut self.reflector)[..=c].fill(0.0);
             let square = dot::<I>(&self.reflector, &self.reflector);
@@ -135,7 +135,7 @@ impl Pca {
     #[inline(always)]
     fn reflect<I: Isa>(&mut self, from: usize, n: usize, width: usize, beta: f64) {
         let first = from / 8;
-        clear(&mut self.update, width);
+        resize(&mut self.update, width);
         for r in from..n {
             let row = &self.matrix[r * width + first..(r + 1) * width];
             flat_mut(&mut self.update)[r] = beta * dot::<I>(row, &self.reflector[first..]);
@@ -156,11 +156,6 @@ impl Pca {
             }
         }
     }
-}
-
-fn clear(v: &mut Vec<Pack>, len: usize) {
-    v.clear();
-    v.resize(len, Pack::ZERO);
 }
 
 /// Eigenvalues of the symmetric tridiagonal matrix with diagonal `d` and squared entries `e2` beside
