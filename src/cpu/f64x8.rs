@@ -75,6 +75,8 @@ pub(super) trait F64x8: Copy {
     fn div(self, o: Self) -> Self;
     /// Larger of the two; neither may be NaN.
     fn max(self, o: Self) -> Self;
+    /// Smaller of the two; neither may be NaN.
+    fn min(self, o: Self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
     /// `self * a + c`, fused where the processor can.
@@ -85,6 +87,10 @@ pub(super) trait F64x8: Copy {
     fn lt(self, o: Self) -> u8;
     /// Lanes of `self` where the bit is set, of `o` elsewhere.
     fn select(mask: u8, a: Self, b: Self) -> Self;
+    /// Eight `f32`.
+    fn widen(p: &[f32; LANES]) -> Self;
+    /// Rows to columns.
+    fn transpose(rows: [Self; LANES]) -> [Self; LANES];
     /// `self * 2^n` where `shifted = n + 1.5 * 2^52`; the result must be a normal number.
     fn scale(self, shifted: Self) -> Self;
 
@@ -183,6 +189,18 @@ impl F64x8 for Pack {
         map2(self, o, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
+    fn min(self, o: Self) -> Self {
+        map2(self, o, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn widen(p: &[f32; LANES]) -> Self {
+        Self(p.map(f64::from))
+    }
+    #[inline(always)]
+    fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
+        std::array::from_fn(|c| Self(std::array::from_fn(|r| rows[r].0[c])))
+    }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         Self(self.0.map(f64::sqrt))
     }
@@ -239,6 +257,33 @@ mod tests {
         InstructionSet::Avx2,
         InstructionSet::Avx512,
     ];
+
+    struct Transpose<'a>(&'a mut [Pack; LANES]);
+
+    impl Work for Transpose<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<I: Isa>(self) {
+            let rows = std::array::from_fn(|r| I::F64::load(&self.0[r]));
+            for (out, column) in self.0.iter_mut().zip(I::F64::transpose(rows)) {
+                column.store(out);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        for set in SETS {
+            let mut m: [Pack; LANES] =
+                std::array::from_fn(|r| Pack(std::array::from_fn(|c| (10 * r + c) as f64)));
+            dispatch(set, Transpose(&mut m));
+            for (r, row) in m.iter().enumerate() {
+                for (c, &v) in row.0.iter().enumerate() {
+                    assert_eq!(v, (10 * c + r) as f64, "{set:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn exp_is_within_two_ulp_and_zero_far_below() {

@@ -6,8 +6,8 @@
 mod active_set;
 mod gram;
 mod lanes;
+mod lockstep;
 mod pca;
-mod pivot;
 
 use super::f64x8::{self, Isa, LANES, Pack, Work};
 use super::simd::InstructionSet;
@@ -17,10 +17,10 @@ use crate::device::{
 };
 use crate::{Error, Result};
 use active_set::ActiveSet;
-use gram::{Gram, flat, flat_mut, packs, resize};
-use lanes::{Lanes, Source};
+use gram::{Gram, flat, flat_mut, resize};
+use lanes::{Lanes, Source, Sources};
+use lockstep::Lockstep;
 use pca::Pca;
-use pivot::Pivot;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -32,8 +32,8 @@ const SWEEPS: usize = 4;
 /// Bytes of working memory for `threads` threads.
 pub(super) fn scratch_bytes(threads: usize, k: usize, dim: usize) -> u64 {
     let one = gram::bytes(k, dim) + active_set::bytes(k) + pca::bytes(k, dim) + 16 * k as u64;
-    let eight = match k <= pivot::MOST {
-        true => lanes::bytes(k, dim) + pivot::bytes(k),
+    let eight = match k <= lockstep::MOST {
+        true => lanes::bytes(k, dim) + lockstep::bytes(k),
         false => 0,
     };
     threads as u64 * (one + eight)
@@ -113,21 +113,6 @@ impl<'a> Inputs<'a> {
         })
     }
 
-    /// Group and query number `at` of all.
-    #[inline(always)]
-    fn place(&self, at: usize) -> (usize, usize) {
-        (at / self.count, at % self.count)
-    }
-
-    /// Vector of the candidate in `slot` of query number `at`, known to be there.
-    #[inline(always)]
-    fn used(&self, at: usize, slot: u16) -> &'a [f32] {
-        let (group, query) = self.place(at);
-        let index = self.candidates.list(group, query)[usize::from(slot)].index;
-        self.vector(group, query, usize::from(slot), index)
-            .unwrap_or(&[])
-    }
-
     /// Vector of candidate `slot` (sample `index`) of a query, `None` if it is not there.
     #[inline(always)]
     fn vector(&self, group: usize, query: usize, slot: usize, index: u32) -> Option<&'a [f32]> {
@@ -192,24 +177,26 @@ fn split(block: &mut GraphBlock, k: usize) -> Vec<Task<'_>> {
 
 /// Working memory of one thread.
 #[derive(Default)]
-struct Scratch {
-    /// Slots of the candidates in use, per lane.
+struct Scratch<'a> {
+    /// Slots of the candidates in use, per lane; later of the support.
     used: [Vec<u16>; LANES],
+    /// The lanes' queries and the vectors in `used`.
+    sources: Sources<'a>,
     lanes: Lanes,
-    pivot: Pivot,
+    lockstep: Lockstep,
+    pca: Pca,
     gram: Gram,
     active: ActiveSet,
-    pca: Pca,
     theta: Vec<Pack>,
 }
 
-struct Solve<'a, 't> {
-    inputs: &'a Inputs<'a>,
-    scratch: &'a mut Scratch,
+struct Solve<'a, 's, 't> {
+    inputs: &'s Inputs<'a>,
+    scratch: &'s mut Scratch<'a>,
     task: Task<'t>,
 }
 
-impl Work for Solve<'_, '_> {
+impl Work for Solve<'_, '_, '_> {
     type Output = Result<()>;
 
     #[inline(always)]
@@ -219,80 +206,80 @@ impl Work for Solve<'_, '_> {
             scratch,
             mut task,
         } = self;
+        let (k, dim) = (inputs.params.k, inputs.queries.dim);
         let total = task.objective.len();
         for first in (0..total).step_by(LANES) {
-            let count = LANES.min(total - first);
-            let mut sources = [EMPTY; LANES];
-            for (lane, source) in sources[..count].iter_mut().enumerate() {
-                let used = &mut scratch.used[lane];
-                *source = prepare(inputs, &mut task, first + lane, used)?;
+            let lanes = 0..LANES.min(total - first);
+            for source in &mut scratch.sources {
+                source.vectors.clear();
             }
-            if inputs.params.k <= pivot::MOST {
-                together::<I>(inputs, scratch, &mut task, first, &sources);
+            for lane in lanes.clone() {
+                prepare(inputs, scratch, &mut task, first + lane, lane)?;
+            }
+            if k <= lockstep::MOST {
+                together::<I>(inputs, scratch, &mut task, first);
             } else {
-                for lane in 0..count {
-                    alone::<I>(
-                        inputs,
-                        scratch,
-                        &mut task,
-                        first + lane,
-                        &sources[lane],
-                        lane,
-                    );
+                for lane in lanes.clone() {
+                    alone::<I>(inputs, scratch, &mut task, first + lane, lane);
                 }
             }
-            for lane in 0..count {
-                let used = &mut scratch.used[lane];
-                dimension::<I>(inputs, &mut scratch.pca, used, &mut task, first + lane);
+            for lane in lanes.clone() {
+                let weights = &task.weights[(first + lane) * k..][..k];
+                keep_support(weights, &mut scratch.used[lane], &mut scratch.sources[lane]);
             }
+            // A choice from the parameters alone: it must not depend on a lane's neighbours.
+            let short = match inputs.params.kernel {
+                Kernel::Gaussian => 3 * dim <= 2 * k,
+                Kernel::Cosine => 4 * dim <= k,
+            };
+            let dimensions = scratch.pca.dimensions::<I>(&scratch.sources, dim, short);
+            task.pca_dimension[first..first + lanes.len()].copy_from_slice(&dimensions[lanes]);
         }
         Ok(())
     }
 }
 
-/// No query.
-const EMPTY: Source<'static> = Source {
-    query: &[],
-    inverse: 0.0,
-    n: 0,
-};
-
-/// Lists the candidates of query `at` of the task and finds out which are in use. A degenerate query
-/// has none.
+/// Lists the candidates of query `at` of the task and finds those in use; a degenerate query has
+/// none.
 #[inline(always)]
 fn prepare<'a>(
     inputs: &Inputs<'a>,
+    scratch: &mut Scratch<'a>,
     task: &mut Task<'_>,
     at: usize,
-    used: &mut Vec<u16>,
-) -> Result<Source<'a>> {
+    lane: usize,
+) -> Result<()> {
     let k = inputs.params.k;
-    let (group, query) = inputs.place(task.first + at);
+    let (group, query) = (
+        (task.first + at) / inputs.count,
+        (task.first + at) % inputs.count,
+    );
     let list = inputs.candidates.list(group, query);
-    let slots = at * k..(at + 1) * k;
-    let neighbors = &mut task.neighbors[slots.clone()];
-    let sq_distances = &mut task.sq_distances[slots];
-    for (slot, c) in list.iter().enumerate() {
-        neighbors[slot] = c.index as i32;
-        sq_distances[slot] = c.sq_distance as f32;
-        if inputs.vector(group, query, slot, c.index).is_none() {
-            return Err(Error::Shape(format!(
-                "candidate {} of query {query} lies outside the block of points given",
-                c.index
-            )));
-        }
+    let neighbors = &mut task.neighbors[at * k..(at + 1) * k];
+    let sq_distances = &mut task.sq_distances[at * k..(at + 1) * k];
+    for ((c, neighbor), sq_distance) in list.iter().zip(neighbors).zip(sq_distances) {
+        *neighbor = c.index as i32;
+        *sq_distance = c.sq_distance as f32;
     }
-    let row = inputs.queries.row(group, inputs.rows.start + query);
-    let inverse = usable(inputs.params, row, list, used);
+    let used = &mut scratch.used[lane];
+    let source = &mut scratch.sources[lane];
+    source.query = inputs.queries.row(group, inputs.rows.start + query);
+    let inverse = usable(inputs.params, source.query, list, used);
     task.degenerate[at] = inverse.is_none();
+    source.inverse = inverse.unwrap_or(0.0);
     if inverse.is_none() {
         used.clear();
     }
-    Ok(Source {
-        query: row,
-        inverse: inverse.unwrap_or(0.0),
-        n: used.len(),
-    })
+    for &slot in used.iter() {
+        let index = list[usize::from(slot)].index;
+        let vector = inputs.vector(group, query, usize::from(slot), index);
+        source.vectors.push(vector.ok_or_else(|| {
+            Error::Shape(format!(
+                "candidate {index} of query {query} lies outside the block of points given"
+            ))
+        })?);
+    }
+    Ok(())
 }
 
 /// Puts the slots of the candidates in use into `used` and returns `1 / (2 s^2)`; `None` if the
@@ -324,39 +311,36 @@ fn usable(
 #[inline(always)]
 fn together<I: Isa>(
     inputs: &Inputs<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<'_>,
     task: &mut Task<'_>,
     first: usize,
-    sources: &[Source<'_>; LANES],
 ) {
-    let wanted = (0..LANES).fold(0, |m, l| m | u8::from(sources[l].n > 0) << l);
+    let (k, dim) = (inputs.params.k, inputs.queries.dim);
+    let busy = |s: &Source<'_>| !s.vectors.is_empty();
+    let wanted = (0..LANES).fold(0, |m, l| m | u8::from(busy(&scratch.sources[l])) << l);
     if wanted == 0 {
         return;
     }
-    let used = &scratch.used;
-    let vector = |lane: usize, j: usize| inputs.used(task.first + first + lane, used[lane][j]);
-    let dim = inputs.queries.dim;
-    scratch
-        .lanes
-        .build::<I>(sources, vector, inputs.params.kernel, dim);
-    scratch.pivot.solve::<I>(&scratch.lanes, wanted);
-    let k = inputs.params.k;
-    for (lane, source) in sources.iter().enumerate().filter(|(_, s)| s.n > 0) {
-        let at = first + lane;
-        if scratch.pivot.solved >> lane & 1 == 1 {
+    let (lanes, lockstep) = (&mut scratch.lanes, &mut scratch.lockstep);
+    lanes.build::<I>(&scratch.sources, inputs.params.kernel, dim);
+    lockstep.solve::<I>(lanes, wanted);
+    for lane in (0..LANES).filter(|l| wanted >> l & 1 == 1) {
+        let (at, used) = (first + lane, &scratch.used[lane]);
+        let x = scratch.lockstep.x.iter().map(|x| x.0[lane]);
+        if scratch.lockstep.solved >> lane & 1 == 1 {
             let weights = &mut task.weights[at * k..(at + 1) * k];
-            for (&slot, x) in scratch.used[lane].iter().zip(&scratch.pivot.x) {
-                weights[usize::from(slot)] = x.0[lane] as f32;
+            for (&slot, x) in used.iter().zip(x) {
+                weights[usize::from(slot)] = x as f32;
             }
-            task.objective[at] = scratch.pivot.objective[lane];
-            task.kkt_residual[at] = scratch.pivot.residual[lane] as f32;
+            task.objective[at] = scratch.lockstep.objective[lane];
+            task.kkt_residual[at] = scratch.lockstep.residual[lane] as f32;
         } else {
-            scratch.gram.extract(&scratch.lanes, lane, source.n);
-            resize(&mut scratch.theta, packs(source.n));
-            for (j, x) in scratch.pivot.x[..source.n].iter().enumerate() {
-                flat_mut(&mut scratch.theta)[j] = x.0[lane];
+            scratch.gram.extract(&scratch.lanes, lane, used.len());
+            resize(&mut scratch.theta, scratch.gram.width);
+            for (theta, x) in flat_mut(&mut scratch.theta).iter_mut().zip(x) {
+                *theta = x;
             }
-            finish::<I>(inputs, scratch, task, at, lane);
+            finish::<I>(scratch, task, k, at, lane);
         }
     }
 }
@@ -365,44 +349,36 @@ fn together<I: Isa>(
 #[inline(always)]
 fn alone<I: Isa>(
     inputs: &Inputs<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<'_>,
     task: &mut Task<'_>,
     at: usize,
-    source: &Source<'_>,
     lane: usize,
 ) {
-    if source.n == 0 {
+    let source = &scratch.sources[lane];
+    if source.vectors.is_empty() {
         return;
     }
-    let slots = scratch.used[lane].iter();
-    let vectors = slots.map(|&slot| inputs.used(task.first + at, slot));
-    let kernel = inputs.params.kernel;
-    scratch
-        .gram
-        .build::<I>(source.query, vectors, kernel, source.inverse);
+    scratch.gram.build::<I>(source, inputs.params.kernel);
     resize(&mut scratch.theta, scratch.gram.width);
     active_set::descend::<I>(&scratch.gram.problem(), SWEEPS, &mut scratch.theta);
-    finish::<I>(inputs, scratch, task, at, lane);
+    finish::<I>(scratch, task, inputs.params.k, at, lane);
 }
 
 /// Takes the problem in `scratch.gram` from the feasible `scratch.theta` to the optimum.
 #[inline(always)]
 fn finish<I: Isa>(
-    inputs: &Inputs<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<'_>,
     task: &mut Task<'_>,
+    k: usize,
     at: usize,
     lane: usize,
 ) {
     let problem = scratch.gram.problem();
     scratch.active.solve::<I>(&problem, &mut scratch.theta);
     let (mut objective, mut residual) = (0.0, 0.0f64);
-    let k = inputs.params.k;
     for (j, &slot) in scratch.used[lane].iter().enumerate() {
-        let (theta, slope) = (
-            flat(&scratch.theta)[j],
-            problem.slope::<I>(j, &scratch.theta),
-        );
+        let theta = flat(&scratch.theta)[j];
+        let slope = problem.slope::<I>(j, &scratch.theta);
         objective += 0.5 * theta * (slope - problem.b[j]);
         residual = residual.max(if theta > 0.0 { slope.abs() } else { -slope });
         task.weights[at * k + usize::from(slot)] = theta as f32;
@@ -411,19 +387,17 @@ fn finish<I: Isa>(
     task.kkt_residual[at] = residual as f32;
 }
 
-/// Counts the principal components of the polytope of query `at`.
+/// Leaves the support in `used` and `source`.
 #[inline(always)]
-fn dimension<I: Isa>(
-    inputs: &Inputs<'_>,
-    pca: &mut Pca,
-    used: &mut Vec<u16>,
-    task: &mut Task<'_>,
-    at: usize,
-) {
-    let weights = &task.weights[at * inputs.params.k..(at + 1) * inputs.params.k];
-    used.retain(|&slot| weights[usize::from(slot)] > SUPPORT_THRESHOLD);
-    let (group, query) = inputs.place(task.first + at);
-    let row = inputs.queries.row(group, inputs.rows.start + query);
-    let support = used.iter().map(|&slot| inputs.used(task.first + at, slot));
-    task.pca_dimension[at] = pca.dimension::<I>(row, support);
+fn keep_support(weights: &[f32], used: &mut Vec<u16>, source: &mut Source<'_>) {
+    let mut kept = 0;
+    for i in 0..used.len() {
+        if weights[usize::from(used[i])] > SUPPORT_THRESHOLD {
+            source.vectors[kept] = source.vectors[i];
+            used[kept] = used[i];
+            kept += 1;
+        }
+    }
+    used.truncate(kept);
+    source.vectors.truncate(kept);
 }

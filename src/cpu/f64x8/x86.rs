@@ -4,7 +4,7 @@
 // instructions; that is the one safety condition of all of them.
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
-use super::{F64x8, Isa, Pack};
+use super::{F64x8, Isa, LANES, Pack};
 use std::arch::x86_64::*;
 
 /// AVX-512 F, DQ, VL.
@@ -63,8 +63,43 @@ impl F64x8 for Wide {
         Self(unsafe { _mm512_max_pd(self.0, o.0) })
     }
     #[inline(always)]
+    fn min(self, o: Self) -> Self {
+        Self(unsafe { _mm512_min_pd(self.0, o.0) })
+    }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         Self(unsafe { _mm512_sqrt_pd(self.0) })
+    }
+    #[inline(always)]
+    fn widen(p: &[f32; LANES]) -> Self {
+        Self(unsafe { _mm512_cvtps_pd(_mm256_loadu_ps(p.as_ptr())) })
+    }
+    #[inline(always)]
+    fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
+        // Pairs of rows are interleaved, then 128-bit blocks go to their columns.
+        let blocks = |a: __m512d, b: __m512d, c: __m512d, d: __m512d| unsafe {
+            let (even, odd) = (
+                (
+                    _mm512_shuffle_f64x2::<0x88>(a, b),
+                    _mm512_shuffle_f64x2::<0x88>(c, d),
+                ),
+                (
+                    _mm512_shuffle_f64x2::<0xdd>(a, b),
+                    _mm512_shuffle_f64x2::<0xdd>(c, d),
+                ),
+            );
+            [
+                Self(_mm512_shuffle_f64x2::<0x88>(even.0, even.1)),
+                Self(_mm512_shuffle_f64x2::<0x88>(odd.0, odd.1)),
+                Self(_mm512_shuffle_f64x2::<0xdd>(even.0, even.1)),
+                Self(_mm512_shuffle_f64x2::<0xdd>(odd.0, odd.1)),
+            ]
+        };
+        let low = |a: usize| unsafe { _mm512_unpacklo_pd(rows[a].0, rows[a + 1].0) };
+        let high = |a: usize| unsafe { _mm512_unpackhi_pd(rows[a].0, rows[a + 1].0) };
+        let [c0, c2, c4, c6] = blocks(low(0), low(2), low(4), low(6));
+        let [c1, c3, c5, c7] = blocks(high(0), high(2), high(4), high(6));
+        [c0, c1, c2, c3, c4, c5, c6, c7]
     }
     #[inline(always)]
     fn mul_add(self, a: Self, c: Self) -> Self {
@@ -131,8 +166,45 @@ impl F64x8 for Pair {
         unsafe { Self(_mm256_max_pd(self.0, o.0), _mm256_max_pd(self.1, o.1)) }
     }
     #[inline(always)]
+    fn min(self, o: Self) -> Self {
+        unsafe { Self(_mm256_min_pd(self.0, o.0), _mm256_min_pd(self.1, o.1)) }
+    }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         unsafe { Self(_mm256_sqrt_pd(self.0), _mm256_sqrt_pd(self.1)) }
+    }
+    #[inline(always)]
+    fn widen(p: &[f32; LANES]) -> Self {
+        unsafe {
+            let v = _mm256_loadu_ps(p.as_ptr());
+            Self(
+                _mm256_cvtps_pd(_mm256_castps256_ps128(v)),
+                _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
+        let square = |a: __m256d, b: __m256d, c: __m256d, d: __m256d| unsafe {
+            let (ab, cd) = (_mm256_unpacklo_pd(a, b), _mm256_unpacklo_pd(c, d));
+            let (ba, dc) = (_mm256_unpackhi_pd(a, b), _mm256_unpackhi_pd(c, d));
+            [
+                _mm256_permute2f128_pd::<0x20>(ab, cd),
+                _mm256_permute2f128_pd::<0x20>(ba, dc),
+                _mm256_permute2f128_pd::<0x31>(ab, cd),
+                _mm256_permute2f128_pd::<0x31>(ba, dc),
+            ]
+        };
+        let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
+        let left = [
+            square(r0.0, r1.0, r2.0, r3.0),
+            square(r0.1, r1.1, r2.1, r3.1),
+        ];
+        let right = [
+            square(r4.0, r5.0, r6.0, r7.0),
+            square(r4.1, r5.1, r6.1, r7.1),
+        ];
+        std::array::from_fn(|c| Self(left[c / 4][c % 4], right[c / 4][c % 4]))
     }
     #[inline(always)]
     fn mul_add(self, a: Self, c: Self) -> Self {

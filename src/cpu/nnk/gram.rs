@@ -6,7 +6,7 @@
 //! same order, the norms too, so that equal points are at distance exactly 0.
 
 use super::active_set::Problem;
-use super::lanes::{Lanes, at};
+use super::lanes::{Lanes, Source, at};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 use crate::device::Kernel;
 
@@ -35,35 +35,28 @@ pub(super) const fn packs(n: usize) -> usize {
 /// Bytes of a [`Gram`] for `k` candidates.
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
     let (k, width, row) = (k as u64, packs(k) as u64, packs(dim) as u64);
-    size_of::<Pack>() as u64 * (k * width + 2 * width + (k + 2) * row)
+    size_of::<Pack>() as u64 * (k * width + 2 * width + (k + 1) * row)
 }
 
 impl Gram {
-    /// Fills `kernel` and `b` from the query's vector and its candidates' (none of them zero under
-    /// cosine). `inverse` is `1 / (2 s^2)`.
+    /// Fills `kernel` and `b`. Under cosine no vector is zero.
     #[inline(always)]
-    pub(super) fn build<'a, I: Isa>(
-        &mut self,
-        query: &[f32],
-        vectors: impl ExactSizeIterator<Item = &'a [f32]>,
-        kernel: Kernel,
-        inverse: f64,
-    ) {
-        let row = packs(query.len());
-        self.n = vectors.len();
+    pub(super) fn build<I: Isa>(&mut self, source: &Source<'_>, kernel: Kernel) {
+        let (query, row) = (source.query, packs(source.query.len()));
+        self.n = source.vectors.len();
         self.width = packs(self.n);
-        resize(&mut self.rows, (self.n + 2) * row);
+        resize(&mut self.rows, (self.n + 1) * row);
         resize(&mut self.kernel, self.n * self.width);
         resize(&mut self.b, self.width);
         resize(&mut self.scale, self.width);
-        for (v, out) in vectors.zip(self.rows.chunks_exact_mut(row)) {
+        for (v, out) in source.vectors.iter().zip(self.rows.chunks_exact_mut(row)) {
             match kernel {
                 Kernel::Gaussian => centred(v, query, out),
                 Kernel::Cosine => widened(v, out),
             }
         }
         match kernel {
-            Kernel::Gaussian => self.gaussian::<I>(row, inverse),
+            Kernel::Gaussian => self.gaussian::<I>(row, source.inverse),
             Kernel::Cosine => {
                 widened(query, &mut self.rows[self.n * row..][..row]);
                 self.cosine::<I>(row);
@@ -183,7 +176,7 @@ pub(super) fn flat_mut(v: &mut [Pack]) -> &mut [f64] {
 }
 
 #[inline(always)]
-pub(super) fn centred(v: &[f32], origin: &[f32], out: &mut [Pack]) {
+fn centred(v: &[f32], origin: &[f32], out: &mut [Pack]) {
     for ((o, &a), &b) in flat_mut(out).iter_mut().zip(v).zip(origin) {
         *o = f64::from(a) - f64::from(b);
     }

@@ -8,7 +8,7 @@ use super::gram::resize;
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 use crate::device::Kernel;
 
-/// Dimensions accumulated at a time: bounds the transposed vectors to some 100 KiB.
+/// Terms of inner products summed at a time: bounds the transposed vectors to some 100 KiB.
 const DEPTH: usize = 32;
 /// Rows and columns of a register tile.
 const TILE: (usize, usize) = (4, 2);
@@ -20,14 +20,22 @@ pub(super) const fn at(j: usize, l: usize) -> usize {
 }
 
 /// What one lane is built from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Default)]
 pub(super) struct Source<'a> {
-    /// The query's vector.
+    /// The query's vector; empty in a lane without a query.
     pub(super) query: &'a [f32],
+    /// The candidates' vectors.
+    pub(super) vectors: Vec<&'a [f32]>,
     /// `1 / (2 s^2)`.
     pub(super) inverse: f64,
-    /// Candidates.
-    pub(super) n: usize,
+}
+
+/// Eight lanes.
+pub(super) type Sources<'a> = [Source<'a>; LANES];
+
+/// Most vectors a lane has.
+pub(super) fn most(sources: &Sources<'_>) -> usize {
+    sources.iter().map(|s| s.vectors.len()).max().unwrap_or(0)
 }
 
 /// Kernel matrices and right-hand sides of eight queries with at most `n` candidates each.
@@ -39,77 +47,46 @@ pub(super) struct Lanes {
     pub(super) kernel: Vec<Pack>,
     /// `b [n]`, 0 from a lane's own `n` on.
     pub(super) b: Vec<Pack>,
-    /// Vectors of a slice of dimensions, `[rows, DEPTH]`.
-    slice: Vec<Pack>,
+    /// Vectors transposed.
+    products: Products,
     /// `|y_j|^2`, then under cosine `1 / |y_j|`.
     scale: Vec<Pack>,
 }
 
 /// Bytes of [`Lanes`] for `k` candidates.
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
-    let rows = (k + 1).next_multiple_of(TILE.0);
-    let depth = dim.min(DEPTH);
-    (size_of::<Pack>() * (at(rows, 0) + k + rows * (depth + 1))) as u64
+    let pack = size_of::<Pack>() as u64;
+    products_bytes(k + 1, dim) + pack * (at(k + TILE.0, 0) + 2 * k + 1) as u64
 }
 
 impl Lanes {
-    /// Fills `kernel` and `b`. `vector(lane, j)` is candidate `j`'s, for `j` below the lane's `n`.
+    /// Fills `kernel` and `b`.
     #[inline(always)]
-    pub(super) fn build<'a, I: Isa>(
-        &mut self,
-        sources: &[Source<'a>; LANES],
-        vector: impl Fn(usize, usize) -> &'a [f32],
-        kernel: Kernel,
-        dim: usize,
-    ) {
-        self.n = sources.iter().map(|s| s.n).max().unwrap_or(0);
-        // Under cosine the query is a row of its own, the last; rows are filled up to whole tiles.
-        let rows = match kernel {
-            Kernel::Gaussian => self.n,
-            Kernel::Cosine => self.n + 1,
+    pub(super) fn build<I: Isa>(&mut self, sources: &Sources<'_>, kernel: Kernel, dim: usize) {
+        self.n = most(sources);
+        // Under cosine the query is a row of its own, the last.
+        let (rows, centred) = match kernel {
+            Kernel::Gaussian => (self.n, true),
+            Kernel::Cosine => (self.n + 1, false),
         };
-        let padded = rows.next_multiple_of(TILE.0);
-        let depth = dim.min(DEPTH);
-        resize(&mut self.kernel, at(padded, 0));
         resize(&mut self.b, self.n);
         resize(&mut self.scale, rows);
-        resize(&mut self.slice, padded * depth);
-        for first in (0..dim).step_by(DEPTH) {
-            let part = first..(first + DEPTH).min(dim);
-            for (lane, source) in sources.iter().enumerate().filter(|(_, s)| s.n > 0) {
-                let query = &source.query[part.clone()];
-                for j in 0..source.n {
-                    let v = &vector(lane, j)[part.clone()];
-                    let out = &mut self.slice[j * depth..][..depth];
-                    match kernel {
-                        Kernel::Gaussian => {
-                            for ((o, &a), &b) in out.iter_mut().zip(v).zip(query) {
-                                o.0[lane] = f64::from(a) - f64::from(b);
-                            }
-                        }
-                        Kernel::Cosine => widen(v, out, lane),
-                    }
-                }
-                if kernel == Kernel::Cosine {
-                    widen(query, &mut self.slice[self.n * depth..][..depth], lane);
-                }
-            }
-            products::<I>(&self.slice, depth, part.len(), padded, &mut self.kernel);
-        }
+        self.products
+            .inner::<I>(sources, rows, centred, dim, &mut self.kernel);
         match kernel {
             Kernel::Gaussian => self.gaussian::<I>(sources),
             Kernel::Cosine => self.cosine::<I>(),
         }
         for (lane, source) in sources.iter().enumerate() {
-            for b in &mut self.b[source.n..] {
+            for b in &mut self.b[source.vectors.len()..] {
                 b.0[lane] = 0.0;
             }
         }
     }
 
     #[inline(always)]
-    fn gaussian<I: Isa>(&mut self, sources: &[Source<'_>; LANES]) {
-        let minus = I::F64::load(&Pack(sources.map(|s| -s.inverse)));
+    fn gaussian<I: Isa>(&mut self, sources: &Sources<'_>) {
+        let minus = I::F64::load(&Pack(std::array::from_fn(|l| -sources[l].inverse)));
         let zero = I::F64::splat(0.0);
         for j in 0..self.n {
             self.scale[j] = self.kernel[at(j, j)];
@@ -126,7 +103,7 @@ impl Lanes {
 
     #[inline(always)]
     fn cosine<I: Isa>(&mut self) {
-        let (zero, one, half) = (I::F64::splat(0.0), I::F64::splat(1.0), I::F64::splat(0.5));
+        let [zero, one, half] = [0.0, 1.0, 0.5].map(I::F64::splat);
         for j in 0..=self.n {
             let norm = I::F64::load(&self.kernel[at(j, j)]).sqrt();
             // Rows that a lane does not have are 0.
@@ -143,17 +120,100 @@ impl Lanes {
     }
 }
 
-#[inline(always)]
-fn widen(v: &[f32], out: &mut [Pack], lane: usize) {
-    for (o, &a) in out.iter_mut().zip(v) {
-        o.0[lane] = f64::from(a);
+/// Inner products of all pairs of vectors, or of all pairs of dimensions, as packed triangles.
+#[derive(Default)]
+pub(super) struct Products {
+    /// Vectors of a slice of dimensions `[rows, DEPTH]`, or dimensions of some vectors.
+    slice: Vec<Pack>,
+}
+
+/// Bytes of [`Products`] for `rows` vectors of `dim` numbers.
+pub(super) fn products_bytes(rows: usize, dim: usize) -> u64 {
+    let rows = rows.max(dim.min(rows)).next_multiple_of(LANES);
+    (size_of::<Pack>() * rows * DEPTH) as u64
+}
+
+impl Products {
+    /// `Y Y'` of `rows` vectors, less the query where `centred`; a row past a lane's last vector is
+    /// 0, or, where not `centred` and the last, the query.
+    #[inline(always)]
+    pub(super) fn inner<I: Isa>(
+        &mut self,
+        sources: &Sources<'_>,
+        rows: usize,
+        centred: bool,
+        dim: usize,
+        out: &mut Vec<Pack>,
+    ) {
+        let padded = rows.next_multiple_of(TILE.0);
+        let depth = dim.min(DEPTH).next_multiple_of(LANES);
+        resize(out, at(padded, 0));
+        resize(&mut self.slice, padded * depth);
+        for first in (0..dim).step_by(DEPTH) {
+            let end = (first + DEPTH).min(dim);
+            for j in 0..rows {
+                for t in (first..end).step_by(LANES) {
+                    let packs = &mut self.slice[j * depth + t - first..][..LANES];
+                    let vector = |s: &Source<'_>| match s.vectors.get(j) {
+                        Some(v) if centred => eight::<I>(v, t).sub(eight::<I>(s.query, t)),
+                        Some(v) => eight::<I>(v, t),
+                        None if !centred && j + 1 == rows => eight::<I>(s.query, t),
+                        None => I::F64::splat(0.0),
+                    };
+                    let columns = I::F64::transpose(std::array::from_fn(|l| vector(&sources[l])));
+                    for (p, c) in packs.iter_mut().zip(columns) {
+                        c.store(p);
+                    }
+                }
+            }
+            accumulate::<I>(&self.slice, depth, end - first, padded, out);
+        }
+    }
+
+    /// `Y' Y` of the vectors less the query.
+    #[inline(always)]
+    pub(super) fn outer<I: Isa>(&mut self, sources: &Sources<'_>, dim: usize, out: &mut Vec<Pack>) {
+        let (vectors, padded) = (most(sources), dim.next_multiple_of(LANES));
+        resize(out, at(padded, 0));
+        resize(&mut self.slice, padded * DEPTH);
+        for first in (0..vectors).step_by(DEPTH) {
+            let end = (first + DEPTH).min(vectors);
+            for j in first..end {
+                for t in (0..dim).step_by(LANES) {
+                    let vector = |s: &Source<'_>| match s.vectors.get(j) {
+                        Some(v) => eight::<I>(v, t).sub(eight::<I>(s.query, t)),
+                        None => I::F64::splat(0.0),
+                    };
+                    let columns = I::F64::transpose(std::array::from_fn(|l| vector(&sources[l])));
+                    for (i, c) in columns.into_iter().enumerate() {
+                        c.store(&mut self.slice[(t + i) * DEPTH + j - first]);
+                    }
+                }
+            }
+            accumulate::<I>(&self.slice, DEPTH, end - first, padded, out);
+        }
     }
 }
 
-/// Adds the inner products over `len` dimensions of all pairs of rows to the packed triangle. Every
-/// pair is summed in the order of the dimensions, its own norm too.
+/// Eight numbers of `v` from `t` on, 0 past its end.
 #[inline(always)]
-fn products<I: Isa>(slice: &[Pack], depth: usize, len: usize, rows: usize, out: &mut [Pack]) {
+fn eight<I: Isa>(v: &[f32], t: usize) -> I::F64 {
+    match v.get(t..).and_then(|v| v.first_chunk()) {
+        Some(chunk) => I::F64::widen(chunk),
+        None => {
+            let mut chunk = [0.0; LANES];
+            for (c, &v) in chunk.iter_mut().zip(v.iter().skip(t)) {
+                *c = v;
+            }
+            I::F64::widen(&chunk)
+        }
+    }
+}
+
+/// Adds the products over `len` terms of all pairs of rows to the packed triangle. Every pair is
+/// summed in the order of the terms, a row with itself too.
+#[inline(always)]
+fn accumulate<I: Isa>(slice: &[Pack], depth: usize, len: usize, rows: usize, out: &mut [Pack]) {
     let row = |j: usize| &slice[j * depth..][..len];
     for j in (0..rows).step_by(TILE.0) {
         let left: [&[Pack]; TILE.0] = std::array::from_fn(|i| row(j + i));

@@ -1,12 +1,15 @@
-//! How many principal components hold 95 % of the squared norm of a query's NNK polytope.
+//! How many principal components hold 95 % of the squared norm of a query's NNK polytope: eight
+//! queries at once, a query a lane.
 //!
-//! The polytope's vectors `y_j = x_j - x_i` give an `m x m` Gram matrix, or, where that is smaller,
-//! a `dim x dim` one with the same non-zero eigenvalues. Householder's reduction to tridiagonal
-//! form, then the square-root-free QL iteration of Pal, Walker and Kahan: only eigenvalues are
-//! needed, to an absolute accuracy of rounding errors of the trace.
+//! The polytope's vectors `y_j = x_j - x_i` give an `m x m` Gram matrix, or, where the vectors are
+//! short, a `dim x dim` one with the same non-zero eigenvalues. Householder's reduction to
+//! tridiagonal form, then the square-root-free QL iteration of Pal, Walker and Kahan: only
+//! eigenvalues are needed, to an absolute accuracy of rounding errors of the trace. Rows that a lane
+//! lacks are 0 and change nothing in the others.
 
-use super::gram::{centred, dot, flat, flat_mut, packs, resize};
-use crate::cpu::f64x8::{F64x8, Isa, Pack};
+use super::gram::resize;
+use super::lanes::{Products, Sources, at, most, products_bytes};
+use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 
 /// Share of the squared norm that the components must hold.
 const SHARE: f64 = 0.95;
@@ -14,202 +17,231 @@ const SHARE: f64 = 0.95;
 /// integer-valued vectors do) must not count one component more.
 const SLACK: f64 = 1e-12;
 
-/// Room for one query.
+/// Room for eight queries.
 #[derive(Default)]
 pub(super) struct Pca {
-    /// Centred vectors, `[m, row]`.
-    vectors: Vec<Pack>,
-    /// The matrix, `[n, width]`, 0 right of `n`.
+    products: Products,
+    /// Lower triangle of the matrix, packed.
     matrix: Vec<Pack>,
-    /// Householder vector and update.
-    reflector: Vec<Pack>,
+    /// `A u`, then the update of the reflection.
     update: Vec<Pack>,
     /// Diagonal, then eigenvalues.
-    diagonal: Vec<f64>,
-    /// Squares of the entries beside the diagonal; the last is 0.
-    beside: Vec<f64>,
+    diagonal: Vec<Pack>,
+    /// Squares of the entries beside the diagonal, `beside[i]` between `i` and `i + 1`.
+    beside: Vec<Pack>,
 }
 
 /// Bytes of a [`Pca`] for `k` candidates.
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
-    let n = k.min(dim);
-    let (k, row, n, width) = (k as u64, packs(dim) as u64, n as u64, packs(n) as u64);
-    size_of::<Pack>() as u64 * (k * row + (n + 2) * width) + 16 * (n + 1)
+    let n = k.next_multiple_of(LANES);
+    products_bytes(k, dim) + (size_of::<Pack>() * (at(n, 0) + 3 * n)) as u64
 }
 
 impl Pca {
-    /// The dimension of `{vectors - query}`; 0 if they are all equal to the query or there are none.
+    /// Dimensions of `vectors - query` of all lanes, 0 where there are none or all equal the query.
+    /// `short`: use the `dim x dim` matrix.
     #[inline(always)]
-    pub(super) fn dimension<'a, I: Isa>(
+    pub(super) fn dimensions<I: Isa>(
         &mut self,
-        query: &[f32],
-        vectors: impl ExactSizeIterator<Item = &'a [f32]>,
-    ) -> u16 {
-        let (m, row) = (vectors.len(), packs(query.len()));
-        resize(&mut self.vectors, m * row);
-        for (v, out) in vectors.zip(self.vectors.chunks_exact_mut(row)) {
-            centred(v, query, out);
+        sources: &Sources<'_>,
+        dim: usize,
+        short: bool,
+    ) -> [u16; LANES] {
+        let n = match short {
+            true => dim,
+            false => most(sources),
+        };
+        if n == 0 || most(sources) == 0 {
+            return [0; LANES];
         }
-        let n = m.min(query.len());
-        let width = packs(n);
-        resize(&mut self.matrix, n * width);
-        if n == m {
-            self.inner::<I>(row, width);
-        } else {
-            self.outer::<I>(width);
+        match short {
+            true => self.products.outer::<I>(sources, dim, &mut self.matrix),
+            false => self
+                .products
+                .inner::<I>(sources, n, true, dim, &mut self.matrix),
         }
-        let trace: f64 = (0..n).map(|j| flat(&self.matrix)[j * width * 8 + j]).sum();
-        if trace <= 0.0 {
-            return 0;
+        let mut trace = I::F64::splat(0.0);
+        for j in 0..n {
+            trace = trace.add(I::F64::load(&self.matrix[at(j, j)]));
         }
-        self.tridiagonalise::<I>(n, width);
-        eigenvalues(&mut self.diagonal, &mut self.beside, trace);
-        self.diagonal.sort_unstable_by(|a, b| b.total_cmp(a));
-        let enough = SHARE * trace * (1.0 - SLACK);
-        let mut held = 0.0;
-        for (i, value) in self.diagonal.iter().enumerate() {
-            held += value;
-            if held >= enough {
-                return i as u16 + 1;
-            }
-        }
-        n as u16
+        self.tridiagonalise::<I>(n);
+        self.eigenvalues::<I>(trace);
+        self.count::<I>(trace)
     }
 
-    /// `Y Y'`.
+    /// Reduces the matrix to `diagonal` and `beside`, from the last row up.
     #[inline(always)]
-    fn inner<I: Isa>(&mut self, row: usize, width: usize) {
-        let n = self.vectors.len() / row;
-        let matrix = flat_mut(&mut self.matrix);
-        for (j, a) in self.vectors.chunks_exact(row).enumerate() {
-            for (l, b) in self.vectors.chunks_exact(row).enumerate().take(n).skip(j) {
-                let value = dot::<I>(a, b);
-                matrix[j * width * 8 + l] = value;
-                matrix[l * width * 8 + j] = value;
+    fn tridiagonalise<I: Isa>(&mut self, n: usize) {
+        resize(&mut self.update, n);
+        resize(&mut self.diagonal, n);
+        resize(&mut self.beside, n);
+        let [zero, one] = [0.0, 1.0].map(I::F64::splat);
+        for i in (1..n).rev() {
+            let (block, rest) = self.matrix.split_at_mut(at(i, 0));
+            let (row, own) = rest.split_at_mut(i);
+            self.diagonal[i] = own[0];
+            let mut square = zero;
+            for x in row.iter() {
+                square = I::F64::load(x).mul_add(I::F64::load(x), square);
             }
+            square.store(&mut self.beside[i - 1]);
+            if i == 1 {
+                break;
+            }
+            // u = row + sign(last) |row| e_last; H = |u|^2 / 2.
+            let last = I::F64::load(&row[i - 1]);
+            let norm = square.sqrt();
+            let norm = I::F64::select(last.lt(zero), zero.sub(norm), norm);
+            let half = last.mul_add(norm, square);
+            last.add(norm).store(&mut row[i - 1]);
+            let inverse = I::F64::select(zero.lt(half), one.div(half), zero);
+            reflect::<I>(block, row, &mut self.update[..i], inverse);
         }
+        self.diagonal[0] = self.matrix[0];
     }
 
-    /// `Y' Y`; a vector has `width` packs.
+    /// Eigenvalues of the tridiagonal matrices, in `diagonal`, in no order.
     #[inline(always)]
-    fn outer<I: Isa>(&mut self, width: usize) {
-        for y in self.vectors.chunks_exact(width) {
-            for (&a, out) in flat(y).iter().zip(self.matrix.chunks_exact_mut(width)) {
-                let a = I::F64::splat(a);
-                for (b, out) in y.iter().zip(out) {
-                    a.mul_add(I::F64::load(b), I::F64::load(out)).store(out);
+    fn eigenvalues<I: Isa>(&mut self, trace: I::F64) {
+        let n = self.diagonal.len();
+        let mut scale = Pack::ZERO;
+        trace.store(&mut scale);
+        let small = scale.0.map(|t| (0.25 * f64::EPSILON * t).powi(2));
+        let mut tops = [0usize; LANES];
+        // A matrix of size n takes about 2n sweeps; the bound only guards against endless rounding.
+        for _ in 0..60 * n {
+            let mut shift = [0.0; LANES];
+            for (l, top) in tops.iter_mut().enumerate() {
+                while *top + 1 < n && self.beside[*top].0[l] <= small[l] {
+                    *top += 1;
+                }
+                if *top + 1 < n {
+                    let d = [self.diagonal[*top].0[l], self.diagonal[*top + 1].0[l]];
+                    shift[l] = wilkinson(d, self.beside[*top].0[l]);
                 }
             }
+            let first = tops.iter().copied().min().unwrap_or(n);
+            if first + 1 >= n {
+                return;
+            }
+            self.sweep::<I>(first, &tops, shift);
         }
     }
 
-    /// Reduces the matrix to `diagonal` and `beside`.
+    /// One QL sweep over the rows from each lane's `top` on, in squares of sines and cosines.
     #[inline(always)]
-    fn tridiagonalise<I: Isa>(&mut self, n: usize, width: usize) {
-        self.diagonal.clear();
-        self.beside.clear();
-        for c in 0..n {
-            let row = &self.matrix[c * width..][..width];
-            self.diagonal.push(flat(row)[c]);
-            if c + 2 >= n {
-                let last = if c + 1 < n { flat(row)[c + 1] } else { 0.0 };
-                self.beside.push(last * last);
-                continue;
+    fn sweep<I: Isa>(&mut self, first: usize, tops: &[usize; LANES], shift: [f64; LANES]) {
+        let last = self.diagonal.len() - 1;
+        let [zero, one] = [0.0, 1.0].map(I::F64::splat);
+        let top = I::F64::load(&Pack(tops.map(|t| t as f64)));
+        let done = |i: usize| I::F64::splat(i as f64).lt(top);
+        let shift = I::F64::load(&Pack(shift));
+        let (mut cos2, mut sin2) = (one, zero);
+        let mut gamma = I::F64::load(&self.diagonal[last]).sub(shift);
+        let mut p = gamma.mul(gamma);
+        for i in (first..last).rev() {
+            let done = done(i);
+            let square = I::F64::load(&self.beside[i]);
+            let r = p.add(square);
+            if i + 1 < last {
+                let out = &mut self.beside[i + 1];
+                I::F64::select(done, I::F64::load(out), sin2.mul(r)).store(out);
             }
-            resize(&mut self.reflector, width);
-            self.reflector.copy_from_slice(row);
-            flat_mut(&mut self.reflector)[..=c].fill(0.0);
-            let square = dot::<I>(&self.reflector, &self.reflector);
-            self.beside.push(square);
-            let head = flat(&self.reflector)[c + 1];
-            let norm = square.sqrt().copysign(head);
-            let length = 2.0 * (square + head * norm);
-            if length > 0.0 {
-                flat_mut(&mut self.reflector)[c + 1] = head + norm;
-                self.reflect::<I>(c + 1, n, width, 2.0 / length);
-            }
+            // No entry: no rotation, exactly, so that rows past a lane's own leave no trace.
+            let turned = zero.lt(square);
+            let cos = I::F64::select(turned, p.div(r), one);
+            let sin = I::F64::select(turned, square.div(r), zero);
+            let d = I::F64::load(&self.diagonal[i]);
+            let next = d.sub(shift).mul(cos).sub(sin.mul(gamma));
+            let out = &mut self.diagonal[i + 1];
+            let above = gamma.add(d.sub(next));
+            I::F64::select(done, I::F64::load(out), above).store(out);
+            let regular = zero.lt(cos);
+            let ratio = next.mul(next).div(I::F64::select(regular, cos, one));
+            p = I::F64::select(done, p, I::F64::select(regular, ratio, cos2.mul(square)));
+            gamma = I::F64::select(done, gamma, next);
+            cos2 = I::F64::select(done, cos2, cos);
+            sin2 = I::F64::select(done, sin2, sin);
+        }
+        let (mut beside, mut diagonal) = (Pack::ZERO, Pack::ZERO);
+        sin2.mul(p).store(&mut beside);
+        gamma.add(shift).store(&mut diagonal);
+        for (l, &top) in tops.iter().enumerate().filter(|(_, t)| **t < last) {
+            self.beside[top].0[l] = beside.0[l];
+            self.diagonal[top].0[l] = diagonal.0[l];
         }
     }
 
-    /// Applies `I - beta v v'` from both sides to the rows and columns from `from` on.
+    /// How many of the largest eigenvalues hold the share.
     #[inline(always)]
-    fn reflect<I: Isa>(&mut self, from: usize, n: usize, width: usize, beta: f64) {
-        let first = from / 8;
-        resize(&mut self.update, width);
-        for r in from..n {
-            let row = &self.matrix[r * width + first..(r + 1) * width];
-            flat_mut(&mut self.update)[r] = beta * dot::<I>(row, &self.reflector[first..]);
-        }
-        let half = 0.5 * beta * dot::<I>(&self.update[first..], &self.reflector[first..]);
-        let minus = I::F64::splat(half);
-        for (u, v) in self.update.iter_mut().zip(&self.reflector) {
-            minus.neg_mul_add(I::F64::load(v), I::F64::load(u)).store(u);
-        }
-        for r in from..n {
-            let v = I::F64::splat(flat(&self.reflector)[r]);
-            let w = I::F64::splat(flat(&self.update)[r]);
-            let row = &mut self.matrix[r * width + first..(r + 1) * width];
-            let parts = self.reflector[first..].iter().zip(&self.update[first..]);
-            for (out, (rv, rw)) in row.iter_mut().zip(parts) {
-                let less = v.neg_mul_add(I::F64::load(rw), I::F64::load(out));
-                w.neg_mul_add(I::F64::load(rv), less).store(out);
+    fn count<I: Isa>(&mut self, trace: I::F64) -> [u16; LANES] {
+        let n = self.diagonal.len();
+        let enough = trace.mul(I::F64::splat(SHARE * (1.0 - SLACK)));
+        let mut held = I::F64::splat(0.0);
+        let mut counts = [0; LANES];
+        for i in 0..n {
+            let short = held.lt(enough);
+            if short == 0 {
+                break;
+            }
+            // The largest of the rest comes to place i.
+            for j in (i + 1..n).rev() {
+                let (a, b) = (
+                    I::F64::load(&self.diagonal[j - 1]),
+                    I::F64::load(&self.diagonal[j]),
+                );
+                a.max(b).store(&mut self.diagonal[j - 1]);
+                a.min(b).store(&mut self.diagonal[j]);
+            }
+            held = held.add(I::F64::load(&self.diagonal[i]));
+            for (l, count) in counts.iter_mut().enumerate() {
+                *count += u16::from(short >> l & 1);
             }
         }
+        counts
     }
 }
 
-/// Eigenvalues of the symmetric tridiagonal matrix with diagonal `d` and squared entries `e2` beside
-/// it (last one unused), in `d`, in no order.
-fn eigenvalues(d: &mut [f64], e2: &mut [f64], trace: f64) {
-    let n = d.len();
-    let small = (0.25 * f64::EPSILON * trace).powi(2);
-    let mut top = 0;
-    // A matrix of size n needs about 2n sweeps; the bound only guards against endless rounding.
-    for _ in 0..60 * n {
-        while top < n && (top + 1 == n || e2[top] <= small) {
-            top += 1;
-        }
-        if top >= n {
-            return;
-        }
-        let mut end = top + 1;
-        while end + 1 < n && e2[end] > small {
-            end += 1;
-        }
-        sweep(&mut d[top..=end], &mut e2[top..end]);
-    }
-}
-
-/// One QL sweep with Wilkinson's shift, squares of sines and cosines only.
-fn sweep(d: &mut [f64], e2: &mut [f64]) {
-    let last = e2.len();
-    let beside = e2[0].sqrt();
+/// Eigenvalue of the leading 2 x 2 block that is nearer to its first entry.
+fn wilkinson(d: [f64; 2], square: f64) -> f64 {
+    let beside = square.sqrt();
     let ratio = (d[1] - d[0]) / (2.0 * beside);
-    let shift = d[0] - beside / (ratio + ratio.hypot(1.0).copysign(ratio));
-    let (mut cos2, mut sin2) = (1.0, 0.0);
-    let mut gamma = d[last] - shift;
-    let mut p = gamma * gamma;
-    for i in (0..last).rev() {
-        let square = e2[i];
-        let r = p + square;
-        if i + 1 < last {
-            e2[i + 1] = sin2 * r;
+    d[0] - beside / (ratio + ratio.hypot(1.0).copysign(ratio))
+}
+
+/// Replaces the symmetric `a` by `(I - u u'/H) a (I - u u'/H)`; `inverse` is `1 / H`.
+#[inline(always)]
+fn reflect<I: Isa>(a: &mut [Pack], u: &[Pack], update: &mut [Pack], inverse: I::F64) {
+    let n = u.len();
+    for j in 0..n {
+        let own = I::F64::load(&u[j]);
+        let mut sum = I::F64::splat(0.0);
+        let row = &a[at(j, 0)..at(j, j)];
+        for ((a, u), p) in row.iter().zip(u).zip(update.iter_mut()) {
+            let a = I::F64::load(a);
+            sum = a.mul_add(I::F64::load(u), sum);
+            a.mul_add(own, I::F64::load(p)).store(p);
         }
-        let before = cos2;
-        (cos2, sin2) = if r > 0.0 {
-            (p / r, square / r)
-        } else {
-            (1.0, 0.0)
-        };
-        let old = gamma;
-        gamma = cos2 * (d[i] - shift) - sin2 * old;
-        d[i + 1] = old + (d[i] - gamma);
-        p = if cos2 > 0.0 {
-            gamma * gamma / cos2
-        } else {
-            before * square
-        };
+        I::F64::load(&a[at(j, j)])
+            .mul_add(own, sum)
+            .store(&mut update[j]);
     }
-    e2[0] = sin2 * p;
-    d[0] = shift + gamma;
+    let mut product = I::F64::splat(0.0);
+    for (p, u) in update.iter_mut().zip(u) {
+        let scaled = I::F64::load(p).mul(inverse);
+        product = scaled.mul_add(I::F64::load(u), product);
+        scaled.store(p);
+    }
+    let half = product.mul(inverse).mul(I::F64::splat(0.5));
+    for (p, u) in update.iter_mut().zip(u) {
+        half.neg_mul_add(I::F64::load(u), I::F64::load(p)).store(p);
+    }
+    for j in 0..n {
+        let (v, w) = (I::F64::load(&u[j]), I::F64::load(&update[j]));
+        let row = &mut a[at(j, 0)..=at(j, j)];
+        for ((a, u), p) in row.iter_mut().zip(u).zip(update.iter()) {
+            let less = v.neg_mul_add(I::F64::load(p), I::F64::load(a));
+            w.neg_mul_add(I::F64::load(u), less).store(a);
+        }
+    }
 }
