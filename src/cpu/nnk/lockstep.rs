@@ -264,11 +264,12 @@ impl Lockstep {
             let (now, goal) = (self.x[j].0[l], self.part[a].0[l]);
             let limit = now / (now - goal).max(f64::MIN_POSITIVE);
             let next = now + step * (goal - now);
-            if (goal <= 0.0 && limit <= step) || next <= 0.0 {
+            // A member that just entered stays at 0 on a step of length 0.
+            if goal <= 0.0 && (limit <= step || next <= 0.0) {
                 self.x[j].0[l] = 0.0;
                 lane.support &= !(1 << j);
             } else {
-                self.x[j].0[l] = next;
+                self.x[j].0[l] = next.max(0.0);
             }
         }
     }
