@@ -29,6 +29,61 @@ impl Isa for Avx2 {
     type F64 = Pair;
 }
 
+// Functions, not closures: only what is inlined for certain gets the instructions.
+#[inline(always)]
+fn interleave(a: __m512d, b: __m512d) -> (__m512d, __m512d) {
+    unsafe { (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)) }
+}
+
+#[inline(always)]
+fn blocks(a: __m512d, b: __m512d, c: __m512d, d: __m512d) -> [Wide; 4] {
+    unsafe {
+        let even = _mm512_shuffle_f64x2::<0x88>(a, b);
+        let odd = _mm512_shuffle_f64x2::<0xdd>(a, b);
+        let (even2, odd2) = (
+            _mm512_shuffle_f64x2::<0x88>(c, d),
+            _mm512_shuffle_f64x2::<0xdd>(c, d),
+        );
+        [
+            Wide(_mm512_shuffle_f64x2::<0x88>(even, even2)),
+            Wide(_mm512_shuffle_f64x2::<0x88>(odd, odd2)),
+            Wide(_mm512_shuffle_f64x2::<0xdd>(even, even2)),
+            Wide(_mm512_shuffle_f64x2::<0xdd>(odd, odd2)),
+        ]
+    }
+}
+
+#[inline(always)]
+fn square(a: __m256d, b: __m256d, c: __m256d, d: __m256d) -> [__m256d; 4] {
+    unsafe {
+        let (ab, cd) = (_mm256_unpacklo_pd(a, b), _mm256_unpacklo_pd(c, d));
+        let (ba, dc) = (_mm256_unpackhi_pd(a, b), _mm256_unpackhi_pd(c, d));
+        [
+            _mm256_permute2f128_pd::<0x20>(ab, cd),
+            _mm256_permute2f128_pd::<0x20>(ba, dc),
+            _mm256_permute2f128_pd::<0x31>(ab, cd),
+            _mm256_permute2f128_pd::<0x31>(ba, dc),
+        ]
+    }
+}
+
+/// Lanes of `a` where all of `bits` are set in `mask`, of `b` elsewhere.
+#[inline(always)]
+fn blend(mask: __m256i, bits: __m256i, a: __m256d, b: __m256d) -> __m256d {
+    unsafe {
+        let on = _mm256_cmpeq_epi64(_mm256_and_si256(mask, bits), bits);
+        _mm256_blendv_pd(b, a, _mm256_castsi256_pd(on))
+    }
+}
+
+#[inline(always)]
+fn scaled(p: __m256d, shifted: __m256d) -> __m256d {
+    unsafe {
+        let n = _mm256_slli_epi64::<52>(_mm256_castpd_si256(shifted));
+        _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(p), n))
+    }
+}
+
 impl F64x8 for Wide {
     #[inline(always)]
     fn splat(x: f64) -> Self {
@@ -77,28 +132,11 @@ impl F64x8 for Wide {
     #[inline(always)]
     fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
         // Pairs of rows are interleaved, then 128-bit blocks go to their columns.
-        let blocks = |a: __m512d, b: __m512d, c: __m512d, d: __m512d| unsafe {
-            let (even, odd) = (
-                (
-                    _mm512_shuffle_f64x2::<0x88>(a, b),
-                    _mm512_shuffle_f64x2::<0x88>(c, d),
-                ),
-                (
-                    _mm512_shuffle_f64x2::<0xdd>(a, b),
-                    _mm512_shuffle_f64x2::<0xdd>(c, d),
-                ),
-            );
-            [
-                Self(_mm512_shuffle_f64x2::<0x88>(even.0, even.1)),
-                Self(_mm512_shuffle_f64x2::<0x88>(odd.0, odd.1)),
-                Self(_mm512_shuffle_f64x2::<0xdd>(even.0, even.1)),
-                Self(_mm512_shuffle_f64x2::<0xdd>(odd.0, odd.1)),
-            ]
-        };
-        let low = |a: usize| unsafe { _mm512_unpacklo_pd(rows[a].0, rows[a + 1].0) };
-        let high = |a: usize| unsafe { _mm512_unpackhi_pd(rows[a].0, rows[a + 1].0) };
-        let [c0, c2, c4, c6] = blocks(low(0), low(2), low(4), low(6));
-        let [c1, c3, c5, c7] = blocks(high(0), high(2), high(4), high(6));
+        let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
+        let (a, b) = (interleave(r0.0, r1.0), interleave(r2.0, r3.0));
+        let (c, d) = (interleave(r4.0, r5.0), interleave(r6.0, r7.0));
+        let [c0, c2, c4, c6] = blocks(a.0, b.0, c.0, d.0);
+        let [c1, c3, c5, c7] = blocks(a.1, b.1, c.1, d.1);
         [c0, c1, c2, c3, c4, c5, c6, c7]
     }
     #[inline(always)]
@@ -185,26 +223,21 @@ impl F64x8 for Pair {
     }
     #[inline(always)]
     fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
-        let square = |a: __m256d, b: __m256d, c: __m256d, d: __m256d| unsafe {
-            let (ab, cd) = (_mm256_unpacklo_pd(a, b), _mm256_unpacklo_pd(c, d));
-            let (ba, dc) = (_mm256_unpackhi_pd(a, b), _mm256_unpackhi_pd(c, d));
-            [
-                _mm256_permute2f128_pd::<0x20>(ab, cd),
-                _mm256_permute2f128_pd::<0x20>(ba, dc),
-                _mm256_permute2f128_pd::<0x31>(ab, cd),
-                _mm256_permute2f128_pd::<0x31>(ba, dc),
-            ]
-        };
         let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
-        let left = [
-            square(r0.0, r1.0, r2.0, r3.0),
-            square(r0.1, r1.1, r2.1, r3.1),
-        ];
-        let right = [
-            square(r4.0, r5.0, r6.0, r7.0),
-            square(r4.1, r5.1, r6.1, r7.1),
-        ];
-        std::array::from_fn(|c| Self(left[c / 4][c % 4], right[c / 4][c % 4]))
+        let [a0, a1, a2, a3] = square(r0.0, r1.0, r2.0, r3.0);
+        let [a4, a5, a6, a7] = square(r0.1, r1.1, r2.1, r3.1);
+        let [b0, b1, b2, b3] = square(r4.0, r5.0, r6.0, r7.0);
+        let [b4, b5, b6, b7] = square(r4.1, r5.1, r6.1, r7.1);
+        [
+            Self(a0, b0),
+            Self(a1, b1),
+            Self(a2, b2),
+            Self(a3, b3),
+            Self(a4, b4),
+            Self(a5, b5),
+            Self(a6, b6),
+            Self(a7, b7),
+        ]
     }
     #[inline(always)]
     fn mul_add(self, a: Self, c: Self) -> Self {
@@ -235,25 +268,15 @@ impl F64x8 for Pair {
     #[inline(always)]
     fn select(mask: u8, a: Self, b: Self) -> Self {
         unsafe {
-            let m = _mm256_set1_epi64x(i64::from(mask));
-            let half = |bits: __m256i, a: __m256d, b: __m256d| {
-                let on = _mm256_cmpeq_epi64(_mm256_and_si256(m, bits), bits);
-                _mm256_blendv_pd(b, a, _mm256_castsi256_pd(on))
-            };
+            let mask = _mm256_set1_epi64x(i64::from(mask));
             Self(
-                half(_mm256_setr_epi64x(1, 2, 4, 8), a.0, b.0),
-                half(_mm256_setr_epi64x(16, 32, 64, 128), a.1, b.1),
+                blend(mask, _mm256_setr_epi64x(1, 2, 4, 8), a.0, b.0),
+                blend(mask, _mm256_setr_epi64x(16, 32, 64, 128), a.1, b.1),
             )
         }
     }
     #[inline(always)]
     fn scale(self, shifted: Self) -> Self {
-        unsafe {
-            let half = |p: __m256d, s: __m256d| {
-                let n = _mm256_slli_epi64::<52>(_mm256_castpd_si256(s));
-                _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(p), n))
-            };
-            Self(half(self.0, shifted.0), half(self.1, shifted.1))
-        }
+        Self(scaled(self.0, shifted.0), scaled(self.1, shifted.1))
     }
 }

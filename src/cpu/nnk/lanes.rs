@@ -103,7 +103,8 @@ impl Lanes {
 
     #[inline(always)]
     fn cosine<I: Isa>(&mut self) {
-        let [zero, one, half] = [0.0, 1.0, 0.5].map(I::F64::splat);
+        let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
+        let half = I::F64::splat(0.5);
         for j in 0..=self.n {
             let norm = I::F64::load(&self.kernel[at(j, j)]).sqrt();
             // Rows that a lane does not have are 0.
@@ -153,15 +154,17 @@ impl Products {
             let end = (first + DEPTH).min(dim);
             for j in 0..rows {
                 for t in (first..end).step_by(LANES) {
+                    let mut block = [I::F64::splat(0.0); LANES];
+                    for (b, source) in block.iter_mut().zip(sources) {
+                        *b = match source.vectors.get(j) {
+                            Some(v) if centred => difference::<I>(v, source.query, t),
+                            Some(v) => eight::<I>(v, t),
+                            None if !centred && j + 1 == rows => eight::<I>(source.query, t),
+                            None => I::F64::splat(0.0),
+                        };
+                    }
                     let packs = &mut self.slice[j * depth + t - first..][..LANES];
-                    let vector = |s: &Source<'_>| match s.vectors.get(j) {
-                        Some(v) if centred => eight::<I>(v, t).sub(eight::<I>(s.query, t)),
-                        Some(v) => eight::<I>(v, t),
-                        None if !centred && j + 1 == rows => eight::<I>(s.query, t),
-                        None => I::F64::splat(0.0),
-                    };
-                    let columns = I::F64::transpose(std::array::from_fn(|l| vector(&sources[l])));
-                    for (p, c) in packs.iter_mut().zip(columns) {
+                    for (p, c) in packs.iter_mut().zip(I::F64::transpose(block)) {
                         c.store(p);
                     }
                 }
@@ -180,12 +183,13 @@ impl Products {
             let end = (first + DEPTH).min(vectors);
             for j in first..end {
                 for t in (0..dim).step_by(LANES) {
-                    let vector = |s: &Source<'_>| match s.vectors.get(j) {
-                        Some(v) => eight::<I>(v, t).sub(eight::<I>(s.query, t)),
-                        None => I::F64::splat(0.0),
-                    };
-                    let columns = I::F64::transpose(std::array::from_fn(|l| vector(&sources[l])));
-                    for (i, c) in columns.into_iter().enumerate() {
+                    let mut block = [I::F64::splat(0.0); LANES];
+                    for (b, source) in block.iter_mut().zip(sources) {
+                        if let Some(v) = source.vectors.get(j) {
+                            *b = difference::<I>(v, source.query, t);
+                        }
+                    }
+                    for (i, c) in I::F64::transpose(block).into_iter().enumerate() {
                         c.store(&mut self.slice[(t + i) * DEPTH + j - first]);
                     }
                 }
@@ -210,6 +214,11 @@ fn eight<I: Isa>(v: &[f32], t: usize) -> I::F64 {
     }
 }
 
+#[inline(always)]
+fn difference<I: Isa>(v: &[f32], origin: &[f32], t: usize) -> I::F64 {
+    eight::<I>(v, t).sub(eight::<I>(origin, t))
+}
+
 /// Adds the products over `len` terms of all pairs of rows to the packed triangle. Every pair is
 /// summed in the order of the terms, a row with itself too.
 #[inline(always)]
@@ -221,7 +230,10 @@ fn accumulate<I: Isa>(slice: &[Pack], depth: usize, len: usize, rows: usize, out
             let right: [&[Pack]; TILE.1] = std::array::from_fn(|i| row(l + i));
             let mut acc = [[I::F64::splat(0.0); TILE.1]; TILE.0];
             for t in 0..len {
-                let b: [I::F64; TILE.1] = std::array::from_fn(|i| I::F64::load(&right[i][t]));
+                let mut b = [I::F64::splat(0.0); TILE.1];
+                for (b, right) in b.iter_mut().zip(right) {
+                    *b = I::F64::load(&right[t]);
+                }
                 for (acc, left) in acc.iter_mut().zip(left) {
                     let a = I::F64::load(&left[t]);
                     for (acc, &b) in acc.iter_mut().zip(&b) {

@@ -84,10 +84,10 @@ impl Lockstep {
         self.flags.resize(n, 0);
         self.solved = 0;
         self.descend::<I>(problem);
-        let scale = problem
-            .b
-            .iter()
-            .fold(I::F64::splat(0.0), |m, b| m.max(I::F64::load(b)));
+        let mut scale = I::F64::splat(0.0);
+        for b in &problem.b {
+            scale = scale.max(I::F64::load(b));
+        }
         let mut lanes = self.start::<I>(scale, wanted);
         for _ in 0..ROUNDS {
             let busy = lanes.iter().filter(|lane| lane.phase != Phase::Done);

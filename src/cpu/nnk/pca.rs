@@ -75,7 +75,7 @@ impl Pca {
         resize(&mut self.update, n);
         resize(&mut self.diagonal, n);
         resize(&mut self.beside, n);
-        let [zero, one] = [0.0, 1.0].map(I::F64::splat);
+        let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
         for i in (1..n).rev() {
             let (block, rest) = self.matrix.split_at_mut(at(i, 0));
             let (row, own) = rest.split_at_mut(i);
@@ -132,15 +132,14 @@ impl Pca {
     #[inline(always)]
     fn sweep<I: Isa>(&mut self, first: usize, tops: &[usize; LANES], shift: [f64; LANES]) {
         let last = self.diagonal.len() - 1;
-        let [zero, one] = [0.0, 1.0].map(I::F64::splat);
+        let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
         let top = I::F64::load(&Pack(tops.map(|t| t as f64)));
-        let done = |i: usize| I::F64::splat(i as f64).lt(top);
         let shift = I::F64::load(&Pack(shift));
         let (mut cos2, mut sin2) = (one, zero);
         let mut gamma = I::F64::load(&self.diagonal[last]).sub(shift);
         let mut p = gamma.mul(gamma);
         for i in (first..last).rev() {
-            let done = done(i);
+            let done = I::F64::splat(i as f64).lt(top);
             let square = I::F64::load(&self.beside[i]);
             let r = p.add(square);
             if i + 1 < last {
