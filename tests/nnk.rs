@@ -1,5 +1,5 @@
 use crate::oracle::{nnk as oracle, pca};
-use chanscope::cpu::Cpu;
+use chanscope::cpu::{Cpu, InstructionSet};
 use chanscope::device::{
     Backend, GraphBlock, GraphParams, Identical, Kernel, PointsBlock, SUPPORT_THRESHOLD, Sigma,
     Vectors,
@@ -420,6 +420,27 @@ fn large_k() {
         let (k, b) = oracle::problem(kind, data.row(0), &vectors);
         let best = oracle::lawson_hanson(&k, &b);
         assert!((graph.objective[0] - best.objective).abs() <= 1e-9 * best.objective.abs());
+    }
+}
+
+#[test]
+fn every_instruction_set_is_exact() {
+    let data = relu_like(120, 19, 17);
+    for set in [
+        InstructionSet::Portable,
+        InstructionSet::Avx2,
+        InstructionSet::Avx512,
+    ] {
+        // One that this processor lacks is refused.
+        let Ok(device) = Cpu::with_instruction_set(1, set) else {
+            continue;
+        };
+        for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+            for k in [1, 30, 70] {
+                let params = params(k, kernel);
+                check(&data, &params, &graph(&device, &data, &params, true), 1e-9);
+            }
+        }
     }
 }
 
