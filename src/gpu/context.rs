@@ -90,6 +90,7 @@ pub(super) struct Context {
     pub(super) queue: wgpu::Queue,
     pub(super) info: DeviceInfo,
     pub(super) shares_host_memory: bool,
+    software: bool,
     pub(super) max_buffer: u64,
     pub(super) max_workgroups: u32,
     pub(super) workgroup_bytes: u32,
@@ -289,6 +290,7 @@ impl Context {
             queue,
             info,
             shares_host_memory,
+            software: adapter.device_type == wgpu::DeviceType::Cpu,
             wide,
             lost: Arc::default(),
             in_flight: Mutex::default(),
@@ -300,6 +302,25 @@ impl Context {
         Error::Device {
             device: self.info.name.clone(),
             what: what.into(),
+        }
+    }
+
+    /// How many loop iterations one invocation may do altogether: Mesa's software adapter leaves all
+    /// loops after 65535, silently.
+    pub(super) const fn loop_budget(&self) -> usize {
+        match self.software {
+            true => 50_000,
+            false => usize::MAX,
+        }
+    }
+
+    /// Refuses work that a software adapter would silently cut short.
+    pub(super) fn check_loops(&self, what: &str, iterations: usize) -> Result<()> {
+        match iterations <= self.loop_budget() {
+            true => Ok(()),
+            false => Err(self.fail(format!(
+                "{what} is beyond a software adapter; use --device cpu"
+            ))),
         }
     }
 

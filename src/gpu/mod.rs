@@ -10,6 +10,7 @@ mod linear;
 mod memory;
 mod net;
 mod nnk;
+mod overlap;
 mod pipeline;
 mod pointwise;
 mod pool2d;
@@ -25,11 +26,11 @@ pub use knn::{Candidates, Points};
 pub use profile::KernelTime;
 pub use tensor::Tensor;
 
+use crate::Result;
 use crate::device::{
     Backend, Conv2dParams, DeviceInfo, GramKind, GraphBlock, GraphParams, Kernel, Limits,
     OverlapSums, PointsBlock, Supports, Vectors,
 };
-use crate::{Error, Result};
 use context::Context;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -39,18 +40,11 @@ pub struct Gpu {
     context: Context,
 }
 
-fn missing<T>() -> Result<T> {
-    Err(Error::NoAdapter {
-        wanted: "for --device gpu".into(),
-        found: "none".into(),
-    })
-}
-
 impl Gpu {
     /// `None`: the first real GPU; else an adapter by index or part of its name.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] lists what was found; [`Error::Device`] if it refuses to open.
+    /// [`crate::Error::NoAdapter`] lists what was found; [`crate::Error::Device`] if it refuses to open.
     pub fn open(name: Option<&str>) -> Result<Self> {
         Self::open_with(name, &Options::default())
     }
@@ -68,7 +62,7 @@ impl Gpu {
     /// errors of this crate's work are caught in error scopes.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device lacks what the options ask for.
+    /// [`crate::Error::Device`] if the device lacks what the options ask for.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &Options) -> Result<Self> {
         let context = Context::adopt(device, queue, options)?;
         Ok(Self { context })
@@ -83,7 +77,7 @@ impl Gpu {
     /// `[groups, queries, k]`. `queries` is the block that was searched for.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails.
+    /// [`crate::Error::Device`] if the device fails.
     pub fn candidate_lists(
         &self,
         candidates: &Candidates,
@@ -106,7 +100,7 @@ impl Gpu {
     /// Waits until everything submitted is done, for whoever measures time.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device does not answer.
+    /// [`crate::Error::Device`] if the device does not answer.
     pub fn wait(&self) -> Result<()> {
         self.context.wait(None)
     }
@@ -204,8 +198,9 @@ impl Backend for Gpu {
         })
     }
 
-    fn overlap(&self, _: Supports<'_>, _: &mut OverlapSums) -> Result<()> {
-        missing()
+    fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()> {
+        let context = &self.context;
+        context.guarded("overlap", || overlap::accumulate(context, supports, sums))
     }
 
     fn gram(&self, x: &Tensor, kind: GramKind) -> Result<Tensor> {

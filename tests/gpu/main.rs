@@ -15,6 +15,7 @@ mod knn;
 mod memory;
 mod net;
 mod nnk;
+mod overlap;
 
 use chanscope::gpu::{Gpu, Options, Wide, adapters};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -85,6 +86,7 @@ fn main() {
         memory::TESTS,
         nnk::TESTS,
         net::TESTS,
+        overlap::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|(name, test)| {
