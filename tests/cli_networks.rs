@@ -1,0 +1,204 @@
+//! `run`, `shuffle` and `impulse` from outside.
+
+use assert_cmd::Command;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+fn net(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/onnx")
+        .join(name)
+}
+
+fn chanscope(dir: &TempDir, args: &[&str]) -> std::process::Output {
+    Command::cargo_bin("chanscope")
+        .expect("binary")
+        .current_dir(dir.path())
+        .args(["--device", "cpu", "--quiet"])
+        .args(args)
+        .output()
+        .expect("run")
+}
+
+fn array<T: npyz::Deserialize>(path: PathBuf) -> (Vec<u64>, Vec<T>) {
+    let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let file = npyz::NpyFile::new(file).expect("npy");
+    (file.shape().to_vec(), file.into_vec().expect("elements"))
+}
+
+fn json(path: PathBuf) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).expect("results.json")).expect("JSON")
+}
+
+fn succeed(dir: &TempDir, args: &[&str]) {
+    let out = chanscope(dir, args);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{args:?}: {stderr}");
+}
+
+fn refused(dir: &TempDir, args: &[&str], code: i32, part: &str) {
+    let out = chanscope(dir, args);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(code), "{args:?}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+    assert!(
+        stderr.contains(part),
+        "{args:?}: '{part}' is not in: {stderr}"
+    );
+    assert!(
+        !dir.path().join("chanscope-out").exists(),
+        "{args:?} left a folder"
+    );
+}
+
+#[test]
+fn a_dump_holds_what_onnxruntime_computes() {
+    let dir = TempDir::new().expect("folder");
+    let folder = net("residual");
+    let (model, data) = (folder.join("model.onnx"), folder.join("input.npy"));
+    let (model, data) = (model.to_str().expect("path"), data.to_str().expect("path"));
+    succeed(
+        &dir,
+        &["run", model, data, "--tap", "conv", "--dump", "dump"],
+    );
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder.join("conv")).expect("folder") {
+        let want = entry.expect("entry").path();
+        let (shape, want_values) = array::<f32>(want.clone());
+        let (got_shape, got) = array::<f32>(
+            dir.path()
+                .join("dump")
+                .join(want.file_name().expect("name")),
+        );
+        assert_eq!(got_shape, shape);
+        let scale = want_values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        assert!(
+            got.iter()
+                .zip(&want_values)
+                .all(|(g, w)| (g - w).abs() <= 1e-5 * scale)
+        );
+        files += 1;
+    }
+    assert!(files > 2);
+    let (shape, _) = array::<f32>(dir.path().join("dump/output.npy"));
+    assert_eq!(shape.len(), 2);
+    // Half precision, one layer; and what is there is not overwritten.
+    refused(&dir, &["run", model, data, "--dump", "dump"], 2, "dump");
+    refused(
+        &dir,
+        &["run", model, data, "--dump", "d2", "--layers", "nope"],
+        2,
+        "has no layer 'nope'",
+    );
+    refused(
+        &dir,
+        &["run", model, data, "--dump", "d2", "--tap", "relu"],
+        2,
+        "unknown tap 'relu'",
+    );
+    assert!(!dir.path().join("d2").exists());
+}
+
+#[test]
+fn shuffling_writes_a_curve_per_tensor() {
+    let dir = TempDir::new().expect("folder");
+    let folder = net("residual");
+    let (model, data) = (folder.join("model.onnx"), folder.join("input.npy"));
+    let (model, data) = (model.to_str().expect("path"), data.to_str().expect("path"));
+    let (shape, _) = array::<f32>(folder.join("input.npy"));
+    let labels: Vec<u8> = (0..shape[0])
+        .flat_map(|i| ((i % 2) as i64).to_le_bytes())
+        .collect();
+    let header = format!("({},)", shape[0]);
+    std::fs::write(
+        dir.path().join("l.npy"),
+        crate::formats::npy_bytes("<i8", &header, &labels),
+    )
+    .expect("write");
+    succeed(
+        &dir,
+        &[
+            "shuffle", model, data, "--labels", "l.npy", "--mode", "pixel", "--out", "out",
+        ],
+    );
+    let out = dir.path().join("out");
+    let results = json(out.join("results.json"));
+    let tensors = results["shuffle"]["tensors"].as_array().expect("tensors");
+    assert!(!tensors.is_empty());
+    for t in tensors {
+        let name = t["name"].as_str().expect("name");
+        assert_eq!(t["mode"], "pixel");
+        let channels = t["accuracy"].as_array().expect("accuracy").len();
+        for o in t["observed"].as_array().expect("observed") {
+            assert_eq!(
+                o["cosine_mean"].as_array().expect("cosines").len(),
+                channels
+            );
+            let tap = o["name"].as_str().expect("name");
+            let (shape, values) =
+                array::<f64>(out.join(format!("shuffle/{name}/{tap}.cosine.npy")));
+            assert_eq!(shape[0], channels as u64);
+            assert!(values.iter().all(|v| v.abs() <= 1.0 + 1e-9));
+        }
+        let (shape, _) = array::<f64>(out.join(format!("shuffle/{name}/accuracy.npy")));
+        assert_eq!(shape, [channels as u64]);
+    }
+    let bad: Vec<u8> = (0..shape[0] as i64)
+        .flat_map(|_| 99i64.to_le_bytes())
+        .collect();
+    std::fs::write(
+        dir.path().join("p.npy"),
+        crate::formats::npy_bytes("<i8", &header, &bad),
+    )
+    .expect("write");
+    refused(
+        &dir,
+        &["shuffle", model, data, "--permutation", "p.npy"],
+        1,
+        "sends sample 99",
+    );
+    refused(
+        &dir,
+        &["shuffle", model, data, "--batch", "0"],
+        2,
+        "--batch",
+    );
+    refused(
+        &dir,
+        &["shuffle", model, data, "--mode", "both"],
+        2,
+        "unknown mode 'both'",
+    );
+}
+
+#[test]
+fn impulses_write_responses_and_matrices() {
+    let dir = TempDir::new().expect("folder");
+    let model = net("residual").join("model.onnx");
+    let model = model.to_str().expect("path");
+    succeed(&dir, &["impulse", model, "--tap", "conv", "--out", "out"]);
+    let out = dir.path().join("out");
+    let results = json(out.join("results.json"));
+    for layer in results["impulse"]["layers"].as_array().expect("layers") {
+        let (name, c) = (
+            layer["name"].as_str().expect("name"),
+            layer["channels"].as_u64().expect("channels"),
+        );
+        let folder = out.join("impulse").join(name);
+        let (shape, ncc) = array::<f64>(folder.join("ncc.npy"));
+        assert_eq!(shape, [c, c]);
+        assert!(ncc.iter().all(|v| (-1.0..=1.0).contains(v)));
+        let (shape, _) = array::<i32>(folder.join("lag.npy"));
+        assert_eq!(shape, [c, c, 2]);
+        let (shape, _) = array::<f32>(folder.join("response.npy"));
+        assert_eq!((shape.len(), shape[1]), (4, c));
+    }
+    refused(
+        &dir,
+        &["impulse", model, "--at", "1000,0"],
+        2,
+        "outside the image",
+    );
+    refused(&dir, &["impulse", model, "--at", "3"], 2, "--at '3'");
+    refused(&dir, &["impulse", "missing.onnx"], 1, "missing.onnx");
+}
