@@ -24,3 +24,4 @@ pub mod size;
 pub mod source;
 pub mod spill;
 mod stored;
+mod wide;

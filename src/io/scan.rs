@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 mod count;
 use count::Counts;
 
-/// Numbers in a block: with what they are converted from, they stay in a core's cache.
-const BLOCK: usize = 96 * 1024;
+/// Numbers in a block: with what they are converted from, they stay close to the core.
+const BLOCK: usize = 32 * 1024;
 
 /// What one channel holds over all samples.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 /// Bytes between two wanted pieces that are cheaper to read through than to skip.
 const MAX_GAP: usize = 16 * 1024;
-/// Bytes read at a time when they have to be converted or scattered: they stay in the processor's cache.
-const CHUNK: usize = 512 * 1024;
+/// Elements read at a time when they have to be converted or scattered: they stay in the core's cache.
+const CHUNK: usize = 64 * 1024;
 
 /// `[N, C, H, W]` in C order from `offset` on.
 pub(crate) struct Stored {
@@ -125,12 +125,11 @@ impl Stored {
                 .file
                 .read_exact_at(bytemuck::cast_slice_mut(out), self.byte(first));
         }
-        let step = CHUNK / self.element.dtype.size();
         SCRATCH.with_borrow_mut(|s| {
-            for (i, chunk) in out.chunks_mut(step).enumerate() {
+            for (i, chunk) in out.chunks_mut(CHUNK).enumerate() {
                 let bytes = s.bytes(chunk.len() * self.element.dtype.size());
                 self.file
-                    .read_exact_at(bytes, self.byte(first + i * step))?;
+                    .read_exact_at(bytes, self.byte(first + i * CHUNK))?;
                 self.element.widen(bytes, chunk);
             }
             Ok(())
@@ -152,7 +151,7 @@ impl Stored {
             pieces,
             row_len,
             rows,
-            max_len: CHUNK / size,
+            max_len: CHUNK,
             max_gap: MAX_GAP / size,
         };
         let mut at = Cursor::default();
@@ -165,23 +164,8 @@ impl Stored {
                 self.file.read_exact_at(bytes, self.byte(first + lo))?;
                 self.element.widen(bytes, values);
             }
-            while at != next {
-                let p = pieces[at.piece];
-                let from = at.row * row_len + p.start + at.done - lo;
-                let end = if (at.row, at.piece) == (next.row, next.piece) {
-                    next.done
-                } else {
-                    p.len
-                };
-                let to = p.base + at.row * p.stride + at.done;
-                let len = end - at.done;
-                out[to..to + len].copy_from_slice(&values[from..from + len]);
-                at = if end == p.len {
-                    plan.after(at)
-                } else {
-                    Cursor { done: end, ..at }
-                };
-            }
+            plan.copy_out(at, next, lo, values, out);
+            at = next;
         }
         Ok(())
     }
@@ -259,6 +243,62 @@ impl Chunks<'_> {
             row: at.row + usize::from(last),
             piece: if last { 0 } else { at.piece + 1 },
             done: 0,
+        }
+    }
+
+    /// Copies what lies between two cursors from `values`, which begin at element `lo`.
+    fn copy_out(&self, mut at: Cursor, to: Cursor, lo: usize, values: &[f32], out: &mut [f32]) {
+        // Whole rows piece by piece: in channel-major order the output is then written in runs.
+        let begins = at.piece == 0 && at.done == 0;
+        let whole = at.row + usize::from(!begins)..to.row;
+        while at != to && (at.row < whole.start || whole.is_empty()) {
+            at = self.copy_piece(at, to, lo, values, out);
+        }
+        if whole.is_empty() {
+            return;
+        }
+        // Pieces shorter than a cache line go together, so that a line is fetched once.
+        for group in self.pieces.chunks(16usize.div_ceil(self.pieces[0].len)) {
+            for row in whole.clone() {
+                for p in group {
+                    let from = row * self.row_len + p.start - lo;
+                    let to = p.base + row * p.stride;
+                    match (&mut out[to..][..p.len], &values[from..][..p.len]) {
+                        ([to], [from]) => *to = *from,
+                        (to, from) => to.copy_from_slice(from),
+                    }
+                }
+            }
+        }
+        at = Cursor {
+            row: whole.end,
+            ..Cursor::default()
+        };
+        while at != to {
+            at = self.copy_piece(at, to, lo, values, out);
+        }
+    }
+
+    /// Copies one piece, or the part of it up to `to`.
+    fn copy_piece(
+        &self,
+        at: Cursor,
+        to: Cursor,
+        lo: usize,
+        values: &[f32],
+        out: &mut [f32],
+    ) -> Cursor {
+        let p = self.pieces[at.piece];
+        let last = (at.row, at.piece) == (to.row, to.piece);
+        let end = if last { to.done } else { p.len };
+        let from = at.row * self.row_len + p.start + at.done - lo;
+        let first = p.base + at.row * p.stride + at.done;
+        let len = end - at.done;
+        out[first..first + len].copy_from_slice(&values[from..from + len]);
+        if end == p.len {
+            self.after(at)
+        } else {
+            Cursor { done: end, ..at }
         }
     }
 

@@ -1,17 +1,20 @@
-//! Counting one block. The common case, all finite, runs through loops that compilers vectorise; a channel
-//! with something else in it is counted again, value by value.
+//! Counting blocks. The common case, all finite, runs through loops that compilers vectorise; a block with
+//! something else in it is counted value by value.
 
+use super::super::wide::{self, Loop};
 use super::{ChannelScan, Position, Scan};
 use crate::tensor::LayerShape;
 use std::ops::Range;
 
 /// Values of a map counted side by side; maps with fewer are counted along the row.
 const LANES: usize = 8;
+/// Values after which the 32-bit counts are added up.
+const FLUSH: usize = 1 << 31;
 
 /// Bytes of the counters of one worker.
 pub(super) fn bytes(shape: LayerShape, slots: usize) -> u64 {
     let cells = slots * shape.dim().min(LANES);
-    (cells * 16 + slots * size_of::<ChannelScan>() + shape.samples / 8) as u64
+    (cells * 12 + slots * size_of::<ChannelScan>() + shape.samples / 8) as u64
 }
 
 /// Counters of one worker.
@@ -22,16 +25,16 @@ pub(super) struct Counts {
     /// A bit a sample; empty until needed.
     bad: Vec<u64>,
     cells: Cells,
+    /// Values in `cells`.
+    pending: usize,
 }
 
-/// Running values of one block, `width` cells a channel.
+/// Running values of finite blocks, `width` cells a channel.
 struct Cells {
     width: usize,
     min: Vec<f32>,
     max: Vec<f32>,
     zeros: Vec<u32>,
-    /// Sign bit set once a value was not finite.
-    bad: Vec<u32>,
 }
 
 impl Counts {
@@ -56,8 +59,8 @@ impl Counts {
                 min: vec![f32::INFINITY; cells],
                 max: vec![f32::NEG_INFINITY; cells],
                 zeros: vec![0; cells],
-                bad: vec![0; cells],
             },
+            pending: 0,
         }
     }
 
@@ -66,31 +69,37 @@ impl Counts {
         let dim = self.shape.dim();
         let width = self.cells.width;
         let cells = slots.start * width..slots.end * width;
-        for row in block.chunks_exact(slots.len() * dim) {
-            self.cells.row(cells.clone(), row);
-        }
-        for (i, slot) in slots.clone().enumerate() {
-            let (min, max, zeros, bad) = self.cells.take(slot);
-            let channel = &mut self.channels[slot];
-            channel.zeros += zeros;
-            if !bad {
-                channel.min = channel.min.min(min);
-                channel.max = channel.max.max(max);
-                continue;
+        let finite = wide::run(Fold {
+            block,
+            dim,
+            width,
+            min: &mut self.cells.min[cells.clone()],
+            max: &mut self.cells.max[cells.clone()],
+            zeros: &mut self.cells.zeros[cells],
+        });
+        if finite {
+            self.pending += block.len();
+            if self.pending >= FLUSH {
+                self.flush();
             }
-            for (sample, row) in rows.clone().zip(block.chunks_exact(slots.len() * dim)) {
-                self.map_with_bad(sample, slot, &row[i * dim..(i + 1) * dim]);
+            return;
+        }
+        let mut maps = block.chunks_exact(dim);
+        for sample in rows {
+            for (slot, map) in slots.clone().zip(&mut maps) {
+                self.map(sample, slot, map);
             }
         }
     }
 
-    /// A map of a channel that has values that are not finite somewhere in this block.
-    fn map_with_bad(&mut self, sample: usize, slot: usize, map: &[f32]) {
+    /// A map, value by value.
+    fn map(&mut self, sample: usize, slot: usize, map: &[f32]) {
         let channel = &mut self.channels[slot];
         for (i, &v) in map.iter().enumerate() {
             if v.is_finite() {
                 channel.min = channel.min.min(v);
                 channel.max = channel.max.max(v);
+                channel.zeros += u64::from(v == 0.0);
                 continue;
             }
             channel.nan += u64::from(v.is_nan());
@@ -107,8 +116,33 @@ impl Counts {
         }
     }
 
+    /// Adds the cells to the channels and starts them anew.
+    fn flush(&mut self) {
+        let Cells {
+            width,
+            min,
+            max,
+            zeros,
+        } = &mut self.cells;
+        let cells = min
+            .chunks_exact(*width)
+            .zip(max.chunks_exact(*width))
+            .zip(zeros.chunks_exact(*width));
+        for (channel, ((min, max), zeros)) in self.channels.iter_mut().zip(cells) {
+            channel.min = min.iter().copied().fold(channel.min, f32::min);
+            channel.max = max.iter().copied().fold(channel.max, f32::max);
+            channel.zeros += zeros.iter().map(|&z| u64::from(z)).sum::<u64>();
+        }
+        min.fill(f32::INFINITY);
+        max.fill(f32::NEG_INFINITY);
+        zeros.fill(0);
+        self.pending = 0;
+    }
+
     /// Counts of both.
-    pub(super) fn merge(mut self, other: Self) -> Self {
+    pub(super) fn merge(mut self, mut other: Self) -> Self {
+        self.flush();
+        other.flush();
         for (a, b) in self.channels.iter_mut().zip(&other.channels) {
             a.nan += b.nan;
             a.inf += b.inf;
@@ -130,7 +164,8 @@ impl Counts {
         self
     }
 
-    pub(super) fn finish(self) -> Scan {
+    pub(super) fn finish(mut self) -> Scan {
+        self.flush();
         let is_bad = |&i: &usize| self.bad[i / 64] >> (i % 64) & 1 == 1;
         let samples = if self.bad.is_empty() {
             0
@@ -146,80 +181,123 @@ impl Counts {
     }
 }
 
-impl Cells {
-    /// Counts one row of maps into `cells`.
-    fn row(&mut self, cells: Range<usize>, row: &[f32]) {
-        let width = self.width;
-        let (min, max) = (&mut self.min[cells.clone()], &mut self.max[cells.clone()]);
-        let (zeros, bad) = (&mut self.zeros[cells.clone()], &mut self.bad[cells]);
-        if width < LANES {
-            // Cells are the values of the row themselves.
-            return fold(row, min, max, zeros, bad);
-        }
-        let dim = row.len() / (min.len() / width);
-        let (min, max) = (min.as_chunks_mut().0, max.as_chunks_mut().0);
-        let (zeros, bad) = (zeros.as_chunks_mut().0, bad.as_chunks_mut().0);
-        for ((((map, min), max), zeros), bad) in
-            row.chunks_exact(dim).zip(min).zip(max).zip(zeros).zip(bad)
-        {
-            fold_map(map, min, max, zeros, bad);
-        }
-    }
+/// Counts a block into its cells if all of it is finite; else leaves them and says so.
+struct Fold<'a> {
+    block: &'a [f32],
+    dim: usize,
+    width: usize,
+    min: &'a mut [f32],
+    max: &'a mut [f32],
+    zeros: &'a mut [u32],
+}
 
-    /// Smallest, largest, zeros and whether anything was not finite in a channel; starts it anew.
-    fn take(&mut self, slot: usize) -> (f32, f32, u64, bool) {
-        let cells = slot * self.width..(slot + 1) * self.width;
-        let out = (
-            self.min[cells.clone()]
-                .iter()
-                .copied()
-                .fold(f32::INFINITY, f32::min),
-            self.max[cells.clone()]
-                .iter()
-                .copied()
-                .fold(f32::NEG_INFINITY, f32::max),
-            self.zeros[cells.clone()]
-                .iter()
-                .map(|&z| u64::from(z))
-                .sum(),
-            self.bad[cells.clone()].iter().any(|b| b >> 31 == 1),
-        );
-        self.min[cells.clone()].fill(f32::INFINITY);
-        self.max[cells.clone()].fill(f32::NEG_INFINITY);
-        self.zeros[cells.clone()].fill(0);
-        self.bad[cells].fill(0);
-        out
+impl Loop for Fold<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        if !all_finite(self.block) {
+            return false;
+        }
+        let row = self.min.len() / self.width * self.dim;
+        for row in self.block.chunks_exact(row) {
+            if self.width < LANES {
+                // Cells are the values of the row themselves.
+                fold(row, self.min, self.max, self.zeros);
+                continue;
+            }
+            let min = self.min.as_chunks_mut().0.iter_mut();
+            let cells = min
+                .zip(self.max.as_chunks_mut().0)
+                .zip(self.zeros.as_chunks_mut().0);
+            for (map, ((min, max), zeros)) in row.chunks_exact(self.dim).zip(cells) {
+                fold_map(map, min, max, zeros);
+            }
+        }
+        true
     }
 }
 
-/// One map, eight values at a time, the rest into the first cells.
+/// Whether no exponent is all ones: adding one then carries into the sign bit.
 #[inline(always)]
-fn fold_map(
-    map: &[f32],
-    min: &mut [f32; LANES],
-    max: &mut [f32; LANES],
-    zeros: &mut [u32; LANES],
-    bad: &mut [u32; LANES],
-) {
+fn all_finite(values: &[f32]) -> bool {
+    let carry = |v: f32| (v.to_bits() & 0x7fff_ffff) + 0x0080_0000;
+    let (chunks, rest) = values.as_chunks::<32>();
+    let mut lanes = [0u32; 32];
+    for chunk in chunks {
+        for (lane, &v) in lanes.iter_mut().zip(chunk) {
+            *lane |= carry(v);
+        }
+    }
+    let all = rest.iter().fold(0, |all, &v| all | carry(v));
+    lanes.iter().fold(all, |all, lane| all | lane) >> 31 == 0
+}
+
+/// One map of at least eight values, eight at a time.
+#[inline(always)]
+fn fold_map(map: &[f32], min: &mut [f32; LANES], max: &mut [f32; LANES], zeros: &mut [u32; LANES]) {
     let (chunks, rest) = map.as_chunks::<LANES>();
     // Copies, so that they stay in registers through the loop.
-    let (mut n, mut x, mut z, mut b) = (*min, *max, *zeros, *bad);
+    let mut cells = (*min, *max, *zeros);
     for chunk in chunks {
-        fold(chunk, &mut n, &mut x, &mut z, &mut b);
+        fold_lanes(chunk, &[u32::MAX; LANES], &mut cells);
     }
-    fold(rest, &mut n, &mut x, &mut z, &mut b);
-    (*min, *max, *zeros, *bad) = (n, x, z, b);
+    if let (false, Some(last)) = (rest.is_empty(), map.last_chunk()) {
+        // The last eight once more: minimum and maximum do not mind, zeros count where they are new.
+        fold_lanes(last, &NEW[rest.len() % LANES], &mut cells);
+    }
+    (*min, *max, *zeros) = cells;
+}
+
+/// Row `r`: the last `r` of eight lanes.
+const NEW: [[u32; LANES]; LANES] = {
+    let mut table = [[0; LANES]; LANES];
+    let mut at = 0;
+    while at < LANES * LANES {
+        let (r, lane) = (at / LANES, at % LANES);
+        table[r][lane] = if lane + r >= LANES { u32::MAX } else { 0 };
+        at += 1;
+    }
+    table
+};
+
+/// Eight values into eight cells; zeros only where `counted` is all ones.
+#[inline(always)]
+fn fold_lanes(
+    values: &[f32; LANES],
+    counted: &[u32; LANES],
+    (min, max, zeros): &mut ([f32; LANES], [f32; LANES], [u32; LANES]),
+) {
+    // One loop a quantity, each a single vector instruction or two.
+    for (min, &v) in min.iter_mut().zip(values) {
+        *min = if v < *min { v } else { *min };
+    }
+    for (max, &v) in max.iter_mut().zip(values) {
+        *max = if v > *max { v } else { *max };
+    }
+    for ((zeros, &v), counted) in zeros.iter_mut().zip(values).zip(counted) {
+        // Zero of either sign: all bits but the sign's are clear.
+        *zeros += u32::from(v.to_bits() << 1 == 0) & counted;
+    }
 }
 
 /// `values[i]` into cell `i`.
 #[inline(always)]
-fn fold(values: &[f32], min: &mut [f32], max: &mut [f32], zeros: &mut [u32], bad: &mut [u32]) {
-    let cells = min.iter_mut().zip(max).zip(zeros).zip(bad);
-    for (&v, (((min, max), zeros), bad)) in values.iter().zip(cells) {
-        *min = if v < *min { v } else { *min };
-        *max = if v > *max { v } else { *max };
+fn fold(values: &[f32], min: &mut [f32], max: &mut [f32], zeros: &mut [u32]) {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let (min, min_rest) = min.as_chunks_mut::<LANES>();
+    let (max, max_rest) = max.as_chunks_mut::<LANES>();
+    let (zeros, zeros_rest) = zeros.as_chunks_mut::<LANES>();
+    for (chunk, ((min, max), zeros)) in chunks.iter().zip(min.iter_mut().zip(max).zip(zeros)) {
+        // Through copies: written in place, this becomes masked stores, which some processors are slow at.
+        let mut cells = (*min, *max, *zeros);
+        fold_lanes(chunk, &[u32::MAX; LANES], &mut cells);
+        (*min, *max, *zeros) = cells;
+    }
+    let cells = min_rest.iter_mut().zip(max_rest).zip(zeros_rest);
+    for (&v, ((min, max), zeros)) in rest.iter().zip(cells) {
+        *min = min.min(v);
+        *max = max.max(v);
         *zeros += u32::from(v == 0.0);
-        // An exponent of all ones carries into the sign bit.
-        *bad |= (v.to_bits() & 0x7fff_ffff) + 0x0080_0000;
     }
 }
