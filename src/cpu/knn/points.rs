@@ -1,6 +1,6 @@
 //! Rows prepared for neighbour search: as read, and centred and transposed for the filter.
 
-use crate::cpu::gemm::{COLS, ROWS};
+use crate::cpu::gemm::{CHUNK, COLS, ROWS};
 use crate::device::{Kernel, PointsBlock};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -218,11 +218,12 @@ impl Packed {
     }
 }
 
-/// Relative error that the filter allows for. With `u = 2^-24`: a sum of `dim` products is off by at
-/// most `dim u` of the product of norms, rounding the packed values moves a squared distance by
-/// `4 u (|q|^2 + |p|^2)`, and a handful of roundings in norms and thresholds come on top.
+/// Relative error that the filter allows for. With `u = 2^-24`: a sum of `n` products is off by at most
+/// `n u` of the product of norms, in chunks by the length of one and their number; rounding the packed
+/// values moves a squared distance by `4 u (|q|^2 + |p|^2)`, and a handful of roundings in norms and
+/// thresholds come on top.
 pub(super) fn gamma(dim: usize) -> f64 {
-    (dim as f64 + 20.0) * 2f64.powi(-24)
+    (dim.min(CHUNK) as f64 + (dim / CHUNK) as f64 + 20.0) * 2f64.powi(-24)
 }
 
 /// A typical row, and the power of two that brings the largest deviation from it to about 1.

@@ -11,7 +11,7 @@
 use super::exact::{PARALLEL, sq_distance};
 use super::points::{Points, gamma};
 use super::select::{Candidate, merge};
-use crate::cpu::gemm::{COLS, ROWS, dots};
+use crate::cpu::gemm::{CHUNK, COLS, ROWS, dots};
 use crate::cpu::simd::{Simd, SimdOp};
 use crate::device::{GraphParams, Identical, Kernel};
 
@@ -156,12 +156,19 @@ impl Block {
                     for (v, start) in start.iter_mut().enumerate() {
                         *start = S::load(norms.as_ptr().add(c0 + v * S::LANES));
                     }
-                    let acc = dots::<S, R, V, false>(
-                        queries.as_ptr().add(r0),
-                        panel.as_ptr().add(c0),
-                        dim,
-                        [start; R],
-                    );
+                    // Sums of CHUNK terms, so that rounding errors stay small in long rows.
+                    let (q, p) = (queries.as_ptr().add(r0), panel.as_ptr().add(c0));
+                    let mut acc = dots::<S, R, V, false>(q, p, CHUNK.min(dim), [start; R]);
+                    for first in (CHUNK..dim).step_by(CHUNK) {
+                        let (q, p) = (q.add(first * ROWS), p.add(first * COLS));
+                        let zero = [[S::splat(0.0); V]; R];
+                        let more = dots::<S, R, V, false>(q, p, CHUNK.min(dim - first), zero);
+                        for (acc, more) in acc.iter_mut().zip(more) {
+                            for (a, m) in acc.iter_mut().zip(more) {
+                                *a = S::add(*a, m);
+                            }
+                        }
+                    }
                     let mut any_here = 0;
                     for (r, row) in acc.iter().enumerate() {
                         let mark = S::splat(marks[r0 + r]);

@@ -1,0 +1,12 @@
+//! One binary for all benchmarks, a module a stem: `cargo bench --bench main -- knn`.
+
+mod conv2d;
+mod data;
+mod gram;
+mod knn;
+mod shapes;
+
+use criterion::{criterion_group, criterion_main};
+
+criterion_group!(benches, knn::bench, gram::bench, conv2d::bench);
+criterion_main!(benches);
