@@ -13,11 +13,12 @@ pub(super) const COLS: usize = 32;
 ///
 /// # Safety
 /// The processor has `S`. At `left` lie `len` rows `ROWS` apart of at least `R` floats, at `right`
-/// `len` rows `COLS` apart of at least `V * S::LANES` floats.
+/// `len` rows `stride` apart of at least `V * S::LANES` floats.
 #[inline(always)]
 pub(super) unsafe fn dots<S: Simd, const R: usize, const V: usize, const SQUARES: bool>(
     left: *const f32,
     right: *const f32,
+    stride: usize,
     len: usize,
     mut acc: [[S::Vector; V]; R],
 ) -> [[S::Vector; V]; R] {
@@ -25,7 +26,7 @@ pub(super) unsafe fn dots<S: Simd, const R: usize, const V: usize, const SQUARES
         // SAFETY: row `i < len` of both operands, by the caller's contract.
         unsafe {
             let left = left.add(i * ROWS);
-            let right = right.add(i * COLS);
+            let right = right.add(i * stride);
             let mut columns = [S::splat(0.0); V];
             for (v, column) in columns.iter_mut().enumerate() {
                 *column = S::load(right.add(v * S::LANES));
@@ -50,8 +51,18 @@ pub(super) unsafe fn dots<S: Simd, const R: usize, const V: usize, const SQUARES
 /// else, and short, so that rounding errors grow with the number of such sums.
 pub(super) const CHUNK: usize = 256;
 
-/// Writes or, with `add`, adds the product of two packed panels of `len` inner indices (with `SQUARES`
-/// the squared distances) to a [`ROWS`] x [`COLS`] tile whose rows are `stride` apart.
+/// Where a product goes: a [`ROWS`] x [`COLS`] tile of a larger array.
+pub(super) struct Target<'a> {
+    /// From the tile's first value on.
+    pub(super) to: &'a mut [f32],
+    /// Distance of its rows.
+    pub(super) stride: usize,
+    /// Whether to add to what is there, or to write over it.
+    pub(super) add: bool,
+}
+
+/// The product of a packed left panel `[len, ROWS]` and `len` rows of [`COLS`] values, `right_stride`
+/// apart (with `SQUARES` their squared distances).
 ///
 /// # Safety
 /// The processor has `S`.
@@ -62,24 +73,20 @@ pub(super) const CHUNK: usize = 256;
 pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize, const SQUARES: bool>(
     left: &[f32],
     right: &[f32],
+    right_stride: usize,
     len: usize,
-    to: &mut [f32],
-    stride: usize,
-    add: bool,
+    target: Target<'_>,
 ) {
-    assert!(left.len() >= len * ROWS && right.len() >= len * COLS);
+    let Target { to, stride, add } = target;
+    assert!(len > 0 && left.len() >= len * ROWS && right.len() >= (len - 1) * right_stride + COLS);
     assert!(to.len() >= (ROWS - 1) * stride + COLS);
     for r0 in (0..ROWS).step_by(R) {
         for c0 in (0..COLS).step_by(V * S::LANES) {
             // SAFETY: lengths are asserted above, and R and V * LANES divide ROWS and COLS.
             unsafe {
+                let (left, right) = (left.as_ptr().add(r0), right.as_ptr().add(c0));
                 let zero = [[S::splat(0.0); V]; R];
-                let acc = dots::<S, R, V, SQUARES>(
-                    left.as_ptr().add(r0),
-                    right.as_ptr().add(c0),
-                    len,
-                    zero,
-                );
+                let acc = dots::<S, R, V, SQUARES>(left, right, right_stride, len, zero);
                 for (r, row) in acc.iter().enumerate() {
                     for (v, &sum) in row.iter().enumerate() {
                         let to = to.as_mut_ptr().add((r0 + r) * stride + c0 + v * S::LANES);

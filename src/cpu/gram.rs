@@ -2,7 +2,7 @@
 
 use super::Tensor;
 use super::disjoint::Disjoint;
-use super::gemm::{CHUNK, COLS, ROWS, pack, tile};
+use super::gemm::{CHUNK, COLS, ROWS, Target, pack, tile};
 use super::simd::{InstructionSet, Simd, SimdOp};
 use crate::device::GramKind;
 use crate::{Error, Result};
@@ -36,8 +36,10 @@ pub(super) fn gram(x: &Tensor, kind: GramKind, set: InstructionSet) -> Result<Te
             let x = &x.data()[g * n * dim..][..n * dim];
             let (rows, finish) = prepare(x, dim, kind);
             let rows = rows.as_deref().unwrap_or(x);
-            let left = pack::<ROWS>(rows, n, dim, dim);
-            let right = pack::<COLS>(rows, n, dim, dim);
+            let chunks: Vec<Chunk> = (0..dim)
+                .step_by(CHUNK)
+                .map(|at| Chunk::new(rows, n, dim, at))
+                .collect();
             let out = Disjoint::new(out);
             let blocks = n.div_ceil(BLOCK);
             (0..blocks * blocks)
@@ -46,10 +48,8 @@ pub(super) fn gram(x: &Tensor, kind: GramKind, set: InstructionSet) -> Result<Te
                 .for_each(|b| {
                     let (i, j) = (b / blocks * BLOCK, b % blocks * BLOCK);
                     set.run(Block {
-                        left: &left,
-                        right: &right,
+                        chunks: &chunks,
                         n,
-                        dim,
                         i,
                         j,
                         finish: &finish,
@@ -58,6 +58,27 @@ pub(super) fn gram(x: &Tensor, kind: GramKind, set: InstructionSet) -> Result<Te
                 });
         });
     Ok(out)
+}
+
+/// Some columns of all rows, packed: side by side, whatever the dimension, so that the operands of a
+/// block do not fight for the same cache sets.
+struct Chunk {
+    len: usize,
+    /// `[rows / ROWS, len, ROWS]`.
+    left: Vec<f32>,
+    /// `[rows / COLS, len, COLS]`.
+    right: Vec<f32>,
+}
+
+impl Chunk {
+    fn new(rows: &[f32], n: usize, dim: usize, first: usize) -> Self {
+        let len = CHUNK.min(dim - first);
+        Self {
+            len,
+            left: pack::<ROWS>(&rows[first..], n, len, dim),
+            right: pack::<COLS>(&rows[first..], n, len, dim),
+        }
+    }
 }
 
 /// What is done to sums of products or squared differences.
@@ -107,10 +128,8 @@ fn normalise(row: &mut [f32]) -> bool {
 
 /// The block of rows from `i` on and columns from `j` on, `i <= j`, and its mirror image.
 struct Block<'a> {
-    left: &'a [f32],
-    right: &'a [f32],
+    chunks: &'a [Chunk],
     n: usize,
-    dim: usize,
     i: usize,
     j: usize,
     finish: &'a Finish,
@@ -122,16 +141,18 @@ impl SimdOp for Block<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd, const R: usize, const V: usize>(self) {
-        let mut sums = vec![0f32; BLOCK * BLOCK];
+        let rows = BLOCK.min(self.n - self.i);
+        let width = BLOCK.min(self.n - self.j).next_multiple_of(COLS);
+        let mut sums = vec![0f32; rows.next_multiple_of(ROWS) * width];
         // SAFETY: `S` is there by the contract of `run`.
         unsafe {
             match self.finish {
-                Finish::Gaussian(_) => self.sums::<S, R, V, true>(&mut sums),
-                _ => self.sums::<S, R, V, false>(&mut sums),
+                Finish::Gaussian(_) => self.sums::<S, R, V, true>(&mut sums, width),
+                _ => self.sums::<S, R, V, false>(&mut sums, width),
             }
         }
-        self.finish(&mut sums);
-        self.store(&sums);
+        self.finish(&mut sums, width);
+        self.store(&sums, width, rows);
     }
 }
 
@@ -142,39 +163,44 @@ impl Block<'_> {
     unsafe fn sums<S: Simd, const R: usize, const V: usize, const SQUARES: bool>(
         &self,
         sums: &mut [f32],
+        width: usize,
     ) {
-        let (rows, cols) = (BLOCK.min(self.n - self.i), BLOCK.min(self.n - self.j));
-        for first in (0..self.dim).step_by(CHUNK) {
-            let len = CHUNK.min(self.dim - first);
-            for r in (0..rows).step_by(ROWS) {
-                let left = &self.left[(self.i + r) * self.dim + first * ROWS..];
-                for c in (0..cols).step_by(COLS) {
-                    if self.i + r >= self.j + c + COLS {
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            let len = chunk.len;
+            for (r, sums) in sums.chunks_exact_mut(ROWS * width).enumerate() {
+                let i = self.i + r * ROWS;
+                let left = &chunk.left[i * len..][..ROWS * len];
+                for c in (0..width).step_by(COLS) {
+                    let j = self.j + c;
+                    if i >= j + COLS {
                         continue; // Below the diagonal: mirrored.
                     }
-                    let right = &self.right[(self.j + c) * self.dim + first * COLS..];
-                    let to = &mut sums[r * BLOCK + c..];
+                    let right = &chunk.right[j * len..][..COLS * len];
+                    let target = Target {
+                        to: &mut sums[c..],
+                        stride: width,
+                        add: number > 0,
+                    };
                     // SAFETY: `S` is there.
-                    unsafe { tile::<S, R, V, SQUARES>(left, right, len, to, BLOCK, first > 0) };
+                    unsafe { tile::<S, R, V, SQUARES>(left, right, COLS, len, target) };
                 }
             }
         }
     }
 
     #[inline(always)]
-    fn finish(&self, sums: &mut [f32]) {
+    fn finish(&self, sums: &mut [f32], width: usize) {
         match self.finish {
             Finish::Linear => {}
             Finish::Gaussian(factor) => sums.iter_mut().for_each(|v| *v = exp(*v * factor)),
             Finish::Cosine(live) => {
-                for (i, sums) in (self.i..self.n).zip(sums.chunks_exact_mut(BLOCK)) {
-                    for (j, v) in (self.j..self.n).zip(sums) {
-                        let value = if i == j {
-                            1.0
-                        } else {
-                            (0.5 + 0.5 * *v).clamp(0.0, 1.0)
-                        };
-                        *v = if live[i] && live[j] { value } else { 0.0 };
+                for (i, sums) in (self.i..self.n).zip(sums.chunks_exact_mut(width)) {
+                    for (v, &live_j) in sums.iter_mut().zip(&live[self.j..]) {
+                        let value = (0.5 + 0.5 * *v).clamp(0.0, 1.0);
+                        *v = if live[i] && live_j { value } else { 0.0 };
+                    }
+                    if live[i] && (self.j..self.j + width).contains(&i) {
+                        sums[i - self.j] = 1.0;
                     }
                 }
             }
@@ -183,22 +209,20 @@ impl Block<'_> {
 
     /// Copies the block, or its upper triangle, to both of its places.
     #[inline(always)]
-    fn store(&self, sums: &[f32]) {
-        let (rows, cols) = (BLOCK.min(self.n - self.i), BLOCK.min(self.n - self.j));
+    fn store(&self, sums: &[f32], width: usize, rows: usize) {
+        let cols = BLOCK.min(self.n - self.j);
         for r in 0..rows {
             let skip = if self.i == self.j { r } else { 0 };
+            let start = (self.i + r) * self.n + self.j;
             // SAFETY: the block of rows i and columns j is this task's alone.
-            let out = unsafe {
-                self.out
-                    .part((self.i + r) * self.n + self.j + skip, cols - skip)
-            };
-            out.copy_from_slice(&sums[r * BLOCK + skip..r * BLOCK + cols]);
+            let out = unsafe { self.out.part(start + skip, cols - skip) };
+            out.copy_from_slice(&sums[r * width + skip..r * width + cols]);
         }
         for c in 0..cols {
             let rows = if self.i == self.j { c } else { rows };
             // SAFETY: and so is that of rows j and columns i.
             let out = unsafe { self.out.part((self.j + c) * self.n + self.i, rows) };
-            for (out, sums) in out.iter_mut().zip(sums.chunks_exact(BLOCK)) {
+            for (out, sums) in out.iter_mut().zip(sums.chunks_exact(width)) {
                 *out = sums[c];
             }
         }

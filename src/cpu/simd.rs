@@ -83,7 +83,7 @@ pub(super) trait SimdOp {
 ///
 /// # Safety
 /// Every function requires that the processor has the instruction set; `load` and `store` also that
-/// `LANES` floats at `p` (any alignment) may be read or written.
+/// `LANES` floats at `p` (any alignment) may be read or written, `load_lanes` those lanes.
 pub(super) trait Simd: Copy {
     /// The vector.
     type Vector: Copy;
@@ -93,6 +93,9 @@ pub(super) trait Simd: Copy {
     unsafe fn splat(x: f32) -> Self::Vector;
     unsafe fn load(p: *const f32) -> Self::Vector;
     unsafe fn store(p: *mut f32, v: Self::Vector);
+    /// `v` with the lanes whose bit is set read from their place in the `LANES` floats at `p`; only
+    /// those are touched.
+    unsafe fn load_lanes(v: Self::Vector, mask: u32, p: *const f32) -> Self::Vector;
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, fused where the instruction set can.
@@ -129,6 +132,14 @@ impl Simd for Portable {
     unsafe fn store(p: *mut f32, v: [f32; 4]) {
         // SAFETY: room for four floats, by the caller's contract.
         unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_lanes(v: [f32; 4], mask: u32, p: *const f32) -> [f32; 4] {
+        std::array::from_fn(|i| match mask >> i & 1 {
+            0 => v[i],
+            // SAFETY: this lane is readable, by the caller's contract.
+            _ => unsafe { *p.wrapping_add(i) },
+        })
     }
     #[inline(always)]
     unsafe fn add(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
@@ -199,6 +210,10 @@ mod x86 {
             unsafe { _mm512_storeu_ps(p, v) }
         }
         #[inline(always)]
+        unsafe fn load_lanes(v: __m512, mask: u32, p: *const f32) -> __m512 {
+            unsafe { _mm512_mask_loadu_ps(v, mask as u16, p) }
+        }
+        #[inline(always)]
         unsafe fn add(a: __m512, b: __m512) -> __m512 {
             unsafe { _mm512_add_ps(a, b) }
         }
@@ -231,6 +246,15 @@ mod x86 {
         #[inline(always)]
         unsafe fn store(p: *mut f32, v: __m256) {
             unsafe { _mm256_storeu_ps(p, v) }
+        }
+        #[inline(always)]
+        unsafe fn load_lanes(v: __m256, mask: u32, p: *const f32) -> __m256 {
+            unsafe {
+                // Lane i's sign bit is bit i of the mask.
+                let shifts = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+                let lanes = _mm256_sllv_epi32(_mm256_set1_epi32(mask as i32), shifts);
+                _mm256_blendv_ps(v, _mm256_maskload_ps(p, lanes), _mm256_castsi256_ps(lanes))
+            }
         }
         #[inline(always)]
         unsafe fn add(a: __m256, b: __m256) -> __m256 {

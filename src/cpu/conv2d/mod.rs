@@ -6,6 +6,7 @@
 
 mod depthwise;
 mod geometry;
+mod patch;
 mod strip;
 
 use super::Tensor;
@@ -100,14 +101,18 @@ fn product(
             columns: samples * shape.pixels(),
         };
         let out = Disjoint::new(out);
-        tasks(&job, filters).into_par_iter().for_each(|task| {
-            set.run(strip::Strip {
-                job: &job,
-                weights: &weights[task.group],
-                task,
-                out: &out,
-            });
-        });
+        tasks(&job, filters).into_par_iter().for_each_init(
+            strip::Scratch::default,
+            |scratch, task| {
+                set.run(strip::Strip {
+                    job: &job,
+                    weights: &weights[task.group],
+                    task,
+                    out: &out,
+                    scratch,
+                });
+            },
+        );
     }
 }
 

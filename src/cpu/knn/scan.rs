@@ -158,11 +158,11 @@ impl Block {
                     }
                     // Sums of CHUNK terms, so that rounding errors stay small in long rows.
                     let (q, p) = (queries.as_ptr().add(r0), panel.as_ptr().add(c0));
-                    let mut acc = dots::<S, R, V, false>(q, p, CHUNK.min(dim), [start; R]);
+                    let mut acc = dots::<S, R, V, false>(q, p, COLS, CHUNK.min(dim), [start; R]);
                     for first in (CHUNK..dim).step_by(CHUNK) {
                         let (q, p) = (q.add(first * ROWS), p.add(first * COLS));
                         let zero = [[S::splat(0.0); V]; R];
-                        let more = dots::<S, R, V, false>(q, p, CHUNK.min(dim - first), zero);
+                        let more = dots::<S, R, V, false>(q, p, COLS, CHUNK.min(dim - first), zero);
                         for (acc, more) in acc.iter_mut().zip(more) {
                             for (a, m) in acc.iter_mut().zip(more) {
                                 *a = S::add(*a, m);
