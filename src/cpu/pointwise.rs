@@ -21,7 +21,7 @@ pub(super) fn unary(x: &Tensor, f: Unary) -> Result<Tensor> {
         // erfc keeps its relative accuracy where 1 + erf(x) would cancel.
         Unary::Gelu => map(x, |v| 0.5 * v * erfc(-v * std::f32::consts::FRAC_1_SQRT_2)),
         Unary::GeluTanh => map(x, |v| {
-            let inner = 0.797_884_56 * (v + 0.044_715 * v * v * v);
+            let inner = 0.797_884_6 * (v + 0.044_715 * v * v * v);
             0.5 * v * (1.0 + inner.tanh())
         }),
         Unary::Erf => map(x, erf),

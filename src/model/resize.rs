@@ -17,7 +17,7 @@ struct Mix {
 /// [`Error::Shape`] on a zero size or a length that does not fit.
 pub fn bilinear(maps: &[f32], from: [usize; 2], to: [usize; 2]) -> Result<Vec<f32>> {
     let size = from[0] * from[1];
-    if size == 0 || to[0] * to[1] == 0 || maps.len() % size != 0 {
+    if size == 0 || to[0] * to[1] == 0 || !maps.len().is_multiple_of(size) {
         return Err(Error::Shape(format!(
             "{} values are not maps of {from:?} to be resized to {to:?}",
             maps.len()

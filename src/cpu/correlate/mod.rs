@@ -175,8 +175,8 @@ impl SimdOp for Transform<'_> {
             }
             let (line, other) = (&mut line[..columns], &mut other[..columns]);
             let done = self.plan.rows.inverse(line, other);
-            for kx in 0..self.plan.half() {
-                self.out[kx * rows + y] = done[kx];
+            for (column, v) in self.out.chunks_mut(rows).zip(done.iter()) {
+                column[y] = *v;
             }
         }
         for column in self.out.chunks_mut(rows) {

@@ -23,6 +23,9 @@ struct Reader<T> {
     shape: [usize; 3],
 }
 
+/// Shape and elements of a weight on the host.
+type HostWeight = (Vec<usize>, Vec<f32>);
+
 /// How variants get from the tensor into the network.
 enum Entry<T> {
     Correct(Vec<Reader<T>>),
@@ -217,7 +220,7 @@ pub(super) fn slice_rows<B: NetOps>(
     Ok(out)
 }
 
-impl Reader<(Vec<usize>, Vec<f32>)> {
+impl Reader<HostWeight> {
     fn upload<B: NetOps>(self, backend: &B) -> Result<Reader<B::Tensor>> {
         Ok(Reader {
             linear: self.linear,
@@ -230,11 +233,7 @@ impl Reader<(Vec<usize>, Vec<f32>)> {
 }
 
 /// The convolutions that read `tensor`, if they can be corrected.
-fn readers(
-    graph: &Graph,
-    tensor: ValueId,
-    wanted: &[ValueId],
-) -> Option<Vec<Reader<(Vec<usize>, Vec<f32>)>>> {
+fn readers(graph: &Graph, tensor: ValueId, wanted: &[ValueId]) -> Option<Vec<Reader<HostWeight>>> {
     let mut readers: Vec<Reader<_>> = vec![];
     for node in graph.readers(tensor) {
         match node.op {
@@ -252,7 +251,7 @@ fn reader(
     node: &Node,
     mut params: Conv2dParams,
     wanted: &[ValueId],
-) -> Option<Reader<(Vec<usize>, Vec<f32>)>> {
+) -> Option<Reader<HostWeight>> {
     let only = |id: ValueId| {
         let mut readers = graph.readers(id);
         match (readers.next(), readers.next()) {
