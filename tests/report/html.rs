@@ -88,22 +88,39 @@ fn decode(html: &str, matrix: &Value) -> Array2<f64> {
 
 #[test]
 fn matrices_arrive_as_they_were() {
+    let mut layer = layer("conv1");
+    layer.channels = Some(vec![8, 1, 30]);
     let arrays = matrices("conv1", 3, &[1]);
-    let report = page(&results(vec![layer("conv1")]), &arrays);
+    let report = page(&results(vec![layer]), &arrays);
     assert_eq!(report.notes, Vec::<String>::new());
     let figures = figures(&report.html);
     let map = &figures[0];
-    assert_eq!(map["order"], serde_json::json!([0, 2, 1]), "dead last");
+    assert_eq!(
+        map["names"],
+        serde_json::json!([8, 30]),
+        "the dead one is left out"
+    );
+    assert_eq!(map["order"], serde_json::json!([0, 1]));
     for (view, file) in [(0, "overlap"), (1, "jaccard")] {
         let got = decode(&report.html, &map["views"][view]["matrix"]);
-        let want = arrays[&format!("layers/conv1/{file}.npy")].clone();
-        let want: Array2<f64> = want.into_dimensionality().unwrap();
+        let want = &arrays[&format!("layers/conv1/{file}.npy")];
         let largest = want.iter().fold(0.0f64, |m: f64, &v| m.max(v));
-        for (g, w) in got.iter().zip(&want) {
-            assert_eq!(g.is_nan(), w.is_nan());
-            assert!(w.is_nan() || (g - w).abs() <= largest / 65534.0, "{g} {w}");
+        for (i, from) in [0, 2].into_iter().enumerate() {
+            for (j, to) in [0, 2].into_iter().enumerate() {
+                let (g, w) = (got[[i, j]], want[[from, to]]);
+                assert!((g - w).abs() <= largest / 65534.0, "{g} {w}");
+            }
         }
     }
+    // Pairs that no query lets one compare have no value, live channels or not.
+    let mut arrays = matrices("conv1", 3, &[]);
+    if let Some(jaccard) = arrays.get_mut("layers/conv1/jaccard.npy") {
+        jaccard[[0, 2]] = f64::NAN;
+        jaccard[[2, 0]] = f64::NAN;
+    }
+    let html = page(&results(vec![super::layer("conv1")]), &arrays).html;
+    let matrix = self::figures(&html)[0]["views"][1]["matrix"].clone();
+    assert!(decode(&html, &matrix)[[0, 1]].is_nan());
 }
 
 #[test]

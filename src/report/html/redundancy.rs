@@ -8,7 +8,7 @@ use super::figures::{Chart, Figures, HeatMap, Series, View};
 use super::header::dimensions;
 use super::{Captioned, Fact, fact};
 use crate::Result;
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 
 /// One layer.
 pub struct Layer {
@@ -17,6 +17,7 @@ pub struct Layer {
     pub sentences: Vec<String>,
     pub facts: Vec<Fact>,
     pub heatmap: Option<usize>,
+    pub dead: bool,
     pub missing: Vec<String>,
     pub charts: Vec<Captioned>,
     pub rows: Vec<Row>,
@@ -53,6 +54,7 @@ fn view(layer: &RedundancyLayer, arrays: &dyn Arrays, figures: &mut Figures) -> 
         sentences: words::redundancy(layer, alike),
         facts: facts(layer),
         heatmap: heatmap(layer, overlap, jaccard, figures),
+        dead: !layer.dead_channels.is_empty(),
         missing,
         charts: charts(layer, figures),
         rows: rows(layer),
@@ -78,13 +80,21 @@ fn matrices(
     Ok((overlap, jaccard, missing))
 }
 
+/// Overlap and Jaccard index of the live channels. Dead ones would only cut the picture into strips.
 fn heatmap(
     layer: &RedundancyLayer,
     overlap: Option<Array2<f64>>,
     jaccard: Option<Array2<f64>>,
     figures: &mut Figures,
 ) -> Option<usize> {
+    let channels = layer.neighbors_mean.len();
+    let alive = |&c: &usize| !layer.dead_channels.contains(&name(layer, c));
+    let shown: Vec<usize> = (0..channels).filter(alive).collect();
+    let live = |m: Array2<f64>| m.select(Axis(0), &shown).select(Axis(1), &shown);
+    let (overlap, jaccard) = (overlap.map(live), jaccard.map(live));
     let order = by_similarity(jaccard.as_ref().or(overlap.as_ref())?.view());
+    let names: Vec<u64> = shown.iter().map(|&c| name(layer, c)).collect();
+    let numbered = names.iter().enumerate().all(|(i, &n)| n == i as u64);
     let view = |values, name, unit| View {
         name,
         unit,
@@ -94,10 +104,10 @@ fn heatmap(
     let mut views = Vec::new();
     views.extend(
         overlap
-            .as_ref()
+            .iter()
             .map(|m| view(m.view(), "Overlap", "neighbours shared")),
     );
-    views.extend(jaccard.as_ref().map(|m| view(m.view(), "Jaccard", "")));
+    views.extend(jaccard.iter().map(|m| view(m.view(), "Jaccard", "")));
     Some(figures.heatmap(HeatMap {
         label: format!(
             "Overlap and Jaccard index of all pairs of channels of {}",
@@ -106,7 +116,7 @@ fn heatmap(
         row: "channel",
         col: "channel",
         symmetric: true,
-        names: layer.channels.as_deref(),
+        names: (!numbered).then_some(&names),
         order: Some(order),
         views,
     }))

@@ -17,7 +17,11 @@ const chart = (box, fig) => {
   if (fig.log) controls.append(choice("Scale", ["Linear", "Log"], (i) => set({ log: i === 1 })));
   const key = make("div", { class: "key" });
   fig.series.forEach((s, i) => key.append(make("span", {}, make("i", { class: `${s.style} c${i % 6}` }), s.name)));
-  fig.references.forEach(([name, v], i) => key.append(make("span", {}, make("i", { class: "reference r" + i }), `${name} ${show(v)}`)));
+  // A line to compare with must not flatten what it is compared to: far away it is only named.
+  const values = fig.series.flatMap((s) => s.values).filter((v) => v !== null);
+  const most = values.reduce((a, b) => Math.max(a, b), 0);
+  const drawn = fig.references.map(([, v]) => v <= most * 2.5);
+  fig.references.forEach(([name, v], i) => key.append(make("span", {}, make("i", { class: "reference r" + i }), `${name} ${show(v)}${drawn[i] ? "" : ", above the scale"}`)));
   if (fig.series.length + fig.references.length < 2) key.hidden = true;
   (box.parentElement.querySelector("figcaption") ?? box).append(controls);
   box.append(key, svg, read);
@@ -28,7 +32,7 @@ const chart = (box, fig) => {
   };
 
   const range = () => {
-    const known = [...fig.series.flatMap((s) => s.values), ...fig.references.map((r) => r[1])].filter((v) => v !== null && (!state.log || v > 0));
+    const known = [...values, ...fig.references.map((r) => r[1]).filter((_, i) => drawn[i])].filter((v) => !state.log || v > 0);
     if (!known.length) return [0, 1];
     const [least, most] = known.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
     if (state.log) return [least, most > least ? most : least * 10];
@@ -58,8 +62,8 @@ const chart = (box, fig) => {
     }
     xAxis(inner, x);
     fig.series.forEach((s, k) => series(s, k, inner, x, y, low));
-    fig.references.forEach(([, v], k) => svg.append(draw("path", { class: "reference r" + k, d: `M${LEFT} ${y(v)}H${width - RIGHT}` })));
-    const at = state.at ?? (state.picked === null ? null : order().indexOf(state.picked));
+    fig.references.forEach(([, v], k) => drawn[k] && svg.append(draw("path", { class: "reference r" + k, d: `M${LEFT} ${y(v)}H${width - RIGHT}` })));
+    const at = state.at ?? (state.picked === null ? null : order().findIndex((i) => label(i) === state.picked));
     if (at !== null && at >= 0) {
       const w = Math.max(inner / count, 3);
       svg.append(draw("rect", { class: "hit", x: x(at) - w / 2, y: TOP, width: w, height: tall }));
@@ -110,7 +114,7 @@ const chart = (box, fig) => {
     const text = describe(at);
     read.textContent = text;
     if (event) tip.show(text, event.clientX, event.clientY);
-    pick(box, fig.x === "channel" ? order()[at] : null);
+    pick(box, fig.x === "channel" ? label(order()[at]) : null);
   };
   const leave = () => {
     state.at = null;

@@ -70,9 +70,9 @@ const tip = {
 };
 
 // A row of buttons of which one is pressed.
-const choice = (label, names, chosen) => {
+const choice = (label, names, chosen, first = 0) => {
   const buttons = names.map((name, i) =>
-    make("button", { type: "button", "aria-pressed": String(i === 0), onclick: () => press(i) }, name));
+    make("button", { type: "button", "aria-pressed": String(i === first), onclick: () => press(i) }, name));
   const press = (i) => {
     buttons.forEach((button, j) => button.setAttribute("aria-pressed", String(i === j)));
     chosen(i);

@@ -17,7 +17,8 @@ const heatmap = (box, fig) => {
   const LEFT = 38, TOP = 4, BOTTOM = 18;
   const first = fig.views[0].matrix;
   const { rows, cols, block, symmetric } = first;
-  const state = { view: 0, log: false, sorted: false, at: null, row: 0, col: 0, span: 1, picked: null };
+  // In the order of their numbers, many channels look like noise.
+  const state = { view: 0, log: false, sorted: Boolean(fig.order) && rows > 24, at: null, row: 0, col: 0, span: 1, picked: null };
   const cache = new Map();
   const values = (view) => {
     const pre = state.sorted && block > 1;
@@ -42,7 +43,7 @@ const heatmap = (box, fig) => {
   const controls = make("div", { class: "controls" });
   if (fig.views.length > 1) controls.append(choice("Measure", fig.views.map((v) => v.name), (i) => set({ view: i })));
   controls.append(choice("Colour scale", ["Linear", "Log"], (i) => set({ log: i === 1 })));
-  if (fig.order && rows > 2) controls.append(choice("Order", ["By index", "By similarity"], (i) => set({ sorted: i === 1 })));
+  if (fig.order && rows > 2) controls.append(choice("Order", ["By index", "By similarity"], (i) => set({ sorted: i === 1 }), Number(state.sorted)));
   const zoomable = Math.max(rows, cols) > 48;
   if (zoomable) {
     controls.append(make("div", { class: "seg", role: "group", "aria-label": "Zoom" },
@@ -189,7 +190,9 @@ const heatmap = (box, fig) => {
   // A channel pointed at in another figure of the layer.
   const band = (context, nr, nc) => {
     if (block > 1) return;
-    const at = state.sorted ? fig.order.indexOf(state.picked) : state.picked;
+    const index = fig.names ? fig.names.indexOf(state.picked) : state.picked;
+    const at = state.sorted ? fig.order.indexOf(index) : index;
+    if (at < 0) return;
     const [w, h] = [frame.width / nc, frame.height / nr];
     const [x, y] = [LEFT + (at - state.col) * w, TOP + (at - state.row) * h];
     context.strokeStyle = "#fff";
@@ -211,7 +214,7 @@ const heatmap = (box, fig) => {
     const text = describe(r, c);
     read.textContent = text;
     if (event) tip.show(text, event.clientX, event.clientY);
-    pick(box, block === 1 && fig.row === fig.col ? place(c) : null);
+    pick(box, block === 1 && fig.row === fig.col ? label(place(c)) : null);
   };
   const leave = () => {
     state.at = null;
