@@ -2,21 +2,25 @@
 //!
 //! Two LeNets, one with ten times the channels of the other, look at the same handwritten digits.
 
+use super::network::on_device;
 use super::progress::Reporter;
 use super::save::{Record, redundancy_layer};
-use super::{Common, output, redundancy};
+use super::{Common, impulse, output, redundancy, shuffle};
 use chanscope::control::{Control, Progress};
-use chanscope::cpu::Cpu;
+use chanscope::device::Device;
 use chanscope::device::net::NetOps;
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::sink::Output;
+use chanscope::io::source::Layer;
+use chanscope::measure::impulse::{self as response, Bias};
 use chanscope::measure::redundancy::{RedundancyOptions, redundancy as measure};
+use chanscope::measure::shuffle::{self as shuffling, Mode, Tapped};
 use chanscope::model::forward::Session;
 use chanscope::model::graph::Graph;
-use chanscope::model::layers::Tap;
+use chanscope::model::layers::{ConvLayer, Tap};
 use chanscope::model::lenet::{lenet, weights};
 use chanscope::model::resize::bilinear;
-use chanscope::report::results::{Input, Network, Redundancy, RedundancyLayer};
+use chanscope::report::results::{Impulse, Input, Network, Redundancy, Shuffle};
 use chanscope::tensor::LayerShape;
 use chanscope::{Error, Result};
 use std::fmt::Write as _;
@@ -41,52 +45,174 @@ const SIDE: usize = 8;
 const RESIZED: usize = 28;
 /// Samples per forward pass.
 const BATCH: usize = 128;
+/// Samples of a mini-batch of the shuffling paper.
+const SHUFFLE_BATCH: usize = 256;
+/// Correlation from which impulse responses count as alike.
+const ALIKE: f64 = 0.95;
 
 /// Runs the demo.
 pub fn run(_args: &Args, common: &Common) -> Result<()> {
     let memory = common.memory()?;
     let output = Output::create(&common.out, common.force)?;
     let device = common.open_device()?;
-    let forward = Cpu::new(common.threads())?;
-    let mut record = Record::new("demo", device.info());
     let options = RedundancyOptions {
         aggregate: true,
         memory,
         scratch: output.scratch().to_path_buf(),
         ..RedundancyOptions::default()
     };
+    let mut record = Record::new("demo", device.info());
     describe(&mut record, &options, common);
     let (images, labels) = digits()?;
-    let reporter = Reporter::new(common.quiet);
-    let mut layers: Vec<RedundancyLayer> = Vec::new();
+    let mut demo = Demo {
+        device,
+        images,
+        labels,
+        options,
+        seed: common.seed,
+        output,
+        reporter: Reporter::new(common.quiet),
+        record,
+    };
     for (name, bytes) in NETWORKS {
-        let weights = weights(bytes)?;
-        let graph = lenet(&weights)?;
-        let (taps, logits) =
-            reporter.run(|control| activations(&forward, name, &graph, &images, control))?;
-        record.stage(format!("{name}: forward pass"));
-        record.results.networks.push(Network {
-            name: name.to_string(),
-            accuracy: Some(accuracy(&logits, &labels)),
-            parameters: Some(weights.iter().map(|w| w.data.len() as u64).sum()),
-        });
-        for tap in taps {
-            let layer = ArrayLayer::new(&tap.name, tap.shape, tap.data)?;
-            let found = reporter
-                .run(|control| measure(&device, &layer, Some(&labels), &options, None, control))?;
-            layers.push(redundancy_layer(&output, &found)?);
-            record.stage(format!("{}: redundancy", tap.name));
-        }
+        demo.network(name, bytes)?;
     }
-    record.results.redundancy = Some(Redundancy { layers });
-    let report = output.folder().join("report.html");
-    let results = record.finish(output)?;
+    let report = demo.output.folder().join("report.html");
+    let results = demo.record.finish(demo.output)?;
     if common.json {
         return output::json(&results);
     }
     let mut text = redundancy::summary(&results);
+    let _ = write!(
+        text,
+        "\n{}\n{}",
+        shuffle::summary(&results),
+        impulse::summary(&results)
+    );
     let _ = writeln!(text, "\nOpen {} in a browser.", report.display());
     output::print(&text)
+}
+
+/// What all networks of the demo share.
+struct Demo {
+    device: Device,
+    images: ArrayLayer<'static>,
+    labels: Vec<u32>,
+    options: RedundancyOptions,
+    seed: u64,
+    output: Output,
+    reporter: Reporter,
+    record: Record,
+}
+
+impl Demo {
+    fn network(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let weights = weights(bytes)?;
+        let graph = lenet(&weights)?;
+        let layers = graph.layers();
+        let (taps, logits) = self.reporter.run(|control| {
+            on_device!(&self.device, |backend| activations(
+                backend,
+                name,
+                &graph,
+                &self.images,
+                control
+            ))
+        })?;
+        self.record.results.networks.push(Network {
+            name: name.to_string(),
+            accuracy: Some(accuracy(&logits, &self.labels)),
+            parameters: Some(weights.iter().map(|w| w.data.len() as u64).sum()),
+        });
+        self.record.stage(format!("{name}: forward pass"));
+        for tap in &taps {
+            self.redundancy(tap)?;
+        }
+        self.shuffle(name, &graph, &layers)?;
+        self.impulse(name, &graph)
+    }
+
+    fn redundancy(&mut self, layer: &ArrayLayer<'_>) -> Result<()> {
+        let labels = Some(self.labels.as_slice());
+        let found = self
+            .reporter
+            .run(|control| measure(&self.device, layer, labels, &self.options, None, control))?;
+        let entry = redundancy_layer(&self.output, &found)?;
+        let all = &mut self.record.results.redundancy;
+        all.get_or_insert_with(Redundancy::default)
+            .layers
+            .push(entry);
+        self.record.stage(format!("{}: redundancy", layer.name()));
+        Ok(())
+    }
+
+    /// Channel shuffling of what every convolution but the last passes on.
+    fn shuffle(&mut self, name: &str, graph: &Graph, layers: &[ConvLayer]) -> Result<()> {
+        let job = shuffling::Job {
+            graph,
+            data: &self.images,
+            labels: Some(&self.labels),
+            mode: Mode::Channel,
+            batch: SHUFFLE_BATCH,
+            seed: self.seed,
+            permutation: None,
+            memory: self.options.memory,
+        };
+        let tapped = |layer: &ConvLayer, value| Tapped {
+            name: format!("{name}.{}", layer.name),
+            value,
+        };
+        let observe: Vec<Tapped> = layers.iter().map(|l| tapped(l, l.activation)).collect();
+        for layer in &layers[..layers.len().saturating_sub(1)] {
+            let tensor = tapped(layer, layer.consumed);
+            let effect = self.reporter.run(|control| {
+                on_device!(&self.device, |backend| shuffling::shuffle(
+                    backend, &job, &tensor, &observe, control
+                ))
+            })?;
+            let entry = shuffle::save(&self.output, &tensor.name, Mode::Channel, &effect)?;
+            let all = &mut self.record.results.shuffle;
+            all.get_or_insert_with(Shuffle::default).tensors.push(entry);
+            self.record.stage(format!("{}: shuffling", tensor.name));
+        }
+        Ok(())
+    }
+
+    fn impulse(&mut self, name: &str, graph: &Graph) -> Result<()> {
+        let job = response::Job {
+            at: None,
+            bias: Bias::Subtract,
+            linear: false,
+            tap: Tap::Activation,
+            memory: self.options.memory,
+        };
+        let settings = response::Settings {
+            centred: false,
+            threshold: ALIKE,
+        };
+        let (found, findings) = self.reporter.run(|control| {
+            on_device!(&self.device, |backend| {
+                let found = response::responses(backend, graph, &job)?;
+                let findings = response::compare(backend, &found, &settings, control)?;
+                Ok::<_, Error>((found, findings))
+            })
+        })?;
+        let prefix = format!("{name}.");
+        let (part, skipped) =
+            impulse::save(&self.output, &prefix, &found, &findings, job.tap, &settings)?;
+        let all = self
+            .record
+            .results
+            .impulse
+            .get_or_insert_with(Impulse::default);
+        all.match_threshold = part.match_threshold;
+        all.layers.extend(part.layers);
+        all.matches.extend(part.matches);
+        all.groups.extend(part.groups);
+        self.record.results.skipped.extend(skipped);
+        self.record.stage(format!("{name}: impulse responses"));
+        Ok(())
+    }
 }
 
 fn describe(record: &mut Record, options: &RedundancyOptions, common: &Common) {
@@ -96,6 +222,11 @@ fn describe(record: &mut Record, options: &RedundancyOptions, common: &Common) {
     record.parameter("identical", "keep");
     record.parameter("aggregate", true);
     record.parameter("tap", Tap::Activation.name());
+    record.parameter("mode", Mode::Channel.name());
+    record.parameter("batch", SHUFFLE_BATCH);
+    record.parameter("bias", Bias::Subtract.name());
+    record.parameter("threshold", ALIKE);
+    record.parameter("seed", common.seed);
     record.parameter("memory", options.memory);
     record.parameter("threads", common.threads());
     record.results.input.push(Input {
@@ -107,22 +238,16 @@ fn describe(record: &mut Record, options: &RedundancyOptions, common: &Common) {
 }
 
 /// The digits resized as the networks were trained on them, and their classes.
-fn digits() -> Result<(Vec<f32>, Vec<u32>)> {
+fn digits() -> Result<(ArrayLayer<'static>, Vec<u32>)> {
     // The assets are .npy files written by this project: a header, then the bytes.
     let pixels = &IMAGES[IMAGES.len() - DIGITS * SIDE * SIDE..];
     let small: Vec<f32> = pixels.iter().map(|&p| f32::from(p) / 16.0).collect();
     let images = bilinear(&small, [SIDE, SIDE], [RESIZED, RESIZED])?;
+    let shape = LayerShape::new(DIGITS, 1, RESIZED, RESIZED)?;
     let labels = LABELS[LABELS.len() - DIGITS..]
         .iter()
         .map(|&l| u32::from(l));
-    Ok((images, labels.collect()))
-}
-
-/// Activations of one layer over all digits.
-struct Tapped {
-    name: String,
-    shape: LayerShape,
-    data: Vec<f32>,
+    Ok((ArrayLayer::new("digits", shape, images)?, labels.collect()))
 }
 
 /// Runs a network over all digits; the activations of its convolutions, and its outputs `[N, 10]`.
@@ -130,27 +255,28 @@ fn activations<B: NetOps>(
     backend: &B,
     name: &str,
     graph: &Graph,
-    images: &[f32],
+    images: &ArrayLayer<'_>,
     control: &Control<'_>,
-) -> Result<(Vec<Tapped>, Vec<f32>)> {
+) -> Result<(Vec<ArrayLayer<'static>>, Vec<f32>)> {
     let layers = graph.layers();
-    let mut wanted: Vec<_> = layers.iter().map(|l| l.tap(Tap::Activation)).collect();
+    let mut wanted: Vec<_> = layers.iter().map(|l| l.activation).collect();
     wanted.extend(graph.outputs());
     let session = Session::new(backend, graph, &[graph.input()], &wanted)?;
     let mut values = vec![Vec::new(); wanted.len()];
     let stage = format!("{name}: forward pass");
-    let mut done = 0;
-    for batch in images.chunks(BATCH * RESIZED * RESIZED) {
+    let mut batch = vec![0.0; BATCH * RESIZED * RESIZED];
+    for start in (0..DIGITS).step_by(BATCH) {
         control.check()?;
-        let samples = batch.len() / (RESIZED * RESIZED);
-        let input = backend.upload(&[samples, 1, RESIZED, RESIZED], batch)?;
+        let rows = start..(start + BATCH).min(DIGITS);
+        let batch = &mut batch[..rows.len() * RESIZED * RESIZED];
+        images.read_rows(rows.clone(), &[0], batch)?;
+        let input = backend.upload(&[rows.len(), 1, RESIZED, RESIZED], batch)?;
         for (all, tensor) in values.iter_mut().zip(session.run(&[&input])?) {
             all.extend(backend.download(&tensor)?);
         }
-        done += samples as u64;
         control.report(Progress {
             stage: &stage,
-            done,
+            done: rows.end as u64,
             total: DIGITS as u64,
             unit: "images",
         });
@@ -160,11 +286,8 @@ fn activations<B: NetOps>(
         let &[channels, height, width] = graph.value(layer.activation).shape.as_slice() else {
             return Err(Error::Model(format!("layer {} has no maps", layer.name)));
         };
-        Ok(Tapped {
-            name: format!("{name}.{}", layer.name),
-            shape: LayerShape::new(DIGITS, channels, height, width)?,
-            data,
-        })
+        let shape = LayerShape::new(DIGITS, channels, height, width)?;
+        ArrayLayer::new(format!("{name}.{}", layer.name), shape, data)
     });
     Ok((taps.collect::<Result<_>>()?, logits))
 }
