@@ -7,6 +7,7 @@ mod correlate;
 mod formats;
 mod gram;
 mod hostile;
+mod house;
 mod impulse;
 mod knn;
 mod model;
