@@ -61,8 +61,7 @@ fn producer(
     empty: &Receiver<Vec<f32>>,
 ) {
     let dim = layer.shape().dim();
-    let mut made = 0;
-    for read in reads {
+    for (made, read) in reads.enumerate() {
         let mut data = match empty.try_recv() {
             Ok(buffer) => buffer,
             Err(_) if made < 2 => Vec::new(),
@@ -71,7 +70,6 @@ fn producer(
                 Err(_) => return,
             },
         };
-        made += 1;
         data.resize(read.channels.len() * read.rows.len() * dim, 0.0);
         let channels = &selection[read.channels.clone()];
         let result = match layout {
