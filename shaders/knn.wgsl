@@ -207,20 +207,32 @@ fn sort(size: u32, lane: u32) {
     }
 }
 
-// Every LANES-th term of the squared distance, from term `lane` on.
-fn partial_distance(query: u32, q: RowNorm, point: u32, p: RowNorm, scale: f32, lane: u32) -> wide {
-    var sum = wide_zeroed();
-    for (var t = lane; t < params.dim; t += LANES) {
-        let x = queries[query * params.dim + t];
-        let y = points[point * params.dim + t];
+fn squared(x: f32, q: RowNorm, y: f32, p: RowNorm, scale: f32) -> wide {
 #ifdef COSINE
-        let d = wide_sub(unit_component(x, q), unit_component(y, p));
+    let d = wide_sub(unit_component(x, q), unit_component(y, p));
 #else
-        let d = difference(x, y, scale);
+    let d = difference(x, y, scale);
 #endif
-        sum = wide_add(sum, wide_mul(d, d));
+    return wide_mul(d, d);
+}
+
+// Every LANES-th term of the squared distance, from term `lane` on; in two sums, which need not wait
+// for each other.
+fn partial_distance(query: u32, q: RowNorm, point: u32, p: RowNorm, scale: f32, lane: u32) -> wide {
+    var even = wide_zeroed();
+    var odd = wide_zeroed();
+    let x = query * params.dim;
+    let y = point * params.dim;
+    var t = lane;
+    for (; t + LANES < params.dim; t += 2u * LANES) {
+        even = wide_add(even, squared(queries[x + t], q, points[y + t], p, scale));
+        odd = wide_add(odd,
+            squared(queries[x + t + LANES], q, points[y + t + LANES], p, scale));
     }
-    return sum;
+    if (t < params.dim) {
+        even = wide_add(even, squared(queries[x + t], q, points[y + t], p, scale));
+    }
+    return wide_add(even, odd);
 }
 
 fn beats_last(distance: wide, sample: u32) -> bool {

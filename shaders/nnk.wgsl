@@ -12,6 +12,10 @@
 // [lists of this pass, k].
 @group(0) @binding(5) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(6) var<storage, read_write> outcomes: array<Outcome>;
+// [lists of this pass, k]: slots of the support.
+@group(0) @binding(7) var<storage, read_write> supports: array<u32>;
+// [lists of this pass, 2 K + 4]: what a query needs to be gone on with.
+@group(0) @binding(8) var<storage, read_write> paused: array<u32>;
 
 // Places in the working memory of K candidates: b, x, K x - b, the solution on the support, and the
 // factor's columns, each from its diagonal down to the right-hand side as the last row.
@@ -123,10 +127,12 @@ fn descend(m: u32) {
 }
 
 // K on the first s members = L D L', with `right` (b, or the kernel's row of `column`) as one more
-// row. A member whose pivot vanishes is passed over. One barrier per column: a thread's rows are its own.
+// row. A member whose pivot vanishes is passed over.
 fn factorise(s: u32, column: u32) {
-    for (var r = lane; r <= s; r += WIDTH) {
-        for (var c = 0u; c <= min(r, s - 1u); c++) {
+    let y = lane / ACROSS;
+    let x = lane % ACROSS;
+    for (var r = y; r <= s; r += WIDTH / ACROSS) {
+        for (var c = x; c <= min(r, s - 1u); c += ACROSS) {
             var value: wide;
             if (r < s) {
                 value = kernel_at(members[c], members[r]);
@@ -144,13 +150,11 @@ fn factorise(s: u32, column: u32) {
         let pivot = load(factor_at(c, c));
         if (wide_less(tiny, pivot)) {
             let inverse = wide_div(wide_from(1.0), pivot);
-            for (var r = lane; r <= s; r += WIDTH) {
-                if (r > c) {
-                    let l = wide_mul(load(factor_at(r, c)), inverse);
-                    for (var c2 = c + 1u; c2 <= min(r, s - 1u); c2++) {
-                        let at = factor_at(r, c2);
-                        store(at, wide_sub(load(at), wide_mul(l, load(factor_at(c2, c)))));
-                    }
+            for (var r = c + 1u + y; r <= s; r += WIDTH / ACROSS) {
+                let l = wide_mul(load(factor_at(r, c)), inverse);
+                for (var c2 = c + 1u + x; c2 <= min(r, s - 1u); c2 += ACROSS) {
+                    let at = factor_at(r, c2);
+                    store(at, wide_sub(load(at), wide_mul(l, load(factor_at(c2, c)))));
                 }
             }
         }
@@ -321,66 +325,123 @@ fn allow_refused(m: u32) {
     sync();
 }
 
-// From a feasible x to the optimum; returns the number of systems solved.
-fn active_set(m: u32) -> u32 {
-    let error = wide_mul(wide_from(SLOPE_ERROR), load(B));
-    var entered = NONE;
-    var fresh = false;
-    var bold = true;
-    var systems = 0u;
-    // Far above what exact arithmetic needs; the residual tells if it was ever not enough.
-    while (systems < 8u * m + 64u) {
-        let s = member_count;
-        var reached = true;
-        if (s > 0u) {
-            factorise(s, NONE);
-            systems++;
-            let dependent = fresh && is_dependent(s - 1u, s);
-            fresh = false;
-            if (dependent) {
-                sync();
-                compact(s - 1u, NONE);
-                systems++;
-                if (!exchange(s - 1u, entered)) {
-                    if (lane == 0u) {
-                        marks[entered] = 2u;
-                    }
-                    sync();
-                } else {
-                    entered = NONE;
-                    continue;
-                }
-            } else {
-                back_substitute(s);
-                reached = approach(s, bold);
-                compact(s, NONE);
-            }
-        }
-        if (!reached) {
-            continue;
-        }
-        bold = false;
-        if (entered != NONE) {
-            if (wide_less(wide_zeroed(), load(X + entered))) {
-                // The objective fell: what was refused before may be of use now.
-                allow_refused(m);
-            } else {
-                if (lane == 0u) {
-                    marks[entered] |= 2u;
-                }
-                sync();
-            }
-        }
-        find_slopes(m);
-        entered = least_at[0];
-        let slope = least[0];
-        if (entered == NONE || !wide_less(slope, -error)) {
-            break;
-        }
-        compact(member_count, entered);
-        fresh = true;
+// Where the search for the support stands.
+struct Search {
+    // The index that entered last, and whether its system is still to be solved.
+    entered: u32,
+    fresh: u32,
+    // Members that would become negative are dropped all at once, until none would.
+    bold: u32,
+    systems: u32,
+}
+
+// Solves the system of the index that entered last, or of the support at the start. Returns whether x
+// is at the minimum over its support.
+fn solve_support(search: ptr<function, Search>) -> bool {
+    let s = member_count;
+    if (s == 0u) {
+        return true;
     }
-    return systems;
+    factorise(s, NONE);
+    (*search).systems++;
+    let dependent = (*search).fresh != 0u && is_dependent(s - 1u, s);
+    (*search).fresh = 0u;
+    if (!dependent) {
+        back_substitute(s);
+        let reached = approach(s, (*search).bold != 0u);
+        compact(s, NONE);
+        return reached;
+    }
+    let entered = (*search).entered;
+    compact(s - 1u, NONE);
+    (*search).systems++;
+    if (exchange(s - 1u, entered)) {
+        (*search).entered = NONE;
+        return false;
+    }
+    if (lane == 0u) {
+        marks[entered] = 2u;
+    }
+    sync();
+    return true;
+}
+
+// Admits the index with the most negative slope; returns whether there was one.
+fn admit(search: ptr<function, Search>, m: u32) -> bool {
+    let entered = (*search).entered;
+    if (entered != NONE) {
+        if (wide_less(wide_zeroed(), load(X + entered))) {
+            // The objective fell: what was refused before may be of use now.
+            allow_refused(m);
+        } else {
+            if (lane == 0u) {
+                marks[entered] |= 2u;
+            }
+            sync();
+        }
+    }
+    find_slopes(m);
+    let steepest = least_at[0];
+    let slope = least[0];
+    let error = wide_mul(wide_from(SLOPE_ERROR), load(B));
+    if (steepest == NONE || !wide_less(slope, -error)) {
+        return false;
+    }
+    compact(member_count, steepest);
+    (*search).entered = steepest;
+    (*search).fresh = 1u;
+    return true;
+}
+
+// From a feasible x towards the optimum; returns SOLVED, or why not.
+fn active_set(search: ptr<function, Search>, m: u32) -> u32 {
+    let stop = (*search).systems + params.quota;
+    while ((*search).systems < stop) {
+        if (member_count > params.most_members) {
+            return TOO_LARGE;
+        }
+        // Far above what exact arithmetic needs; the residual tells if it was ever not enough.
+        if ((*search).systems >= 8u * m + 64u) {
+            find_slopes(m);
+            return SOLVED;
+        }
+        if (solve_support(search)) {
+            (*search).bold = 0u;
+            if (!admit(search, m)) {
+                return SOLVED;
+            }
+        }
+    }
+    return UNFINISHED;
+}
+
+fn pause(search: Search, m: u32, local: u32) {
+    let to = local * (2u * K + 8u);
+    for (var j = lane; j < m; j += WIDTH) {
+        paused[to + j] = members[j];
+        paused[to + K + j] = marks[j];
+    }
+    if (lane == 0u) {
+        paused[to + 2u * K] = member_count;
+        paused[to + 2u * K + 1u] = search.entered;
+        paused[to + 2u * K + 2u] = search.fresh;
+        paused[to + 2u * K + 3u] = search.bold;
+        paused[to + 2u * K + 4u] = search.systems;
+    }
+}
+
+fn resume(m: u32, local: u32) -> Search {
+    let at = local * (2u * K + 8u);
+    for (var j = lane; j < m; j += WIDTH) {
+        members[j] = paused[at + j];
+        marks[j] = paused[at + K + j];
+    }
+    if (lane == 0u) {
+        member_count = paused[at + 2u * K];
+    }
+    sync();
+    return Search(paused[at + 2u * K + 1u], paused[at + 2u * K + 2u],
+        paused[at + 2u * K + 3u], paused[at + 2u * K + 4u]);
 }
 
 fn write_outcome(m: u32, local: u32, skip: u32, systems: u32) {
@@ -412,32 +473,25 @@ fn write_outcome(m: u32, local: u32, skip: u32, systems: u32) {
         sync();
     }
     if (lane == 0u) {
-        outcomes[local] = Outcome(least[0], wide_round(residual), SOLVED, 0u, systems);
+        var size = 0u;
+        for (var j = 0u; j < m; j++) {
+            if (wide_round(load(X + j)) > 1e-6) {
+                supports[local * params.k + size] = skip + j;
+                size++;
+            }
+        }
+        outcomes[local] = Outcome(least[0], wide_round(residual), SOLVED, 0u, size, systems, 0u);
     }
 }
 
-@compute @workgroup_size(WIDTH)
-fn nnk(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
-       @builtin(local_invocation_index) index: u32) {
-    wide_init(params.zero);
-    let local = workgroup_index(id, count) + params.first;
-    if (local >= params.workgroups) {
-        return;
+fn write_state(local: u32, state: u32) {
+    if (lane == 0u) {
+        outcomes[local] = Outcome(wide_zeroed(), 0.0, state, 0u, 0u, 0u, 0u);
     }
-    lane = index;
-    base = local * WORK;
-    kernel_base = local * params.k * params.k;
-    let problem = problems[local];
-    let m = problem.count;
-    for (var j = lane; j < params.k; j += WIDTH) {
-        weights[local * params.k + j] = 0.0;
-    }
-    if (problem.state != SOLVED) {
-        if (lane == 0u) {
-            outcomes[local] = Outcome(wide_zeroed(), 0.0, problem.state, 0u, 0u);
-        }
-        return;
-    }
+}
+
+// b, x = 0, sweeps of coordinate descent, and the support they find.
+fn start(m: u32, local: u32, problem: Problem) -> Search {
     for (var j = lane; j < m; j += WIDTH) {
         let distance = entries[(params.list_first + local) * params.k + problem.skip + j].distance;
 #ifdef COSINE
@@ -468,6 +522,44 @@ fn nnk(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec
         member_count = s;
     }
     sync();
-    let systems = active_set(m);
-    write_outcome(m, local, problem.skip, systems);
+    return Search(NONE, 0u, 1u, 0u);
+}
+
+@compute @workgroup_size(WIDTH)
+fn nnk(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
+       @builtin(local_invocation_index) index: u32) {
+    wide_init(params.zero);
+    let local = workgroup_index(id, count) + params.first;
+    if (local >= params.workgroups) {
+        return;
+    }
+    lane = index;
+    base = local * WORK;
+    kernel_base = local * params.k * params.k;
+    let problem = problems[local];
+    let m = problem.count;
+    var search: Search;
+    if (params.resumed != 0u) {
+        if (outcomes[local].state != UNFINISHED) {
+            return;
+        }
+        search = resume(m, local);
+    } else {
+        for (var j = lane; j < params.k; j += WIDTH) {
+            weights[local * params.k + j] = 0.0;
+        }
+        if (problem.state != SOLVED) {
+            write_state(local, problem.state);
+            return;
+        }
+        search = start(m, local, problem);
+    }
+    let state = active_set(&search, m);
+    if (state == SOLVED) {
+        write_outcome(m, local, problem.skip, search.systems);
+        return;
+    }
+    sync();
+    pause(search, m, local);
+    write_state(local, state);
 }

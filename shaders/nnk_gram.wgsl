@@ -11,12 +11,6 @@
 // [lists of this pass, k, k].
 @group(0) @binding(6) var<storage, read_write> kernels: array<wide>;
 
-struct Unit {
-    factor: wide,
-    scale: f32,
-    unused: u32,
-}
-
 #ifdef PREPARE
 // A thread per query: which candidates are used, and the bandwidth.
 @compute @workgroup_size(64)
@@ -77,24 +71,24 @@ var<workgroup> second_rows: array<u32, 32>;
 var<workgroup> first_tile: array<f32, 544>;
 var<workgroup> second_tile: array<f32, 544>;
 
-// Which of `vectors` belongs to a slot of a list.
-fn vector_of(list: u32, slot: u32) -> u32 {
-    let at = list * params.k + slot;
-    if (params.gathered != 0u) {
-        return at;
-    }
-    return list / params.list_count * params.point_rows + entries[at].sample - 1u
-        - params.point_sample;
-}
-
 fn element(row: u32, t: u32) -> f32 {
-    if (row == 0xffffffffu || t >= params.dim) {
+    if (row == NOWHERE || t >= params.dim) {
         return 0.0;
     }
 #ifdef COSINE
     return vectors[row * params.dim + t] * norms[row].power;
 #else
     return vectors[row * params.dim + t];
+#endif
+}
+
+// One more term of an inner product or squared distance.
+fn accumulate(sum: wide, a: f32, b: f32, scale: f32) -> wide {
+#ifdef COSINE
+    return wide_add(sum, wide_product(a, b));
+#else
+    let d = difference(a, b, scale);
+    return wide_add(sum, wide_mul(d, d));
 #endif
 }
 
@@ -120,23 +114,19 @@ fn nnk_gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count
         return;
     }
     let problem = problems[local];
-    var block_row = 0u;
-    var block_column = index % blocks;
-    while (block_column > block_row) {
-        block_row++;
-        block_column -= block_row;
-    }
-    let first = block_row * SIDE;
-    let second = block_column * SIDE;
+    let block = lower_block(index % blocks) * SIDE;
+    let first = block.x;
+    let second = block.y;
     if (problem.state != SOLVED || first >= problem.count) {
         return;
     }
     let list = params.list_first + local;
     for (var i = lane; i < 2u * SIDE; i += 64u) {
         let slot = select(first, second, i >= SIDE) + i % SIDE;
-        var row = 0xffffffffu;
+        var row = NOWHERE;
         if (slot < problem.count) {
-            row = vector_of(list, problem.skip + slot);
+            let at = list * params.k + problem.skip + slot;
+            row = vector_of(at, list, entries[at].sample);
         }
         if (i < SIDE) {
             first_rows[i] = row;
@@ -160,19 +150,26 @@ fn nnk_gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count
         }
         workgroupBarrier();
         for (var s = 0u; s < min(DEPTH, params.dim - start); s++) {
-            for (var i = 0u; i < 4u; i++) {
-                let a = first_tile[(y + i) * PITCH + s];
-                for (var j = 0u; j < 4u; j++) {
-                    let b = second_tile[(x + j) * PITCH + s];
-#ifdef COSINE
-                    let term = wide_product(a, b);
-#else
-                    let d = difference(a, b, scale);
-                    let term = wide_mul(d, d);
-#endif
-                    sums[i * 4u + j] = wide_add(sums[i * 4u + j], term);
-                }
-            }
+            let a = vec4(first_tile[y * PITCH + s], first_tile[(y + 1u) * PITCH + s],
+                first_tile[(y + 2u) * PITCH + s], first_tile[(y + 3u) * PITCH + s]);
+            let b = vec4(second_tile[x * PITCH + s], second_tile[(x + 1u) * PITCH + s],
+                second_tile[(x + 2u) * PITCH + s], second_tile[(x + 3u) * PITCH + s]);
+            sums[0] = accumulate(sums[0], a.x, b.x, scale);
+            sums[1] = accumulate(sums[1], a.x, b.y, scale);
+            sums[2] = accumulate(sums[2], a.x, b.z, scale);
+            sums[3] = accumulate(sums[3], a.x, b.w, scale);
+            sums[4] = accumulate(sums[4], a.y, b.x, scale);
+            sums[5] = accumulate(sums[5], a.y, b.y, scale);
+            sums[6] = accumulate(sums[6], a.y, b.z, scale);
+            sums[7] = accumulate(sums[7], a.y, b.w, scale);
+            sums[8] = accumulate(sums[8], a.z, b.x, scale);
+            sums[9] = accumulate(sums[9], a.z, b.y, scale);
+            sums[10] = accumulate(sums[10], a.z, b.z, scale);
+            sums[11] = accumulate(sums[11], a.z, b.w, scale);
+            sums[12] = accumulate(sums[12], a.w, b.x, scale);
+            sums[13] = accumulate(sums[13], a.w, b.y, scale);
+            sums[14] = accumulate(sums[14], a.w, b.z, scale);
+            sums[15] = accumulate(sums[15], a.w, b.w, scale);
         }
         workgroupBarrier();
     }

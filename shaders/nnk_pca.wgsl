@@ -1,26 +1,13 @@
 // Principal components that hold 95 % of the squared norm of a query's NNK polytope {x_j - x_i} about
-// x_i (definitions, section 4): Gram matrix of the differences, then Jacobi's rotations, as many disjoint
-// ones at a time as there are pairs.
+// x_i (definitions, section 4), from its Gram matrix by Jacobi's rotations, as many disjoint ones at a
+// time as there are pairs.
 #import nnk
 
-@group(0) @binding(1) var<storage, read> entries: array<Entry>;
-@group(0) @binding(2) var<storage, read> queries: array<f32>;
-@group(0) @binding(3) var<storage, read> vectors: array<f32>;
-// [lists of this pass, k].
-@group(0) @binding(4) var<storage, read> weights: array<f32>;
-// [lists of this pass, k * k], for supports too large for workgroup memory.
-@group(0) @binding(5) var<storage, read_write> scratch: array<wide>;
-@group(0) @binding(6) var<storage, read_write> outcomes: array<Outcome>;
-// [groups].
-@group(0) @binding(7) var<storage, read> units: array<Unit>;
+// [lists of this pass, k, k]: Gram matrices, rows s apart; where workgroup memory is too small for
+// them they are worked on in place.
+@group(0) @binding(1) var<storage, read_write> matrices: array<wide>;
+@group(0) @binding(2) var<storage, read_write> outcomes: array<Outcome>;
 
-struct Unit {
-    factor: wide,
-    scale: f32,
-    unused: u32,
-}
-
-const THRESHOLD = 1e-6;
 // Rounding errors must not count a component more where the share is held exactly.
 #ifdef WIDE_F64
 const SHARE = 0.94999999999905lf;
@@ -33,9 +20,6 @@ const CONVERGED = 1e-22;
 var<private> base: u32;
 var<private> lane: u32;
 
-var<workgroup> members: array<u32, K>;
-var<workgroup> rows: array<u32, K>;
-var<workgroup> member_count: u32;
 var<workgroup> sines: array<wide, K>;
 var<workgroup> cosines: array<wide, K>;
 var<workgroup> partial_sums: array<wide, WIDTH>;
@@ -47,8 +31,8 @@ fn load(i: u32) -> wide { return memory[i]; }
 fn store(i: u32, value: wide) { memory[i] = value; }
 fn sync() { workgroupBarrier(); }
 #else
-fn load(i: u32) -> wide { return scratch[base + i]; }
-fn store(i: u32, value: wide) { scratch[base + i] = value; }
+fn load(i: u32) -> wide { return matrices[base + i]; }
+fn store(i: u32, value: wide) { matrices[base + i] = value; }
 fn sync() {
     storageBarrier();
     workgroupBarrier();
@@ -66,27 +50,6 @@ fn total(value: wide) -> wide {
         sync();
     }
     return partial_sums[0];
-}
-
-// Gram matrix of the differences, [s, s].
-fn build(s: u32, query: u32, scale: f32) {
-    for (var pair = lane; pair < s * s; pair += WIDTH) {
-        let i = pair / s;
-        let j = pair % s;
-        if (j <= i) {
-            var sum = wide_zeroed();
-            for (var t = 0u; t < params.dim; t++) {
-                let x = queries[query * params.dim + t];
-                let a = difference(vectors[rows[i] * params.dim + t], x, scale);
-                let b = difference(vectors[rows[j] * params.dim + t], x, scale);
-                sum = wide_add(sum, wide_mul(a, b));
-            }
-            sum = in_units(sum, scale);
-            store(i * s + j, sum);
-            store(j * s + i, sum);
-        }
-    }
-    sync();
 }
 
 // Sum of squares beside the diagonal.
@@ -158,12 +121,13 @@ fn rotate(s: u32, n: u32, round: u32, along: u32, across: u32) {
     sync();
 }
 
-fn diagonalise(s: u32, trace: wide) {
+// Some sweeps; returns whether that was enough.
+fn diagonalise(s: u32, trace: wide) -> bool {
     let n = s + s % 2u;
     let enough = wide_mul(wide_mul(trace, trace), wide_from(CONVERGED));
-    for (var sweep = 0u; sweep < 20u; sweep++) {
+    for (var sweep = 0u; sweep < params.quota; sweep++) {
         if (!wide_less(enough, beside(s))) {
-            return;
+            return true;
         }
         for (var round = 0u; round + 1u < n; round++) {
             sync();
@@ -175,6 +139,7 @@ fn diagonalise(s: u32, trace: wide) {
             rotate(s, n, round, 1u, s);
         }
     }
+    return !wide_less(enough, beside(s));
 }
 
 // How many of the largest diagonal entries it takes to hold the share.
@@ -207,27 +172,16 @@ fn nnk_pca(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count:
     }
     lane = index;
     base = local * params.k * params.k;
-    if (outcomes[local].state != SOLVED) {
+    let s = outcomes[local].support;
+    if (outcomes[local].state != SOLVED || s == 0u || outcomes[local].dimension > 0u) {
         return;
     }
-    let list = params.list_first + local;
-    let group = list / params.list_count;
-    if (lane == 0u) {
-        var s = 0u;
-        for (var j = 0u; j < params.k; j++) {
-            if (weights[local * params.k + j] > THRESHOLD) {
-                let at = list * params.k + j;
-                rows[s] = select(group * params.point_rows + entries[at].sample - 1u
-                    - params.point_sample, at, params.gathered != 0u);
-                s++;
-            }
-        }
-        member_count = s;
+#ifdef LOCAL
+    for (var i = lane; i < s * s; i += WIDTH) {
+        memory[i] = matrices[base + i];
     }
     sync();
-    let s = member_count;
-    let query = group * params.query_rows + params.query_first + list % params.list_count;
-    build(s, query, units[group].scale);
+#endif
     var own = wide_zeroed();
     for (var i = lane; i < s; i += WIDTH) {
         own = wide_add(own, load(i * s + i));
@@ -236,7 +190,10 @@ fn nnk_pca(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count:
     if (!wide_less(wide_zeroed(), trace)) {
         return;
     }
-    diagonalise(s, trace);
+    // The last dispatch has no sweeps left to do and takes what there is.
+    if (!diagonalise(s, trace) && params.quota > 0u) {
+        return;
+    }
     sync();
     if (lane == 0u) {
         outcomes[local].dimension = count_components(s, trace);

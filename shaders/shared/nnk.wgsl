@@ -20,6 +20,12 @@ struct NnkParams {
     drop_identical: u32,
     // Gaussian: the bandwidth is given, not the distance to the last candidate / 3.
     fixed_sigma: u32,
+    // Systems that one dispatch of the solver may solve per query, and whether it goes on with those
+    // that an earlier one left.
+    quota: u32,
+    resumed: u32,
+    // Supports that the adapter can factorise.
+    most_members: u32,
     first: u32,
     workgroups: u32,
     zero: u32,
@@ -34,6 +40,8 @@ struct Entry {
 const SOLVED = 0u;
 const DEGENERATE = 1u;
 const MISSING = 2u;
+const UNFINISHED = 3u;
+const TOO_LARGE = 4u;
 
 // A query's problem: candidates skip .. skip + count of its list; exp(-factor d^2).
 struct Problem {
@@ -49,8 +57,39 @@ struct Outcome {
     residual: f32,
     state: u32,
     dimension: u32,
+    // Size of the support.
+    support: u32,
     // Linear systems solved, for tuning.
     systems: u32,
+    unused: u32,
+}
+
+// A group's scale, and the factor of a given bandwidth.
+struct Unit {
+    factor: wide,
+    scale: f32,
+    unused: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: NnkParams;
+
+const NOWHERE = 0xffffffffu;
+
+// Which of the vectors belongs to entry `at` (of sample `sample`, plus 1) of a list.
+fn vector_of(at: u32, list: u32, sample: u32) -> u32 {
+    if (params.gathered != 0u) {
+        return at;
+    }
+    return list / params.list_count * params.point_rows + sample - 1u - params.point_sample;
+}
+
+// Row and column of the `index`-th block on or below the diagonal, row by row.
+fn lower_block(index: u32) -> vec2<u32> {
+    var row = 0u;
+    var column = index;
+    while (column > row) {
+        row++;
+        column -= row;
+    }
+    return vec2(row, column);
+}

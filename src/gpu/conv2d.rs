@@ -91,6 +91,9 @@ pub(super) fn conv2d(
         true => TILE * TILE * 2 * terms.max(1),
         false => 64 * 2 * 8 * terms.max(1),
     };
+    // The tiled kernel has 26 steps per 16 taps, the direct one nine per tap.
+    let loops = terms as usize * if kernel.entry == CONV2D.entry { 2 } else { 9 };
+    context.check_loops(&format!("a convolution of {terms} taps"), loops)?;
     let step = (DISPATCH_WORK / work).max(1);
     let mut recorder = Recorder::new(context);
     for first in (0..all).step_by(step as usize) {

@@ -51,6 +51,9 @@ pub(super) fn gram(context: &Context, x: &Tensor, kind: GramKind) -> Result<Tens
     if result.len() == 0 {
         return Ok(result);
     }
+    // 21 steps per 16 terms.
+    let what = format!("a Gram matrix of rows of {dim} numbers");
+    context.check_loops(&what, dim.div_ceil(16) * 26 + 100)?;
     let (scale, factor) = gaussian_factors(kind)?;
     let tiles = n.div_ceil(TILE);
     let mut params = GramParams {

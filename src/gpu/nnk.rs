@@ -47,20 +47,27 @@ const SOLVE: Shader = Shader {
         Access::Write,
         Access::Write,
         Access::Write,
+        Access::Write,
+        Access::Write,
     ],
 };
-const PCA: Shader = Shader {
-    entry: "nnk_pca",
-    source: include_str!("../../shaders/nnk_pca.wgsl"),
+const POLYTOPE: Shader = Shader {
+    entry: "nnk_polytope",
+    source: include_str!("../../shaders/nnk_polytope.wgsl"),
     buffers: &[
         Access::Read,
         Access::Read,
         Access::Read,
         Access::Read,
-        Access::Write,
-        Access::Write,
         Access::Read,
+        Access::Read,
+        Access::Write,
     ],
+};
+const PCA: Shader = Shader {
+    entry: "nnk_pca",
+    source: include_str!("../../shaders/nnk_pca.wgsl"),
+    buffers: &[Access::Write, Access::Write],
 };
 
 /// Bytes of kernel matrices and working memory per pass.
@@ -70,7 +77,14 @@ const SIDE: usize = 32;
 /// Workgroup memory that the solver's vectors and factor may take: more would leave the device
 /// with few queries at a time.
 const LOCAL_BYTES: usize = 20 << 10;
+/// Side of a block of a polytope's matrix.
+const POLYTOPE_SIDE: usize = 16;
+/// Rotations of all pairs before the eigenvalues are taken as they are; ten are rarely needed.
+const SWEEPS: u32 = 20;
+/// States of an outcome besides solved (0) and degenerate (1), as in the shaders.
 const MISSING: u32 = 2;
+const UNFINISHED: u32 = 3;
+const TOO_LARGE: u32 = 4;
 
 /// Parameters of all four kernels, as in the shaders.
 #[repr(C)]
@@ -88,6 +102,9 @@ struct NnkParams {
     query_first: u32,
     drop_identical: u32,
     fixed_sigma: u32,
+    quota: u32,
+    resumed: u32,
+    most_members: u32,
     first: u32,
     workgroups: u32,
     zero: u32,
@@ -110,7 +127,9 @@ struct Outcome {
     residual: f32,
     state: u32,
     dimension: u32,
+    support: u32,
     systems: u32,
+    unused: u32,
 }
 
 /// Where the candidates' vectors are.
@@ -127,7 +146,7 @@ const fn work(k: usize) -> usize {
 /// Whether the solver's working memory fits the workgroup's: `LOCAL_BYTES`, and room for the rest.
 fn is_local(k: usize, workgroup_bytes: u32) -> bool {
     let bytes = work(k) * 8;
-    bytes <= LOCAL_BYTES && bytes + 8 * k + 12 * width(k) + 64 <= workgroup_bytes as usize
+    bytes <= LOCAL_BYTES && bytes + 8 * k + 12 * width(k) + 128 <= workgroup_bytes as usize
 }
 
 const fn width(k: usize) -> usize {
@@ -141,13 +160,21 @@ const fn width(k: usize) -> usize {
 /// Scratch of one query.
 fn per_list(k: usize) -> u64 {
     let (k, work) = (k as u64, work(k) as u64);
-    8 * k * k + 8 * work + 4 * k + 64
+    8 * k * k + 8 * work + 16 * k + 128
 }
 
 /// Device bytes of a pass over `lists` queries; cosine on gathered vectors adds their norms.
 pub(super) fn scratch_bytes(lists: usize, k: usize) -> u64 {
     let lists = lists as u64;
     (lists * per_list(k)).min(SCRATCH.max(per_list(k))) + lists * 16 * k as u64
+}
+
+/// Supports that fit in a software adapter's loops.
+fn most_members(context: &Context) -> usize {
+    match context.loop_budget() {
+        usize::MAX => usize::MAX >> 33,
+        _ => 128,
+    }
 }
 
 /// What stays the same over the passes.
@@ -206,6 +233,9 @@ pub(super) fn solve(
             query_first: rows.start as u32,
             drop_identical: u32::from(params.identical == Identical::Drop),
             fixed_sigma: u32::from(matches!(params.sigma, Sigma::Fixed(_))),
+            quota: 0,
+            resumed: 0,
+            most_members: most_members(context) as u32,
             first: 0,
             workgroups: 0,
             zero: 0,
@@ -286,6 +316,16 @@ fn vector_norms(
     }
 }
 
+/// Buffers of a pass.
+struct Pass {
+    params: NnkParams,
+    lists: usize,
+    problems: Buffer,
+    weights: Buffer,
+    outcomes: Buffer,
+    supports: Buffer,
+}
+
 impl Solve<'_> {
     fn pass(
         &self,
@@ -294,75 +334,150 @@ impl Solve<'_> {
         kernels: &Buffer,
         block: &mut GraphBlock,
     ) -> Result<()> {
-        let (context, k) = (self.context, self.candidates.k);
+        let (pool, k) = (&self.context.pool, self.candidates.k);
         let count = lists as u64;
-        let problems = context.pool.get(Kind::Storage, count * 24)?;
-        let weights = context.pool.get(Kind::Storage, count * k as u64 * 4)?;
-        let outcomes = context.pool.get(Kind::Storage, count * 24)?;
-        let local = is_local(k, context.workgroup_bytes);
-        let scratch_size = if local {
-            16
-        } else {
-            count * work(k) as u64 * 8
-        };
-        let scratch = context.pool.get(Kind::Storage, scratch_size)?;
         let mut params = self.params;
         params.list_first = first as u32;
         params.lists = lists as u32;
-        let vectors = match &self.source {
+        let pass = Pass {
+            params,
+            lists,
+            problems: pool.get(Kind::Storage, count * 24)?,
+            weights: pool.get(Kind::Storage, count * k as u64 * 4)?,
+            outcomes: pool.get(Kind::Storage, count * size_of::<Outcome>() as u64)?,
+            supports: pool.get(Kind::Storage, count * k as u64 * 4)?,
+        };
+        let mut recorder = Recorder::new(self.context);
+        self.build(&mut recorder, &pass, kernels)?;
+        self.run_solver(&mut recorder, &pass, kernels)?;
+        self.components(&mut recorder, &pass, kernels)?;
+        recorder.submit()?;
+        self.collect(first, &pass, block)
+    }
+
+    fn vectors(&self) -> wgpu::BufferBinding<'_> {
+        match &self.source {
             Source::Points(p) => p.raw.whole(),
             Source::Gathered(t) => t.buffer.whole(),
-        };
-        let mut recorder = Recorder::new(context);
-        let gram = [
+        }
+    }
+
+    /// Problems and their kernel matrices.
+    fn build(&self, recorder: &mut Recorder<'_>, pass: &Pass, kernels: &Buffer) -> Result<()> {
+        let (k, dim) = (self.candidates.k, self.queries.dim);
+        let buffers = [
             self.candidates.entries.whole(),
-            vectors.clone(),
+            self.vectors(),
             self.norms.whole(),
             self.units.whole(),
-            problems.whole(),
+            pass.problems.whole(),
             kernels.whole(),
         ];
         let prepare = self.pipeline(&PREPARE, &[("PREPARE", None)])?;
-        recorder.dispatch(
-            &prepare,
-            &params,
-            &gram,
-            count.div_ceil(64),
-            count * k as u64,
-        )?;
+        let count = pass.lists as u64;
+        let threads = count.div_ceil(64);
+        recorder.dispatch(&prepare, &pass.params, &buffers, threads, count * k as u64)?;
+        // Per 16 terms: 8 loads a tile, 16 steps.
+        let what = format!("a kernel matrix of vectors of {dim} numbers");
+        self.context
+            .check_loops(&what, dim.div_ceil(16) * 26 + 64)?;
         let side = k.div_ceil(SIDE) as u64;
-        let cost = (SIDE * SIDE * 8) as u64 * self.queries.dim as u64 + 100_000;
+        let cost = (SIDE * SIDE * 8 * dim) as u64 + 100_000;
         let pipeline = self.pipeline(&GRAM, &[("GRAM", None)])?;
         let blocks = count * side * (side + 1) / 2;
-        split(&mut recorder, &pipeline, params, &gram, blocks, cost)?;
-        let solve = [
+        split(recorder, &pipeline, pass.params, &buffers, blocks, cost)
+    }
+
+    /// Weights, objectives and supports. Problems that do not fit workgroup memory may take several
+    /// dispatches of bounded length.
+    fn run_solver(&self, recorder: &mut Recorder<'_>, pass: &Pass, kernels: &Buffer) -> Result<()> {
+        let (context, k) = (self.context, self.candidates.k);
+        let local = is_local(k, context.workgroup_bytes);
+        let lists = pass.lists as u64;
+        let room = |bytes: usize| context.pool.get(Kind::Storage, bytes as u64);
+        let (scratch, paused) = match local {
+            true => (room(16)?, room(16)?),
+            false => (
+                room(pass.lists * work(k) * 8)?,
+                room(pass.lists * (2 * k + 8) * 4)?,
+            ),
+        };
+        let buffers = [
             self.candidates.entries.whole(),
-            problems.whole(),
+            pass.problems.whole(),
             kernels.whole(),
             scratch.whole(),
-            weights.whole(),
-            outcomes.whole(),
+            pass.weights.whole(),
+            pass.outcomes.whole(),
+            pass.supports.whole(),
+            paused.whole(),
         ];
-        let pipeline = self.pipeline(&SOLVE, &sizes(k, local))?;
+        let mut defines = sizes(k, local);
+        defines.push((
+            "ACROSS",
+            Some(if width(k) == 256 {
+                16
+            } else {
+                width(k) as u32 / 8
+            }),
+        ));
+        let pipeline = self.pipeline(&SOLVE, &defines)?;
+        let mut params = pass.params;
+        params.quota = match (local, context.loop_budget()) {
+            (true, _) => 1 << 30,
+            (false, usize::MAX) => 64,
+            (false, _) => 5,
+        };
         let cost = 500 * (k * k) as u64 + 20_000 * k as u64;
-        split(&mut recorder, &pipeline, params, &solve, count, cost)?;
-        let pca = [
+        loop {
+            split(recorder, &pipeline, params, &buffers, lists, cost)?;
+            if local {
+                return Ok(());
+            }
+            recorder.submit()?;
+            let outcomes: Vec<Outcome> = context.read(&pass.outcomes, pass.lists)?;
+            if outcomes.iter().all(|o| o.state != UNFINISHED) {
+                return Ok(());
+            }
+            params.resumed = 1;
+        }
+    }
+
+    /// Principal components of the supports. The kernel matrices are overwritten.
+    fn components(&self, recorder: &mut Recorder<'_>, pass: &Pass, kernels: &Buffer) -> Result<()> {
+        let (k, dim) = (self.candidates.k, self.queries.dim);
+        let lists = pass.lists as u64;
+        let polytope = [
             self.candidates.entries.whole(),
             self.queries.raw.whole(),
-            vectors,
-            weights.whole(),
-            kernels.whole(),
-            outcomes.whole(),
+            self.vectors(),
             self.units.whole(),
+            pass.outcomes.whole(),
+            pass.supports.whole(),
+            kernels.whole(),
         ];
-        let in_workgroup = k * k * 8 <= LOCAL_BYTES * 2 / 3;
-        let mut defines = sizes(k, in_workgroup);
+        let side = k.div_ceil(POLYTOPE_SIDE) as u64;
+        let cost = (POLYTOPE_SIDE * POLYTOPE_SIDE * 8 * dim) as u64 + 10_000;
+        let pipeline = self.pipeline(&POLYTOPE, &[])?;
+        let blocks = lists * side * (side + 1) / 2;
+        split(recorder, &pipeline, pass.params, &polytope, blocks, cost)?;
+        let local = k * k * 8 <= LOCAL_BYTES * 2 / 3;
+        let mut defines = sizes(k, local);
         defines.push(("SQUARE", Some((k * k) as u32)));
         let pipeline = self.pipeline(&PCA, &defines)?;
-        let cost = cost + 8 * (k * k * self.queries.dim) as u64 / 4;
-        split(&mut recorder, &pipeline, params, &pca, count, cost)?;
-        recorder.submit()?;
-        self.collect(first, lists, &weights, &outcomes, block)
+        let buffers = [kernels.whole(), pass.outcomes.whole()];
+        let cost = 100 * (k * k * k) as u64;
+        let mut params = pass.params;
+        // In workgroup memory all at once; else a sweep per dispatch, to bound its length.
+        let rounds = match local {
+            true => vec![SWEEPS],
+            false => vec![1; SWEEPS as usize],
+        };
+        for quota in rounds.into_iter().chain([0]) {
+            params.quota = quota;
+            split(recorder, &pipeline, params, &buffers, lists, cost)?;
+        }
+        Ok(())
     }
 
     fn pipeline(&self, shader: &Shader, defines: &[Define]) -> Result<Arc<Pipeline>> {
@@ -374,16 +489,12 @@ impl Solve<'_> {
     }
 
     /// Brings the results of a pass to the host.
-    fn collect(
-        &self,
-        first: usize,
-        lists: usize,
-        weights: &Buffer,
-        outcomes: &Buffer,
-        block: &mut GraphBlock,
-    ) -> Result<()> {
-        let (context, k) = (self.context, self.candidates.k);
-        let outcomes: Vec<Outcome> = context.read(outcomes, lists)?;
+    fn collect(&self, first: usize, pass: &Pass, block: &mut GraphBlock) -> Result<()> {
+        let (context, k, lists) = (self.context, self.candidates.k, pass.lists);
+        let outcomes: Vec<Outcome> = context.read(&pass.outcomes, lists)?;
+        if outcomes.iter().any(|o| o.state == TOO_LARGE) {
+            context.check_loops("a support of more than 128 neighbours", usize::MAX)?;
+        }
         if let Some(at) = outcomes.iter().position(|o| o.state == MISSING) {
             return Err(Error::Shape(format!(
                 "candidates of query {} lie outside the block of points given",
@@ -402,7 +513,7 @@ impl Solve<'_> {
         }
         block
             .weights
-            .extend(context.read::<f32>(weights, lists * k)?);
+            .extend(context.read::<f32>(&pass.weights, lists * k)?);
         for outcome in &outcomes {
             block.objective.push(context.wide.decode(outcome.objective));
             block.kkt_residual.push(outcome.residual);

@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = &[
     ("nnk::fewer_candidates_than_k", fewer_candidates_than_k),
     ("nnk::fixed_bandwidths", fixed_bandwidths),
     ("nnk::large_k", large_k),
+    ("nnk::long_rows", long_rows),
     ("nnk::blocks_and_gathering_give_the_same_bits", same_bits),
     ("nnk::refused", refused),
 ];
@@ -387,6 +388,21 @@ fn large_k(devices: &Devices) {
                 assert!(gap <= precision(gpu).0 * best.abs(), "{gap} {best}");
             }
         }
+    }
+}
+
+/// An aggregate: all channels of a layer together.
+fn long_rows(devices: &Devices) {
+    for dim in [200, 3000] {
+        let data = relu_like(1, 30, dim, 17);
+        for kernel in KERNELS {
+            check_all(devices, &data, &params(12, kernel, Identical::Keep));
+        }
+    }
+    // As long as a software adapter can.
+    let data = Data::random(1, 4, 29_000, 18);
+    for kernel in KERNELS {
+        check_all(devices, &data, &params(3, kernel, Identical::Keep));
     }
 }
 

@@ -129,6 +129,20 @@ fn sort_size(k: usize) -> usize {
     (2 * k.next_power_of_two()).max(256)
 }
 
+/// Threads that merge one list.
+fn width(k: usize) -> usize {
+    if sort_size(k) > 512 { 256 } else { 64 }
+}
+
+/// Threads that share a distance.
+const fn lanes(dim: usize) -> usize {
+    match dim {
+        0..128 => 1,
+        128..1024 => 8,
+        _ => 64,
+    }
+}
+
 /// Device bytes of the lists of a block of queries and of the search's scratch.
 pub(super) fn state_bytes(groups: usize, queries: usize, k: usize) -> u64 {
     let lists = groups as u64 * queries as u64;
@@ -415,13 +429,14 @@ impl Search<'_> {
             state.entries.whole(),
         ];
         let mut recorder = Recorder::new(context);
+        let (first_tile, longest) = self.tiles()?;
         let mut start = 0;
         while start < self.points.rows {
             let seen = state.seen + start;
             let size = match seen {
                 // Nothing to filter against yet.
-                0 => sort_size(state.k),
-                _ => (3 * seen).clamp(1024, MAX_TILE),
+                0 => first_tile,
+                _ => (3 * seen).max(1024).min(longest),
             };
             let count = size.min(self.points.rows - start);
             params.point_first = start as u32;
@@ -434,6 +449,21 @@ impl Search<'_> {
             start += count;
         }
         recorder.submit()
+    }
+
+    /// Points of the first tile and at most of any: what one invocation of the merge can look at.
+    fn tiles(&self) -> Result<(usize, usize)> {
+        let (dim, k) = (self.queries.dim, self.state.k);
+        let lanes = lanes(dim);
+        let per_point = (dim / lanes / 2 + 4) * lanes / width(k) + 2;
+        let longest = (self.context.loop_budget() / per_point / 2).min(MAX_TILE);
+        // Noted points are fewer; the filter has 21 steps per 16 terms.
+        let what = format!("a search among vectors of {dim} numbers");
+        self.context
+            .check_loops(&what, dim.div_ceil(16) * 26 + 100)?;
+        self.context
+            .check_loops(&what, capacity(k).min(longest) * per_point)?;
+        Ok((sort_size(k).min(longest), longest))
     }
 
     fn filter(
@@ -465,15 +495,11 @@ impl Search<'_> {
         buffers: &[wgpu::BufferBinding<'_>],
     ) -> Result<()> {
         let sort = sort_size(self.state.k) as u32;
-        let lanes = match params.dim {
-            0..128 => 1,
-            128..1024 => 8,
-            _ => 32,
-        };
+        let lanes = lanes(params.dim as usize) as u32;
         let mut defines = vec![
             ("MERGE", None),
             ("SORT", Some(sort)),
-            ("WIDTH", Some(if sort > 512 { 256 } else { 64 })),
+            ("WIDTH", Some(width(self.state.k) as u32)),
             ("LANES", Some(lanes)),
         ];
         if lanes > 1 {
