@@ -4,6 +4,7 @@
 //! whatever the block size, thread count or memory cap. Measures are generic over [`Backend`];
 //! [`Device`] is matched once, at the top.
 
+pub mod filters;
 pub mod net;
 
 use crate::{Result, cpu::Cpu, gpu::Gpu};

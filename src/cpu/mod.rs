@@ -4,6 +4,7 @@ mod conv2d;
 mod correlate;
 mod disjoint;
 mod f64x8;
+mod filters;
 mod gemm;
 mod gram;
 mod knn;
@@ -19,6 +20,7 @@ mod simd;
 mod strided;
 mod tensor;
 
+pub use filters::FilterScratch;
 pub use knn::{Candidate, Candidates, Points};
 pub use simd::InstructionSet;
 pub use tensor::Tensor;

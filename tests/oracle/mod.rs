@@ -4,6 +4,7 @@
 // Indices as in the formulas.
 pub mod conv2d;
 pub mod correlate;
+pub mod filters;
 pub mod gram;
 pub mod knn;
 pub mod net;
