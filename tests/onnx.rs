@@ -131,7 +131,7 @@ fn conv_model() -> Model {
 
 #[test]
 fn what_is_wrong_is_said_with_the_node() {
-    let fail = |m: &Model| load(&m.encode()).err().expect("must fail");
+    let fail = |m: &Model| load(&m.encode()).expect_err("must fail");
     assert!(load(&conv_model().encode()).is_ok());
 
     let mut m = conv_model();
@@ -240,7 +240,7 @@ fn outside_data_are_read_only_beside_the_model_and_only_once() {
         onnx::load(&path, None).map_err(|e| e.to_string())
     };
     assert!(attempt("w.bin", 0, 1).is_ok());
-    let message = |r: Result<Graph, String>| r.err().expect("must fail");
+    let message = |r: Result<Graph, String>| r.expect_err("must fail");
     assert!(
         message(attempt("w.bin", 4, 1))
             .contains("72 bytes at byte 4 where 72 are needed and the file has 72")

@@ -305,7 +305,7 @@ fn memory_changes_no_bit() {
         };
         for mode in [Mode::Channel, Mode::Pixel] {
             let whole = with(PLENTY, mode);
-            let tight = (1..64).map(|i| i * 32 << 10).find(|&memory| {
+            let tight = (1..64).map(|i| (i * 32) << 10).find(|&memory| {
                 let setting = Setting {
                     mode,
                     batch: 5,
@@ -374,7 +374,7 @@ fn labels_and_batches_that_do_not_fit_are_refused() {
     };
     let fail = |job: &Job<'_>| {
         let result = shuffle(&cpu, job, &tensor, &observe, &Default::default());
-        result.err().expect("must fail").to_string()
+        result.expect_err("must fail").to_string()
     };
     let labels = [1, 2, 10, 3];
     let job = Job {

@@ -3,6 +3,7 @@
 mod demo;
 mod devices;
 mod impulse;
+mod inspect;
 mod network;
 mod output;
 mod progress;
@@ -43,6 +44,7 @@ enum Command {
     Impulse(impulse::Args),
     Shuffle(shuffle::Args),
     Run(run::Args),
+    Inspect(inspect::Args),
     Devices(devices::Args),
     Report(report::Args),
 }
@@ -132,6 +134,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Impulse(args) => impulse::run(&args, &common),
         Command::Shuffle(args) => shuffle::run(&args, &common),
         Command::Run(args) => run::run(&args, &common),
+        Command::Inspect(args) => inspect::run(&args, &common),
         Command::Devices(args) => devices::run(&args, &common),
         Command::Report(args) => report::run(&args, &common),
     }

@@ -89,6 +89,10 @@ impl<L: Layer> Layer for Kept<L> {
         self.layer.path()
     }
 
+    fn big_endian(&self) -> bool {
+        self.layer.big_endian()
+    }
+
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
         check_request(self.shape, &rows, channels, out.len())?;
         if out.is_empty() {

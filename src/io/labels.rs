@@ -18,20 +18,7 @@ pub fn read_labels(path: impl AsRef<Path>, samples: usize) -> Result<Vec<u32>> {
     let file = DataFile::open(path.as_ref())?;
     let header = npy::read_header(&file)?;
     let bad = |what: String| Error::data(file.path(), what);
-    let count = match header.shape[..] {
-        [n] | [n, 1] => n,
-        [n, k] => {
-            return Err(bad(format!(
-                "shape ({n}, {k}) is not one label per sample; if it is one-hot, save a.argmax(1)"
-            )));
-        }
-        ref other => {
-            return Err(bad(format!(
-                "labels have {} dimensions; save a 1-D array, one label per sample",
-                other.len()
-            )));
-        }
-    };
+    let count = count(&file, &header.shape)?;
     if count != samples as u64 {
         return Err(bad(format!(
             "has {count} labels for {samples} samples; give the labels of exactly these samples"
@@ -49,6 +36,30 @@ pub fn read_labels(path: impl AsRef<Path>, samples: usize) -> Result<Vec<u32>> {
         })
     };
     bytes.chunks_exact(size).enumerate().map(label).collect()
+}
+
+/// How many labels a file holds, whatever their values.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Data`] for a shape that labels do not have.
+pub fn label_count(path: impl AsRef<Path>) -> Result<usize> {
+    let file = DataFile::open(path.as_ref())?;
+    let count = count(&file, &npy::read_header(&file)?.shape)?;
+    usize::try_from(count).map_err(|_| Error::data(file.path(), "has too many labels to address"))
+}
+
+fn count(file: &DataFile, shape: &[u64]) -> Result<u64> {
+    let what = match *shape {
+        [n] | [n, 1] => return Ok(n),
+        [n, k] => format!(
+            "shape ({n}, {k}) is not one label per sample; if it is one-hot, save a.argmax(1)"
+        ),
+        ref other => format!(
+            "labels have {} dimensions; save a 1-D array, one label per sample",
+            other.len()
+        ),
+    };
+    Err(Error::data(file.path(), what))
 }
 
 /// Reads a permutation of `samples` samples: shape `[N]`, any integer type. Which values make sense is the

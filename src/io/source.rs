@@ -27,6 +27,10 @@ pub trait Layer: Send + Sync {
     fn path(&self) -> Option<&Path> {
         None
     }
+    /// Whether stored numbers have their most significant byte first.
+    fn big_endian(&self) -> bool {
+        false
+    }
 }
 
 macro_rules! pass_on {
@@ -49,6 +53,9 @@ macro_rules! pass_on {
             }
             fn path(&self) -> Option<&Path> {
                 (**self).path()
+            }
+            fn big_endian(&self) -> bool {
+                (**self).big_endian()
             }
         }
     )*};
@@ -172,6 +179,7 @@ fn open_file(path: &Path, namer: &mut Namer, layers: &mut Vec<Box<dyn Layer>>) -
         Some(Format::Safetensors) => safetensors::open(path, namer, layers),
         None => {
             let hint = match path.extension().and_then(OsStr::to_str) {
+                Some("onnx") => "this is a model: chanscope run writes its activations",
                 Some("npz") => {
                     "an .npz archive has to be unpacked: save each array with numpy.save"
                 }

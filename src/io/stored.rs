@@ -60,6 +60,10 @@ impl Layer for Stored {
         Some(self.file.path())
     }
 
+    fn big_endian(&self) -> bool {
+        self.element.big_endian && self.element.dtype.size() > 1
+    }
+
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
         check_request(self.shape, &rows, channels, out.len())?;
         let (dim, count) = (self.shape.dim(), rows.len());

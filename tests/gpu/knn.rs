@@ -352,7 +352,14 @@ fn long_rows(devices: &Devices) {
     for kernel in KERNELS {
         let data = Data::random(1, 130, 29_000, 3);
         let params = params(3, kernel, Identical::Keep);
-        let lists = search_ranges(devices.gpu(), &data, &params, &[0..3], &[], true);
+        let lists = search_ranges(
+            devices.gpu(),
+            &data,
+            &params,
+            std::slice::from_ref(&(0..3)),
+            &[],
+            true,
+        );
         let want = oracle::knn::neighbors(&data.x, data.dim, 2, kernel, Identical::Keep);
         let index = |l: &[(f64, usize)]| l.iter().map(|(_, j)| *j).collect::<Vec<_>>();
         assert_eq!(index(&lists[2]), index(&want[..3]));

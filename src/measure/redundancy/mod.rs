@@ -5,11 +5,13 @@
 //! supports. Everything is streamed under one memory cap, and every mean is a sum of integers, so
 //! that figures are equal to the bit whatever the block sizes or threads.
 
+mod estimate;
 mod graphs;
 mod overlap;
 mod sink;
 mod stats;
 
+pub use estimate::{Estimate, estimate, estimate_on};
 pub use sink::{
     Arrays, GraphArrays, GraphRows, GraphShape, GraphSink, Space, SymmetricEdge, symmetric_graph,
 };

@@ -1,0 +1,306 @@
+//! `chanscope inspect`: what is in files, and what a run would need. Computes no measure.
+
+use super::network::open_model;
+use super::progress::Reporter;
+use super::{Common, output};
+use chanscope::Result;
+use chanscope::control::Control;
+use chanscope::device::Device;
+use chanscope::io::labels::{label_count, read_labels};
+use chanscope::io::scan::{Scan, scan};
+use chanscope::io::size::format_size;
+use chanscope::io::source::{self, Layer};
+use chanscope::measure::redundancy::{Estimate, RedundancyOptions, estimate};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Show shape, type, NaN, dead channels, and what a run would need; computes no measure
+#[derive(clap::Args)]
+#[command(after_help = "Example:  chanscope inspect activations/ --memory 1GiB")]
+pub struct Args {
+    /// Activations (.npy, .safetensors, folders), labels.npy, models (.onnx)
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Candidates per query of the run to be estimated
+    #[arg(short, default_value_t = 25, value_name = "K")]
+    k: usize,
+}
+
+/// Looks into every file.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let mut options = RedundancyOptions {
+        memory: common.memory()?,
+        ..RedundancyOptions::default()
+    };
+    options.graph.k = args.k;
+    let device = common.open_device()?;
+    let reporter = Reporter::new(common.quiet);
+    let mut found = Found::default();
+    let named = |path: &Path, name: &str| path.file_name().is_some_and(|n| n == name);
+    for path in &args.files {
+        if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
+        {
+            found.model(path)?;
+        } else if named(path, "labels.npy") {
+            found.labels(path)?;
+        } else {
+            let dump = source::open(&[path])?;
+            for layer in &dump.layers {
+                reporter.run(|control| found.layer(layer.as_ref(), &device, &options, control))?;
+            }
+            if let Some(labels) = dump.labels {
+                found.labels(&labels)?;
+            }
+        }
+    }
+    if common.json {
+        return output::json(&json!({
+            "layers": found.layers, "labels": found.label_files, "models": found.models,
+        }));
+    }
+    output::print(&found.text)
+}
+
+/// What was found, for both kinds of output.
+#[derive(Default)]
+struct Found {
+    text: String,
+    layers: Vec<Value>,
+    label_files: Vec<Value>,
+    models: Vec<Value>,
+}
+
+impl Found {
+    fn layer(
+        &mut self,
+        layer: &dyn Layer,
+        device: &Device,
+        options: &RedundancyOptions,
+        control: &Control<'_>,
+    ) -> Result<()> {
+        let channels: Vec<usize> = (0..layer.shape().channels).collect();
+        let scan = scan(layer, &channels, options.memory, control)?;
+        control.check()?;
+        let need = if layer.shape().samples > 1 {
+            estimate(device, layer, options).map_err(|e| e.to_string())
+        } else {
+            Err("a single sample has no neighbours; at least 2 are needed".into())
+        };
+        self.describe(layer, &scan);
+        self.need(device, options, &need);
+        self.layers.push(entry(layer, &scan, &need));
+        Ok(())
+    }
+
+    /// The values of a layer in words.
+    fn describe(&mut self, layer: &dyn Layer, scan: &Scan) {
+        let s = layer.shape();
+        let order = if layer.big_endian() {
+            "big-endian"
+        } else {
+            "little-endian"
+        };
+        let bytes = (s.len() * layer.dtype().size()) as u64;
+        let values = Values::of(scan);
+        let text = &mut self.text;
+        let _ = writeln!(
+            text,
+            "{}  [{}, {}, {}, {}]  {} {order}, C order, {}",
+            layer.name(),
+            s.samples,
+            s.channels,
+            s.height,
+            s.width,
+            layer.dtype().name(),
+            format_size(bytes)
+        );
+        if let Some(path) = layer.path() {
+            let _ = writeln!(text, "    file    {}", path.display());
+        }
+        let _ = writeln!(
+            text,
+            "    values  {} to {}, {:.1} % zeros",
+            number(values.min),
+            number(values.max),
+            100.0 * values.zeros_share
+        );
+        if let Some(first) = scan.first_bad {
+            let _ = writeln!(
+                text,
+                "    bad     {} NaN, {} infinite in {} of {} samples, the first at {first}",
+                scan.nan(),
+                scan.inf(),
+                scan.bad_samples.len(),
+                s.samples
+            );
+        }
+        let dead = scan.dead_channels();
+        let shown: Vec<String> = dead.iter().take(16).map(usize::to_string).collect();
+        let _ = match dead.len() {
+            0 => writeln!(text, "    dead    none of {} channels", s.channels),
+            n => writeln!(
+                text,
+                "    dead    {n} of {} channels: {}{}",
+                s.channels,
+                shown.join(", "),
+                if n > 16 { ", ..." } else { "" }
+            ),
+        };
+    }
+
+    /// What a run would need, in words.
+    fn need(
+        &mut self,
+        device: &Device,
+        options: &RedundancyOptions,
+        need: &Result<Estimate, String>,
+    ) {
+        let text = &mut self.text;
+        let _ = match need {
+            Err(e) => writeln!(text, "    run     redundancy is not possible: {e}"),
+            Ok(need) => writeln!(
+                text,
+                "    run     redundancy -k {}: about {} on {}, {} of {} memory{}, {} read",
+                options.graph.k,
+                duration(need.seconds),
+                device.info().name,
+                format_size(need.memory_bytes),
+                format_size(options.memory),
+                match need.disk_bytes {
+                    0 => String::new(),
+                    bytes => format!(", {} of temporary files", format_size(bytes)),
+                },
+                format_size(need.read_bytes)
+            ),
+        };
+    }
+
+    fn labels(&mut self, path: &Path) -> Result<()> {
+        let labels = read_labels(path, label_count(path)?)?;
+        let mut counts = std::collections::BTreeMap::<u32, u64>::new();
+        for &label in &labels {
+            *counts.entry(label).or_default() += 1;
+        }
+        let most = counts.values().max().copied().unwrap_or(0);
+        let _ = writeln!(
+            self.text,
+            "{}  {} labels, {} classes, {:.1} % in the largest",
+            path.display(),
+            labels.len(),
+            counts.len(),
+            100.0 * most as f64 / labels.len().max(1) as f64
+        );
+        self.label_files.push(json!({
+            "path": path.display().to_string(), "labels": labels.len(), "classes": counts.len(),
+            "largest_class": most,
+        }));
+        Ok(())
+    }
+
+    fn model(&mut self, path: &Path) -> Result<()> {
+        let graph = open_model(path, None)?;
+        let layers = graph.layers();
+        let _ = writeln!(
+            self.text,
+            "{}  input {:?} per sample, {} nodes, {} convolutions",
+            path.display(),
+            graph.input_shape(),
+            graph.nodes().len(),
+            layers.len()
+        );
+        let mut entries = Vec::new();
+        for layer in &layers {
+            let shape = &graph.value(layer.activation).shape;
+            let _ = writeln!(self.text, "    {:<24} {shape:?}", layer.name);
+            entries.push(json!({"name": layer.name, "shape": shape}));
+        }
+        self.models.push(json!({
+            "path": path.display().to_string(), "input_shape": graph.input_shape(),
+            "nodes": graph.nodes().len(), "layers": entries,
+        }));
+        Ok(())
+    }
+}
+
+/// Figures over all channels.
+struct Values {
+    min: Option<f32>,
+    max: Option<f32>,
+    zeros_share: f64,
+}
+
+impl Values {
+    fn of(scan: &Scan) -> Self {
+        let min = scan
+            .channels
+            .iter()
+            .map(|c| c.min)
+            .fold(f32::INFINITY, f32::min);
+        let max = scan
+            .channels
+            .iter()
+            .map(|c| c.max)
+            .fold(f32::NEG_INFINITY, f32::max);
+        let zeros: u64 = scan.channels.iter().map(|c| c.zeros).sum();
+        Self {
+            min: min.is_finite().then_some(min),
+            max: max.is_finite().then_some(max),
+            zeros_share: zeros as f64 / scan.shape.len() as f64,
+        }
+    }
+}
+
+fn entry(layer: &dyn Layer, scan: &Scan, need: &Result<Estimate, String>) -> Value {
+    let s = layer.shape();
+    let values = Values::of(scan);
+    let finite = |v: f32| v.is_finite().then_some(v);
+    let channels = scan.channels.iter().map(|c| {
+        json!({
+            "nan": c.nan, "inf": c.inf, "zeros": c.zeros, "min": finite(c.min), "max": finite(c.max),
+        })
+    });
+    json!({
+        "name": layer.name(),
+        "path": layer.path().map(|p| p.display().to_string()),
+        "shape": [s.samples, s.channels, s.height, s.width],
+        "dtype": layer.dtype().name(),
+        "byte_order": if layer.big_endian() { "big" } else { "little" },
+        "layout": "C",
+        "bytes": s.len() * layer.dtype().size(),
+        "nan": scan.nan(),
+        "inf": scan.inf(),
+        "first_bad": scan.first_bad.map(|p| json!({
+            "sample": p.sample, "channel": p.channel, "y": p.y, "x": p.x,
+        })),
+        "bad_samples": scan.bad_samples.len(),
+        "dead_channels": scan.dead_channels(),
+        "min": values.min,
+        "max": values.max,
+        "zeros_share": values.zeros_share,
+        "channels": channels.collect::<Vec<_>>(),
+        "run": match need {
+            Ok(n) => json!({
+                "memory_bytes": n.memory_bytes, "disk_bytes": n.disk_bytes, "read_bytes": n.read_bytes,
+                "seconds": n.seconds,
+            }),
+            Err(e) => json!({"refused": e}),
+        },
+    })
+}
+
+fn number(value: Option<f32>) -> String {
+    value.map_or_else(|| "no finite value".into(), |v| format!("{v:.4}"))
+}
+
+/// One or two digits are all there is to know.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => "a second".into(),
+        s if s < 100.0 => format!("{s:.0} s"),
+        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.0} h", s / 3600.0),
+    }
+}

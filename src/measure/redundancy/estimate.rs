@@ -1,0 +1,218 @@
+//! What [`super::redundancy`] would need, told beforehand: memory from the plan of the blocks, time from a
+//! small probe on the device, extrapolated.
+
+use super::graphs::BackendCosts;
+use super::{RedundancyOptions, check_params, select};
+use crate::Result;
+use crate::device::{
+    Backend, Device, OverlapSums, PointsBlock, SUPPORT_THRESHOLD, Supports, Vectors,
+};
+use crate::io::source::Layer;
+use crate::io::spill::SupportStore;
+use crate::stream::plan::{GraphJob, GraphPlan, plan_graph};
+use std::time::Instant;
+
+/// What a run would need.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// Largest working set, bytes; below `options.memory`.
+    pub memory_bytes: u64,
+    /// Temporary file for supports that do not fit in memory, bytes; 0 if they do.
+    pub disk_bytes: u64,
+    /// Bytes read from the layer, the pass that looks for NaN included.
+    pub read_bytes: u64,
+    /// Seconds, extrapolated from a probe: right within a factor of two or so.
+    pub seconds: f64,
+}
+
+/// Queries and points of the probe, and the most numbers it may hold.
+const QUERIES: usize = 256;
+const POINTS: usize = 4096;
+const NUMBERS: usize = 4 << 20;
+
+/// Estimates a run of [`super::redundancy`]. Reads a few thousand samples and computes on them.
+///
+/// # Errors
+/// As [`super::redundancy`]: [`crate::Error::Memory`] when the run would be refused.
+pub fn estimate(
+    device: &Device,
+    layer: &dyn Layer,
+    options: &RedundancyOptions,
+) -> Result<Estimate> {
+    match device {
+        Device::Cpu(backend) => estimate_on(backend, layer, options),
+        Device::Gpu(backend) => estimate_on(backend.as_ref(), layer, options),
+    }
+}
+
+/// [`estimate`] on a given backend.
+///
+/// # Errors
+/// As [`estimate`].
+pub fn estimate_on<B: Backend>(
+    backend: &B,
+    layer: &dyn Layer,
+    options: &RedundancyOptions,
+) -> Result<Estimate> {
+    check_params(&options.graph)?;
+    let shape = layer.shape();
+    let channels = select(&options.channels, shape.channels, layer.name())?;
+    let (n, c, k) = (shape.samples, channels.len(), options.graph.k);
+    let stored = |numbers: usize| (numbers * layer.dtype().size()) as u64;
+    let mut total = Estimate {
+        memory_bytes: 0,
+        disk_bytes: 0,
+        read_bytes: stored(n * c * shape.dim()),
+        seconds: 0.0,
+    };
+    let mut jobs = vec![(c, shape.dim(), 1)];
+    if options.aggregate {
+        jobs.push((1, c * shape.dim(), c));
+    }
+    let mut in_memory = 0;
+    for (spaces, dim, channels_per_space) in jobs {
+        let job = GraphJob {
+            spaces,
+            samples: n,
+            dim,
+            k,
+        };
+        let costs = BackendCosts(backend);
+        let plan = plan_graph(&job, &costs, options.memory / 4 * 3)?;
+        let supports = SupportStore::bytes(spaces, n, k);
+        if supports > options.memory / 8 {
+            total.disk_bytes += supports;
+        } else {
+            in_memory += supports;
+        }
+        total.memory_bytes = total.memory_bytes.max(plan.bytes(&job, &costs));
+        total.read_bytes += stored(spaces * dim * n) * readings(&job, &plan);
+        let probe = Probe {
+            backend,
+            layer,
+            channels: &channels[..channels_per_space],
+            options,
+        };
+        total.seconds += probe.run(&job, &plan)?;
+    }
+    total.memory_bytes += in_memory;
+    Ok(total)
+}
+
+/// How often the stage reads each value: once, or twice per block of queries and once for the queries.
+fn readings(job: &GraphJob, plan: &GraphPlan) -> u64 {
+    if plan.whole(job) {
+        1
+    } else {
+        1 + 2 * job.samples.div_ceil(plan.queries) as u64
+    }
+}
+
+/// A small run on the first channel, or on all of them for the aggregate.
+struct Probe<'a, B: Backend> {
+    backend: &'a B,
+    layer: &'a dyn Layer,
+    channels: &'a [usize],
+    options: &'a RedundancyOptions,
+}
+
+/// Seconds of the parts of a probe.
+struct Times {
+    read: f64,
+    points: f64,
+    knn: f64,
+    nnk: f64,
+    overlap: f64,
+}
+
+impl<B: Backend> Probe<'_, B> {
+    /// Seconds the whole job would take.
+    fn run(&self, job: &GraphJob, plan: &GraphPlan) -> Result<f64> {
+        let rows = job.samples.min(POINTS).min((NUMBERS / job.dim).max(2));
+        let queries = rows.min(QUERIES).min(plan.queries);
+        let started = Instant::now();
+        let mut data = vec![0.0; rows * job.dim];
+        self.layer.read_rows(0..rows, self.channels, &mut data)?;
+        let read = started.elapsed().as_secs_f64();
+        // Kernels take finite values only; the scan says what is not.
+        data.iter_mut()
+            .filter(|v| !v.is_finite())
+            .for_each(|v| *v = 0.0);
+        // The first run makes pipelines and grows pools.
+        self.times(job, &data, rows, queries)?;
+        let times = Times {
+            read,
+            ..self.times(job, &data, rows, queries)?
+        };
+        let (n, probed) = (job.samples as f64, rows as f64);
+        let scale = n / queries as f64;
+        let passes = readings(job, plan) as f64;
+        let per_space = (times.read + times.points) * n / probed * passes
+            + times.knn * scale * n / probed
+            + times.nnk * scale;
+        Ok(job.spaces as f64 * per_space + times.overlap * scale)
+    }
+
+    fn times(&self, job: &GraphJob, data: &[f32], rows: usize, queries: usize) -> Result<Times> {
+        let params = &self.options.graph;
+        let mut clock = Clock(Instant::now());
+        let block = PointsBlock {
+            data,
+            groups: 1,
+            rows,
+            dim: job.dim,
+            first: 0,
+        };
+        let points = self.backend.points(block, params.kernel)?;
+        let time_points = clock.lap();
+        let mut state = self.backend.candidates(1, queries, params.k)?;
+        self.backend
+            .knn(&points, 0..queries, &points, params, &mut state)?;
+        let time_knn = clock.lap();
+        let vectors = Vectors::Points(&points);
+        let graph = self
+            .backend
+            .nnk(&points, 0..queries, &state, vectors, params)?;
+        let time_nnk = clock.lap();
+        let support = graph.neighbors.iter().zip(&graph.weights);
+        let support: Vec<i32> = support
+            .map(|(&index, &w)| if w > SUPPORT_THRESHOLD { index } else { -1 })
+            .collect();
+        let indices = support.repeat(job.spaces);
+        let degenerate = graph.degenerate.repeat(job.spaces);
+        let pairs = job.spaces * job.spaces;
+        let mut sums = OverlapSums {
+            intersection: vec![0; pairs],
+            jaccard_q40: vec![0; pairs],
+            queries: vec![0; pairs],
+            unions: vec![0; pairs],
+        };
+        clock.lap();
+        let supports = Supports {
+            indices: &indices,
+            degenerate: &degenerate,
+            channels: job.spaces,
+            queries,
+            k: params.k,
+        };
+        self.backend.overlap(supports, &mut sums)?;
+        Ok(Times {
+            read: 0.0,
+            points: time_points,
+            knn: time_knn,
+            nnk: time_nnk,
+            overlap: clock.lap(),
+        })
+    }
+}
+
+/// Time since the last lap.
+struct Clock(Instant);
+
+impl Clock {
+    fn lap(&mut self) -> f64 {
+        let seconds = self.0.elapsed().as_secs_f64();
+        self.0 = Instant::now();
+        seconds
+    }
+}
