@@ -86,12 +86,11 @@ pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPl
             });
         }
         // Every block of queries costs two readings of the channel, so queries get half of the memory.
-        let half = |q| blocks(least.points, q).bytes(job, costs) <= memory / 2;
-        let queries = if half(few) {
-            largest(few, n, half)
-        } else {
-            few
+        let half = |q| {
+            let block = blocks(least.points, q);
+            fits(&block) && block.bytes(job, costs) <= memory / 2
         };
+        let queries = if half(1) { largest(1, n, half) } else { 1 };
         let points = largest(least.points, n, |p| fits(&blocks(p, queries)));
         return Ok(blocks(points, queries));
     };

@@ -122,6 +122,7 @@ struct Times {
     points: f64,
     knn: f64,
     nnk: f64,
+    /// Per query.
     overlap: f64,
 }
 
@@ -150,7 +151,7 @@ impl<B: Backend> Probe<'_, B> {
         let per_space = (times.read + times.points) * n / probed * passes
             + times.knn * scale * n / probed
             + times.nnk * scale;
-        Ok(job.spaces as f64 * per_space + times.overlap * scale)
+        Ok(job.spaces as f64 * per_space + times.overlap * n)
     }
 
     fn times(&self, job: &GraphJob, data: &[f32], rows: usize, queries: usize) -> Result<Times> {
@@ -178,8 +179,10 @@ impl<B: Backend> Probe<'_, B> {
         let support: Vec<i32> = support
             .map(|(&index, &w)| if w > SUPPORT_THRESHOLD { index } else { -1 })
             .collect();
-        let indices = support.repeat(job.spaces);
-        let degenerate = graph.degenerate.repeat(job.spaces);
+        // The same supports in every space, of no more queries than fit the probe's memory.
+        let few = (NUMBERS / (job.spaces * params.k)).clamp(1, queries);
+        let indices = support[..few * params.k].repeat(job.spaces);
+        let degenerate = graph.degenerate[..few].repeat(job.spaces);
         let pairs = job.spaces * job.spaces;
         let mut sums = OverlapSums {
             intersection: vec![0; pairs],
@@ -192,7 +195,7 @@ impl<B: Backend> Probe<'_, B> {
             indices: &indices,
             degenerate: &degenerate,
             channels: job.spaces,
-            queries,
+            queries: few,
             k: params.k,
         };
         self.backend.overlap(supports, &mut sums)?;
@@ -201,7 +204,7 @@ impl<B: Backend> Probe<'_, B> {
             points: time_points,
             knn: time_knn,
             nnk: time_nnk,
-            overlap: clock.lap(),
+            overlap: clock.lap() / few as f64,
         })
     }
 }
