@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-type Memory = BTreeMap<String, ArrayD<f64>>;
+pub type Memory = BTreeMap<String, ArrayD<f64>>;
 
 fn results(layers: Vec<RedundancyLayer>) -> Results {
     let mut results = Results::new("redundancy");
@@ -33,22 +33,22 @@ fn matrices(name: &str, n: usize, dead: &[usize]) -> Memory {
     ])
 }
 
-fn page(results: &Results, arrays: &Memory) -> Report {
+pub fn page(results: &Results, arrays: &Memory) -> Report {
     render(results, arrays).unwrap()
 }
 
-fn element<'a>(html: &'a str, id: &str) -> &'a str {
+pub fn element<'a>(html: &'a str, id: &str) -> &'a str {
     let (_, rest) = html.split_once(&format!("id=\"{id}\">")).expect(id);
     rest.split_once("</script>").unwrap().0
 }
 
-fn figures(html: &str) -> Vec<Value> {
+pub fn figures(html: &str) -> Vec<Value> {
     serde_json::from_str(element(html, "figures")).unwrap()
 }
 
-/// What the page's script makes of a matrix.
-fn decode(html: &str, matrix: &Value) -> Array2<f64> {
-    let text = element(html, &format!("blob-{}", matrix["blob"]));
+/// The bytes the page's script finds in a blob.
+pub fn blob(html: &str, index: &Value) -> Vec<u8> {
+    let text = element(html, &format!("blob-{index}"));
     let digit = |c: u8| match c {
         b'A'..=b'Z' => c - b'A',
         b'a'..=b'z' => c - b'a' + 26,
@@ -56,14 +56,17 @@ fn decode(html: &str, matrix: &Value) -> Array2<f64> {
         b'+' => 62,
         _ => 63,
     };
-    let bits: Vec<u8> = text.bytes().filter(|&c| c != b'=').map(digit).collect();
-    let bytes: Vec<u8> = bits
-        .chunks(4)
-        .flat_map(|c| {
-            let all = c.iter().fold(0u32, |a, &d| a << 6 | u32::from(d)) << (6 * (4 - c.len()));
-            all.to_be_bytes()[1..c.len()].to_vec()
-        })
-        .collect();
+    let digits: Vec<u8> = text.bytes().filter(|&c| c != b'=').map(digit).collect();
+    let group = |c: &[u8]| {
+        let all = c.iter().fold(0u32, |a, &d| a << 6 | u32::from(d)) << (6 * (4 - c.len()));
+        all.to_be_bytes()[1..c.len()].to_vec()
+    };
+    digits.chunks(4).flat_map(group).collect()
+}
+
+/// What the page's script makes of a symmetric matrix.
+pub fn decode(html: &str, matrix: &Value) -> Array2<f64> {
+    let bytes = blob(html, &matrix["blob"]);
     let mut codes = bytes
         .chunks_exact(2)
         .map(|b| u16::from_le_bytes([b[0], b[1]]));

@@ -3,6 +3,7 @@
 mod html;
 mod order;
 mod results;
+mod sections;
 mod words;
 
 use chanscope::report::results::{Aggregate, RedundancyLayer, finite, finite_all};

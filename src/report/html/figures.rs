@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 const BUDGET: usize = 24 << 20;
 /// Cells on a side above which block means are shown.
 const MAX_CELLS: usize = 1024;
+/// The same for a matrix that is not symmetric: a network has many of them.
+const MAX_CELLS_FULL: usize = 256;
 /// Never coarser than this.
 const MIN_CELLS: usize = 128;
 
@@ -95,9 +97,13 @@ impl Figures {
         // Two views in one order, and two more in the other once blocks are averaged.
         sides.extend(redundancy.flat_map(|l| [l.neighbors_mean.len(); 2]));
         let filters = results.filters.iter().flat_map(|f| &f.layers);
-        sides.extend(filters.filter_map(|l| l.shape.first().map(|&m| m as usize)));
+        sides.extend(
+            filters
+                .filter_map(|l| l.shape.first())
+                .flat_map(|&m| [m as usize; 2]),
+        );
         let impulse = results.impulse.iter().flat_map(|i| &i.layers);
-        sides.extend(impulse.map(|l| l.channels as usize));
+        sides.extend(impulse.flat_map(|l| [l.channels as usize; 2]));
         Self {
             list: Vec::new(),
             blobs: Vec::new(),
@@ -132,13 +138,18 @@ impl Figures {
     }
 
     fn view(&mut self, view: &View<'_>, map: &HeatMap<'_>) -> Value {
-        let encoded = matrix(view.values, map.symmetric, self.limit);
+        let limit = if map.symmetric {
+            self.limit
+        } else {
+            self.limit.min(MAX_CELLS_FULL)
+        };
+        let encoded = matrix(view.values, map.symmetric, limit);
         let ordered = match &map.order {
             Some(order) if encoded.block > 1 => {
                 let shuffled = Array2::from_shape_fn((order.len(), order.len()), |(i, j)| {
                     view.values[[order[i], order[j]]]
                 });
-                Some(self.matrix(matrix(shuffled.view(), map.symmetric, self.limit)))
+                Some(self.matrix(matrix(shuffled.view(), map.symmetric, limit)))
             }
             _ => None,
         };

@@ -3,15 +3,21 @@
 use super::super::arrays::{self, Arrays};
 use super::super::figure::tiles;
 use super::super::order::by_similarity;
-use super::super::results::{ImpulseLayer, ImpulseMatch, Results};
+use super::super::results::{ChannelRef, ImpulseLayer, ImpulseMatch, Results};
 use super::super::words::{self, number};
 use super::figures::{Figures, HeatMap, View};
 use super::{Captioned, Fact, fact};
 use crate::Result;
 use std::ops::Range;
 
-/// Response pictures shown per layer.
-const MAX_TILES: usize = 512;
+/// Pixels of all response pictures of a layer.
+const MAX_PIXELS: usize = 160_000;
+/// Side of a picture; larger responses keep the strongest value of each block.
+const MAX_SIDE: usize = 48;
+/// Input channels whose responses are shown.
+const MAX_INPUTS: usize = 3;
+/// Groups of alike channels listed.
+const MAX_GROUPS: usize = 20;
 /// Cross-depth matches listed.
 const MAX_MATCHES: usize = 50;
 
@@ -20,6 +26,8 @@ pub struct Section {
     pub layers: Vec<Layer>,
     pub matches: Vec<Match>,
     pub matches_note: String,
+    pub groups: Vec<String>,
+    pub groups_note: String,
 }
 
 /// One tap.
@@ -58,9 +66,20 @@ pub fn layers(
         format!(" of at least {}", number(Some(t)))
     });
     let shown = impulse.matches.len().min(MAX_MATCHES);
+    let groups = impulse.groups.len().min(MAX_GROUPS);
     Ok(Some(Section {
         layers: layers?,
         matches: impulse.matches.iter().take(shown).map(listed).collect(),
+        groups: impulse
+            .groups
+            .iter()
+            .take(groups)
+            .map(|g| group(g))
+            .collect(),
+        groups_note: match groups < impulse.groups.len() {
+            true => format!("The {groups} largest of {} groups.", impulse.groups.len()),
+            false => String::new(),
+        },
         matches_note: match shown < impulse.matches.len() {
             true => format!(
                 "The {shown} best of {} pairs of channels at different depth with an NCC{threshold}.",
@@ -71,6 +90,21 @@ pub fn layers(
             }
         },
     }))
+}
+
+/// `conv1: 0 and 4; conv2: 3`.
+fn group(channels: &[ChannelRef]) -> String {
+    let mut layers: Vec<(&str, Vec<u64>)> = Vec::new();
+    for found in channels {
+        match layers.iter_mut().find(|(layer, _)| *layer == found.layer) {
+            Some((_, indices)) => indices.push(found.channel),
+            None => layers.push((&found.layer, vec![found.channel])),
+        }
+    }
+    let parts = layers
+        .iter()
+        .map(|(layer, c)| format!("{layer}: {}", words::list(c)));
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 fn listed(found: &ImpulseMatch) -> Match {
@@ -181,15 +215,15 @@ fn pictures(
         .filter(|(i, _)| cols.contains(&(i % width)))
         .map(|(_, v)| v)
         .collect();
-    let (height, width) = (rows.len(), cols.len());
-    let shown = channels.min(MAX_TILES);
+    let (values, height, width) = reduce(&values, rows.len(), cols.len());
+    let shown = channels.min((MAX_PIXELS / (height * width)).max(1));
     let crop = if cropped {
         ", cropped to the part that responds"
     } else {
         ""
     };
     let mut pictures = Vec::new();
-    for input in 0..inputs {
+    for input in 0..inputs.min(MAX_INPUTS) {
         let from = input * channels * height * width;
         let part = &values[from..from + shown * height * width];
         let label = format!("Impulse responses of {}", layer.name);
@@ -231,4 +265,25 @@ fn responding(values: &[f64], height: usize, width: usize) -> (Range<usize>, Ran
     }
     let grow = |from: usize, to: usize, end: usize| from.saturating_sub(1)..(to + 1).min(end);
     (grow(top, bottom, height), grow(left, right, width))
+}
+
+/// Maps `[.., height, width]` with the value of largest magnitude of each block where a side is too long.
+fn reduce(values: &[f64], height: usize, width: usize) -> (Vec<f64>, usize, usize) {
+    let block = height.max(width).div_ceil(MAX_SIDE);
+    if block <= 1 {
+        return (values.to_vec(), height, width);
+    }
+    let (rows, cols) = (height.div_ceil(block), width.div_ceil(block));
+    let mut out = Vec::new();
+    for map in values.chunks_exact(height * width) {
+        let mut small = vec![0.0f64; rows * cols];
+        for (i, &v) in map.iter().enumerate() {
+            let cell = &mut small[i / width / block * cols + i % width / block];
+            if v.abs() > cell.abs() {
+                *cell = v;
+            }
+        }
+        out.extend(small);
+    }
+    (out, rows, cols)
 }

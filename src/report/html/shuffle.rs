@@ -1,7 +1,7 @@
 //! The section on channel and pixel shuffling.
 
 use super::super::arrays::Arrays;
-use super::super::results::{Results, ShuffleTensor};
+use super::super::results::{Observed, Results, ShuffleTensor};
 use super::super::words::{self, mean, number, percent};
 use super::figures::{Chart, Figures, HeatMap, Series, View};
 use super::{Captioned, Fact, fact};
@@ -16,7 +16,11 @@ pub struct Tensor {
     pub facts: Vec<Fact>,
     pub charts: Vec<Captioned>,
     pub maps: Vec<Captioned>,
+    pub taps: Vec<[String; 4]>,
 }
+
+/// Taps drawn of a tensor: in a deep network the others lie between.
+const DRAWN: usize = 3;
 
 pub fn tensors(
     results: &Results,
@@ -67,13 +71,34 @@ fn view(tensor: &ShuffleTensor, arrays: &dyn Arrays, figures: &mut Figures) -> R
         facts,
         charts: charts(tensor, figures),
         maps: maps(tensor, arrays, figures)?,
+        taps: tensor.observed.iter().map(tap).collect(),
     })
+}
+
+/// Name, mean, least and the channel that causes it.
+fn tap(observed: &Observed) -> [String; 4] {
+    let least = words::extremes(&observed.cosine_mean).map(|(least, _)| least);
+    [
+        observed.name.clone(),
+        number(mean(&observed.cosine_mean)),
+        number(least.map(|l| l.1)),
+        least.map_or("–".into(), |l| l.0.to_string()),
+    ]
+}
+
+/// All taps when there are few, else the first, the middle and the last.
+fn drawn(tensor: &ShuffleTensor) -> Vec<&Observed> {
+    let all: Vec<&Observed> = tensor.observed.iter().collect();
+    match all.len() {
+        n if n <= DRAWN => all,
+        n => vec![all[0], all[n / 2], all[n - 1]],
+    }
 }
 
 fn charts(tensor: &ShuffleTensor, figures: &mut Figures) -> Vec<Captioned> {
     let mut charts = Vec::new();
     if !tensor.observed.is_empty() {
-        let series = tensor.observed.iter().map(|o| Series {
+        let series = drawn(tensor).into_iter().map(|o| Series {
             name: o.name.clone(),
             style: "line",
             values: o.cosine_mean.clone(),
@@ -95,7 +120,13 @@ fn charts(tensor: &ShuffleTensor, figures: &mut Figures) -> Vec<Captioned> {
         charts.push(Captioned {
             figure,
             title: "Cosine similarity of later taps".into(),
-            caption: "Feature maps before and after shuffling this one channel, mean over maps and samples.".into(),
+            caption: format!(
+                "Feature maps before and after shuffling this one channel, mean over maps and samples.{}",
+                match tensor.observed.len() {
+                    n if n > DRAWN => format!(" The first, a middle and the last of {n} taps."),
+                    _ => String::new(),
+                }
+            ),
         });
     }
     if let Some(accuracy) = &tensor.accuracy {
@@ -132,7 +163,7 @@ fn maps(
     figures: &mut Figures,
 ) -> Result<Vec<Captioned>> {
     let mut maps = Vec::new();
-    for observed in &tensor.observed {
+    for observed in drawn(tensor) {
         let path = format!("shuffle/{}/{}.cosine.npy", tensor.name, observed.name);
         let Some(array) = arrays.array(&path)? else {
             figures.missing(format!(

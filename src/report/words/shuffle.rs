@@ -20,7 +20,10 @@ pub fn shuffle(tensor: &ShuffleTensor) -> Vec<String> {
             percent(Some(low)),
         ));
     }
-    for observed in &tensor.observed {
+    // The next tap and the last; the page's table has those between.
+    let ends = tensor.observed.iter().enumerate();
+    let last = tensor.observed.len().saturating_sub(1);
+    for (_, observed) in ends.filter(|(i, _)| *i == 0 || *i == last) {
         let Some(((worst, low), _)) = extremes(&observed.cosine_mean) else {
             continue;
         };
