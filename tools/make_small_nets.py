@@ -47,9 +47,20 @@ def export(name, path, seed):
         if dynamo:
             free = ({0: torch.export.Dim("N")},)
             torch.onnx.export(net, (example,), path, dynamo=True, dynamic_shapes=free, external_data=False, **options)
+            without_traces(path)
         else:
             free = {"input": {0: "N"}, "output": {0: "N"}}
             torch.onnx.export(net, (example,), path, dynamo=False, dynamic_axes=free, training=mode, **options)
+
+
+def without_traces(path):
+    """The newer exporter notes the Python source of every node, with the paths of the machine it ran on."""
+    model = onnx.load(path)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del model.metadata_props[:]
+    onnx.save(model, path)
 
 
 def write_reference(name, folder, seed):
