@@ -2,7 +2,7 @@
 //!
 //! - [`source`]: the trait measures read from, and opening files and folders
 //! - [`npy`], [`safetensors`], [`labels`]: formats, parsed strictly; files are hostile until proven sound
-//! - [`array`], [`kept`]: layers in memory, layers without some of their samples
+//! - [`mod@array`], [`kept`]: layers in memory, layers without some of their samples
 //! - [`scan`]: one pass over a layer that counts NaN, infinities and zeros
 //! - [`names`], [`size`], [`fingerprint`]: layer names safe as file names, sizes as people write them, what
 //!   identifies an input
