@@ -1,7 +1,7 @@
 //! Cross-correlation of all pairs of maps at all lags, by Fourier transform of sixteen pairs at once.
 //!
-//! Beside it, matrix products per lag were considered: 160 maps of 16x16 need 1.7 GFLOP that way,
-//! 0.4 GFLOP this way, and the distance grows with the size of the maps.
+//! Chosen by counting operations, not by timing: 160 maps of 16x16 need about 1.7 GFLOP as matrix products
+//! per lag, about 0.4 GFLOP this way, and the distance grows with the size of the maps.
 
 mod fft;
 mod wide;
