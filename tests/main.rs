@@ -4,6 +4,7 @@ mod cli;
 mod cli_networks;
 mod conv2d;
 mod correlate;
+mod exact;
 mod filters;
 mod formats;
 mod gram;

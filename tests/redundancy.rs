@@ -2,75 +2,17 @@
 
 use crate::oracle::redundancy::{self as oracle, Graph, Row};
 use crate::oracle::{knn, nnk};
+use crate::support::runs::{labels, options, relu_layer, run, same};
+use chanscope::Error;
 use chanscope::control::Control;
-use chanscope::device::{Backend, Device, DeviceChoice, GraphParams, Identical, Kernel, Sigma};
+use chanscope::device::{Backend, Device, DeviceChoice, Identical, Kernel, Sigma};
 use chanscope::io::array::ArrayLayer;
 use chanscope::measure::redundancy::{
-    Arrays, GraphArrays, LayerRedundancy, NonFinite, RedundancyOptions, redundancy, symmetric_graph,
+    Arrays, LayerRedundancy, NonFinite, RedundancyOptions, redundancy, symmetric_graph,
 };
-use chanscope::{Error, Result};
 use ndarray::{Array4, Axis, s};
 use proptest::prelude::*;
 use std::sync::atomic::AtomicBool;
-
-/// Activations after a ReLU: many zeros, some dead samples, exact duplicates, one dead channel.
-fn relu_layer(samples: usize, channels: usize, side: usize, seed: u64) -> Array4<f32> {
-    let mut state = seed.wrapping_mul(2) + 1;
-    let mut next = move || {
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.4
-    };
-    let mut a = Array4::from_shape_fn((samples, channels, side, side), |_| next().max(0.0));
-    for i in (3..samples).step_by(7) {
-        let copy = a.slice(s![i - 2, .., .., ..]).to_owned();
-        a.slice_mut(s![i, .., .., ..]).assign(&copy);
-    }
-    for i in (5..samples).step_by(11) {
-        a.slice_mut(s![i, 0, .., ..]).fill(0.0);
-    }
-    a.index_axis_mut(Axis(1), channels - 1).fill(0.0);
-    a
-}
-
-fn labels(samples: usize) -> Vec<u32> {
-    (0..samples).map(|i| (i * i % 5) as u32).collect()
-}
-
-fn options(kernel: Kernel, k: usize) -> RedundancyOptions {
-    RedundancyOptions {
-        graph: GraphParams {
-            k,
-            kernel,
-            sigma: Sigma::KthThird,
-            identical: Identical::Keep,
-        },
-        aggregate: true,
-        ..RedundancyOptions::default()
-    }
-}
-
-fn run(
-    device: &Device,
-    a: &Array4<f32>,
-    options: &RedundancyOptions,
-) -> Result<(LayerRedundancy, Arrays, Arrays)> {
-    let layer = ArrayLayer::from_array("layer", a.view())?;
-    let labels = labels(a.shape()[0]);
-    let graphs = GraphArrays::default();
-    let control = Control::default();
-    let found = redundancy(
-        device,
-        &layer,
-        Some(&labels),
-        options,
-        Some(&graphs),
-        &control,
-    )?;
-    let (channels, aggregate) = graphs.into_arrays();
-    Ok((found, channels, aggregate))
-}
 
 fn cpu() -> Device {
     Device::open(&DeviceChoice::Cpu, 2).unwrap()
@@ -211,22 +153,6 @@ fn figures_equal_the_definitions_from_the_activations_on() {
                 assert_eq!(x.support(), y.support());
             }
         }
-    }
-}
-
-fn same(x: &(LayerRedundancy, Arrays, Arrays), y: &(LayerRedundancy, Arrays, Arrays)) {
-    let bits = |m: &ndarray::Array2<f64>| m.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-    assert_eq!(bits(&x.0.overlap), bits(&y.0.overlap));
-    assert_eq!(bits(&x.0.jaccard), bits(&y.0.jaccard));
-    assert_eq!(x.0.per_channel, y.0.per_channel);
-    assert_eq!((x.0.redundancy, x.0.recall), (y.0.redundancy, y.0.recall));
-    assert_eq!(x.0.aggregate, y.0.aggregate);
-    for (a, b) in [(&x.1, &y.1), (&x.2, &y.2)] {
-        assert_eq!(a.neighbors, b.neighbors);
-        assert_eq!(a.weights, b.weights);
-        assert_eq!(a.sq_distances, b.sq_distances);
-        assert_eq!(a.objective, b.objective);
-        assert_eq!(a.degenerate, b.degenerate);
     }
 }
 

@@ -26,7 +26,7 @@ pub trait Costs {
     fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64;
     /// Bytes of candidate lists and scratch for a block of queries.
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64;
-    /// Largest single block of `f32` data, bytes.
+    /// Largest single allocation, bytes.
     fn max_block_bytes(&self) -> u64;
     /// Whether one cap bounds host and device together.
     fn shares_host_memory(&self) -> bool;
@@ -47,6 +47,8 @@ pub struct GraphPlan {
 const ENOUGH_QUERIES: usize = 1 << 16;
 /// Queries at a time below which whole channels are not worth having.
 const FEW_QUERIES: usize = 64;
+/// Most bytes that a backend keeps per candidate or per row beside its values, in one allocation.
+const ENTRY: u64 = 16;
 /// Fewest points per block; queries may go down to one.
 const MIN_POINTS: usize = 32;
 
@@ -113,13 +115,13 @@ impl GraphPlan {
         self.points >= job.samples
     }
 
+    /// Largest single allocation on the device: rows, gathered vectors, or the `ENTRY` bytes that a row's
+    /// norm or a listed candidate takes.
     fn block_bytes(&self, job: &GraphJob) -> u64 {
-        let gathered = if self.whole(job) {
-            0
-        } else {
-            self.queries * job.k
-        };
-        4 * product(&[self.groups, self.points.max(gathered), job.dim])
+        let listed = self.queries.saturating_mul(job.k);
+        let gathered = if self.whole(job) { 0 } else { listed };
+        let vectors = 4 * product(&[self.groups, self.points.max(gathered), job.dim]);
+        vectors.max(ENTRY * product(&[self.groups, self.points.max(listed)]))
     }
 
     /// Bytes in use at the worst moment, on the side that `memory` bounds.

@@ -7,15 +7,20 @@
 #[allow(dead_code, unused_imports)]
 #[path = "../oracle/mod.rs"]
 mod oracle;
+#[allow(dead_code)]
+#[path = "../support/mod.rs"]
+mod support;
 
 mod conv2d;
 mod data;
+mod exact;
 mod gram;
 mod knn;
 mod memory;
 mod net;
 mod nnk;
 mod overlap;
+mod redundancy;
 
 use chanscope::gpu::{Gpu, Options, Wide, adapters};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -81,12 +86,14 @@ fn main() {
     let ci = std::env::var("CI").is_ok_and(|v| v == "true");
     let tests: Vec<Test> = [
         conv2d::TESTS,
+        exact::TESTS,
         gram::TESTS,
         knn::TESTS,
         memory::TESTS,
         nnk::TESTS,
         net::TESTS,
         overlap::TESTS,
+        redundancy::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|(name, test)| {

@@ -1,6 +1,9 @@
 //! What several test modules share.
 
+pub mod digits;
+pub mod exact;
 pub mod model;
+pub mod runs;
 
 use chanscope::cpu::InstructionSet;
 

@@ -1,0 +1,54 @@
+//! A whole measurement, cut up in any way, gives the same bits.
+
+use crate::support::runs::{options, relu_layer, run, same};
+use crate::{Devices, Test};
+use chanscope::device::{Backend, Device, Kernel};
+use chanscope::gpu::{Gpu, Options};
+
+pub const TESTS: &[Test] = &[
+    ("redundancy::gaussian_bits", gaussian_bits),
+    ("redundancy::cosine_bits", cosine_bits),
+];
+
+fn gaussian_bits(devices: &Devices) {
+    same_bits(devices, devices.gpu(), Kernel::Gaussian);
+}
+
+fn cosine_bits(devices: &Devices) {
+    // The other arithmetic, where there are two.
+    let gpu = devices.all().last().unwrap();
+    same_bits(devices, gpu, Kernel::Cosine);
+}
+
+/// Memory caps that hold all channels, one, or blocks of points only; threads; buffers that hold little.
+fn same_bits(devices: &Devices, gpu: &Gpu, kernel: Kernel) {
+    let (samples, side) = (300, 8);
+    let a = relu_layer(samples, 3, side, 3);
+    let mut options = options(kernel, 9);
+    let open = |max_buffer_bytes| {
+        let options = Options {
+            wide: Some(gpu.wide()),
+            max_buffer_bytes,
+            ..Options::default()
+        };
+        Device::Gpu(Box::new(devices.reopen(&options)))
+    };
+    let (device, small) = (open(None), open(Some(1 << 18)));
+    options.memory = 1 << 30;
+    let reference = run(&device, &a, &options).unwrap();
+    same(&reference, &run(&small, &a, &options).unwrap());
+    let channel = gpu.points_bytes(1, samples, side * side);
+    let mut streamed = 0;
+    for (memory, threads) in [(4 << 20, 1), (512 << 10, 3), (260 << 10, 1)] {
+        options.memory = memory;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let other = pool.build().unwrap().install(|| run(&device, &a, &options));
+        same(&reference, &other.unwrap());
+        // A plan has nine sixteenths of the cap, and the host holds two blocks of points.
+        streamed += usize::from(2 * channel > memory / 16 * 9);
+    }
+    assert!(
+        (1..3).contains(&streamed),
+        "{streamed} runs had to stream a channel"
+    );
+}
