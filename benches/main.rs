@@ -1,6 +1,7 @@
 //! One binary for all benchmarks, a module a stem: `cargo bench --bench main -- knn`.
 
 mod conv2d;
+mod correlate;
 mod data;
 mod gram;
 mod knn;
@@ -8,5 +9,11 @@ mod shapes;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(benches, knn::bench, gram::bench, conv2d::bench);
+criterion_group!(
+    benches,
+    knn::bench,
+    gram::bench,
+    conv2d::bench,
+    correlate::bench
+);
 criterion_main!(benches);

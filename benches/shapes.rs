@@ -107,3 +107,11 @@ pub const GRAMS: &[(&str, [usize; 3])] = &[
     ("samples of a channel", [4, 1024, 196]),
     ("samples of a layer", [1, 4096, 2048]),
 ];
+
+/// Responses `[maps, inputs, h, w]` that are correlated.
+pub const RESPONSES: &[(&str, [usize; 4])] = &[
+    ("160 maps", [160, 1, 16, 16]),
+    ("lenet5x10/conv2", [160, 1, 14, 14]),
+    ("resnet18/layer1", [64, 3, 56, 56]),
+    ("resnet18/layer3", [256, 3, 14, 14]),
+];

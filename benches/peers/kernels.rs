@@ -6,6 +6,7 @@
 //! last run computed as raw little-endian files. Arrays come as raw `f32` files with their shapes.
 
 use chanscope::cpu::Cpu;
+use chanscope::device::net::{Correlation, NetOps};
 use chanscope::device::{
     Activation, Backend, Conv2dParams, GramKind, GraphBlock, GraphParams, Identical, Kernel,
     PointsBlock, Sigma, Vectors,
@@ -55,6 +56,8 @@ enum Job {
         padding: [usize; 2],
         groups: usize,
     },
+    /// Extremes over all lags of the cross-correlation of all pairs of maps, `[P, 1, h, w]`.
+    Correlate { x: Array },
 }
 
 /// A job with its data on the device.
@@ -78,6 +81,9 @@ enum Loaded {
         weight: <Cpu as Backend>::Tensor,
         params: Conv2dParams,
     },
+    Correlate {
+        x: <Cpu as Backend>::Tensor,
+    },
 }
 
 /// What a run computed.
@@ -89,6 +95,7 @@ enum Output {
         rows: usize,
         k: usize,
     },
+    Correlation(Correlation),
 }
 
 fn main() -> Result<()> {
@@ -176,6 +183,7 @@ fn load(cpu: &Cpu, job: Job) -> Result<Loaded> {
             }
         }
         Job::Gram { x } => Loaded::Gram { x: upload(&x)? },
+        Job::Correlate { x } => Loaded::Correlate { x: upload(&x)? },
         Job::Conv2d {
             x,
             weight,
@@ -238,6 +246,7 @@ fn run(cpu: &Cpu, job: &Loaded) -> Result<Output> {
         Loaded::Conv2d { x, weight, params } => {
             Output::Tensor(cpu.conv2d(x, weight, None, params)?)
         }
+        Loaded::Correlate { x } => Output::Correlation(cpu.correlate(x, None)?),
     })
 }
 
@@ -261,6 +270,10 @@ fn save(cpu: &Cpu, output: &Output, folder: &Path) -> Result<()> {
                 }
             }
             write("neighbors.i32", bytemuck::cast_slice(&neighbors))?;
+        }
+        Output::Correlation(found) => {
+            write("max.f32", bytemuck::cast_slice(&found.max))?;
+            write("lag.i32", bytemuck::cast_slice(&found.lag))?;
         }
     }
     Ok(())

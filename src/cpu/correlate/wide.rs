@@ -1,53 +1,17 @@
 //! Sixteen problems at once: numbers whose lanes belong to sixteen different maps.
 //!
-//! Plain loops over arrays, compiled for each instruction set where they are inlined. No fused
-//! multiply-add, so every instruction set gives the same bits.
+//! In memory all sixteen lie together; in registers a vector of them at a time. No fused multiply-add, so
+//! every instruction set gives the same bits.
 
-/// Lanes.
+use crate::cpu::simd::Simd;
+
+/// Lanes in memory; a multiple of every vector's.
 pub(super) const LANES: usize = 16;
 
 /// One number of each of sixteen problems.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct Wide(pub [f32; LANES]);
-
-impl Wide {
-    pub(super) const ZERO: Self = Self([0.0; LANES]);
-
-    #[inline(always)]
-    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        let mut out = self;
-        for i in 0..LANES {
-            out.0[i] = f(self.0[i], other.0[i]);
-        }
-        out
-    }
-
-    #[inline(always)]
-    pub(super) fn add(self, other: Self) -> Self {
-        self.zip(other, |a, b| a + b)
-    }
-
-    #[inline(always)]
-    pub(super) fn sub(self, other: Self) -> Self {
-        self.zip(other, |a, b| a - b)
-    }
-
-    #[inline(always)]
-    pub(super) fn scale(self, by: f32) -> Self {
-        self.zip(self, |a, _| a * by)
-    }
-
-    #[inline(always)]
-    pub(super) fn max(self, other: Self) -> Self {
-        self.zip(other, |a, b| if b > a { b } else { a })
-    }
-
-    #[inline(always)]
-    pub(super) fn min(self, other: Self) -> Self {
-        self.zip(other, |a, b| if b < a { b } else { a })
-    }
-}
 
 /// One complex number of each of sixteen problems.
 #[derive(Clone, Copy, Debug)]
@@ -59,58 +23,130 @@ pub(super) struct Complex {
 
 impl Complex {
     pub(super) const ZERO: Self = Self {
-        re: Wide::ZERO,
-        im: Wide::ZERO,
+        re: Wide([0.0; LANES]),
+        im: Wide([0.0; LANES]),
     };
 
+    /// The real parts, or the imaginary ones.
     #[inline(always)]
-    pub(super) fn add(self, other: Self) -> Self {
-        Self {
-            re: self.re.add(other.re),
-            im: self.im.add(other.im),
+    pub(super) const fn part<const IM: bool>(&self) -> &[f32; LANES] {
+        if IM { &self.im.0 } else { &self.re.0 }
+    }
+}
+
+/// A complex number of each problem in one vector.
+///
+/// Every function requires that the processor has `S`.
+#[derive(Clone, Copy)]
+pub(super) struct Value<S: Simd> {
+    pub re: S::Vector,
+    pub im: S::Vector,
+}
+
+impl<S: Simd> Value<S> {
+    /// The lanes from `lane` on.
+    ///
+    /// # Safety
+    /// `from` can be read; `lane + S::LANES` is at most [`LANES`].
+    #[inline(always)]
+    pub(super) unsafe fn load(from: *const Complex, lane: usize) -> Self {
+        // SAFETY: inside the arrays of `from`, by the caller's contract.
+        unsafe {
+            Self {
+                re: S::load((&raw const (*from).re).cast::<f32>().add(lane)),
+                im: S::load((&raw const (*from).im).cast::<f32>().add(lane)),
+            }
+        }
+    }
+
+    /// Writes the lanes from `lane` on.
+    ///
+    /// # Safety
+    /// `to` can be written; `lane + S::LANES` is at most [`LANES`].
+    #[inline(always)]
+    pub(super) unsafe fn store(self, to: *mut Complex, lane: usize) {
+        // SAFETY: as for `load`.
+        unsafe {
+            S::store((&raw mut (*to).re).cast::<f32>().add(lane), self.re);
+            S::store((&raw mut (*to).im).cast::<f32>().add(lane), self.im);
         }
     }
 
     #[inline(always)]
-    pub(super) fn sub(self, other: Self) -> Self {
-        Self {
-            re: self.re.sub(other.re),
-            im: self.im.sub(other.im),
+    pub(super) unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: `S` is there, here and below.
+        unsafe {
+            Self {
+                re: S::add(self.re, other.re),
+                im: S::add(self.im, other.im),
+            }
         }
     }
 
     #[inline(always)]
-    pub(super) fn scale(self, by: f32) -> Self {
-        Self {
-            re: self.re.scale(by),
-            im: self.im.scale(by),
+    pub(super) unsafe fn sub(self, other: Self) -> Self {
+        unsafe {
+            Self {
+                re: S::sub(self.re, other.re),
+                im: S::sub(self.im, other.im),
+            }
         }
     }
 
-    /// `i self`.
+    /// `self + i other`.
     #[inline(always)]
-    pub(super) fn turn(self) -> Self {
-        Self {
-            re: self.im.scale(-1.0),
-            im: self.re,
+    pub(super) unsafe fn add_turned(self, other: Self) -> Self {
+        unsafe {
+            Self {
+                re: S::sub(self.re, other.im),
+                im: S::add(self.im, other.re),
+            }
+        }
+    }
+
+    /// `self - i other`.
+    #[inline(always)]
+    pub(super) unsafe fn sub_turned(self, other: Self) -> Self {
+        unsafe {
+            Self {
+                re: S::add(self.re, other.im),
+                im: S::sub(self.im, other.re),
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn scale(self, by: f32) -> Self {
+        unsafe {
+            let by = S::splat(by);
+            Self {
+                re: S::mul(self.re, by),
+                im: S::mul(self.im, by),
+            }
         }
     }
 
     /// Times the same complex number in every lane.
     #[inline(always)]
-    pub(super) fn times(self, (re, im): (f32, f32)) -> Self {
-        Self {
-            re: self.re.scale(re).sub(self.im.scale(im)),
-            im: self.re.scale(im).add(self.im.scale(re)),
+    pub(super) unsafe fn times(self, (re, im): (f32, f32)) -> Self {
+        unsafe {
+            let (re, im) = (S::splat(re), S::splat(im));
+            Self {
+                re: S::sub(S::mul(self.re, re), S::mul(self.im, im)),
+                im: S::add(S::mul(self.re, im), S::mul(self.im, re)),
+            }
         }
     }
 
-    /// `self + (re, im) conj(other)`.
+    /// `(re, im) conj(self)`.
     #[inline(always)]
-    pub(super) fn add_conjugate_product(self, (re, im): (f32, f32), other: Self) -> Self {
-        Self {
-            re: (self.re).add(other.re.scale(re).add(other.im.scale(im))),
-            im: (self.im).add(other.re.scale(im).sub(other.im.scale(re))),
+    pub(super) unsafe fn conjugate_times(self, [re, im]: [f32; 2]) -> Self {
+        unsafe {
+            let (re, im) = (S::splat(re), S::splat(im));
+            Self {
+                re: S::add(S::mul(self.re, re), S::mul(self.im, im)),
+                im: S::sub(S::mul(self.re, im), S::mul(self.im, re)),
+            }
         }
     }
 }
