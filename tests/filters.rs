@@ -1,83 +1,11 @@
 use crate::oracle::filters::Filters;
+use crate::support::filters::{nearly_equal, random};
 use chanscope::cpu::Cpu;
 use chanscope::device::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
 use proptest::prelude::*;
 
-fn random(m: usize, c: usize, h: usize, w: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        ((state >> 40) as f32 / (1u64 << 24) as f32) * 2.0 - 1.0
-    };
-    (0..m * c * h * w).map(|_| next()).collect()
-}
-
-/// Value, gradient and pairs of all four variants against the definition, to `tolerance` relative.
-fn check<B: FilterOps>(device: &B, shape: [usize; 4], k: &[f32], tolerance: f64) {
-    let [m, c, h, w] = shape;
-    let exact = Filters {
-        m,
-        c,
-        h,
-        w,
-        k: k.iter().map(|&x| f64::from(x)).collect(),
-    };
-    let filter_shape = FilterShape::new(&shape).unwrap();
-    let mut scratch = B::FilterScratch::default();
-    for channels in [InputChannels::Separate, InputChannels::Summed] {
-        let summed = channels == InputChannels::Summed;
-        for pairs in [Pairs::All, Pairs::Adjacent] {
-            let adjacent = pairs == Pairs::Adjacent;
-            let params = FilterParams {
-                pairs,
-                input_channels: channels,
-            };
-            let mut gradient = vec![f32::NAN; k.len()];
-            let value = device
-                .similarity(k, filter_shape, params, Some(&mut gradient), &mut scratch)
-                .unwrap();
-            let alone = device
-                .similarity(k, filter_shape, params, None, &mut scratch)
-                .unwrap();
-            let expected = exact.value(adjacent, summed);
-            for value in [value, alone] {
-                assert!(
-                    (value - expected).abs() <= tolerance * expected.abs(),
-                    "{shape:?} {params:?}: {value} instead of {expected}"
-                );
-            }
-            let expected = exact.gradient(adjacent, summed);
-            // Relative to the filter's largest entry: single ones may cancel to nothing.
-            for (i, (g, e)) in gradient
-                .chunks(c * h * w)
-                .zip(expected.chunks(c * h * w))
-                .enumerate()
-            {
-                let scale = e.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-                for (&g, &e) in g.iter().zip(e) {
-                    assert!(
-                        (f64::from(g) - e).abs() <= tolerance * scale,
-                        "{shape:?} {params:?}: filter {i} {g} instead of {e}"
-                    );
-                }
-            }
-        }
-        let matrix = device.similarity_pairs(k, filter_shape, channels).unwrap();
-        for i in 0..m {
-            for j in 0..m {
-                let expected = exact.pair(i, j, summed);
-                let scale = (exact.pair(i, i, summed) * exact.pair(j, j, summed)).sqrt();
-                assert!(
-                    (matrix[i * m + j] - expected).abs() <= tolerance * expected + 1e-14 * scale,
-                    "{shape:?} {channels:?} {i} {j}: {} instead of {expected}",
-                    matrix[i * m + j]
-                );
-                assert_eq!(matrix[i * m + j], matrix[j * m + i]);
-            }
-        }
-    }
+fn check(cpu: &Cpu, shape: [usize; 4], k: &[f32]) {
+    crate::support::filters::check(cpu, shape, k, 1e-6, 1e-14);
 }
 
 #[test]
@@ -95,31 +23,16 @@ fn every_variant_equals_the_definition() {
         [3, 2, 7, 7],
     ] {
         let [m, c, h, w] = shape;
-        check(&cpu, shape, &random(m, c, h, w, 3), 1e-6);
+        check(&cpu, shape, &random(m, c, h, w, 3));
     }
 }
 
 #[test]
 fn nearly_equal_filters() {
-    // All filters the same up to 1e-6, and one that outweighs the others by 1e5: what an identity that
-    // subtracts the filter from the whole would lose.
-    let (m, c, h, w) = (6, 4, 3, 3);
-    let base = random(1, c, h, w, 5);
-    let noise = random(m, c, h, w, 6);
-    let mut k: Vec<f32> = noise
-        .iter()
-        .enumerate()
-        .map(|(i, n)| base[i % base.len()] + 1e-6 * n)
-        .collect();
     let cpu = Cpu::new(2).unwrap();
-    check(&cpu, [m, c, h, w], &k, 1e-6);
-    for v in &mut k[..c * h * w] {
-        *v *= 1e5;
+    for (shape, k) in nearly_equal() {
+        check(&cpu, shape, &k);
     }
-    check(&cpu, [m, c, h, w], &k, 1e-6);
-    // Zero filters among them.
-    k[c * h * w..3 * c * h * w].fill(0.0);
-    check(&cpu, [m, c, h, w], &k, 1e-6);
 }
 
 #[test]
@@ -201,6 +114,6 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn any_shape(m in 1usize..12, c in 1usize..12, h in 1usize..5, w in 1usize..5, seed: u64) {
-        check(&Cpu::new(2).unwrap(), [m, c, h, w], &random(m, c, h, w, seed), 1e-6);
+        check(&Cpu::new(2).unwrap(), [m, c, h, w], &random(m, c, h, w, seed));
     }
 }

@@ -1,6 +1,7 @@
 // What the kernels of non-negative kernel regression share.
 #import workgroup
 #import distance
+#import lower
 
 struct NnkParams {
     dim: u32,
@@ -81,15 +82,4 @@ fn vector_of(at: u32, list: u32, sample: u32) -> u32 {
         return at;
     }
     return list / params.list_count * params.point_rows + sample - 1u - params.point_sample;
-}
-
-// Row and column of the `index`-th block on or below the diagonal, row by row.
-fn lower_block(index: u32) -> vec2<u32> {
-    var row = 0u;
-    var column = index;
-    while (column > row) {
-        row++;
-        column -= row;
-    }
-    return vec2(row, column);
 }

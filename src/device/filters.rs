@@ -1,5 +1,5 @@
 //! Convolutional Similarity (definitions, section 5; arXiv 2411.03226) on a device: parameters, and the
-//! trait for backends that have the kernel, so far the CPU.
+//! trait that both backends implement.
 
 use super::Backend;
 use crate::{Error, Result};

@@ -1,9 +1,10 @@
 //! Kernels with a thread, or a workgroup, per element of the result.
 
 use super::context::Context;
-use super::pipeline::Kernel;
+use super::pipeline::{Kernel, Pipeline};
 use super::record::{DISPATCH_WORK, Recorder};
 use crate::Result;
+use std::sync::Arc;
 
 /// Parameters that say where a dispatch begins.
 pub(super) trait Params: bytemuck::Pod {
@@ -15,12 +16,24 @@ pub(super) trait Params: bytemuck::Pod {
 pub(super) fn each<P: Params>(
     context: &Context,
     kernel: &Kernel,
-    mut params: P,
+    params: P,
     buffers: &[wgpu::BufferBinding<'_>],
     workgroups: u64,
     work: u64,
 ) -> Result<()> {
     let pipeline = context.pipeline(kernel, &[])?;
+    each_of(context, &pipeline, params, buffers, workgroups, work)
+}
+
+/// The same for a compiled kernel.
+pub(super) fn each_of<P: Params>(
+    context: &Context,
+    pipeline: &Arc<Pipeline>,
+    mut params: P,
+    buffers: &[wgpu::BufferBinding<'_>],
+    workgroups: u64,
+    work: u64,
+) -> Result<()> {
     let step = (DISPATCH_WORK / work.max(1)).max(1);
     let mut recorder = Recorder::new(context);
     let mut first = 0;
@@ -28,7 +41,7 @@ pub(super) fn each<P: Params>(
         let count = step.min(workgroups - first);
         params.start_at(number(context, first)?);
         recorder.dispatch(
-            &pipeline,
+            pipeline,
             &params,
             buffers,
             count,

@@ -4,6 +4,7 @@ mod context;
 mod conv2d;
 mod correlate;
 mod each;
+mod filters;
 mod gram;
 mod knn;
 mod linear;

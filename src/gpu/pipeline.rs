@@ -50,6 +50,8 @@ const SHARED: &[(&str, &str)] = &[
         include_str!("../../shaders/shared/distance.wgsl"),
     ),
     ("exp", include_str!("../../shaders/shared/exp.wgsl")),
+    ("filters", include_str!("../../shaders/shared/filters.wgsl")),
+    ("lower", include_str!("../../shaders/shared/lower.wgsl")),
     ("nnk", include_str!("../../shaders/shared/nnk.wgsl")),
     ("tile", include_str!("../../shaders/shared/tile.wgsl")),
     ("wide", include_str!("../../shaders/shared/wide.wgsl")),

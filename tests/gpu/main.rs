@@ -14,6 +14,7 @@ mod support;
 mod conv2d;
 mod data;
 mod exact;
+mod filters;
 mod gram;
 mod knn;
 mod memory;
@@ -87,6 +88,7 @@ fn main() {
     let tests: Vec<Test> = [
         conv2d::TESTS,
         exact::TESTS,
+        filters::TESTS,
         gram::TESTS,
         knn::TESTS,
         memory::TESTS,

@@ -2,6 +2,7 @@
 
 pub mod digits;
 pub mod exact;
+pub mod filters;
 pub mod model;
 pub mod runs;
 
