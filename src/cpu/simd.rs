@@ -79,6 +79,19 @@ pub(super) trait SimdOp {
     unsafe fn run<S: Simd, const R: usize, const V: usize>(self) -> Self::Output;
 }
 
+/// Asks for a row to be brought into the first-level cache, where the target has an instruction for it.
+#[inline(always)]
+pub(super) fn prefetch(row: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE is part of the target's baseline, and a prefetch touches nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
+}
+
 /// A vector of `f32` lanes.
 ///
 /// # Safety

@@ -12,11 +12,17 @@ use super::exact::{PARALLEL, sq_distance};
 use super::points::{Points, gamma};
 use super::select::{Candidate, merge};
 use crate::cpu::gemm::{CHUNK, COLS, ROWS, dots};
-use crate::cpu::simd::{Simd, SimdOp};
+use crate::cpu::simd::{Simd, SimdOp, prefetch};
 use crate::device::{GraphParams, Identical, Kernel};
 
 /// Products that might vanish below the smallest float, and packed values rounded there.
 const UNDERFLOW: f64 = 1.0 / (1u128 << 126) as f64;
+
+/// Rows asked for before they are measured.
+const AHEAD: usize = 4;
+
+/// Steps towards the k-th largest score: it need not be met, only approached from below.
+const HALVINGS: usize = 12;
 
 /// Queries of a tile: its packed rows and buffers stay in the second-level cache.
 pub(super) fn tile_rows(k: usize) -> usize {
@@ -118,6 +124,9 @@ impl SimdOp for Tile<'_> {
             }
         }
         for query in 0..self.lens.len() {
+            if self.counts[query] > job.k {
+                self.raise_mark_to_scores(query);
+            }
             self.measure(query);
         }
     }
@@ -288,30 +297,35 @@ impl<'a> Tile<'a> {
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, query: usize) {
-        // A point at distance 0 may not count towards the k when it will be replaced.
-        if self.job.identical != Identical::Replace {
-            self.raise_mark_to_scores(query);
-            let mark = self.marks[query];
-            let passed = &mut self.passed[query * self.capacity..][..self.counts[query]];
-            let mut kept = 0;
-            for i in 0..passed.len() {
-                if passed[i].score < mark {
-                    continue;
-                }
-                passed[kept] = passed[i];
-                kept += 1;
-            }
-            self.counts[query] = kept;
+        self.raise_mark_to_scores(query);
+        let mark = self.marks[query];
+        let passed = &mut self.passed[query * self.capacity..][..self.counts[query]];
+        let mut kept = 0;
+        for i in 0..passed.len() {
+            // Without a branch: which of them stay is anyone's guess.
+            let one = passed[i];
+            passed[kept] = one;
+            kept += usize::from(!(one.score < mark));
         }
+        self.counts[query] = kept;
         if self.counts[query] > (self.job.k + self.capacity) / 2 {
             self.measure(query);
         }
     }
 
     /// Moves the buffer into the list, by exact distance.
+    #[inline(always)]
     fn measure(&mut self, query: usize) {
         let job = self.job;
-        let passed = &self.passed[query * self.capacity..][..self.counts[query]];
+        let mark = self.marks[query];
+        let passed = &mut self.passed[query * self.capacity..][..self.counts[query]];
+        let mut kept = 0;
+        for i in 0..passed.len() {
+            let one = passed[i];
+            passed[kept] = one;
+            kept += usize::from(!(one.score < mark));
+        }
+        let passed = &passed[..kept];
         let entries = &mut self.entries[query * job.k..][..job.k];
         let mut len = self.lens[query] as usize;
         let worst = if len == job.k {
@@ -319,21 +333,22 @@ impl<'a> Tile<'a> {
         } else {
             f64::INFINITY
         };
-        let mark = self.marks[query];
-        for passed in passed {
-            if passed.score < mark {
-                continue;
+        let row = |passed: &Passed| job.points.row(job.group, passed.row as usize);
+        for (i, one) in passed.iter().enumerate() {
+            // The rows lie far apart: ask for one while its forerunners are measured.
+            if let Some(next) = passed.get(i + AHEAD) {
+                prefetch(row(next));
             }
             let d = sq_distance(
                 job.queries,
                 self.first + query,
                 job.points,
-                passed.row as usize,
+                one.row as usize,
                 job.group,
             );
             // Those in the list come first on ties: their index is lower.
             if d < worst && !(d == 0.0 && job.identical == Identical::Replace) {
-                let index = (job.points.first + passed.row as usize) as u32;
+                let index = (job.points.first + one.row as usize) as u32;
                 self.found.push(Candidate {
                     sq_distance: d,
                     index,
@@ -364,38 +379,40 @@ impl<'a> Tile<'a> {
         self.raise_mark(query, 0.5 * (self.sq_norms[query] - worst * scale * scale));
     }
 
-    /// Pass mark from the k-th largest score, less what it may be too large by.
+    /// Pass mark from about the k-th largest score, less what it may be too large by.
     fn raise_mark_to_scores(&mut self, query: usize) {
         let job = self.job;
+        // A point at distance 0 may not count towards the k when it will be replaced.
+        if job.identical == Identical::Replace {
+            return;
+        }
         let norms = job.neg_half_norms();
         let sq_norm = self.sq_norms[query];
-        let slack = 2.2 * job.gamma;
+        // |p|^2 is at most 2.5 times the stored half, which is a little shrunk; rounding below, of terms that
+        // the norms bound, is less than 0.2 gamma.
+        let slack = 2.4 * job.gamma;
+        let (per_norm, base) = (
+            (2.5 * slack) as f32,
+            (slack * sq_norm + job.underflow) as f32,
+        );
         self.scores.clear();
-        for passed in &self.passed[query * self.capacity..][..self.counts[query]] {
-            // |p|^2 from the stored half, which is at most a little shrunk.
-            let p = -2.5 * f64::from(norms[passed.row as usize]);
-            let low = f64::from(passed.score) - slack * (p + sq_norm) - job.underflow;
-            self.scores.push(if low.is_nan() {
-                f32::NEG_INFINITY
-            } else {
-                (low as f32).next_down()
-            });
-        }
-        let (_, kth, _) = self
-            .scores
-            .select_nth_unstable_by(job.k - 1, |a, b| b.total_cmp(a));
-        let kth = f64::from(*kth);
-        if kth.is_finite() {
-            let floor = match job.points.kernel {
-                Kernel::Gaussian => f64::INFINITY,
-                // All distances below this count as 0, so that none of them may be dropped.
-                Kernel::Cosine => {
-                    let scale = job.points.packed[job.group].scale;
-                    0.5 * (sq_norm - 2.0 * PARALLEL * scale * scale)
-                }
-            };
-            self.raise_mark(query, kth.min(floor));
-        }
+        self.scores.extend(
+            self.passed[query * self.capacity..][..self.counts[query]]
+                .iter()
+                .map(|one| one.score + per_norm * norms[one.row as usize] - base),
+        );
+        let Some(kth) = at_most_kth_largest(&self.scores, job.k) else {
+            return;
+        };
+        let floor = match job.points.kernel {
+            Kernel::Gaussian => f64::INFINITY,
+            // All distances below this count as 0, so that none of them may be dropped.
+            Kernel::Cosine => {
+                let scale = job.points.packed[job.group].scale;
+                0.5 * (sq_norm - 2.0 * PARALLEL * scale * scale)
+            }
+        };
+        self.raise_mark(query, f64::from(kth.next_down()).min(floor));
     }
 
     /// Raises the mark to what every point with a true score of at least `score` reaches.
@@ -407,4 +424,32 @@ impl<'a> Tile<'a> {
             self.marks[query] = mark;
         }
     }
+}
+
+/// A value that at least `k` of `scores` reach, near the `k`-th largest of them; NaN reaches nothing.
+/// `None` if there are not `k` finite ones.
+fn at_most_kth_largest(scores: &[f32], k: usize) -> Option<f32> {
+    let (mut low, mut high, mut finite) = (f32::INFINITY, f32::NEG_INFINITY, 0);
+    for &score in scores {
+        if score.is_finite() {
+            low = low.min(score);
+            high = high.max(score);
+            finite += 1;
+        }
+    }
+    if finite < k {
+        return None;
+    }
+    // Halving takes a dozen sweeps that vectorise; selecting would take as many mispredicted branches as
+    // there are scores.
+    for _ in 0..HALVINGS {
+        let middle = low + 0.5 * (high - low);
+        let reached: u32 = scores.iter().map(|&s| u32::from(s >= middle)).sum();
+        if reached as usize >= k {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Some(low)
 }
