@@ -305,7 +305,7 @@ impl<'a> Tile<'a> {
             // Without a branch: which of them stay is anyone's guess.
             let one = passed[i];
             passed[kept] = one;
-            kept += usize::from(!(one.score < mark));
+            kept += usize::from(may_pass(one.score, mark));
         }
         self.counts[query] = kept;
         if self.counts[query] > (self.job.k + self.capacity) / 2 {
@@ -323,7 +323,7 @@ impl<'a> Tile<'a> {
         for i in 0..passed.len() {
             let one = passed[i];
             passed[kept] = one;
-            kept += usize::from(!(one.score < mark));
+            kept += usize::from(may_pass(one.score, mark));
         }
         let passed = &passed[..kept];
         let entries = &mut self.entries[query * job.k..][..job.k];
@@ -424,6 +424,12 @@ impl<'a> Tile<'a> {
             self.marks[query] = mark;
         }
     }
+}
+
+/// Whether a score reaches the mark, as far as one can tell: a NaN does.
+#[inline(always)]
+fn may_pass(score: f32, mark: f32) -> bool {
+    score >= mark || score.is_nan() || mark.is_nan()
 }
 
 /// A value that at least `k` of `scores` reach, near the `k`-th largest of them; NaN reaches nothing.
