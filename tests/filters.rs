@@ -1,8 +1,18 @@
+mod measure;
+mod minimize;
+mod study;
+
 use crate::oracle::filters::Filters;
 use crate::support::filters::{nearly_equal, random};
 use chanscope::cpu::Cpu;
 use chanscope::device::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
 use proptest::prelude::*;
+
+/// For the oracle.
+fn exact([m, c, h, w]: [usize; 4], k: &[f32]) -> Filters {
+    let k = k.iter().map(|&x| f64::from(x)).collect();
+    Filters { m, c, h, w, k }
+}
 
 fn check(cpu: &Cpu, shape: [usize; 4], k: &[f32]) {
     crate::support::filters::check(cpu, shape, k, 1e-6, 1e-14);
@@ -55,13 +65,7 @@ fn the_gradient_is_the_slope_of_the_value() {
                 let mut value = |d: f32| {
                     let mut moved = k.clone();
                     moved[at] += d;
-                    let f = Filters {
-                        m: 4,
-                        c: 3,
-                        h: 3,
-                        w: 2,
-                        k: moved.iter().map(|&x| f64::from(x)).collect(),
-                    };
+                    let f = exact([4, 3, 3, 2], &moved);
                     let value = cpu
                         .similarity(&moved, shape, params, None, &mut scratch)
                         .unwrap();

@@ -2,6 +2,7 @@
 
 mod demo;
 mod devices;
+mod filters;
 mod impulse;
 mod inspect;
 mod network;
@@ -41,6 +42,7 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Redundancy(redundancy::Args),
+    Filters(filters::Args),
     Impulse(impulse::Args),
     Shuffle(shuffle::Args),
     Run(run::Args),
@@ -131,6 +133,7 @@ fn dispatch(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, &common),
         Command::Redundancy(args) => redundancy::run(&args, &common),
+        Command::Filters(args) => filters::run(&args, &common),
         Command::Impulse(args) => impulse::run(&args, &common),
         Command::Shuffle(args) => shuffle::run(&args, &common),
         Command::Run(args) => run::run(&args, &common),

@@ -6,12 +6,15 @@
 mod attributes;
 mod convert;
 mod elementwise;
+mod filters;
 mod fold;
 mod layout;
 mod proto;
 mod scan;
 mod spatial;
 mod tensor;
+
+pub use filters::{ConvFilters, ModelFilters, filters};
 
 use super::graph::Graph;
 use crate::{Error, Result};

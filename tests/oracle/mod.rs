@@ -7,6 +7,7 @@ pub mod correlate;
 pub mod filters;
 pub mod gram;
 pub mod knn;
+pub mod minimize;
 pub mod net;
 pub mod nnk;
 pub mod overlap;

@@ -1,0 +1,194 @@
+//! What can be asked of `chanscope filters`.
+
+use super::weights::Weights;
+use crate::cli::save::Record;
+use chanscope::device::filters::{FilterParams, InputChannels, Pairs};
+use chanscope::measure::filters::{Minimization, Optimizer};
+use chanscope::{Error, Result};
+use std::path::PathBuf;
+
+/// Compare the filters of every convolution by their Convolutional Similarity, and minimise it
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:  chanscope filters lenet5.safetensors --minimize 200 --keep-norm --write new.safetensors"
+)]
+pub struct Args {
+    /// Weights: .safetensors (every 4-D tensor of floats is a convolution) or an ONNX model
+    #[arg(value_name = "WEIGHTS", required_unless_present = "study")]
+    pub weights: Option<PathBuf>,
+    /// Which pairs of filters the gradient and --minimize count: all, or adjacent (filters i and i + 1)
+    #[arg(long, default_value = "all", value_name = "PAIRS")]
+    pairs: String,
+    /// Correlations of input channels are squared separate, or summed and then squared
+    #[arg(long, default_value = "separate", value_name = "HOW")]
+    input_channels: String,
+    /// Write the gradient of every layer
+    #[arg(long)]
+    pub gradient: bool,
+    /// Write the matrices of all pairs also for layers of more than 1024 filters
+    #[arg(long)]
+    pub pair_matrix: bool,
+    /// Minimise the similarity for this many steps
+    #[arg(long, value_name = "STEPS")]
+    minimize: Option<usize>,
+    /// adam or sgd, as PyTorch defines them
+    #[arg(
+        long,
+        default_value = "adam",
+        value_name = "RULE",
+        requires = "minimize"
+    )]
+    optimizer: String,
+    /// Learning rate [default: 0.002 with adam, as the paper's code; 0.001 with sgd]
+    #[arg(long, value_name = "X", requires = "minimize")]
+    lr: Option<f64>,
+    /// Momentum of sgd
+    #[arg(long, default_value_t = 0.0, value_name = "X", requires = "minimize")]
+    momentum: f64,
+    /// Nesterov's momentum
+    #[arg(long, requires = "minimize")]
+    nesterov: bool,
+    /// Scale every filter back to its norm after each step
+    #[arg(long, requires = "minimize")]
+    keep_norm: bool,
+    /// Copy WEIGHTS (.safetensors) here with the minimised filters in it, all else byte for byte
+    #[arg(long, value_name = "NEW.safetensors", requires = "minimize")]
+    pub write: Option<PathBuf>,
+    /// Instead of measuring weights, rerun the paper's 1-D experiment and print what it found
+    #[arg(long, conflicts_with_all = ["weights", "minimize", "gradient", "pair_matrix"])]
+    study: bool,
+}
+
+/// The options in the library's terms.
+pub struct Options {
+    pub params: FilterParams,
+    pub minimization: Option<Minimization>,
+}
+
+impl Args {
+    /// # Errors
+    /// [`Error::Usage`] on values out of their range.
+    pub fn parse(&self) -> Result<Options> {
+        let params = FilterParams {
+            pairs: named(
+                &self.pairs,
+                "--pairs",
+                [Pairs::All, Pairs::Adjacent],
+                Pairs::name,
+            )?,
+            input_channels: named(
+                &self.input_channels,
+                "--input-channels",
+                [InputChannels::Separate, InputChannels::Summed],
+                InputChannels::name,
+            )?,
+        };
+        let minimization = match self.minimize {
+            None => None,
+            Some(0) => {
+                return Err(Error::Usage("--minimize needs at least 1 step".into()));
+            }
+            Some(steps) => {
+                let optimizer = self.optimizer()?;
+                optimizer.check()?;
+                Some(Minimization {
+                    steps,
+                    optimizer,
+                    params,
+                    keep_norm: self.keep_norm,
+                })
+            }
+        };
+        Ok(Options {
+            params,
+            minimization,
+        })
+    }
+
+    fn optimizer(&self) -> Result<Optimizer> {
+        match self.optimizer.as_str() {
+            "adam" if self.momentum != 0.0 || self.nesterov => Err(Error::Usage(
+                "--momentum and --nesterov belong to --optimizer sgd".into(),
+            )),
+            "adam" => Ok(Optimizer::adam(self.lr.unwrap_or(0.002))),
+            "sgd" => Ok(Optimizer::Sgd {
+                lr: self.lr.unwrap_or(0.001),
+                momentum: self.momentum,
+                nesterov: self.nesterov,
+            }),
+            other => Err(Error::Usage(format!(
+                "unknown optimizer '{other}': use adam or sgd"
+            ))),
+        }
+    }
+
+    /// Refuses a file that could not be written, before anything is computed.
+    pub fn check_target(&self, weights: &Weights, force: bool) -> Result<()> {
+        let Some(target) = &self.write else {
+            return Ok(());
+        };
+        if !weights.can_be_copied() {
+            return Err(Error::Usage(
+                "--write copies a .safetensors with new filters in it; WEIGHTS is a model, save its weights \
+                 as .safetensors"
+                    .into(),
+            ));
+        }
+        if !force && target.symlink_metadata().is_ok() {
+            return Err(Error::Usage(format!(
+                "{} exists already; name another file, or replace it with --force",
+                target.display()
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Options {
+    /// Records the options as they are used.
+    pub fn describe(&self, args: &Args, record: &mut Record) {
+        record.parameter("pairs", self.params.pairs.name());
+        record.parameter("input-channels", self.params.input_channels.name());
+        record.parameter("gradient", args.gradient);
+        record.parameter("pair-matrix", args.pair_matrix);
+        let Some(job) = &self.minimization else {
+            return;
+        };
+        record.parameter("minimize", job.steps);
+        record.parameter("keep-norm", job.keep_norm);
+        match job.optimizer {
+            Optimizer::Adam { lr, betas, epsilon } => {
+                record.parameter("optimizer", "adam");
+                record.parameter("lr", lr);
+                record.parameter("betas", betas.to_vec());
+                record.parameter("epsilon", epsilon);
+            }
+            Optimizer::Sgd {
+                lr,
+                momentum,
+                nesterov,
+            } => {
+                record.parameter("optimizer", "sgd");
+                record.parameter("lr", lr);
+                record.parameter("momentum", momentum);
+                record.parameter("nesterov", nesterov);
+            }
+        }
+        let target = args.write.as_ref().map(|p| p.display().to_string());
+        record.parameter("write", target);
+    }
+}
+
+/// The choice of that name.
+fn named<T: Copy>(
+    text: &str,
+    option: &str,
+    choices: [T; 2],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T> {
+    let found = choices.into_iter().find(|&c| name(c) == text);
+    found.ok_or_else(|| {
+        let [a, b] = choices.map(name);
+        Error::Usage(format!("unknown {option} '{text}': use {a} or {b}"))
+    })
+}

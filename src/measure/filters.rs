@@ -1,0 +1,175 @@
+//! Convolutional Similarity of a layer's filters (arXiv 2411.03226; definitions, section 5): value, pairs,
+//! gradient, and minimising it.
+//!
+//! Filters are compared as they are stored, `K[M, C, h, w]`. Those of a grouped convolution read different
+//! input channels; they are compared all the same, the first channel of one with the first of the other:
+//! what counts is the kernels, and files of weights do not say which layers are grouped. Zero filters add
+//! nothing to the value and have no normalised similarity; a single filter has the value 0.
+
+mod cosine;
+mod minimize;
+mod normalized;
+mod regularizer;
+mod study;
+
+pub use minimize::{Minimization, Minimized, Optimizer, State, minimize};
+pub use regularizer::{Regularized, Regularizer};
+pub use study::{Padding, Relation, Study, StudyOptions, study};
+
+use crate::control::Control;
+use crate::device::filters::{FilterOps, FilterParams, FilterShape, Pairs};
+use crate::{Error, Result};
+use ndarray::Array2;
+
+/// Filters of one convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct Filters<'a> {
+    /// Layer.
+    pub name: &'a str,
+    /// `[M, C, h, w]`.
+    pub shape: FilterShape,
+    /// Weights, C order.
+    pub weights: &'a [f32],
+}
+
+/// What is computed of each layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Job {
+    /// Which similarity; [`FilterParams::pairs`] says which value the gradient is of.
+    pub params: FilterParams,
+    /// Whether `dL/dK` is wanted.
+    pub gradient: bool,
+    /// Whether the matrices of all pairs are wanted.
+    pub matrices: bool,
+    /// Cap of the working set, bytes.
+    pub memory: u64,
+}
+
+/// What was found of a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Similarity {
+    /// `L` over all pairs.
+    pub value: f64,
+    /// `L` over adjacent pairs.
+    pub value_adjacent: f64,
+    /// Mean of `P_ij / sqrt(P_ii P_jj)` over pairs of different filters that are not zero; `None` where
+    /// there is no such pair.
+    pub normalized_mean: Option<f64>,
+    /// Mean absolute cosine of different flattened filters that are not zero.
+    pub cosine_mean: Option<f64>,
+    /// Filters that are all zero.
+    pub zero_filters: Vec<usize>,
+    /// `P [M, M]`: what every pair contributes, the diagonal a filter with itself.
+    pub pairs: Option<Array2<f64>>,
+    /// Cosines of flattened filters `[M, M]`; NaN where one is zero.
+    pub cosine: Option<Array2<f64>>,
+    /// `dL/dK [M, C, h, w]`.
+    pub gradient: Option<Vec<f32>>,
+}
+
+/// Bytes a pair of filters takes while both matrices are in memory.
+const PAIR_BYTES: u64 = 24;
+
+/// Measures one layer. `scratch` may be shared by all layers.
+///
+/// # Errors
+/// [`Error::Model`] on weights that are not finite or whose gradient is not; [`Error::Memory`] if the
+/// matrices do not fit; [`Error::Shape`]; device errors.
+pub fn similarity<B: FilterOps>(
+    backend: &B,
+    filters: &Filters<'_>,
+    job: &Job,
+    scratch: &mut B::FilterScratch,
+    control: &Control<'_>,
+) -> Result<Similarity> {
+    let Filters { shape, weights, .. } = *filters;
+    filters.check()?;
+    let needed = (shape.filters as u64).pow(2).saturating_mul(PAIR_BYTES);
+    if job.matrices && needed > job.memory {
+        return Err(Error::Memory {
+            what: format!("the pairs of {} filters of {}", shape.filters, filters.name),
+            needed: crate::io::size::format_size(needed),
+            cap: crate::io::size::format_size(job.memory),
+        });
+    }
+    let mut values = [0.0; 2];
+    let mut gradient = job.gradient.then(|| vec![0.0; weights.len()]);
+    for (value, pairs) in values.iter_mut().zip([Pairs::All, Pairs::Adjacent]) {
+        control.check()?;
+        let params = FilterParams {
+            pairs,
+            ..job.params
+        };
+        let wanted = pairs == job.params.pairs;
+        let gradient = gradient.as_deref_mut().filter(|_| wanted);
+        *value = backend.similarity(weights, shape, params, gradient, scratch)?;
+    }
+    if gradient.iter().flatten().any(|g| !g.is_finite()) {
+        return Err(Error::Model(format!(
+            "layer '{}': the gradient is too large for f32; scale the weights down",
+            filters.name
+        )));
+    }
+    control.check()?;
+    let normalized_mean = normalized::mean(backend, filters, job.params.input_channels, scratch)?;
+    control.check()?;
+    let pairs = job.matrices.then(|| {
+        let pairs = backend.similarity_pairs(weights, shape, job.params.input_channels)?;
+        let square = (shape.filters, shape.filters);
+        Array2::from_shape_vec(square, pairs).map_err(|e| Error::Shape(e.to_string()))
+    });
+    let (cosine_mean, cosine) = cosine::cosines(backend, filters, job.matrices, control)?;
+    Ok(Similarity {
+        value: values[0],
+        value_adjacent: values[1],
+        normalized_mean,
+        cosine_mean,
+        zero_filters: filters.zero(),
+        pairs: pairs.transpose()?,
+        cosine,
+        gradient,
+    })
+}
+
+impl<'a> Filters<'a> {
+    /// # Errors
+    /// [`Error::Shape`] where the weights do not fill the shape, [`Error::Model`] where one is NaN or
+    /// infinite.
+    pub fn check(&self) -> Result<()> {
+        self.shape.check(self.weights.len())?;
+        let Some(at) = self.weights.iter().position(|w| !w.is_finite()) else {
+            return Ok(());
+        };
+        let FilterShape {
+            channels,
+            height,
+            width,
+            ..
+        } = self.shape;
+        Err(Error::Model(format!(
+            "layer '{}': weight [{}, {}, {}, {}] is {}; only finite weights can be compared: train or \
+             export the model again",
+            self.name,
+            at / (channels * height * width),
+            at / (height * width) % channels,
+            at / width % height,
+            at % width,
+            self.weights[at]
+        )))
+    }
+
+    /// The weights filter by filter.
+    fn each(&self) -> impl Iterator<Item = &'a [f32]> {
+        self.weights
+            .chunks_exact(self.shape.channels * self.shape.area())
+    }
+
+    /// Filters that are all zero.
+    fn zero(&self) -> Vec<usize> {
+        let zero = |k: &[f32]| k.iter().all(|&k| k == 0.0);
+        (self.each().enumerate())
+            .filter(|(_, k)| zero(k))
+            .map(|(i, _)| i)
+            .collect()
+    }
+}

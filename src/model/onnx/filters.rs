@@ -1,0 +1,188 @@
+//! The filters of a model's convolutions, without the rest of the network: any operator set, any other
+//! operator, and any size of input will do.
+
+use super::convert::node_name;
+use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
+use super::scan;
+use super::tensor::{Constant, Elements, Reader};
+use crate::io::names::{Namer, module_path};
+use crate::{Error, Result};
+use prost::Message;
+use prost::bytes::Bytes;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Filters of one convolution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvFilters {
+    /// Layer, named as [`crate::model::layers::ConvLayer`] is.
+    pub name: String,
+    /// `[M, C / groups, h, w]`.
+    pub shape: [usize; 4],
+    /// Weights, C order.
+    pub weights: Arc<[f32]>,
+}
+
+/// What [`filters`] found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelFilters {
+    /// In running order.
+    pub layers: Vec<ConvFilters>,
+    /// Layers with weights that are no 2-D convolution or cannot be read, and the reason.
+    pub skipped: Vec<(String, String)>,
+}
+
+/// Reads the filters of every convolution.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Data`] where the file is damaged or no ONNX model.
+pub fn filters(path: impl AsRef<Path>) -> Result<ModelFilters> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read the model", e))?;
+    parse(bytes, path).map_err(|what| Error::data(path, what))
+}
+
+fn parse(bytes: Vec<u8>, path: &Path) -> Result<ModelFilters, String> {
+    if bytes.is_empty() {
+        return Err("is empty, not an ONNX model".into());
+    }
+    scan::check(&bytes)?;
+    let model = ModelProto::decode(Bytes::from(bytes))
+        .map_err(|e| format!("is not an ONNX model ({e})"))?;
+    let graph = (model.graph).ok_or("is not an ONNX model: it holds no graph")?;
+    let mut constants = Constants::new(&graph, path);
+    let mut found = ModelFilters::default();
+    let mut namer = Namer::new();
+    // As for the layers of a network.
+    namer.reserve("output");
+    namer.reserve("labels");
+    for node in &graph.node {
+        let weight = node.input.get(1).map(String::as_str).unwrap_or_default();
+        let plain = || match module_path(weight) {
+            module if module != weight => module.to_string(),
+            _ => node_name(node).to_string(),
+        };
+        let reason = match node.op_type.as_str() {
+            "Conv" => {
+                let name = namer.name(&plain());
+                match constants.filters(weight)? {
+                    Ok((shape, weights)) => {
+                        found.layers.push(ConvFilters {
+                            name,
+                            shape,
+                            weights,
+                        });
+                    }
+                    Err(reason) => found.skipped.push((name, reason)),
+                }
+                continue;
+            }
+            "ConvTranspose" => "a transposed convolution",
+            "ConvInteger" | "QLinearConv" => "a quantised convolution",
+            "Gemm" | "MatMul" if constants.holds(weight) => "a linear layer, not a convolution",
+            _ => continue,
+        };
+        found.skipped.push((plain(), reason.into()));
+    }
+    Ok(found)
+}
+
+/// Constants of a model by name, read when they are asked for.
+struct Constants<'a> {
+    tensors: HashMap<&'a str, &'a TensorProto>,
+    makers: HashMap<&'a str, &'a NodeProto>,
+    read: HashMap<&'a str, Constant>,
+    reader: Reader,
+}
+
+/// Longest chain of nodes between a constant and a convolution.
+const MAX_CHAIN: usize = 16;
+
+impl<'a> Constants<'a> {
+    fn new(graph: &'a GraphProto, path: &Path) -> Self {
+        let mut tensors: HashMap<&str, &TensorProto> = (graph.initializer.iter())
+            .map(|t| (t.name.as_str(), t))
+            .collect();
+        let mut makers = HashMap::new();
+        for node in &graph.node {
+            for output in &node.output {
+                makers.insert(output.as_str(), node);
+            }
+            let value = node.attribute.iter().find(|a| a.name == "value");
+            if let ("Constant", Some(output), Some(tensor)) = (
+                node.op_type.as_str(),
+                node.output.first(),
+                value.and_then(|v| v.t.as_ref()),
+            ) {
+                tensors.insert(output, tensor);
+            }
+        }
+        Self {
+            tensors,
+            makers,
+            read: HashMap::new(),
+            reader: Reader::new(path),
+        }
+    }
+
+    /// The tensor behind a name, through nodes that leave its values as they are.
+    fn find(&self, mut name: &'a str) -> Result<(&'a str, &'a TensorProto), &'a str> {
+        let mut last = "";
+        for _ in 0..MAX_CHAIN {
+            if let Some((&key, &tensor)) = self.tensors.get_key_value(name) {
+                return Ok((key, tensor));
+            }
+            let Some(node) = self.makers.get(name) else {
+                break;
+            };
+            last = node.op_type.as_str();
+            match (last, node.input.first()) {
+                ("Identity" | "Cast", Some(input)) => name = input,
+                _ => break,
+            }
+        }
+        Err(last)
+    }
+
+    fn holds(&self, name: &'a str) -> bool {
+        self.find(name).is_ok()
+    }
+
+    /// Shape and weights of a convolution, or why there are none.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a damaged file, a reason to skip, or weights"
+    )]
+    fn filters(
+        &mut self,
+        weight: &'a str,
+    ) -> Result<Result<([usize; 4], Arc<[f32]>), String>, String> {
+        let (key, tensor) = match self.find(weight) {
+            Ok(found) => found,
+            Err("") => return Ok(Err("its weights are not in the file".into())),
+            Err(operator) => {
+                return Ok(Err(format!("its weights are computed by {operator}")));
+            }
+        };
+        if !self.read.contains_key(key) {
+            let constant = (self.reader.read(tensor))
+                .map_err(|e| format!("initialiser '{}': {e}", tensor.name))?;
+            self.read.insert(key, constant);
+        }
+        let Constant { shape, elements } = &self.read[key];
+        Ok(match (shape.as_slice(), elements) {
+            (&[m, c, h, w], Elements::Float(weights)) => Ok(([m, c, h, w], weights.clone())),
+            (_, Elements::Int(_)) => Err("its weights are integers".into()),
+            (shape, _) => Err(other_rank(shape.len())),
+        })
+    }
+}
+
+/// Why weights of so many dimensions are skipped.
+fn other_rank(rank: usize) -> String {
+    format!(
+        "a convolution in {} dimensions, not 2",
+        rank.saturating_sub(2)
+    )
+}
