@@ -1,6 +1,7 @@
 //! One binary for all integration tests: a module a stem, plus formats, hostile input, command line.
 
 mod cli;
+mod cli_filters;
 mod cli_networks;
 mod conv2d;
 mod correlate;

@@ -18,6 +18,7 @@ use chanscope::{Error, Result};
 pub use options::Args;
 pub use save::{save, summary};
 use std::fmt::Write as _;
+use std::path::Path;
 use weights::Weights;
 
 /// Measures every layer.
@@ -44,26 +45,26 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     for at in 0..weights.len() {
         let layer = weights.read(at)?;
         let filters = layer.filters();
-        // The error of a layer names the file.
-        filters
-            .check()
-            .map_err(|e| Error::data(path, e.to_string()))?;
         let job = measure::Job {
             params: options.params,
             gradient: args.gradient,
             matrices: args.pair_matrix || filters.shape.filters <= save::WRITTEN_UP_TO,
             memory,
         };
-        let (found, after) = reporter.run(|control| {
+        let measured = reporter.run(|control| {
             let found = measure::similarity(&cpu, &filters, &job, &mut scratch, control)?;
             let after = (options.minimization.as_ref())
                 .map(|job| measure::minimize(&cpu, &filters, job, &mut scratch, control));
-            Ok::<_, Error>((found, after.transpose()?))
-        })?;
+            Ok((found, after.transpose()?))
+        });
+        let (found, after) = measured.map_err(|e| in_file(path, e))?;
         layers.push(save(&folder, &filters, &found, after.as_ref())?);
         record.stage(layer.name.clone());
         if let (Some(after), Some(_)) = (after, &args.write) {
-            minimized.push((layer.key, finished(after, &layer.name)?));
+            minimized.push((
+                layer.key,
+                finished(after, &layer.name).map_err(|e| in_file(path, e))?,
+            ));
         }
     }
     record.results.filters = Some(Filters { layers });
@@ -84,6 +85,14 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let _ = writeln!(text, "\nReport: {}", report.display());
     output::print(&text)
+}
+
+/// What is wrong with a layer is wrong with its file.
+fn in_file(path: &Path, e: Error) -> Error {
+    match e {
+        Error::Model(what) => Error::data(path, what),
+        e => e,
+    }
 }
 
 /// The weights a minimisation ended with.

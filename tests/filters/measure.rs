@@ -97,7 +97,7 @@ fn every_figure_equals_its_definition() {
                 }
                 assert!(close(found.normalized_mean.expect("pairs"), sum / count));
                 assert!((found.cosine_mean.expect("pairs") - cosine_sum / count).abs() <= 1e-6);
-                assert_eq!(matrix[[2, 3]] > 0.0, true);
+                assert!(matrix[[2, 3]] > 0.0);
                 assert!((cosines[[2, 3]] + 1.0).abs() <= 1e-6);
             }
         }

@@ -40,7 +40,12 @@ pub struct Args {
     )]
     optimizer: String,
     /// Learning rate [default: 0.002 with adam, as the paper's code; 0.001 with sgd]
-    #[arg(long, value_name = "X", requires = "minimize")]
+    #[arg(
+        long,
+        value_name = "X",
+        requires = "minimize",
+        allow_negative_numbers = true
+    )]
     lr: Option<f64>,
     /// Momentum of sgd
     #[arg(long, default_value_t = 0.0, value_name = "X", requires = "minimize")]
