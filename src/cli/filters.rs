@@ -7,9 +7,7 @@ mod weights;
 
 use super::progress::Reporter;
 use super::save::Record;
-use super::{Common, output};
-use chanscope::cpu::Cpu;
-use chanscope::device::{Backend, Device};
+use super::{Common, network::on_device, output};
 use chanscope::io::safetensors::Replacement;
 use chanscope::io::sink::Output;
 use chanscope::measure::filters::{self as measure, Minimized};
@@ -31,15 +29,14 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let weights = Weights::open(path)?;
     args.check_target(&weights, common.force)?;
     let folder = Output::create(&common.out, common.force)?;
-    let cpu = open_cpu(common)?;
-    let mut record = Record::new("filters", cpu.info());
+    let device = common.open_device()?;
+    let mut record = Record::new("filters", device.info());
     options.describe(args, &mut record);
     record.parameter("memory", memory);
     record.parameter("threads", common.threads());
     record.results.input.push(weights.input()?);
     record.results.skipped.extend(weights.skipped().cloned());
     let reporter = Reporter::new(common.quiet);
-    let mut scratch = Default::default();
     let mut layers = Vec::new();
     let mut minimized = Vec::new();
     for at in 0..weights.len() {
@@ -52,10 +49,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             memory,
         };
         let measured = reporter.run(|control| {
-            let found = measure::similarity(&cpu, &filters, &job, &mut scratch, control)?;
-            let after = (options.minimization.as_ref())
-                .map(|job| measure::minimize(&cpu, &filters, job, &mut scratch, control));
-            Ok((found, after.transpose()?))
+            on_device!(&device, |backend| {
+                let scratch = &mut Default::default();
+                let found = measure::similarity(backend, &filters, &job, scratch, control)?;
+                let after = (options.minimization.as_ref())
+                    .map(|job| measure::minimize(backend, &filters, job, scratch, control));
+                Ok((found, after.transpose()?))
+            })
         });
         let (found, after) = measured.map_err(|e| in_file(path, e))?;
         layers.push(save(&folder, &filters, &found, after.as_ref())?);
@@ -104,12 +104,4 @@ fn finished(minimized: Minimized, layer: &str) -> Result<Vec<f32>> {
             minimized.history.len() - 1
         ))
     })
-}
-
-/// The processor, whatever the device: GPUs have no kernel for filters.
-pub fn open_cpu(common: &Common) -> Result<Cpu> {
-    match common.open_device()? {
-        Device::Cpu(cpu) => Ok(cpu),
-        Device::Gpu(_) => Cpu::new(common.threads()),
-    }
 }

@@ -1,7 +1,6 @@
 //! `chanscope filters --study`: the paper's 1-D experiment.
 
-use super::open_cpu;
-use crate::cli::{Common, output};
+use crate::cli::{Common, network::on_device, output};
 use chanscope::Result;
 use chanscope::measure::filters::{Study, StudyOptions, study};
 use serde_json::json;
@@ -13,7 +12,8 @@ pub fn run(common: &Common) -> Result<()> {
         seed: common.seed,
         ..StudyOptions::default()
     };
-    let found = study(&open_cpu(common)?, &options)?;
+    let device = common.open_device()?;
+    let found = on_device!(&device, |backend| study(backend, &options))?;
     if common.json {
         return output::json(&document(&options, &found));
     }
