@@ -87,10 +87,8 @@ pub(super) trait F64x8: Copy {
     fn lt(self, o: Self) -> u8;
     /// Lanes of `self` where the bit is set, of `o` elsewhere.
     fn select(mask: u8, a: Self, b: Self) -> Self;
-    /// Eight `f32`.
-    fn widen(p: &[f32; LANES]) -> Self;
-    /// Rows to columns.
-    fn transpose(rows: [Self; LANES]) -> [Self; LANES];
+    /// Rows of `f32` to columns.
+    fn columns(rows: [&[f32; LANES]; LANES]) -> [Self; LANES];
     /// `self * 2^n` where `shifted = n + 1.5 * 2^52`; the result must be a normal number.
     fn scale(self, shifted: Self) -> Self;
 
@@ -193,12 +191,8 @@ impl F64x8 for Pack {
         map2(self, o, |a, b| if a < b { a } else { b })
     }
     #[inline(always)]
-    fn widen(p: &[f32; LANES]) -> Self {
-        Self(p.map(f64::from))
-    }
-    #[inline(always)]
-    fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
-        std::array::from_fn(|c| Self(std::array::from_fn(|r| rows[r].0[c])))
+    fn columns(rows: [&[f32; LANES]; LANES]) -> [Self; LANES] {
+        std::array::from_fn(|c| Self(std::array::from_fn(|r| f64::from(rows[r][c]))))
     }
     #[inline(always)]
     fn sqrt(self) -> Self {
@@ -258,14 +252,13 @@ mod tests {
         InstructionSet::Avx512,
     ];
 
-    struct Transpose<'a>(&'a mut [Pack; LANES]);
+    struct Columns<'a>(&'a [[f32; LANES]; LANES], &'a mut [Pack; LANES]);
 
-    impl Work for Transpose<'_> {
+    impl Work for Columns<'_> {
         type Output = ();
         #[inline(always)]
         fn run<I: Isa>(self) {
-            let rows = std::array::from_fn(|r| I::F64::load(&self.0[r]));
-            for (out, column) in self.0.iter_mut().zip(I::F64::transpose(rows)) {
+            for (out, column) in self.1.iter_mut().zip(I::F64::columns(self.0.each_ref())) {
                 column.store(out);
             }
         }
@@ -273,13 +266,13 @@ mod tests {
 
     #[test]
     fn rows_become_columns() {
+        let rows = std::array::from_fn(|r| std::array::from_fn(|c| (10 * r + c) as f32));
         for set in SETS {
-            let mut m: [Pack; LANES] =
-                std::array::from_fn(|r| Pack(std::array::from_fn(|c| (10 * r + c) as f64)));
-            dispatch(set, Transpose(&mut m));
-            for (r, row) in m.iter().enumerate() {
-                for (c, &v) in row.0.iter().enumerate() {
-                    assert_eq!(v, (10 * c + r) as f64, "{set:?}");
+            let mut columns = [Pack::ZERO; LANES];
+            dispatch(set, Columns(&rows, &mut columns));
+            for (c, column) in columns.iter().enumerate() {
+                for (r, &v) in column.0.iter().enumerate() {
+                    assert_eq!(v, (10 * r + c) as f64, "{set:?}");
                 }
             }
         }

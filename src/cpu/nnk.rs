@@ -10,7 +10,7 @@ mod lockstep;
 mod pca;
 
 use super::f64x8::{self, Isa, LANES, Pack, Work};
-use super::simd::InstructionSet;
+use super::simd::{InstructionSet, prefetch};
 use super::{Candidate, Candidates, Cpu, Points};
 use crate::device::{
     GraphBlock, GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, Vectors,
@@ -26,6 +26,8 @@ use std::ops::Range;
 
 /// Queries of one task: enough to outweigh its cost, few enough to keep threads evenly busy.
 const TASK: usize = 64;
+/// Numbers of a candidate that are asked for early: those of eight queries fit the first-level cache.
+const EARLY: usize = 32;
 /// Sweeps of coordinate descent before the exact method.
 const SWEEPS: usize = 4;
 
@@ -273,11 +275,14 @@ fn prepare<'a>(
     for &slot in used.iter() {
         let index = list[usize::from(slot)].index;
         let vector = inputs.vector(group, query, usize::from(slot), index);
-        source.vectors.push(vector.ok_or_else(|| {
+        let vector = vector.ok_or_else(|| {
             Error::Shape(format!(
                 "candidate {index} of query {query} lies outside the block of points given"
             ))
-        })?);
+        })?;
+        // They lie far apart, and are not read before all eight queries are prepared.
+        prefetch(&vector[..vector.len().min(EARLY)]);
+        source.vectors.push(vector);
     }
     Ok(())
 }

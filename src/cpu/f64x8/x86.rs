@@ -30,39 +30,39 @@ impl Isa for Avx2 {
 }
 
 // Functions, not closures: only what is inlined for certain gets the instructions.
-#[inline(always)]
-fn interleave(a: __m512d, b: __m512d) -> (__m512d, __m512d) {
-    unsafe { (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)) }
-}
 
 #[inline(always)]
-fn blocks(a: __m512d, b: __m512d, c: __m512d, d: __m512d) -> [Wide; 4] {
+fn four(a: &[f32; LANES], b: &[f32; LANES], c: &[f32; LANES], d: &[f32; LANES]) -> [__m256; 4] {
     unsafe {
-        let even = _mm512_shuffle_f64x2::<0x88>(a, b);
-        let odd = _mm512_shuffle_f64x2::<0xdd>(a, b);
-        let (even2, odd2) = (
-            _mm512_shuffle_f64x2::<0x88>(c, d),
-            _mm512_shuffle_f64x2::<0xdd>(c, d),
-        );
+        let (a, b) = (_mm256_loadu_ps(a.as_ptr()), _mm256_loadu_ps(b.as_ptr()));
+        let (c, d) = (_mm256_loadu_ps(c.as_ptr()), _mm256_loadu_ps(d.as_ptr()));
+        let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let (low2, high2) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
         [
-            Wide(_mm512_shuffle_f64x2::<0x88>(even, even2)),
-            Wide(_mm512_shuffle_f64x2::<0x88>(odd, odd2)),
-            Wide(_mm512_shuffle_f64x2::<0xdd>(even, even2)),
-            Wide(_mm512_shuffle_f64x2::<0xdd>(odd, odd2)),
+            _mm256_shuffle_ps::<0x44>(low, low2),
+            _mm256_shuffle_ps::<0xee>(low, low2),
+            _mm256_shuffle_ps::<0x44>(high, high2),
+            _mm256_shuffle_ps::<0xee>(high, high2),
         ]
     }
 }
 
+/// Rows to columns: pairs of rows are interleaved, then pairs of pairs, then halves go to their columns.
 #[inline(always)]
-fn square(a: __m256d, b: __m256d, c: __m256d, d: __m256d) -> [__m256d; 4] {
+fn transposed(rows: [&[f32; LANES]; LANES]) -> [__m256; LANES] {
+    let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
+    let [a, b, c, d] = four(r0, r1, r2, r3);
+    let [e, f, g, h] = four(r4, r5, r6, r7);
     unsafe {
-        let (ab, cd) = (_mm256_unpacklo_pd(a, b), _mm256_unpacklo_pd(c, d));
-        let (ba, dc) = (_mm256_unpackhi_pd(a, b), _mm256_unpackhi_pd(c, d));
         [
-            _mm256_permute2f128_pd::<0x20>(ab, cd),
-            _mm256_permute2f128_pd::<0x20>(ba, dc),
-            _mm256_permute2f128_pd::<0x31>(ab, cd),
-            _mm256_permute2f128_pd::<0x31>(ba, dc),
+            _mm256_permute2f128_ps::<0x20>(a, e),
+            _mm256_permute2f128_ps::<0x20>(b, f),
+            _mm256_permute2f128_ps::<0x20>(c, g),
+            _mm256_permute2f128_ps::<0x20>(d, h),
+            _mm256_permute2f128_ps::<0x31>(a, e),
+            _mm256_permute2f128_ps::<0x31>(b, f),
+            _mm256_permute2f128_ps::<0x31>(c, g),
+            _mm256_permute2f128_ps::<0x31>(d, h),
         ]
     }
 }
@@ -81,6 +81,25 @@ fn scaled(p: __m256d, shifted: __m256d) -> __m256d {
     unsafe {
         let n = _mm256_slli_epi64::<52>(_mm256_castpd_si256(shifted));
         _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(p), n))
+    }
+}
+
+impl Wide {
+    #[inline(always)]
+    fn widen(v: __m256) -> Self {
+        Self(unsafe { _mm512_cvtps_pd(v) })
+    }
+}
+
+impl Pair {
+    #[inline(always)]
+    fn widen(v: __m256) -> Self {
+        unsafe {
+            Self(
+                _mm256_cvtps_pd(_mm256_castps256_ps128(v)),
+                _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v)),
+            )
+        }
     }
 }
 
@@ -126,18 +145,18 @@ impl F64x8 for Wide {
         Self(unsafe { _mm512_sqrt_pd(self.0) })
     }
     #[inline(always)]
-    fn widen(p: &[f32; LANES]) -> Self {
-        Self(unsafe { _mm512_cvtps_pd(_mm256_loadu_ps(p.as_ptr())) })
-    }
-    #[inline(always)]
-    fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
-        // Pairs of rows are interleaved, then 128-bit blocks go to their columns.
-        let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
-        let (a, b) = (interleave(r0.0, r1.0), interleave(r2.0, r3.0));
-        let (c, d) = (interleave(r4.0, r5.0), interleave(r6.0, r7.0));
-        let [c0, c2, c4, c6] = blocks(a.0, b.0, c.0, d.0);
-        let [c1, c3, c5, c7] = blocks(a.1, b.1, c.1, d.1);
-        [c0, c1, c2, c3, c4, c5, c6, c7]
+    fn columns(rows: [&[f32; LANES]; LANES]) -> [Self; LANES] {
+        let [a, b, c, d, e, f, g, h] = transposed(rows);
+        [
+            Self::widen(a),
+            Self::widen(b),
+            Self::widen(c),
+            Self::widen(d),
+            Self::widen(e),
+            Self::widen(f),
+            Self::widen(g),
+            Self::widen(h),
+        ]
     }
     #[inline(always)]
     fn mul_add(self, a: Self, c: Self) -> Self {
@@ -212,31 +231,17 @@ impl F64x8 for Pair {
         unsafe { Self(_mm256_sqrt_pd(self.0), _mm256_sqrt_pd(self.1)) }
     }
     #[inline(always)]
-    fn widen(p: &[f32; LANES]) -> Self {
-        unsafe {
-            let v = _mm256_loadu_ps(p.as_ptr());
-            Self(
-                _mm256_cvtps_pd(_mm256_castps256_ps128(v)),
-                _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(v)),
-            )
-        }
-    }
-    #[inline(always)]
-    fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
-        let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
-        let [a0, a1, a2, a3] = square(r0.0, r1.0, r2.0, r3.0);
-        let [a4, a5, a6, a7] = square(r0.1, r1.1, r2.1, r3.1);
-        let [b0, b1, b2, b3] = square(r4.0, r5.0, r6.0, r7.0);
-        let [b4, b5, b6, b7] = square(r4.1, r5.1, r6.1, r7.1);
+    fn columns(rows: [&[f32; LANES]; LANES]) -> [Self; LANES] {
+        let [a, b, c, d, e, f, g, h] = transposed(rows);
         [
-            Self(a0, b0),
-            Self(a1, b1),
-            Self(a2, b2),
-            Self(a3, b3),
-            Self(a4, b4),
-            Self(a5, b5),
-            Self(a6, b6),
-            Self(a7, b7),
+            Self::widen(a),
+            Self::widen(b),
+            Self::widen(c),
+            Self::widen(d),
+            Self::widen(e),
+            Self::widen(f),
+            Self::widen(g),
+            Self::widen(h),
         ]
     }
     #[inline(always)]

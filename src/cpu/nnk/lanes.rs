@@ -138,9 +138,9 @@ impl Products {
     /// `Y Y'` of `rows` vectors, less the query where `centred`; a row past a lane's last vector is
     /// 0, or, where not `centred` and the last, the query.
     #[inline(always)]
-    pub(super) fn inner<I: Isa>(
+    pub(super) fn inner<'a, I: Isa>(
         &mut self,
-        sources: &Sources<'_>,
+        sources: &Sources<'a>,
         rows: usize,
         centred: bool,
         dim: usize,
@@ -152,20 +152,23 @@ impl Products {
         resize(&mut self.slice, padded * depth);
         for first in (0..dim).step_by(DEPTH) {
             let end = (first + DEPTH).min(dim);
-            for j in 0..rows {
-                for t in (first..end).step_by(LANES) {
-                    let mut block = [I::F64::splat(0.0); LANES];
-                    for (b, source) in block.iter_mut().zip(sources) {
-                        *b = match source.vectors.get(j) {
-                            Some(v) if centred => difference::<I>(v, source.query, t),
-                            Some(v) => eight::<I>(v, t),
-                            None if !centred && j + 1 == rows => eight::<I>(source.query, t),
-                            None => I::F64::splat(0.0),
-                        };
-                    }
+            for t in (first..end).step_by(LANES) {
+                let origin = match centred {
+                    true => columns::<I>(sources.each_ref().map(|s| s.query), t),
+                    false => [I::F64::splat(0.0); LANES],
+                };
+                for j in 0..rows {
+                    let missing = |s: &Source<'a>| match centred || j + 1 == rows {
+                        true => s.query,
+                        false => &[],
+                    };
+                    let vectors = sources
+                        .each_ref()
+                        .map(|s| s.vectors.get(j).copied().unwrap_or_else(|| missing(s)));
                     let packs = &mut self.slice[j * depth + t - first..][..LANES];
-                    for (p, c) in packs.iter_mut().zip(I::F64::transpose(block)) {
-                        c.store(p);
+                    let columns = columns::<I>(vectors, t);
+                    for ((p, c), o) in packs.iter_mut().zip(columns).zip(origin) {
+                        c.sub(o).store(p);
                     }
                 }
             }
@@ -181,16 +184,16 @@ impl Products {
         resize(&mut self.slice, padded * DEPTH);
         for first in (0..vectors).step_by(DEPTH) {
             let end = (first + DEPTH).min(vectors);
-            for j in first..end {
-                for t in (0..dim).step_by(LANES) {
-                    let mut block = [I::F64::splat(0.0); LANES];
-                    for (b, source) in block.iter_mut().zip(sources) {
-                        if let Some(v) = source.vectors.get(j) {
-                            *b = difference::<I>(v, source.query, t);
-                        }
-                    }
-                    for (i, c) in I::F64::transpose(block).into_iter().enumerate() {
-                        c.store(&mut self.slice[(t + i) * DEPTH + j - first]);
+            for t in (0..dim).step_by(LANES) {
+                let origin = columns::<I>(sources.each_ref().map(|s| s.query), t);
+                for j in first..end {
+                    let vectors = sources
+                        .each_ref()
+                        .map(|s| s.vectors.get(j).copied().unwrap_or(s.query));
+                    let columns = columns::<I>(vectors, t);
+                    for (i, (c, o)) in columns.into_iter().zip(origin).enumerate() {
+                        let place = (t + i) * DEPTH + j - first;
+                        c.sub(o).store(&mut self.slice[place]);
                     }
                 }
             }
@@ -199,24 +202,19 @@ impl Products {
     }
 }
 
-/// Eight numbers of `v` from `t` on, 0 past its end.
+/// Eight numbers of each vector from `t` on, 0 past its end: a dimension a pack, a vector a lane.
 #[inline(always)]
-fn eight<I: Isa>(v: &[f32], t: usize) -> I::F64 {
-    match v.get(t..).and_then(|v| v.first_chunk()) {
-        Some(chunk) => I::F64::widen(chunk),
-        None => {
-            let mut chunk = [0.0; LANES];
-            for (c, &v) in chunk.iter_mut().zip(v.iter().skip(t)) {
-                *c = v;
-            }
-            I::F64::widen(&chunk)
-        }
+fn columns<I: Isa>(vectors: [&[f32]; LANES], t: usize) -> [I::F64; LANES] {
+    let mut room = [[0.0; LANES]; LANES];
+    let mut rows = [&[0.0; LANES]; LANES];
+    for ((row, v), room) in rows.iter_mut().zip(vectors).zip(&mut room) {
+        let rest = v.get(t..).unwrap_or_default();
+        *row = rest.first_chunk().unwrap_or_else(|| {
+            room[..rest.len()].copy_from_slice(rest);
+            room
+        });
     }
-}
-
-#[inline(always)]
-fn difference<I: Isa>(v: &[f32], origin: &[f32], t: usize) -> I::F64 {
-    eight::<I>(v, t).sub(eight::<I>(origin, t))
+    I::F64::columns(rows)
 }
 
 /// Adds the products over `len` terms of all pairs of rows to the packed triangle. Every pair is

@@ -110,16 +110,18 @@ impl Pca {
         let mut tops = [0usize; LANES];
         // A matrix of size n takes about 2n sweeps; the bound only guards against endless rounding.
         for _ in 0..60 * n {
-            let mut shift = [0.0; LANES];
+            let (mut d, mut next, mut square) = (Pack::ZERO, Pack::ZERO, Pack([1.0; LANES]));
             for (l, top) in tops.iter_mut().enumerate() {
                 while *top + 1 < n && self.beside[*top].0[l] <= small[l] {
                     *top += 1;
                 }
                 if *top + 1 < n {
-                    let d = [self.diagonal[*top].0[l], self.diagonal[*top + 1].0[l]];
-                    shift[l] = wilkinson(d, self.beside[*top].0[l]);
+                    d.0[l] = self.diagonal[*top].0[l];
+                    next.0[l] = self.diagonal[*top + 1].0[l];
+                    square.0[l] = self.beside[*top].0[l];
                 }
             }
+            let shift = wilkinson(I::F64::load(&d), I::F64::load(&next), I::F64::load(&square));
             let first = tops.iter().copied().min().unwrap_or(n);
             if first + 1 >= n {
                 return;
@@ -130,11 +132,10 @@ impl Pca {
 
     /// One QL sweep over the rows from each lane's `top` on, in squares of sines and cosines.
     #[inline(always)]
-    fn sweep<I: Isa>(&mut self, first: usize, tops: &[usize; LANES], shift: [f64; LANES]) {
+    fn sweep<I: Isa>(&mut self, first: usize, tops: &[usize; LANES], shift: I::F64) {
         let last = self.diagonal.len() - 1;
         let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
         let top = I::F64::load(&Pack(tops.map(|t| t as f64)));
-        let shift = I::F64::load(&Pack(shift));
         let (mut cos2, mut sin2) = (one, zero);
         let mut gamma = I::F64::load(&self.diagonal[last]).sub(shift);
         let mut p = gamma.mul(gamma);
@@ -150,13 +151,15 @@ impl Pca {
             let turned = zero.lt(square);
             let cos = I::F64::select(turned, p.div(r), one);
             let sin = I::F64::select(turned, square.div(r), zero);
+            // Found beside the cosine, not from it: the chain from one row to the next stays short.
+            let secant = I::F64::select(turned, r.div(p), one);
             let d = I::F64::load(&self.diagonal[i]);
             let next = d.sub(shift).mul(cos).sub(sin.mul(gamma));
             let out = &mut self.diagonal[i + 1];
             let above = gamma.add(d.sub(next));
             I::F64::select(done, I::F64::load(out), above).store(out);
             let regular = zero.lt(cos);
-            let ratio = next.mul(next).div(I::F64::select(regular, cos, one));
+            let ratio = next.mul(next).mul(I::F64::select(regular, secant, one));
             p = I::F64::select(done, p, I::F64::select(regular, ratio, cos2.mul(square)));
             gamma = I::F64::select(done, gamma, next);
             cos2 = I::F64::select(done, cos2, cos);
@@ -201,11 +204,16 @@ impl Pca {
     }
 }
 
-/// Eigenvalue of the leading 2 x 2 block that is nearer to its first entry.
-fn wilkinson(d: [f64; 2], square: f64) -> f64 {
+/// Eigenvalue of the block `[[d, b], [b, next]]`, `square = b^2 > 0`, that is nearer to `d`.
+#[inline(always)]
+fn wilkinson<F: F64x8>(d: F, next: F, square: F) -> F {
+    let (zero, one) = (F::splat(0.0), F::splat(1.0));
     let beside = square.sqrt();
-    let ratio = (d[1] - d[0]) / (2.0 * beside);
-    d[0] - beside / (ratio + ratio.hypot(1.0).copysign(ratio))
+    let ratio = next.sub(d).div(beside.add(beside));
+    // A ratio whose square overflows leaves d as it is, as it should.
+    let root = ratio.mul_add(ratio, one).sqrt();
+    let signed = F::select(ratio.lt(zero), zero.sub(root), root);
+    d.sub(beside.div(ratio.add(signed)))
 }
 
 /// Replaces the symmetric `a` by `(I - u u'/H) a (I - u u'/H)`; `inverse` is `1 / H`.
