@@ -143,20 +143,6 @@ fn shuffling_writes_a_curve_per_tensor() {
         let (shape, _) = array::<f64>(out.join(format!("shuffle/{name}/accuracy.npy")));
         assert_eq!(shape, [channels as u64]);
     }
-    let bad: Vec<u8> = (0..shape[0] as i64)
-        .flat_map(|_| 99i64.to_le_bytes())
-        .collect();
-    std::fs::write(
-        dir.path().join("p.npy"),
-        crate::formats::npy_bytes("<i8", &header, &bad),
-    )
-    .expect("write");
-    refused(
-        &dir,
-        &["shuffle", model, data, "--permutation", "p.npy"],
-        1,
-        "sends sample 99",
-    );
     refused(
         &dir,
         &["shuffle", model, data, "--batch", "0"],
@@ -168,6 +154,90 @@ fn shuffling_writes_a_curve_per_tensor() {
         &["shuffle", model, data, "--mode", "both"],
         2,
         "unknown mode 'both'",
+    );
+    refused(
+        &dir,
+        &["shuffle", model, data, "--cosine", "mean"],
+        2,
+        "unknown cosine 'mean'",
+    );
+}
+
+#[test]
+fn permutations_and_labels_that_do_not_fit_are_one_line() {
+    let dir = TempDir::new().expect("folder");
+    let folder = net("residual");
+    let model = folder.join("model.onnx");
+    let (model, data) = (model.to_str().expect("path"), "images.npy");
+    let (mut shape, values) = array::<f32>(folder.join("input.npy"));
+    shape[0] *= 3;
+    let n = shape[0] as i64;
+    let images: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let header = format!("({n}, {}, {}, {})", shape[1], shape[2], shape[3]);
+    let file = crate::formats::npy_bytes("<f4", &header, &images.repeat(3));
+    std::fs::write(dir.path().join(data), file).expect("write");
+    let write = |name: &str, dtype: &str, bytes: Vec<u8>| {
+        let size: usize = dtype[2..].parse().expect("size");
+        let header = format!("({},)", bytes.len() / size);
+        let file = crate::formats::npy_bytes(dtype, &header, &bytes);
+        std::fs::write(dir.path().join(name), file).expect("write");
+    };
+    let whole = |values: Vec<i64>| values.into_iter().flat_map(i64::to_le_bytes).collect();
+    let rotated: Vec<i64> = (0..n).map(|i| (i + 1) % n).collect();
+    write("good.npy", "<i8", whole(rotated.clone()));
+    write("float.npy", "<f4", vec![0; 4 * shape[0] as usize]);
+    write("short.npy", "<i8", whole(rotated[1..].to_vec()));
+    write("outside.npy", "<i8", whole(vec![99; shape[0] as usize]));
+    write("twice.npy", "<i8", whole(vec![0; shape[0] as usize]));
+    write("negative.npy", "<i8", whole((0..n).map(|i| -i).collect()));
+    succeed(
+        &dir,
+        &[
+            "shuffle",
+            model,
+            data,
+            "--permutation",
+            "good.npy",
+            "--out",
+            "out",
+        ],
+    );
+    let cases: [(&[&str], &str); 7] = [
+        (&["float.npy"], "of type f4"),
+        (&["short.npy"], "short.npy"),
+        (&["outside.npy"], "sends sample 99"),
+        (&["twice.npy"], "a second time"),
+        (&["negative.npy"], "negative.npy"),
+        // The rotation stays within a mini-batch of all, not of four.
+        (&["good.npy", "--batch", "4"], "outside its mini-batch 0..4"),
+        (&["gone.npy"], "gone.npy"),
+    ];
+    for (rest, part) in cases {
+        let args = [&["shuffle", model, data, "--permutation"], rest].concat();
+        refused(&dir, &args, 1, part);
+    }
+    let args = [
+        "shuffle",
+        model,
+        data,
+        "--mode",
+        "pixel",
+        "--permutation",
+        "good.npy",
+    ];
+    refused(&dir, &args, 2, "--mode channel");
+    write("far.npy", "<i8", whole(vec![1000; shape[0] as usize]));
+    refused(
+        &dir,
+        &["shuffle", model, data, "--labels", "far.npy"],
+        2,
+        "label 1000",
+    );
+    refused(
+        &dir,
+        &["shuffle", model, data, "--labels", "short.npy"],
+        1,
+        "short.npy",
     );
 }
 

@@ -5,7 +5,7 @@ use chanscope::cpu::Cpu;
 use chanscope::device::Backend;
 use chanscope::io::array::ArrayLayer;
 use chanscope::measure::shuffle::{
-    Effect, Job, Mode, Tapped, check_permutation, seeded_permutation, shuffle,
+    Cosine, Effect, Job, Mode, Tapped, check_permutation, seeded_permutation, shuffle,
 };
 use chanscope::model::forward::Session;
 use chanscope::model::graph::{Graph, ValueId};
@@ -32,7 +32,7 @@ fn tapped(layer: &ConvLayer, value: ValueId) -> Tapped {
     }
 }
 
-/// Mean cosine `[K, M]` of `observe` and right answers `[K]`, each channel of `tensor` replaced on the
+/// Cosines `[K, M]` of `observe` (mean over samples; all samples as one vector) and accuracy `[K]`, each channel of `tensor` replaced on the
 /// host and the rest run with every other value given.
 fn brute_force(
     graph: &Graph,
@@ -42,7 +42,7 @@ fn brute_force(
     tensor: ValueId,
     observe: ValueId,
     source: impl Fn(usize, usize) -> (usize, usize),
-) -> (Vec<f64>, Vec<f64>) {
+) -> ([Vec<f64>; 2], Vec<f64>) {
     let cpu = Cpu::new(0).unwrap();
     let reached = graph.dependents(tensor);
     let mut given = vec![tensor];
@@ -66,7 +66,7 @@ fn brute_force(
     let (c, d) = (shape[1], shape[2..].iter().product::<usize>());
     let before = base[wanted.len() - 2].data();
     let m = base[wanted.len() - 2].shape()[1];
-    let (mut cosines, mut accuracy) = (vec![], vec![]);
+    let (mut cosines, mut accuracy) = ([vec![], vec![]], vec![]);
     for k in 0..c {
         let original = base[0].data();
         let mut changed = original.to_vec();
@@ -84,6 +84,7 @@ fn brute_force(
         let size = before.len() / (n * m);
         for channel in 0..m {
             let mut sum = 0.0;
+            let mut all = [0.0; 3];
             for i in 0..n {
                 let at = (i * m + channel) * size;
                 let (a, b) = (&before[at..at + size], &after[0].data()[at..at + size]);
@@ -93,14 +94,12 @@ fn brute_force(
                         .map(|(x, y)| f64::from(*x) * f64::from(*y))
                         .sum()
                 };
-                let (aa, bb) = (dot(a, a), dot(b, b));
-                sum += match (aa == 0.0, bb == 0.0) {
-                    (true, true) => 1.0,
-                    (false, false) => dot(a, b) / (aa * bb).sqrt(),
-                    _ => 0.0,
-                };
+                let one = [dot(a, b), dot(a, a), dot(b, b)];
+                sum += cosine(one);
+                all = [0, 1, 2].map(|j| all[j] + one[j]);
             }
-            cosines.push(sum / n as f64);
+            cosines[0].push(sum / n as f64);
+            cosines[1].push(cosine(all));
         }
         let scores = after[1].data().chunks(after[1].data().len() / n);
         let right = scores.zip(labels).filter(|(row, l)| {
@@ -112,8 +111,17 @@ fn brute_force(
     (cosines, accuracy)
 }
 
+fn cosine([ab, aa, bb]: [f64; 3]) -> f64 {
+    match (aa == 0.0, bb == 0.0) {
+        (true, true) => 1.0,
+        (false, false) => ab / (aa * bb).sqrt(),
+        _ => 0.0,
+    }
+}
+
 struct Setting {
     mode: Mode,
+    cosine: Cosine,
     batch: usize,
     memory: u64,
     permutation: Option<Vec<i64>>,
@@ -135,6 +143,7 @@ fn run(
         data: layer,
         labels,
         mode: s.mode,
+        cosine: s.cosine,
         batch: s.batch,
         seed: 3,
         permutation: s.permutation.as_deref(),
@@ -170,7 +179,7 @@ fn both_modes_agree_with_the_definition_on_lenet() {
             }
             Mode::Pixel => (i, seeded_permutation(3, i as u64, 144)[p] as usize),
         };
-        let (cosine, accuracy) = brute_force(
+        let (cosines, accuracy) = brute_force(
             &graph,
             &data,
             n,
@@ -179,25 +188,34 @@ fn both_modes_agree_with_the_definition_on_lenet() {
             layers[1].activation,
             source,
         );
-        let setting = Setting {
-            mode,
-            batch,
-            memory: PLENTY,
-            permutation: None,
-        };
-        let got = run(&graph, &layer, Some(&labels), &setting, 0);
-        assert_eq!(got.observed.len(), 1);
-        assert_eq!(
-            (got.observed[0].name.as_str(), got.observed[0].channels),
-            ("conv2", 16)
-        );
-        assert_close(&got.observed[0].cosine, &cosine, 1e-5, mode.name());
-        assert_close(&got.accuracy.unwrap(), &accuracy, 0.0, mode.name());
-        assert_eq!(got.short_batch, Some(1));
-        assert!(
-            cosine.iter().any(|&c| c < 0.99),
-            "the shuffle changes something"
-        );
+        for (cosine, want) in [Cosine::Sample, Cosine::Batch].into_iter().zip(&cosines) {
+            let setting = Setting {
+                mode,
+                cosine,
+                batch,
+                memory: PLENTY,
+                permutation: None,
+            };
+            let got = run(&graph, &layer, Some(&labels), &setting, 0);
+            let what = format!("{} {}", mode.name(), cosine.name());
+            assert_eq!(got.observed.len(), 1);
+            assert_eq!(
+                (got.observed[0].name.as_str(), got.observed[0].channels),
+                ("conv2", 16)
+            );
+            assert_close(&got.observed[0].cosine, want, 1e-5, &what);
+            assert_close(&got.accuracy.unwrap(), &accuracy, 0.0, &what);
+            assert_eq!(got.short_batch, Some(1));
+            assert!(
+                want.iter().any(|&c| c < 0.99),
+                "the shuffle changes something"
+            );
+        }
+        let differ = cosines[0]
+            .iter()
+            .zip(&cosines[1])
+            .any(|(a, b)| (a - b).abs() > 1e-3);
+        assert!(differ, "the two cosines are not the same");
     }
 }
 
@@ -235,10 +253,11 @@ fn skip_connections_and_branches_are_followed() {
             if !graph.dependents(tensor)[observe.index()] {
                 continue;
             }
-            let (cosine, accuracy) =
+            let (cosines, accuracy) =
                 brute_force(&graph, &data, n, &labels, tensor, observe, source);
             let setting = Setting {
                 mode: Mode::Channel,
+                cosine: Cosine::Sample,
                 batch: 4,
                 memory: PLENTY,
                 permutation: Some(vec![3, 2, 1, 0]),
@@ -250,7 +269,7 @@ fn skip_connections_and_branches_are_followed() {
                 .iter()
                 .find(|o| o.name == layers[last].name)
                 .unwrap();
-            assert_close(&tap.cosine, &cosine, 1e-5, &what);
+            assert_close(&tap.cosine, &cosines[0], 1e-5, &what);
             assert_close(&got.accuracy.unwrap(), &accuracy, 0.0, &what);
         }
     }
@@ -263,6 +282,7 @@ fn shuffling_nothing_changes_nothing() {
         let layer = ArrayLayer::new("images", shape, &data[..]).unwrap();
         let setting = Setting {
             mode: Mode::Channel,
+            cosine: Cosine::Sample,
             batch: 256,
             memory: PLENTY,
             permutation: Some(vec![0, 1, 2]),
@@ -294,27 +314,32 @@ fn memory_changes_no_bit() {
         let (shape, data) = images(9, graph.input_shape());
         let layer = ArrayLayer::new("images", shape, &data[..]).unwrap();
         let labels = [0u32; 9];
-        let with = |memory, mode| {
+        let with = |memory, mode, cosine| {
             let setting = Setting {
                 mode,
+                cosine,
                 batch: 5,
                 memory,
                 permutation: None,
             };
             run(&graph, &layer, Some(&labels), &setting, 0)
         };
-        for mode in [Mode::Channel, Mode::Pixel] {
-            let whole = with(PLENTY, mode);
+        for (mode, cosine) in [
+            (Mode::Channel, Cosine::Sample),
+            (Mode::Pixel, Cosine::Batch),
+        ] {
+            let whole = with(PLENTY, mode, cosine);
             let tight = (1..64).map(|i| (i * 32) << 10).find(|&memory| {
                 let setting = Setting {
                     mode,
+                    cosine,
                     batch: 5,
                     memory,
                     permutation: None,
                 };
                 fits(&graph, &layer, &labels, &setting)
             });
-            assert_eq!(with(tight.unwrap(), mode), whole, "{name}");
+            assert_eq!(with(tight.unwrap(), mode, cosine), whole, "{name}");
         }
     }
 }
@@ -328,6 +353,7 @@ fn fits(graph: &Graph, layer: &ArrayLayer<'_>, labels: &[u32], s: &Setting) -> b
         data: layer,
         labels: Some(labels),
         mode: s.mode,
+        cosine: s.cosine,
         batch: s.batch,
         seed: 3,
         permutation: None,
@@ -367,6 +393,7 @@ fn labels_and_batches_that_do_not_fit_are_refused() {
         data: &layer,
         labels: None,
         mode: Mode::Channel,
+        cosine: Cosine::Sample,
         batch: 256,
         seed: 0,
         permutation: None,

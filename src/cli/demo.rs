@@ -14,7 +14,7 @@ use chanscope::io::sink::Output;
 use chanscope::io::source::Layer;
 use chanscope::measure::impulse::{self as response, Bias};
 use chanscope::measure::redundancy::{RedundancyOptions, redundancy as measure};
-use chanscope::measure::shuffle::{self as shuffling, Mode, Tapped};
+use chanscope::measure::shuffle::{self as shuffling, Cosine, Mode, Tapped};
 use chanscope::model::forward::Session;
 use chanscope::model::graph::Graph;
 use chanscope::model::layers::{ConvLayer, Tap};
@@ -153,6 +153,7 @@ impl Demo {
             data: &self.images,
             labels: Some(&self.labels),
             mode: Mode::Channel,
+            cosine: Cosine::Sample,
             batch: SHUFFLE_BATCH,
             seed: self.seed,
             permutation: None,

@@ -6,7 +6,7 @@ use super::save::Record;
 use super::{Common, output};
 use chanscope::io::labels::read_indices;
 use chanscope::io::sink::Output;
-use chanscope::measure::shuffle::{Effect, Job, Mode, Tapped, check_permutation, shuffle};
+use chanscope::measure::shuffle::{Cosine, Effect, Job, Mode, Tapped, check_permutation, shuffle};
 use chanscope::model::layers::ConvLayer;
 use chanscope::report::results::{Observed, Results, Shuffle, ShuffleTensor, Skipped, finite};
 use chanscope::{Error, Result};
@@ -37,6 +37,9 @@ pub struct Args {
     /// channel (across the samples of a mini-batch) or pixel (inside each map)
     #[arg(long, default_value = "channel", value_name = "MODE")]
     mode: String,
+    /// What a cosine is taken over: sample (each sample's map, then the mean) or batch (all samples' maps as one vector)
+    #[arg(long, default_value = "sample", value_name = "OVER")]
+    cosine: String,
     /// Samples of a mini-batch
     #[arg(long, default_value_t = 256, value_name = "N")]
     batch: usize,
@@ -50,6 +53,7 @@ impl Args {
         record.parameter("tensor", self.tensor.clone());
         record.parameter("observe", self.observe.clone());
         record.parameter("mode", mode.name());
+        record.parameter("cosine", self.cosine.clone());
         record.parameter("batch", self.batch);
         let file = self.permutation.as_ref().map(|p| p.display().to_string());
         record.parameter("permutation", file);
@@ -62,6 +66,7 @@ impl Args {
 /// Shuffles every tensor asked for.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let mode: Mode = args.mode.parse()?;
+    let cosine: Cosine = args.cosine.parse()?;
     if args.batch == 0 {
         return Err(Error::Usage("--batch must be at least 1".into()));
     }
@@ -103,6 +108,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         data: data.as_ref(),
         labels: labels.as_deref(),
         mode,
+        cosine,
         batch: args.batch,
         seed: common.seed,
         permutation: permutation.as_deref(),

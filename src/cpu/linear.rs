@@ -1,20 +1,25 @@
 //! Fully connected layers.
 
 use super::Tensor;
+use super::disjoint::Disjoint;
+use super::gemm::{CHUNK, COLS, ROWS, Target, pack, tile};
+use super::simd::{InstructionSet, Simd, SimdOp};
 use crate::device::Activation;
 use crate::{Error, Result};
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// Rows that share one pass over the weights.
-const ROWS: usize = 8;
+/// Most rows that share one pass over the weights.
+const BLOCK: usize = 64;
 
-/// `activation(x [R, K] weight [K, M] + bias [M])`; every row is summed over `K` in order, whatever
-/// rows it is computed with.
+/// `activation(x [R, K] weight [K, M] + bias [M])`; every row is summed over `K` in an order that depends
+/// on nothing but `K`, whatever rows it is computed with.
 pub(super) fn linear(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
     activation: Activation,
+    set: InstructionSet,
 ) -> Result<Tensor> {
     let (&[rows, k], &[kw, m]) = (x.shape(), weight.shape()) else {
         return Err(mismatch(x, weight));
@@ -22,29 +27,94 @@ pub(super) fn linear(
     if k != kw || bias.is_some_and(|b| b.shape() != [m]) {
         return Err(mismatch(x, weight));
     }
-    let mut out = Tensor::zeros(&[rows, m])?;
-    if m * k == 0 {
-        return Ok(out);
+    if rows * m * k == 0 {
+        return Tensor::zeros(&[rows, m]);
     }
-    out.data_mut()
-        .par_chunks_mut(ROWS * m)
-        .zip(x.data().par_chunks(ROWS * k))
-        .for_each(|(out, x)| {
-            if let Some(bias) = bias {
-                out.chunks_mut(m)
-                    .for_each(|o| o.copy_from_slice(bias.data()));
-            }
-            for (i, w) in weight.data().chunks(m).enumerate() {
-                for (out, x) in out.chunks_mut(m).zip(x.chunks(k)) {
-                    let v = x[i];
-                    for (o, w) in out.iter_mut().zip(w) {
-                        *o += v * w;
-                    }
+    let mut out = Tensor::unwritten(&[rows, m])?;
+    let threads = rayon::current_num_threads();
+    let each = (rows.div_ceil(4 * threads).next_multiple_of(ROWS)).min(BLOCK);
+    // Few rows: columns are divided as well.
+    let panels = m.div_ceil(COLS);
+    let cuts = (2 * threads).div_ceil(rows.div_ceil(each)).clamp(1, panels);
+    let wide = panels.div_ceil(cuts);
+    let tasks: Vec<(Range<usize>, Range<usize>)> = (0..rows)
+        .step_by(each)
+        .flat_map(|r| (0..panels).step_by(wide).map(move |p| (r, p)))
+        .map(|(r, p)| (r..(r + each).min(rows), p..(p + wide).min(panels)))
+        .collect();
+    let out_values = Disjoint::new(out.data_mut());
+    tasks.into_par_iter().for_each(|(rows, panels)| {
+        set.run(Block {
+            x: &x.data()[rows.start * k..rows.end * k],
+            weight: weight.data(),
+            bias: bias.map(Tensor::data),
+            activation,
+            size: [k, m],
+            rows,
+            panels,
+            out: &out_values,
+        });
+    });
+    Ok(out)
+}
+
+/// Some rows and some panels of columns of the result.
+struct Block<'a> {
+    /// The rows of the input.
+    x: &'a [f32],
+    weight: &'a [f32],
+    bias: Option<&'a [f32]>,
+    activation: Activation,
+    /// `K` and `M`.
+    size: [usize; 2],
+    rows: Range<usize>,
+    panels: Range<usize>,
+    out: &'a Disjoint<'a>,
+}
+
+impl SimdOp for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd, const R: usize, const V: usize>(self) {
+        let [k, m] = self.size;
+        let rows = self.rows.len();
+        let left = pack::<ROWS>(self.x, rows, k, k);
+        let mut right = vec![0.0; CHUNK.min(k) * COLS];
+        let mut sums = vec![0.0; rows.next_multiple_of(ROWS) * COLS];
+        for panel in self.panels.clone() {
+            let columns = COLS.min(m - panel * COLS);
+            // The last panel's missing columns are multiplied too.
+            right.fill(0.0);
+            for first in (0..k).step_by(CHUNK) {
+                let len = CHUNK.min(k - first);
+                for (i, to) in right.chunks_exact_mut(COLS).enumerate().take(len) {
+                    let from = (first + i) * m + panel * COLS;
+                    to[..columns].copy_from_slice(&self.weight[from..][..columns]);
+                }
+                for (r, sums) in sums.chunks_exact_mut(ROWS * COLS).enumerate() {
+                    let target = Target {
+                        to: sums,
+                        stride: COLS,
+                        add: first > 0,
+                    };
+                    let left = &left[(r * k + first) * ROWS..];
+                    // SAFETY: `S` is there by the contract of `run`.
+                    unsafe { tile::<S, R, V, false>(left, &right, COLS, len, target) };
                 }
             }
-            out.iter_mut().for_each(|o| *o = activation.apply(*o));
-        });
-    Ok(out)
+            for (row, sums) in self.rows.clone().zip(sums.chunks_exact(COLS)) {
+                // SAFETY: these rows and columns belong to this task alone.
+                let out = unsafe { self.out.part(row * m + panel * COLS, columns) };
+                out.copy_from_slice(&sums[..columns]);
+                if let Some(bias) = self.bias {
+                    let bias = &bias[panel * COLS..][..columns];
+                    out.iter_mut().zip(bias).for_each(|(o, b)| *o += b);
+                }
+                out.iter_mut().for_each(|o| *o = self.activation.apply(*o));
+            }
+        }
+    }
 }
 
 fn mismatch(x: &Tensor, weight: &Tensor) -> Error {

@@ -43,7 +43,7 @@ impl NetOps for Cpu {
         activation: Activation,
     ) -> Result<Tensor> {
         self.pool
-            .install(|| linear::linear(x, weight, bias, activation))
+            .install(|| linear::linear(x, weight, bias, activation, self.set))
     }
 
     fn shuffle(&self, x: &Tensor, how: Shuffle<'_>) -> Result<Tensor> {

@@ -80,7 +80,7 @@ fn erf(x: f32) -> f32 {
 }
 
 fn map(x: &Tensor, f: impl Fn(f32) -> f32 + Sync) -> Result<Tensor> {
-    let mut out = Tensor::zeros(x.shape())?;
+    let mut out = Tensor::unwritten(x.shape())?;
     out.data_mut()
         .par_chunks_mut(CHUNK)
         .zip(x.data().par_chunks(CHUNK))
@@ -94,23 +94,33 @@ fn map(x: &Tensor, f: impl Fn(f32) -> f32 + Sync) -> Result<Tensor> {
 
 /// `activation(f(a, b))`, broadcast.
 pub(super) fn binary(a: &Tensor, b: &Tensor, f: Binary, activation: Activation) -> Result<Tensor> {
-    let act = |f: fn(f32, f32) -> f32| (a, b, f);
-    let (a, b, f) = match f {
-        Binary::Add => act(|x, y| x + y),
-        Binary::Sub => act(|x, y| x - y),
-        Binary::Mul => act(|x, y| x * y),
-        Binary::Div => act(|x, y| x / y),
-        Binary::PRelu => act(|x, y| if x < 0.0 { x * y } else { x }),
-    };
-    match activation {
-        Activation::Identity => zip(a, b, f),
-        _ => zip(a, b, |x, y| activation.apply(f(x, y))),
+    // A copy of the loop for each function, so that each is vectorised.
+    match f {
+        Binary::Add => zip(a, b, activation, |x, y| x + y),
+        Binary::Sub => zip(a, b, activation, |x, y| x - y),
+        Binary::Mul => zip(a, b, activation, |x, y| x * y),
+        Binary::Div => zip(a, b, activation, |x, y| x / y),
+        Binary::PRelu => zip(a, b, activation, |x, y| if x < 0.0 { x * y } else { x }),
     }
 }
 
-fn zip(a: &Tensor, b: &Tensor, f: impl Fn(f32, f32) -> f32 + Sync) -> Result<Tensor> {
+/// Applies an activation to values that are still in the cache.
+fn activate(values: &mut [f32], activation: Activation) {
+    match activation {
+        Activation::Identity => (),
+        Activation::Relu => (values.iter_mut()).for_each(|v| *v = Activation::Relu.apply(*v)),
+        _ => (values.iter_mut()).for_each(|v| *v = activation.apply(*v)),
+    }
+}
+
+fn zip(
+    a: &Tensor,
+    b: &Tensor,
+    activation: Activation,
+    f: impl Fn(f32, f32) -> f32 + Sync,
+) -> Result<Tensor> {
     let plan = BroadcastPlan::new(a.shape(), b.shape())?;
-    let mut out = Tensor::zeros(&plan.shape)?;
+    let mut out = Tensor::unwritten(&plan.shape)?;
     let (outer, inner) = plan.extents.split_at(plan.extents.len() - 1);
     let (inner, sa, sb) = (inner[0], plan.a[outer.len()], plan.b[outer.len()]);
     if inner == 0 {
@@ -143,6 +153,7 @@ fn zip(a: &Tensor, b: &Tensor, f: impl Fn(f32, f32) -> f32 + Sync) -> Result<Ten
                 }
             }
         }
+        activate(out, activation);
     };
     if outer.is_empty() {
         out.data_mut()

@@ -6,6 +6,9 @@ use crate::{Error, Result};
 use rayon::prelude::*;
 use std::ops::Range;
 
+/// Elements a thread takes at a time at least.
+const TASK: usize = 1 << 14;
+
 /// Pools every map on its own, maps in parallel.
 pub(super) fn pool2d(x: &Tensor, p: &Pool2dParams) -> Result<Tensor> {
     let &[n, c, h, w] = x.shape() else {
@@ -15,20 +18,57 @@ pub(super) fn pool2d(x: &Tensor, p: &Pool2dParams) -> Result<Tensor> {
         )));
     };
     let [oh, ow] = p.output;
-    let mut out = Tensor::zeros(&[n, c, oh, ow])?;
     if h * w == 0 || oh * ow == 0 {
-        return Ok(out);
+        return Tensor::zeros(&[n, c, oh, ow]);
     }
+    let mut out = Tensor::unwritten(&[n, c, oh, ow])?;
     let columns: Vec<Window> = (0..ow).map(|o| Window::new(p, 1, o, w)).collect();
+    let rows: Vec<Window> = (0..oh).map(|o| Window::new(p, 0, o, h)).collect();
+    let whole = (rows.iter().chain(&columns)).all(|window| window.count > 0);
     out.data_mut()
         .par_chunks_mut(oh * ow)
         .zip(x.data().par_chunks(h * w))
-        .for_each(|(out, map)| {
-            for (o, row) in out.chunks_mut(ow).enumerate() {
-                pool_row(p, map, w, &Window::new(p, 0, o, h), &columns, row);
-            }
-        });
+        .with_min_len(TASK.div_ceil(h * w))
+        .for_each_init(
+            || vec![0.0; w],
+            |line, (out, map)| {
+                for (out, rows) in out.chunks_mut(ow).zip(&rows) {
+                    if p.kind == PoolKind::Max && whole {
+                        max_row(p.dilation, map, rows, &columns, line, out);
+                    } else {
+                        pool_row(p, map, w, rows, &columns, out);
+                    }
+                }
+            },
+        );
     Ok(out)
+}
+
+/// The larger one; a NaN stays visible, which `max` would drop.
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() { b } else { a }
+}
+
+/// A row of maxima: down the columns first, a row at a time, then along what is left.
+fn max_row(
+    [dy, dx]: [usize; 2],
+    map: &[f32],
+    rows: &Window,
+    columns: &[Window],
+    line: &mut [f32],
+    out: &mut [f32],
+) {
+    let w = line.len();
+    line.copy_from_slice(&map[rows.first * w..][..w]);
+    for y in rows.positions(dy).skip(1) {
+        for (l, &v) in line.iter_mut().zip(&map[y * w..][..w]) {
+            *l = larger(*l, v);
+        }
+    }
+    for (out, columns) in out.iter_mut().zip(columns) {
+        *out = (columns.positions(dx).skip(1))
+            .fold(line[columns.first], |best, x| larger(best, line[x]));
+    }
 }
 
 /// One window along one axis: the in-range positions (first, count) and the positions inside the

@@ -69,36 +69,44 @@ pub(super) fn channel_dots(x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
         .enumerate()
         .for_each(|(i, out)| {
             let x = &x.data()[i * m * d..(i + 1) * m * d];
-            let squares: Vec<f32> = x.chunks(d).map(|x| dot(x, x)).collect();
+            let squares: Vec<f32> = x.chunks(d).map(|x| dots(x, x)[0]).collect();
             let y = y.data()[i * variants * m * d..].chunks(d);
             for (j, (out, y)) in out.chunks_mut(3).zip(y).enumerate() {
                 let channel = j % m;
-                out[0] = dot(&x[channel * d..(channel + 1) * d], y);
-                out[1] = squares[channel];
-                out[2] = dot(y, y);
+                let [xy, yy] = dots(&x[channel * d..(channel + 1) * d], y);
+                out.copy_from_slice(&[xy, squares[channel], yy]);
             }
         });
     Ok(out)
 }
 
-/// Dot product: eight running sums over short stretches, those added in float64.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut total = 0.0f64;
+/// Running sums of a dot product.
+const LANES: usize = 16;
+
+/// `<a, b>` and `<b, b>`: running sums over short stretches, those added in float64.
+fn dots(a: &[f32], b: &[f32]) -> [f32; 2] {
+    let mut total = [0.0f64; 2];
     for (a, b) in a.chunks(256).zip(b.chunks(256)) {
-        let mut lanes = [0.0f32; 8];
-        let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-        let rest: f32 = a8
-            .remainder()
-            .iter()
-            .zip(b8.remainder())
-            .map(|(x, y)| x * y)
-            .sum();
-        for (a, b) in a8.zip(b8) {
-            for (lane, (x, y)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-                *lane += x * y;
+        let mut sums = [[0.0f32; LANES]; 2];
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        for (a, b) in a.iter().zip(b) {
+            for i in 0..LANES {
+                sums[0][i] += a[i] * b[i];
+                sums[1][i] += b[i] * b[i];
             }
         }
-        total += lanes.iter().map(|&v| f64::from(v)).sum::<f64>() + f64::from(rest);
+        for (i, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+            sums[0][i] += a * b;
+            sums[1][i] += b * b;
+        }
+        for (total, sums) in total.iter_mut().zip(&mut sums) {
+            for half in [8, 4, 2, 1] {
+                for i in 0..half {
+                    sums[i] += sums[i + half];
+                }
+            }
+            *total += f64::from(sums[0]);
+        }
     }
-    total as f32
+    total.map(|v| v as f32)
 }

@@ -2,6 +2,7 @@
 
 use crate::tensor::checked_product;
 use crate::{Error, Result};
+use std::sync::Mutex;
 
 /// Dense `f32` tensor, C order.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,12 +49,28 @@ impl Tensor {
             .ok_or_else(|| Error::Shape(format!("shape {shape:?} is too large to address")))
     }
 
+    /// A tensor whose values are all yet to be written: zeros, or what was in memory used before.
+    pub(super) fn unwritten(shape: &[usize]) -> Result<Self> {
+        let len = Self::count(shape)?;
+        let data = spare(len).map_or_else(
+            || vec![0.0; len],
+            |mut data| {
+                data.resize(len, 0.0);
+                data
+            },
+        );
+        Ok(Self {
+            shape: shape.to_vec(),
+            data,
+        })
+    }
+
     /// The same values under another shape.
     ///
     /// # Errors
     /// [`Error::Shape`] if the sizes differ.
-    pub fn reshaped(self, shape: &[usize]) -> Result<Self> {
-        Self::new(shape, self.data)
+    pub fn reshaped(mut self, shape: &[usize]) -> Result<Self> {
+        Self::new(shape, std::mem::take(&mut self.data))
     }
 
     /// Shape.
@@ -69,5 +86,36 @@ impl Tensor {
     /// Values, C order, to be changed in place.
     pub fn data_mut(&mut self) -> &mut [f32] {
         &mut self.data
+    }
+}
+
+/// Memory of tensors that are gone, for the next ones: a network makes and drops tensors of the same few
+/// sizes all the time, and pages fresh from the system cost as much as computing what goes into them.
+static SPARE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+/// Most buffers that are kept.
+const SPARES: usize = 8;
+/// Values of the smallest and largest buffer that is kept: at most 32 MiB altogether.
+const KEPT: std::ops::RangeInclusive<usize> = 1 << 14..=1 << 20;
+
+/// A buffer of about `len` values.
+fn spare(len: usize) -> Option<Vec<f32>> {
+    if !KEPT.contains(&len) {
+        return None;
+    }
+    let mut spares = SPARE.lock().ok()?;
+    let place = (spares.iter()).position(|s| (len..=2 * len).contains(&s.capacity()))?;
+    Some(spares.swap_remove(place))
+}
+
+impl Drop for Tensor {
+    fn drop(&mut self) {
+        if KEPT.contains(&self.data.capacity())
+            && let Ok(mut spares) = SPARE.lock()
+        {
+            if spares.len() == SPARES {
+                spares.remove(0);
+            }
+            spares.push(std::mem::take(&mut self.data));
+        }
     }
 }

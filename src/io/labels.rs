@@ -70,17 +70,16 @@ fn count(file: &DataFile, shape: &[u64]) -> Result<u64> {
 pub fn read_indices(path: impl AsRef<Path>, samples: usize) -> Result<Vec<i64>> {
     let file = DataFile::open(path.as_ref())?;
     let header = npy::read_header(&file)?;
-    let integers = matches!(header.descr.kind, b'i' | b'u');
+    let Descr { kind, size, .. } = header.descr;
+    let integers = matches!(kind, b'i' | b'u');
     if header.shape != [samples as u64] || !integers {
-        return Err(Error::data(
-            file.path(),
-            format!(
-                "shape {:?}: a permutation is a 1-D array of {samples} integers, one per sample",
-                header.shape
-            ),
-        ));
+        let what = format!(
+            "shape {:?} of type {}{size}: a permutation is a 1-D array of {samples} integers, one per sample",
+            header.shape,
+            char::from(kind),
+        );
+        return Err(Error::data(file.path(), what));
     }
-    let size = header.descr.size;
     let mut bytes = vec![0u8; samples * size];
     file.read_exact_at(&mut bytes, header.data_offset)?;
     let index = |b: &[u8]| {

@@ -1,0 +1,273 @@
+//! The mini-batches of one tensor: the network as it is, then every variant of it.
+
+use super::check::{check_job, check_labels};
+use super::compare::{Tap, correct};
+use super::tail::{Tail, slice_rows};
+use super::{Effect, Job, Mode, Observed, Tapped, permute};
+use crate::device::net::{NetOps, Shuffle};
+use crate::model::forward::Session;
+use crate::model::graph::ValueId;
+use crate::model::images::{Images, batch_size};
+use crate::stream::run::ranges;
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// Bytes of one round of variants: enough to go round, small enough for a
+/// processor's cache.
+const ROUND_ON_HOST: u64 = 6 << 20;
+/// The same for a device with its own memory.
+const ROUND_ON_DEVICE: u64 = 512 << 20;
+
+/// One tensor's work.
+pub(super) struct Run<'a, B: NetOps> {
+    backend: &'a B,
+    job: &'a Job<'a>,
+    pub(super) images: Images<'a>,
+    /// `[C, ...]` of the tensor.
+    shape: Vec<usize>,
+    head: Session<'a, B>,
+    base: Session<'a, B>,
+    tail: Tail<'a, B>,
+    /// Where in the base run's results each value lies that the tail needs, `None` for the input.
+    needs: Vec<Option<usize>>,
+    /// The same for what is compared: the taps, then the output.
+    compared: Vec<Option<usize>>,
+    chunk: usize,
+    variants: usize,
+    taps: Vec<Tap>,
+    /// Where the output is among what the tail computes, if it depends on the tensor.
+    output: Option<usize>,
+    baseline: u64,
+    correct: Vec<u64>,
+}
+
+impl<'a, B: NetOps> Run<'a, B> {
+    pub(super) fn new(
+        backend: &'a B,
+        job: &'a Job<'a>,
+        tensor: &Tapped,
+        observe: &[Tapped],
+    ) -> Result<Self> {
+        let graph = job.graph;
+        let images = Images::new(graph, job.data)?;
+        let samples = images.samples();
+        check_job(job, samples)?;
+        let shape = graph.value(tensor.value).shape.clone();
+        let reached = graph.dependents(tensor.value);
+        let mut wanted: Vec<ValueId> = vec![];
+        let mut taps = vec![];
+        for tap in observe {
+            let later = reached[tap.value.index()] && tap.value != tensor.value;
+            if later && !wanted.contains(&tap.value) {
+                wanted.push(tap.value);
+                let channels = graph.value(tap.value).shape[0];
+                taps.push(Tap::new(tap.name.clone(), shape[0], channels, job.cosine));
+            }
+        }
+        let mut compared = wanted.clone();
+        let mut output = None;
+        if let Some(labels) = job.labels {
+            let scores = graph.outputs()[0];
+            check_labels(labels, samples, &graph.value(scores).shape)?;
+            compared.push(scores);
+            if !wanted.contains(&scores) && reached[scores.index()] {
+                wanted.push(scores);
+            }
+            output = wanted.iter().position(|&w| w == scores);
+        }
+        if wanted.is_empty() {
+            return Err(Error::Usage(format!(
+                "nothing depends on '{}': give labels, or a layer after it to observe",
+                tensor.name
+            )));
+        }
+        let tail = Tail::new(backend, graph, tensor.value, &wanted)?;
+        let mut values: Vec<ValueId> = vec![];
+        let mut place = |id: ValueId| {
+            (id != graph.input()).then(|| {
+                values.iter().position(|&v| v == id).unwrap_or_else(|| {
+                    values.push(id);
+                    values.len() - 1
+                })
+            })
+        };
+        let needs = tail.needs().into_iter().map(&mut place).collect();
+        let compared = compared.into_iter().map(&mut place).collect();
+        let base = Session::new(backend, graph, &[graph.input()], &values)?;
+        let head = Session::new(backend, graph, &[graph.input()], &[tensor.value])?;
+        let mut run = Self {
+            backend,
+            job,
+            images,
+            correct: vec![0; shape[0]],
+            shape,
+            head,
+            base,
+            tail,
+            needs,
+            compared,
+            chunk: 0,
+            variants: 0,
+            taps,
+            output,
+            baseline: 0,
+        };
+        run.plan()?;
+        Ok(run)
+    }
+
+    /// Samples and channels at a time. The tensor is kept for a whole mini-batch, shuffled and not.
+    fn plan(&mut self) -> Result<()> {
+        let batch = self.job.batch.min(self.images.samples());
+        let tensor: usize = self.shape.iter().product();
+        let fixed = 2 * self.base.constant_bytes() + 8 * (batch * tensor) as u64;
+        let variant = self.tail.bytes_per_variant(tensor);
+        let sample = self.base.bytes_per_sample() + variant;
+        let limits = self.backend.limits();
+        self.chunk = batch_size(self.job.memory, fixed, sample, batch)?;
+        let round = if limits.shares_host_memory {
+            ROUND_ON_HOST
+        } else {
+            ROUND_ON_DEVICE
+        };
+        let left = self.job.memory.saturating_sub(fixed) / 2;
+        let left = left.saturating_sub(self.chunk as u64 * self.base.bytes_per_sample());
+        let round = round.min(left).min(limits.max_block_bytes);
+        let per_channel = variant * self.chunk as u64;
+        self.variants = usize::try_from(round / per_channel.max(1))
+            .unwrap_or(usize::MAX)
+            .clamp(1, self.shape[0]);
+        Ok(())
+    }
+
+    /// Takes a mini-batch.
+    pub(super) fn batch(&mut self, rows: Range<usize>) -> Result<()> {
+        if self.chunk >= rows.len() {
+            let x = self.images.read(self.backend, rows.clone())?;
+            let base = self.base.run(&[&x])?;
+            let tensor = pick(&base, &x, self.needs[0]);
+            let shuffled = self.exchange(tensor, &rows)?;
+            return self.compare(&rows, &x, &base, &shuffled);
+        }
+        let shuffled = {
+            let whole = self.whole(&rows)?;
+            self.exchange(&whole, &rows)?
+        };
+        for part in ranges(rows.len(), self.chunk) {
+            let shuffled = slice_rows(self.backend, &shuffled, part.clone())?;
+            let part = rows.start + part.start..rows.start + part.end;
+            let x = self.images.read(self.backend, part.clone())?;
+            let base = self.base.run(&[&x])?;
+            self.compare(&part, &x, &base, &shuffled)?;
+        }
+        Ok(())
+    }
+
+    /// The tensor for a whole mini-batch, computed in parts.
+    fn whole(&self, rows: &Range<usize>) -> Result<B::Tensor> {
+        let shape = [&[rows.len()], self.shape.as_slice()].concat();
+        let mut whole = self.backend.zeros(&shape)?;
+        let row: usize = self.shape.iter().product();
+        for part in ranges(rows.len(), self.chunk) {
+            let x =
+                (self.images).read(self.backend, rows.start + part.start..rows.start + part.end)?;
+            let out = self.head.run(&[&x])?;
+            let place = crate::device::net::StridedCopy {
+                extents: vec![part.len() * row],
+                src_offset: 0,
+                src_strides: vec![1],
+                dst_offset: part.start * row,
+                dst_strides: vec![1],
+            };
+            self.backend.copy(&out[0], &mut whole, &place)?;
+        }
+        Ok(whole)
+    }
+
+    /// Every channel of the tensor shuffled.
+    fn exchange(&self, tensor: &B::Tensor, rows: &Range<usize>) -> Result<B::Tensor> {
+        let job = self.job;
+        match job.mode {
+            Mode::Channel => {
+                let index: Vec<u32> = match job.permutation {
+                    Some(p) => (p[rows.clone()].iter())
+                        .map(|&to| (to - rows.start as i64) as u32)
+                        .collect(),
+                    None => {
+                        let number = (rows.start / job.batch) as u64;
+                        permute::seeded(job.seed, number, rows.len())
+                    }
+                };
+                self.backend.shuffle(tensor, Shuffle::Samples(&index))
+            }
+            Mode::Pixel => {
+                let pixels: usize = self.shape[1..].iter().product();
+                let index: Vec<u32> = (rows.clone())
+                    .flat_map(|i| permute::seeded(job.seed, i as u64, pixels))
+                    .collect();
+                self.backend.shuffle(tensor, Shuffle::Pixels(&index))
+            }
+        }
+    }
+
+    /// Runs the variants of some samples and adds up what they differ in.
+    fn compare(
+        &mut self,
+        rows: &Range<usize>,
+        x: &B::Tensor,
+        base: &[B::Tensor],
+        shuffled: &B::Tensor,
+    ) -> Result<()> {
+        let needs: Vec<&B::Tensor> = self.needs.iter().map(|&i| pick(base, x, i)).collect();
+        let labels = self.job.labels.map(|l| &l[rows.clone()]);
+        if let Some(labels) = labels {
+            let output = pick(base, x, self.compared[self.taps.len()]);
+            let right = correct(&self.backend.download(output)?, labels, 1)?[0];
+            self.baseline += right;
+            if self.output.is_none() {
+                self.correct.iter_mut().for_each(|n| *n += right);
+            }
+        }
+        for channels in ranges(self.shape[0], self.variants) {
+            let later = self.tail.run(&needs, shuffled, channels.clone())?;
+            for (i, tap) in self.taps.iter_mut().enumerate() {
+                let before = pick(base, x, self.compared[i]);
+                let dots = self.backend.channel_dots(before, &later[i])?;
+                tap.add(&dots, channels.clone())?;
+            }
+            if let (Some(labels), Some(output)) = (labels, self.output) {
+                let scores = self.backend.download(&later[output])?;
+                let counts = correct(&scores, labels, channels.len())?;
+                for (sum, n) in self.correct[channels].iter_mut().zip(counts) {
+                    *sum += n;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What it came to.
+    pub(super) fn finish(self) -> Effect {
+        let samples = self.images.samples();
+        let share = |n: u64| n as f64 / samples as f64;
+        let labelled = self.job.labels.is_some();
+        let observed = (self.taps.into_iter())
+            .map(|t| Observed {
+                cosine: t.cosines(samples),
+                name: t.name,
+                channels: t.channels,
+            })
+            .collect();
+        let rest = samples % self.job.batch;
+        Effect {
+            baseline_accuracy: labelled.then(|| share(self.baseline)),
+            accuracy: labelled.then(|| self.correct.iter().map(|&n| share(n)).collect()),
+            observed,
+            short_batch: (rest != 0).then_some(rest),
+        }
+    }
+}
+
+fn pick<'t, T>(base: &'t [T], input: &'t T, place: Option<usize>) -> &'t T {
+    place.map_or(input, |i| &base[i])
+}
