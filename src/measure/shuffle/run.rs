@@ -12,11 +12,12 @@ use crate::stream::run::ranges;
 use crate::{Error, Result};
 use std::ops::Range;
 
-/// Bytes of one round of variants: enough to go round, small enough for a
-/// processor's cache.
-const ROUND_ON_HOST: u64 = 6 << 20;
+/// Bytes of one round of variants: enough to go round, small enough for a processor's cache.
+const ROUND_ON_HOST: u64 = 8 << 20;
 /// The same for a device with its own memory.
 const ROUND_ON_DEVICE: u64 = 512 << 20;
+/// Samples of a round at least, whatever their size: fewer would not share a pass over the weights.
+const SAMPLES: usize = 16;
 
 /// One tensor's work.
 pub(super) struct Run<'a, B: NetOps> {
@@ -32,7 +33,10 @@ pub(super) struct Run<'a, B: NetOps> {
     needs: Vec<Option<usize>>,
     /// The same for what is compared: the taps, then the output.
     compared: Vec<Option<usize>>,
+    /// Samples read and run unchanged at a time.
     chunk: usize,
+    /// Samples and shuffled channels of a round.
+    slice: usize,
     variants: usize,
     taps: Vec<Tap>,
     /// Where the output is among what the tail computes, if it depends on the tensor.
@@ -107,6 +111,7 @@ impl<'a, B: NetOps> Run<'a, B> {
             needs,
             compared,
             chunk: 0,
+            slice: 0,
             variants: 0,
             taps,
             output,
@@ -125,18 +130,21 @@ impl<'a, B: NetOps> Run<'a, B> {
         let sample = self.base.bytes_per_sample() + variant;
         let limits = self.backend.limits();
         self.chunk = batch_size(self.job.memory, fixed, sample, batch)?;
-        let round = if limits.shares_host_memory {
-            ROUND_ON_HOST
+        let (round, least) = if limits.shares_host_memory {
+            (ROUND_ON_HOST, SAMPLES.min(self.chunk))
         } else {
-            ROUND_ON_DEVICE
+            (ROUND_ON_DEVICE, self.chunk)
         };
+        // Beside the chunk's values there are those of a slice.
         let left = self.job.memory.saturating_sub(fixed) / 2;
-        let left = left.saturating_sub(self.chunk as u64 * self.base.bytes_per_sample());
+        let left = left.saturating_sub(2 * self.chunk as u64 * self.base.bytes_per_sample());
         let round = round.min(left).min(limits.max_block_bytes);
-        let per_channel = variant * self.chunk as u64;
-        self.variants = usize::try_from(round / per_channel.max(1))
-            .unwrap_or(usize::MAX)
-            .clamp(1, self.shape[0]);
+        let fit = |each: u64, most: usize| {
+            let count = usize::try_from(round / each.max(1)).unwrap_or(usize::MAX);
+            count.clamp(1, most)
+        };
+        self.variants = fit(variant * least as u64, self.shape[0]);
+        self.slice = fit(variant * self.variants as u64, self.chunk).max(least);
         Ok(())
     }
 
@@ -210,8 +218,29 @@ impl<'a, B: NetOps> Run<'a, B> {
         }
     }
 
-    /// Runs the variants of some samples and adds up what they differ in.
+    /// Runs the variants of some samples, as many at a time as a round has.
     fn compare(
+        &mut self,
+        rows: &Range<usize>,
+        x: &B::Tensor,
+        base: &[B::Tensor],
+        shuffled: &B::Tensor,
+    ) -> Result<()> {
+        if self.slice >= rows.len() {
+            return self.round(rows, x, base, shuffled);
+        }
+        for part in ranges(rows.len(), self.slice) {
+            let cut = |t: &B::Tensor| slice_rows(self.backend, t, part.clone());
+            let base: Vec<_> = base.iter().map(cut).collect::<Result<_>>()?;
+            let (x, shuffled) = (cut(x)?, cut(shuffled)?);
+            let rows = rows.start + part.start..rows.start + part.end;
+            self.round(&rows, &x, &base, &shuffled)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the variants of a slice of samples and adds up what they differ in.
+    fn round(
         &mut self,
         rows: &Range<usize>,
         x: &B::Tensor,
