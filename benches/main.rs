@@ -3,6 +3,7 @@
 mod conv2d;
 mod correlate;
 mod data;
+mod filters;
 mod gram;
 mod knn;
 mod shapes;
@@ -14,6 +15,7 @@ criterion_group!(
     knn::bench,
     gram::bench,
     conv2d::bench,
-    correlate::bench
+    correlate::bench,
+    filters::bench
 );
 criterion_main!(benches);

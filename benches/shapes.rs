@@ -115,3 +115,13 @@ pub const RESPONSES: &[(&str, [usize; 4])] = &[
     ("resnet18/layer1", [64, 3, 56, 56]),
     ("resnet18/layer3", [256, 3, 14, 14]),
 ];
+
+/// Filters `[M, C, h, w]` whose similarity is taken.
+pub const FILTERS: &[(&str, [usize; 4])] = &[
+    ("lenet5x10/conv2", [160, 60, 5, 5]),
+    ("resnet/stem", [64, 3, 7, 7]),
+    ("resnet/layer4", [512, 512, 3, 3]),
+    ("2048 filters", [2048, 512, 3, 3]),
+    ("resnet50/layer4.1x1", [2048, 512, 1, 1]),
+    ("mobilenetv2/depthwise", [960, 1, 3, 3]),
+];

@@ -5,16 +5,19 @@
 //! kernel, `run` it once (answer: `{"seconds": ...}`, copies from and to files not included), `save` what the
 //! last run computed as raw little-endian files. Arrays come as raw `f32` files with their shapes.
 
-use chanscope::cpu::Cpu;
+use chanscope::cpu::{Cpu, FilterScratch};
+use chanscope::device::filters::{FilterOps, FilterParams, FilterShape};
 use chanscope::device::net::{Correlation, NetOps};
 use chanscope::device::{
     Activation, Backend, Conv2dParams, GramKind, GraphBlock, GraphParams, Identical, Kernel,
     PointsBlock, Sigma, Vectors,
 };
 use serde::Deserialize;
+use std::cell::RefCell;
 use std::error::Error;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -58,6 +61,8 @@ enum Job {
     },
     /// Extremes over all lags of the cross-correlation of all pairs of maps, `[P, 1, h, w]`.
     Correlate { x: Array },
+    /// Convolutional Similarity of all pairs of filters `[M, C, h, w]`, value and gradient.
+    Filters { weight: Array },
 }
 
 /// A job with its data on the device.
@@ -84,6 +89,13 @@ enum Loaded {
     Correlate {
         x: <Cpu as Backend>::Tensor,
     },
+    Filters {
+        weights: Vec<f32>,
+        shape: FilterShape,
+        /// Kept from run to run, as a trainer does.
+        scratch: RefCell<FilterScratch>,
+        gradient: Rc<RefCell<Vec<f32>>>,
+    },
 }
 
 /// What a run computed.
@@ -96,6 +108,10 @@ enum Output {
         k: usize,
     },
     Correlation(Correlation),
+    Similarity {
+        value: f64,
+        gradient: Rc<RefCell<Vec<f32>>>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -184,6 +200,15 @@ fn load(cpu: &Cpu, job: Job) -> Result<Loaded> {
         }
         Job::Gram { x } => Loaded::Gram { x: upload(&x)? },
         Job::Correlate { x } => Loaded::Correlate { x: upload(&x)? },
+        Job::Filters { weight } => {
+            let weights = read(&weight)?;
+            Loaded::Filters {
+                shape: FilterShape::new(&weight.shape)?,
+                scratch: RefCell::default(),
+                gradient: Rc::new(RefCell::new(vec![0.0; weights.len()])),
+                weights,
+            }
+        }
         Job::Conv2d {
             x,
             weight,
@@ -247,6 +272,21 @@ fn run(cpu: &Cpu, job: &Loaded) -> Result<Output> {
             Output::Tensor(cpu.conv2d(x, weight, None, params)?)
         }
         Loaded::Correlate { x } => Output::Correlation(cpu.correlate(x, None)?),
+        Loaded::Filters {
+            weights,
+            shape,
+            scratch,
+            gradient,
+        } => Output::Similarity {
+            value: cpu.similarity(
+                weights,
+                *shape,
+                FilterParams::default(),
+                Some(&mut *gradient.borrow_mut()),
+                &mut *scratch.borrow_mut(),
+            )?,
+            gradient: Rc::clone(gradient),
+        },
     })
 }
 
@@ -274,6 +314,10 @@ fn save(cpu: &Cpu, output: &Output, folder: &Path) -> Result<()> {
         Output::Correlation(found) => {
             write("max.f32", bytemuck::cast_slice(&found.max))?;
             write("lag.i32", bytemuck::cast_slice(&found.lag))?;
+        }
+        Output::Similarity { value, gradient } => {
+            write("value.f64", bytemuck::bytes_of(value))?;
+            write("gradient.f32", bytemuck::cast_slice(&gradient.borrow()))?;
         }
     }
     Ok(())

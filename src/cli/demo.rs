@@ -5,22 +5,25 @@
 use super::network::on_device;
 use super::progress::Reporter;
 use super::save::{Record, redundancy_layer};
-use super::{Common, impulse, output, redundancy, shuffle};
+use super::{Common, filters, impulse, output, redundancy, shuffle};
 use chanscope::control::{Control, Progress};
 use chanscope::device::Device;
+use chanscope::device::filters::{FilterParams, FilterShape, InputChannels, Pairs};
 use chanscope::device::net::NetOps;
 use chanscope::io::array::ArrayLayer;
+use chanscope::io::names::module_path;
 use chanscope::io::sink::Output;
 use chanscope::io::source::Layer;
+use chanscope::measure::filters::{self as similarity, Minimization, Optimizer};
 use chanscope::measure::impulse::{self as response, Bias};
 use chanscope::measure::redundancy::{RedundancyOptions, redundancy as measure};
 use chanscope::measure::shuffle::{self as shuffling, Cosine, Mode, Tapped};
 use chanscope::model::forward::Session;
 use chanscope::model::graph::Graph;
 use chanscope::model::layers::{ConvLayer, Tap};
-use chanscope::model::lenet::{lenet, weights};
+use chanscope::model::lenet::{Weight, lenet, weights};
 use chanscope::model::resize::bilinear;
-use chanscope::report::results::{Impulse, Input, Network, Redundancy, Shuffle};
+use chanscope::report::results::{Filters, Impulse, Input, Network, Redundancy, Shuffle};
 use chanscope::tensor::LayerShape;
 use chanscope::{Error, Result};
 use std::fmt::Write as _;
@@ -49,6 +52,18 @@ const BATCH: usize = 128;
 const SHUFFLE_BATCH: usize = 256;
 /// Correlation from which impulse responses count as alike.
 const ALIKE: f64 = 0.95;
+/// How Convolutional Similarity is minimised: as the paper's code does, with norms kept so that it is not
+/// for shrinking filters.
+const MINIMIZATION: Minimization = Minimization {
+    steps: 200,
+    optimizer: Optimizer::adam(LEARNING_RATE),
+    params: FilterParams {
+        pairs: Pairs::All,
+        input_channels: InputChannels::Separate,
+    },
+    keep_norm: true,
+};
+const LEARNING_RATE: f64 = 0.002;
 
 /// Runs the demo.
 pub fn run(_args: &Args, common: &Common) -> Result<()> {
@@ -85,7 +100,8 @@ pub fn run(_args: &Args, common: &Common) -> Result<()> {
     let mut text = redundancy::summary(&results);
     let _ = write!(
         text,
-        "\n{}\n{}",
+        "\n{}\n{}\n{}",
+        filters::summary(&results),
         shuffle::summary(&results),
         impulse::summary(&results)
     );
@@ -128,6 +144,7 @@ impl Demo {
         for tap in &taps {
             self.redundancy(tap)?;
         }
+        self.filters(name, &weights)?;
         self.shuffle(name, &graph, &layers)?;
         self.impulse(name, &graph)
     }
@@ -143,6 +160,37 @@ impl Demo {
             .layers
             .push(entry);
         self.record.stage(format!("{}: redundancy", layer.name()));
+        Ok(())
+    }
+
+    /// Convolutional Similarity of every convolution's filters, and how far a minimisation takes it.
+    fn filters(&mut self, name: &str, weights: &[Weight]) -> Result<()> {
+        let job = similarity::Job {
+            params: MINIMIZATION.params,
+            gradient: false,
+            matrices: true,
+            memory: self.options.memory,
+        };
+        for weight in weights.iter().filter(|w| w.shape.len() == 4) {
+            let layer = format!("{name}.{}", module_path(&weight.name));
+            let bank = similarity::Filters {
+                name: &layer,
+                shape: FilterShape::new(&weight.shape)?,
+                weights: &weight.data,
+            };
+            let (found, after) = self.reporter.run(|control| {
+                on_device!(&self.device, |backend| {
+                    let room = &mut Default::default();
+                    let found = similarity::similarity(backend, &bank, &job, room, control)?;
+                    let after = similarity::minimize(backend, &bank, &MINIMIZATION, room, control)?;
+                    Ok::<_, Error>((found, after))
+                })
+            })?;
+            let entry = filters::save(&self.output, &bank, &found, Some(&after))?;
+            let all = &mut self.record.results.filters;
+            all.get_or_insert_with(Filters::default).layers.push(entry);
+        }
+        self.record.stage(format!("{name}: filters"));
         Ok(())
     }
 
@@ -227,6 +275,12 @@ fn describe(record: &mut Record, options: &RedundancyOptions, common: &Common) {
     record.parameter("batch", SHUFFLE_BATCH);
     record.parameter("bias", Bias::Subtract.name());
     record.parameter("threshold", ALIKE);
+    record.parameter("minimize", MINIMIZATION.steps);
+    record.parameter("optimizer", "adam");
+    record.parameter("lr", LEARNING_RATE);
+    record.parameter("keep-norm", MINIMIZATION.keep_norm);
+    record.parameter("pairs", MINIMIZATION.params.pairs.name());
+    record.parameter("input-channels", MINIMIZATION.params.input_channels.name());
     record.parameter("seed", common.seed);
     record.parameter("memory", options.memory);
     record.parameter("threads", common.threads());

@@ -80,6 +80,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return output::json(&results);
     }
     let mut text = summary(&results);
+    for s in &results.skipped {
+        let _ = writeln!(text, "skipped {}: {}", s.name, s.reason);
+    }
     if let Some(target) = &args.write {
         let _ = writeln!(text, "\nMinimised weights: {}", target.display());
     }

@@ -28,7 +28,21 @@ pub fn minimize(
     let mut m = vec![0.0; f.k.len()];
     let mut v = vec![0.0; f.k.len()];
     for t in 1..=steps {
-        let g = f.gradient(adjacent, summed);
+        let mut g = f.gradient(adjacent, summed);
+        let size = f.c * f.h * f.w;
+        if keep_norm {
+            // Only what is orthogonal to the filter.
+            for i in 0..f.m {
+                let (mut gk, mut kk) = (0.0, 0.0);
+                for n in i * size..(i + 1) * size {
+                    gk += g[n] * f.k[n];
+                    kk += f.k[n] * f.k[n];
+                }
+                for n in i * size..(i + 1) * size {
+                    g[n] -= gk / kk * f.k[n];
+                }
+            }
+        }
         for i in 0..f.k.len() {
             match rule {
                 Rule::Adam { lr } => {
@@ -54,7 +68,6 @@ pub fn minimize(
             }
         }
         if keep_norm {
-            let size = f.c * f.h * f.w;
             for i in 0..f.m {
                 let norm = |k: &[f64]| k.iter().map(|k| k * k).sum::<f64>().sqrt();
                 let before = norm(&start.k[i * size..(i + 1) * size]);

@@ -53,7 +53,7 @@ pub struct Args {
     /// Nesterov's momentum
     #[arg(long, requires = "minimize")]
     nesterov: bool,
-    /// Scale every filter back to its norm after each step
+    /// Keep every filter's norm: only its direction changes
     #[arg(long, requires = "minimize")]
     keep_norm: bool,
     /// Copy WEIGHTS (.safetensors) here with the minimised filters in it, all else byte for byte

@@ -91,8 +91,5 @@ pub fn summary(results: &Results) -> String {
         }
         text.push('\n');
     }
-    for s in &results.skipped {
-        let _ = writeln!(text, "skipped {}: {}", s.name, s.reason);
-    }
     text
 }

@@ -157,8 +157,8 @@ pub struct Minimization {
     pub optimizer: Optimizer,
     /// Which similarity.
     pub params: FilterParams,
-    /// Whether each filter is scaled back to its first norm after every step. Without it filters shrink,
-    /// as zeros are the trivial minimum.
+    /// Whether each filter keeps its norm: the part of the gradient along it is taken out before a step, and
+    /// it is scaled back after. Without this filters shrink, as zeros are the trivial minimum.
     pub keep_norm: bool,
 }
 
@@ -208,6 +208,9 @@ pub fn minimize<B: FilterOps>(
         if last {
             break;
         }
+        if job.keep_norm {
+            flatten(&mut gradient, &weights, norms.len());
+        }
         state.step(&mut weights, &gradient);
         if job.keep_norm {
             rescale(&mut weights, &norms);
@@ -223,6 +226,27 @@ pub fn minimize<B: FilterOps>(
         weights: Some(weights),
         history,
     })
+}
+
+/// Takes the part along each filter out of its gradient: it would only change the norm. Left in, it is most
+/// of the gradient, and Adam, which looks at the sign of single weights, would turn filters by it.
+fn flatten(gradient: &mut [f32], weights: &[f32], filters: usize) {
+    let size = weights.len() / filters;
+    for (g, k) in gradient
+        .chunks_exact_mut(size)
+        .zip(weights.chunks_exact(size))
+    {
+        let dot = |a: &[f32], b: &[f32]| -> f64 {
+            let products = a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b));
+            products.sum()
+        };
+        let along = dot(g, k) / dot(k, k);
+        if along.is_finite() {
+            for (g, &k) in g.iter_mut().zip(k) {
+                *g = (f64::from(*g) - along * f64::from(k)) as f32;
+            }
+        }
+    }
 }
 
 /// Scales each filter to its norm; one that has become zero stays.

@@ -16,8 +16,8 @@ pub struct Regularized<'a> {
 
 /// Evaluates the sum over layers of `L`, to be added to a loss times some beta.
 ///
-/// Working memory grows to the largest layer at the first call and is kept: later calls on layers of the
-/// same shapes allocate nothing. (The queue of the CPU's thread pool takes a kilobyte every sixty-odd calls.)
+/// Working memory grows to the largest layer at the first call and is kept: on the CPU, later calls on layers
+/// of the same shapes allocate nothing (but for the thread pool's queue: a kilobyte or two every 63 layers).
 ///
 /// ```
 /// use chanscope::cpu::Cpu;

@@ -84,7 +84,8 @@ fn view(layer: &FilterLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Resu
 
 fn heatmap(layer: &FilterLayer, pairs: &Array2<f64>, figures: &mut Figures) -> usize {
     let normalised = Array2::from_shape_fn(pairs.dim(), |(i, j)| {
-        let scale = (pairs[[i, i]] * pairs[[j, j]]).sqrt();
+        // Roots first: the product may be too small for f64.
+        let scale = pairs[[i, i]].sqrt() * pairs[[j, j]].sqrt();
         if scale > 0.0 {
             pairs[[i, j]] / scale
         } else {
@@ -191,6 +192,6 @@ fn charts(layer: &FilterLayer, figures: &mut Figures) -> Vec<Captioned> {
     vec![Captioned {
         figure,
         title: "Minimisation".into(),
-        caption: "Value over all pairs before the first and after every step.".into(),
+        caption: "Value before the first and after every step.".into(),
     }]
 }
