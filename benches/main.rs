@@ -6,6 +6,8 @@ mod data;
 mod filters;
 mod gram;
 mod knn;
+mod nnk;
+mod overlap;
 mod shapes;
 
 use criterion::{criterion_group, criterion_main};
@@ -16,6 +18,8 @@ criterion_group!(
     gram::bench,
     conv2d::bench,
     correlate::bench,
-    filters::bench
+    filters::bench,
+    nnk::bench,
+    overlap::bench
 );
 criterion_main!(benches);

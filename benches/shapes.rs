@@ -125,3 +125,10 @@ pub const FILTERS: &[(&str, [usize; 4])] = &[
     ("resnet50/layer4.1x1", [2048, 512, 1, 1]),
     ("mobilenetv2/depthwise", [960, 1, 3, 3]),
 ];
+
+/// Channels and queries whose supports are compared.
+pub const SUPPORTS: &[(&str, usize, usize)] = &[
+    ("lenet5/conv2", 16, 10_000),
+    ("lenet5x10/conv2", 160, 10_000),
+    ("resnet/layer4", 512, 2_000),
+];

@@ -48,10 +48,8 @@ fn every_kernel_has_its_stem_on_both_backends_and_in_the_tests() {
                 "shaders/{stem}.wgsl has no {folder}/{stem}.rs"
             );
         }
-        // These two move and add up what networks compute: tests/model.rs and tests/onnx.rs check them.
-        let in_networks = ["reduce", "strided"].contains(&stem);
         assert!(
-            in_networks || there("tests", stem) || there("tests/gpu", stem),
+            there("tests", stem) || there("tests/gpu", stem),
             "shaders/{stem}.wgsl has no tests/{stem}.rs"
         );
     }

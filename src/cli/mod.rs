@@ -124,6 +124,12 @@ fn dispatch(cli: Cli) -> Result<()> {
     if common.threads == Some(0) {
         return Err(Error::Usage("--threads must be at least 1".into()));
     }
+    if matches!(
+        cli.command,
+        Command::Run(_) | Command::Shuffle(_) | Command::Impulse(_)
+    ) {
+        network::share_one_heap();
+    }
     // Host-side work (statistics, reading) keeps to the same number of threads as the CPU backend.
     if let Some(threads) = common.threads {
         let _ = rayon::ThreadPoolBuilder::new()

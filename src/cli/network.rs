@@ -10,6 +10,24 @@ use chanscope::model::onnx;
 use chanscope::{Error, Result};
 use std::path::Path;
 
+/// Makes all threads allocate from one heap, where the C library (glibc) would give each its own.
+///
+/// A network's values are allocated on one thread and freed on another. With a heap each, every heap grows
+/// to what all values take together, and `--memory` is exceeded by the number of threads. To be called
+/// before any thread is started.
+pub fn share_one_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            safe fn mallopt(parameter: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
+        }
+        /// `M_ARENA_MAX` of malloc.h.
+        const ARENA_MAX: std::ffi::c_int = -8;
+        // 0 would mean that it is not supported: then nothing has changed.
+        let _ = mallopt(ARENA_MAX, 1);
+    }
+}
+
 /// Opens the images.
 pub fn open_data(path: &Path) -> Result<Box<dyn Layer>> {
     npy::open(path, "the data")

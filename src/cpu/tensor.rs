@@ -94,8 +94,8 @@ impl Tensor {
 static SPARE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 /// Most buffers that are kept.
 const SPARES: usize = 8;
-/// Values of the smallest and largest buffer that is kept: at most 32 MiB altogether.
-const KEPT: std::ops::RangeInclusive<usize> = 1 << 14..=1 << 20;
+/// Values of the smallest and largest buffer that is kept: at most 16 MiB altogether.
+const KEPT: std::ops::RangeInclusive<usize> = 1 << 14..=1 << 19;
 
 /// A buffer of about `len` values.
 fn spare(len: usize) -> Option<Vec<f32>> {

@@ -12,4 +12,5 @@ pub mod net;
 pub mod nnk;
 pub mod overlap;
 pub mod pca;
+pub mod reduce;
 pub mod redundancy;

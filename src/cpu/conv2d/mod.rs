@@ -1,5 +1,5 @@
 //! 2-D convolution: patches packed strip by strip into a matrix product, or direct where each filter
-//! sees one channel.
+//! sees one channel and few filters see the same.
 //!
 //! Every output is one sum over (channel, ky, kx) in an order that depends on those sizes only, so that
 //! neither the batch nor the threads change a bit.
@@ -35,7 +35,7 @@ pub(super) fn conv2d(
     let mut out = Tensor::unwritten(&[shape.samples, shape.filters, oh, ow])?;
     let shape = shape.flattened();
     let bias = bias.map_or_else(|| vec![0.0; shape.filters], |b| b.data().to_vec());
-    if shape.group_channels() == 1 && shape.groups > 1 {
+    if shape.group_channels() == 1 && shape.groups > 1 && shape.group_filters() < ROWS {
         depthwise::run(
             &shape,
             x.data(),
