@@ -15,6 +15,8 @@ use ndarray::Array2;
 const WRITTEN_UP_TO: usize = 1024;
 /// Pictures that help; more are only a texture.
 const MAX_TILES: usize = 1024;
+/// Filters shown when each takes a row of pictures.
+const MAX_ROWS: usize = 24;
 
 /// One convolution.
 pub struct Layer {
@@ -135,7 +137,10 @@ fn pictures(
         return Ok(Vec::new());
     }
     let shown_channels = channels.min(16);
-    let shown = filters.min(MAX_TILES / shown_channels);
+    let shown = match shown_channels {
+        1 => filters.min(MAX_TILES),
+        _ => filters.min(MAX_ROWS),
+    };
     let mut values = Vec::new();
     for filter in weights.outer_iter().take(shown) {
         for map in filter.outer_iter().take(shown_channels) {
