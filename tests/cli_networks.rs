@@ -230,14 +230,28 @@ fn permutations_and_labels_that_do_not_fit_are_one_line() {
     refused(
         &dir,
         &["shuffle", model, data, "--labels", "far.npy"],
-        2,
-        "label 1000",
+        1,
+        "far.npy: label 1000",
     );
     refused(
         &dir,
         &["shuffle", model, data, "--labels", "short.npy"],
         1,
         "short.npy",
+    );
+    refused(
+        &dir,
+        &["shuffle", model, data, "--observe", "stem.0"],
+        2,
+        "none of the observed layers",
+    );
+    let wide = crate::formats::npy_bytes("<f4", "(1, 9, 8, 8)", &[0; 4 * 9 * 64]);
+    std::fs::write(dir.path().join("wide.npy"), wide).expect("write");
+    refused(
+        &dir,
+        &["shuffle", model, "wide.npy"],
+        1,
+        "wide.npy holds samples of 9x8x8",
     );
 }
 

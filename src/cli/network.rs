@@ -30,7 +30,7 @@ pub fn share_one_heap() {
 
 /// Opens the images.
 pub fn open_data(path: &Path) -> Result<Box<dyn Layer>> {
-    npy::open(path, "the data")
+    npy::open(path, &path.display().to_string())
 }
 
 /// Reads a model; sizes it leaves open are those of the data.

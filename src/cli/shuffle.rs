@@ -6,7 +6,9 @@ use super::save::Record;
 use super::{Common, output};
 use chanscope::io::labels::read_indices;
 use chanscope::io::sink::Output;
-use chanscope::measure::shuffle::{Cosine, Effect, Job, Mode, Tapped, check_permutation, shuffle};
+use chanscope::measure::shuffle::{
+    Cosine, Effect, Job, Mode, Tapped, check_labels, check_permutation, shuffle,
+};
 use chanscope::model::layers::ConvLayer;
 use chanscope::report::results::{Observed, Results, Shuffle, ShuffleTensor, Skipped, finite};
 use chanscope::{Error, Result};
@@ -75,6 +77,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let samples = data.shape().samples;
     let graph = open_model(&args.model, Some(data.as_ref()))?;
     let labels = open_labels(args.labels.as_deref(), data.as_ref())?;
+    if let (Some(labels), Some(path)) = (&labels, &args.labels) {
+        let output = &graph.value(graph.outputs()[0]).shape;
+        check_labels(labels, samples, output).map_err(|e| Error::data(path, e.to_string()))?;
+    }
     let permutation = (args.permutation.as_ref())
         .map(|p| {
             read_indices(p, samples).and_then(|i| {
@@ -103,6 +109,16 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .iter()
         .map(tapped)
         .collect();
+    let watched = |layer: &ConvLayer| {
+        let reached = graph.dependents(layer.consumed);
+        (observe.iter()).any(|t| reached[t.value.index()] && t.value != layer.consumed)
+    };
+    if labels.is_none() && !tensors.iter().any(watched) {
+        return Err(Error::Usage(
+            "none of the observed layers depends on a shuffled one: give --labels, or a later layer to --observe"
+                .into(),
+        ));
+    }
     let job = Job {
         graph: &graph,
         data: data.as_ref(),
@@ -128,9 +144,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let reporter = Reporter::new(common.quiet);
     let mut found = vec![];
     for layer in &tensors {
-        let reached = graph.dependents(layer.consumed);
-        let later = |t: &Tapped| reached[t.value.index()] && t.value != layer.consumed;
-        if labels.is_none() && args.tensor.is_empty() && !observe.iter().any(later) {
+        if labels.is_none() && args.tensor.is_empty() && !watched(layer) {
             record.results.skipped.push(Skipped {
                 name: layer.name.clone(),
                 reason: "no observed layer depends on it".into(),

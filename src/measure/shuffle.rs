@@ -10,6 +10,7 @@ mod permute;
 mod run;
 mod tail;
 
+pub use check::check_labels;
 pub use permute::{check as check_permutation, seeded as seeded_permutation};
 
 use crate::control::{Control, Progress};

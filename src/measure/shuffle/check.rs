@@ -21,8 +21,11 @@ pub(super) fn check_job(job: &Job<'_>, samples: usize) -> Result<()> {
     }
 }
 
-/// One label a sample, each a class of the output.
-pub(super) fn check_labels(labels: &[u32], samples: usize, output: &[usize]) -> Result<()> {
+/// Checks that there is one label a sample, each a class of the network's `output` (its shape per sample).
+///
+/// # Errors
+/// [`Error::Usage`] names the first label that is none.
+pub fn check_labels(labels: &[u32], samples: usize, output: &[usize]) -> Result<()> {
     let &[classes] = output else {
         return Err(Error::Usage(format!(
             "labels need a network whose output is [N, classes], not {output:?} per sample"
