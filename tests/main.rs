@@ -1,5 +1,6 @@
 //! One binary for all integration tests: a module a stem, plus formats, hostile input, command line.
 
+mod baselines;
 mod cli;
 mod cli_filters;
 mod cli_networks;

@@ -3,6 +3,7 @@
 mod conv2d;
 mod correlate;
 mod disjoint;
+mod dots;
 mod f64x8;
 mod filters;
 mod gemm;
@@ -20,6 +21,7 @@ mod simd;
 mod strided;
 mod tensor;
 
+pub(crate) use dots::add_dots;
 pub use filters::FilterScratch;
 pub use knn::{Candidate, Candidates, Points};
 pub use simd::InstructionSet;

@@ -40,14 +40,7 @@ pub(super) fn separate(weights: &[f32], shape: FilterShape, set: InstructionSet)
         );
         let tasks = out.par_chunks_mut(ROWS * m).enumerate();
         tasks.for_each(|(t, rows)| {
-            let work = Products {
-                features: &features,
-                depth,
-                first: t * ROWS,
-                rows,
-                m,
-            };
-            f64x8::dispatch(set, work);
+            f64x8::dispatch(set, Products::new(&features, depth, t * ROWS, rows, m));
         });
     }
     mirror(&mut out, m);
@@ -96,12 +89,31 @@ impl Work for Features<'_> {
 }
 
 /// Adds inner products of features to some rows, from the diagonal on.
-struct Products<'a> {
+pub(in crate::cpu) struct Products<'a> {
     features: &'a [Pack],
     depth: usize,
     first: usize,
     rows: &'a mut [f64],
     m: usize,
+}
+
+impl<'a> Products<'a> {
+    /// `features [m, depth]`; `rows` are those of the matrix `[m, m]` from the `first` on.
+    pub(in crate::cpu) const fn new(
+        features: &'a [Pack],
+        depth: usize,
+        first: usize,
+        rows: &'a mut [f64],
+        m: usize,
+    ) -> Self {
+        Self {
+            features,
+            depth,
+            first,
+            rows,
+            m,
+        }
+    }
 }
 
 impl Work for Products<'_> {

@@ -7,7 +7,7 @@ use super::stats::{QueryGraph, SpaceSums};
 use super::{GraphRows, GraphSink, Space};
 use crate::Result;
 use crate::control::{Control, Progress};
-use crate::device::{Backend, GraphBlock, GraphParams, PointsBlock, Vectors};
+use crate::device::{Backend, GraphBlock, GraphParams, Kernel, PointsBlock, Vectors};
 use crate::io::source::Layer;
 use crate::io::spill::SupportStore;
 use crate::stream::plan::{Costs, GraphJob, GraphPlan, plan_graph};
@@ -309,6 +309,9 @@ impl<B: Backend> GraphStage<'_, B> {
                     let local = chunk * 512 + i;
                     let graph = QueryGraph::of(block, first + local, k);
                     let size = graph.support(slots);
+                    if self.params.kernel == Kernel::Gaussian {
+                        part.add_nearest(&graph);
+                    }
                     part.add(
                         queries.start + local,
                         &graph,

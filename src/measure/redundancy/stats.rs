@@ -1,6 +1,7 @@
 //! What one space (a channel, or the aggregate) adds up to over its queries.
 
 use crate::device::{GraphBlock, SUPPORT_THRESHOLD};
+use crate::measure::baselines::{log_ratio, two_nn};
 use crate::stream::sum::FixedSum;
 
 /// Sums over the queries of one space; order-free, so blocks may arrive in any order.
@@ -10,6 +11,7 @@ pub(super) struct SpaceSums {
     pca_dimension: FixedSum,
     reconstruction: FixedSum,
     soft_error: FixedSum,
+    nearest_ratio: FixedSum,
     wrong: u64,
     degenerate: u64,
     kkt_residual: f32,
@@ -23,6 +25,8 @@ pub struct SpaceSummary {
     pub neighbors_mean: Option<f64>,
     /// Mean number of principal components that hold 95 % of the NNK polytope's squared norm.
     pub pca_dimension_mean: Option<f64>,
+    /// TwoNN intrinsic dimension ([`crate::measure::baselines::two_nn`]); `None` under the cosine kernel.
+    pub two_nn: Option<f64>,
     /// Mean reconstruction error `K_ii + 2 J`.
     pub reconstruction_error_mean: Option<f64>,
     /// Share of queries whose interpolated label is wrong, leave one out. `None` without labels.
@@ -38,6 +42,7 @@ pub struct SpaceSummary {
 /// One query's share of a [`GraphBlock`].
 pub(super) struct QueryGraph<'a> {
     pub neighbors: &'a [i32],
+    pub sq_distances: &'a [f32],
     pub weights: &'a [f32],
     pub objective: f64,
     pub kkt_residual: f32,
@@ -50,6 +55,7 @@ impl<'a> QueryGraph<'a> {
     pub fn of(block: &'a GraphBlock, at: usize, k: usize) -> Self {
         Self {
             neighbors: &block.neighbors[at * k..(at + 1) * k],
+            sq_distances: &block.sq_distances[at * k..(at + 1) * k],
             weights: &block.weights[at * k..(at + 1) * k],
             objective: block.objective[at],
             kkt_residual: block.kkt_residual[at],
@@ -97,11 +103,24 @@ impl SpaceSums {
         }
     }
 
+    /// Adds what TwoNN needs of one query: squared Euclidean distances in ascending order.
+    pub fn add_nearest(&mut self, graph: &QueryGraph<'_>) {
+        if graph.degenerate {
+            return;
+        }
+        let listed = graph.neighbors.iter().zip(graph.sq_distances);
+        let ratio = log_ratio(listed.filter(|(i, _)| **i >= 0).map(|(_, &d)| d));
+        if let Some(ratio) = ratio {
+            self.nearest_ratio.add(ratio);
+        }
+    }
+
     pub fn merge(&mut self, other: &Self) {
         self.neighbors.merge(&other.neighbors);
         self.pca_dimension.merge(&other.pca_dimension);
         self.reconstruction.merge(&other.reconstruction);
         self.soft_error.merge(&other.soft_error);
+        self.nearest_ratio.merge(&other.nearest_ratio);
         self.wrong += other.wrong;
         self.degenerate += other.degenerate;
         self.kkt_residual = self.kkt_residual.max(other.kkt_residual);
@@ -112,6 +131,7 @@ impl SpaceSums {
         SpaceSummary {
             neighbors_mean: self.neighbors.mean(),
             pca_dimension_mean: self.pca_dimension.mean(),
+            two_nn: two_nn(&self.nearest_ratio),
             reconstruction_error_mean: self.reconstruction.mean(),
             loo_error: (interpolated > 0).then(|| self.wrong as f64 / interpolated as f64),
             loo_soft_error: self.soft_error.mean(),
