@@ -8,6 +8,8 @@ mod gram;
 mod knn;
 mod nnk;
 mod overlap;
+// What `chanscope bench` measures a part of.
+#[path = "../src/cli/bench/shapes.rs"]
 mod shapes;
 
 use criterion::{criterion_group, criterion_main};

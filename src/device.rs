@@ -4,6 +4,7 @@
 //! whatever the block size, thread count or memory cap. Measures are generic over [`Backend`];
 //! [`Device`] is matched once, at the top.
 
+pub mod ceiling;
 pub mod filters;
 pub mod net;
 

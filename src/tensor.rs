@@ -104,3 +104,8 @@ impl LayerShape {
         self.len() == 0
     }
 }
+
+/// Says that two shapes should be the same.
+pub(crate) fn mismatch(a: &[usize], b: &[usize]) -> String {
+    format!("tensors of shapes {a:?} and {b:?}; the same is needed")
+}

@@ -31,7 +31,12 @@ fn similarity(a: &Array4<f32>, memory: u64) -> ChannelSimilarity {
 
 fn compare(layers: &[&Array4<f32>]) -> Array2<f64> {
     let layers: Vec<ArrayLayer<'_>> = layers.iter().map(|a| layer(a)).collect();
-    let layers: Vec<&dyn Layer> = layers.iter().map(|l| l as &dyn Layer).collect();
+    let channels: Vec<Vec<usize>> = (layers.iter())
+        .map(|l| (0..l.shape().channels).collect())
+        .collect();
+    let layers: Vec<(&dyn Layer, &[usize])> = (layers.iter().zip(&channels))
+        .map(|(l, c)| (l as &dyn Layer, c.as_slice()))
+        .collect();
     cka(&layers, &Control::default()).unwrap()
 }
 
@@ -140,7 +145,10 @@ fn tiny_batches_are_defined() {
     assert!(found[[0, 0]] == 1.0 && found[[0, 1]].is_nan() && found[[1, 1]].is_nan());
     let (short, long) = (relu_layer(8, 1, 2, 1), relu_layer(9, 1, 2, 1));
     let layers = [layer(&short), layer(&long)];
-    let error = cka(&[&layers[0], &layers[1]], &Control::default());
+    let error = cka(
+        &[(&layers[0], &[0]), (&layers[1], &[0])],
+        &Control::default(),
+    );
     assert!(matches!(error, Err(Error::Shape(_))));
 }
 

@@ -300,7 +300,8 @@ fn every_command_has_help_with_an_example() {
         .skip_while(|l| !l.starts_with("Commands:"))
         .skip(1)
         .take_while(|l| !l.is_empty())
-        .filter_map(|l| l.strip_prefix("  ")?.split_whitespace().next())
+        .filter_map(|l| l.strip_prefix("  ").filter(|l| !l.starts_with(' ')))
+        .filter_map(|l| l.split_whitespace().next())
         .filter(|c| *c != "help" && c.chars().all(char::is_alphabetic))
         .collect();
     assert!(
@@ -368,4 +369,25 @@ fn devices_lists_the_cpu_and_marks_what_auto_takes() {
             .iter()
             .all(|d| d["kind"] != "software" || d["auto"] == false)
     );
+}
+
+#[test]
+fn bench_measures_kernels_beside_ceilings() {
+    let dir = TempDir::new().expect("folder");
+    let run = chanscope(dir.path())
+        .args(["bench", "--only", "correlate", "--json"])
+        .assert()
+        .success();
+    let json: serde_json::Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
+    assert!(json["ceilings"]["gflops"].as_f64().unwrap() > 0.0);
+    assert!(json["ceilings"]["gbytes_per_second"].as_f64().unwrap() > 0.0);
+    let rows = json["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["kernel"], "correlate");
+    assert!(rows[0]["share_of_ceiling"].as_f64().unwrap() > 0.0);
+    chanscope(dir.path())
+        .args(["bench", "--only", "nothing"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("no kernel"));
 }

@@ -5,7 +5,7 @@
 use super::network::on_device;
 use super::progress::Reporter;
 use super::save::{Record, redundancy_layer};
-use super::{Common, filters, impulse, output, redundancy, shuffle};
+use super::{Common, baselines, filters, impulse, output, redundancy, shuffle};
 use chanscope::control::{Control, Progress};
 use chanscope::device::Device;
 use chanscope::device::filters::{FilterParams, FilterShape, InputChannels, Pairs};
@@ -154,7 +154,9 @@ impl Demo {
         let found = self
             .reporter
             .run(|control| measure(&self.device, layer, labels, &self.options, None, control))?;
-        let entry = redundancy_layer(&self.output, &found)?;
+        let similar = (self.reporter)
+            .run(|control| baselines::channels(layer, &found, self.options.memory, control))?;
+        let entry = redundancy_layer(&self.output, &found, &similar)?;
         let all = &mut self.record.results.redundancy;
         all.get_or_insert_with(Redundancy::default)
             .layers

@@ -1,5 +1,7 @@
 //! The command line: a subcommand a file. Glue only; what is computed lives in the library.
 
+mod baselines;
+mod bench;
 mod demo;
 mod devices;
 mod filters;
@@ -48,6 +50,7 @@ enum Command {
     Run(run::Args),
     Inspect(inspect::Args),
     Devices(devices::Args),
+    Bench(bench::Args),
     Report(report::Args),
 }
 
@@ -89,8 +92,12 @@ pub struct Common {
 impl Common {
     /// Opens the device asked for.
     pub fn open_device(&self) -> Result<Device> {
-        let choice: DeviceChoice = self.device.parse()?;
-        Device::open(&choice, self.threads.unwrap_or(0))
+        Device::open(&self.choice()?, self.threads.unwrap_or(0))
+    }
+
+    /// The device asked for.
+    pub fn choice(&self) -> Result<DeviceChoice> {
+        self.device.parse()
     }
 
     /// The memory cap in bytes.
@@ -145,6 +152,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Run(args) => run::run(&args, &common),
         Command::Inspect(args) => inspect::run(&args, &common),
         Command::Devices(args) => devices::run(&args, &common),
+        Command::Bench(args) => bench::run(&args, &common),
         Command::Report(args) => report::run(&args, &common),
     }
 }

@@ -30,3 +30,8 @@ pub fn error(message: &str) {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let _ = writeln!(std::io::stderr(), "chanscope: {line}");
 }
+
+/// One line on stderr about what is being done.
+pub fn note(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}

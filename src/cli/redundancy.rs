@@ -2,7 +2,7 @@
 
 use super::progress::Reporter;
 use super::save::{GraphFiles, Record, input, layer_input, redundancy_layer};
-use super::{Common, output};
+use super::{Common, baselines, output};
 use chanscope::device::{GraphParams, Identical, Kernel, Sigma};
 use chanscope::io::labels::read_labels;
 use chanscope::io::sink::Output;
@@ -128,7 +128,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let mut record = Record::new("redundancy", device.info());
     args.describe(&mut record, common, options.memory);
     let reporter = Reporter::new(common.quiet);
-    let mut layers = Vec::new();
+    let (mut layers, mut all) = (Vec::new(), Vec::new());
     for layer in &dump.layers {
         let layer: &dyn Layer = layer.as_ref();
         record.results.input.extend(layer_input(layer)?);
@@ -142,8 +142,16 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             redundancy(&device, layer, labels.as_deref(), &options, sink, control)
         })?;
         files.finish()?;
-        layers.push(redundancy_layer(&output, &found)?);
         record.stage(layer.name());
+        let similar =
+            reporter.run(|control| baselines::channels(layer, &found, memory, control))?;
+        layers.push(redundancy_layer(&output, &found, &similar)?);
+        record.stage(format!("{}: baselines", layer.name()));
+        all.push(found);
+    }
+    let cka = reporter.run(|control| baselines::layers(&dump.layers, &all, control))?;
+    if cka.is_some() {
+        record.stage("CKA between layers");
     }
     if let Some(path) = &label_file {
         let samples = dump.layers.first().map_or(0, |l| l.shape().samples as u64);
@@ -152,7 +160,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             .input
             .push(input(path, &[samples], "labels")?);
     }
-    record.results.redundancy = Some(Redundancy { layers });
+    record.results.redundancy = Some(Redundancy { layers, cka });
     let folder = output.folder().to_path_buf();
     let results = record.finish(output)?;
     if common.json {

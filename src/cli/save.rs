@@ -4,12 +4,15 @@ use chanscope::device::DeviceInfo;
 use chanscope::io::fingerprint::fingerprint;
 use chanscope::io::sink::{ArrayWriter, Output};
 use chanscope::io::source::Layer;
+use chanscope::measure::baselines::ChannelSimilarity;
 use chanscope::measure::redundancy::{
     GraphRows, GraphShape, GraphSink, LayerRedundancy, Space, SpaceSummary,
 };
 use chanscope::report::arrays::Folder;
 use chanscope::report::html;
-use chanscope::report::results::{Aggregate, DeviceRecord, Input, RedundancyLayer, Results, Stage};
+use chanscope::report::results::{
+    Aggregate, Baselines, DeviceRecord, Input, RedundancyLayer, Results, Stage,
+};
 use chanscope::{Error, Result};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -98,9 +101,18 @@ pub fn layer_input(layer: &dyn Layer) -> Result<Option<Input>> {
 }
 
 /// Writes the matrices of a layer and returns its entry in the results.
-pub fn redundancy_layer(output: &Output, found: &LayerRedundancy) -> Result<RedundancyLayer> {
+pub fn redundancy_layer(
+    output: &Output,
+    found: &LayerRedundancy,
+    similarity: &ChannelSimilarity,
+) -> Result<RedundancyLayer> {
     let c = found.channels.len();
-    for (name, matrix) in [("overlap", &found.overlap), ("jaccard", &found.jaccard)] {
+    for (name, matrix) in [
+        ("overlap", &found.overlap),
+        ("jaccard", &found.jaccard),
+        ("cosine", &similarity.cosine),
+        ("pearson", &similarity.pearson),
+    ] {
         let values: Vec<f64> = matrix.iter().copied().collect();
         output.array(
             &format!("layers/{}/{name}.npy", found.name),
@@ -152,7 +164,12 @@ pub fn redundancy_layer(output: &Output, found: &LayerRedundancy) -> Result<Redu
         samples_skipped: found.samples_skipped.len() as u64,
         kkt_residual_max: Some(f64::from(found.kkt_residual_max())),
         pair_queries_min: live_pairs.map(|(_, &n)| n).min(),
-        baselines: None,
+        baselines: Some(Baselines {
+            cosine_mean: ChannelSimilarity::mean(&similarity.cosine),
+            pearson_mean: ChannelSimilarity::mean(&similarity.pearson),
+            two_nn: (found.per_channel.iter().any(|p| p.two_nn.is_some()))
+                .then(|| per(&|p| p.two_nn)),
+        }),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Native backend: multithreaded, vectorised at run time, exact. One stem per kernel, as in `gpu/`.
 
+mod ceiling;
 mod conv2d;
 mod correlate;
 mod disjoint;

@@ -1,5 +1,6 @@
 //! WGSL backend through wgpu. One stem per kernel, as in `cpu/` and `shaders/`.
 
+mod ceiling;
 mod context;
 mod conv2d;
 mod correlate;

@@ -212,6 +212,18 @@ pub struct Skipped {
 pub struct Redundancy {
     /// One entry per layer, in the order of the input.
     pub layers: Vec<RedundancyLayer>,
+    /// Linear CKA between these layers, where there are several of as many samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cka: Option<Cka>,
+}
+
+/// Similarity of whole layers (definitions, section 8).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cka {
+    /// Layers, the order of rows and columns.
+    pub layers: Vec<String>,
+    /// `[L, L]`, unbiased, from mini-batches of 256; `null` where a layer does not vary.
+    pub values: Vec<Vec<Option<f64>>>,
 }
 
 /// A layer's channel redundancy. "Per channel" arrays follow [`RedundancyLayer::channels`] when it is
@@ -288,13 +300,13 @@ pub struct Aggregate {
 /// Baselines reported beside (definitions, section 8).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
-    /// Mean of the absolute off-diagonal cosine between channels' activations.
+    /// Mean of the absolute off-diagonal cosine between channels' maps (`layers/NAME/cosine.npy`).
     #[serde(default)]
     pub cosine_mean: Option<f64>,
-    /// Mean of the absolute off-diagonal Pearson correlation.
+    /// Mean of the absolute off-diagonal Pearson correlation (`layers/NAME/pearson.npy`).
     #[serde(default)]
     pub pearson_mean: Option<f64>,
-    /// Per channel, TwoNN intrinsic dimension.
+    /// Per channel, TwoNN intrinsic dimension (gaussian kernel only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub two_nn: Option<Vec<Option<f64>>>,
 }

@@ -11,6 +11,7 @@ mod oracle;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ceiling;
 mod conv2d;
 mod data;
 mod exact;
@@ -86,6 +87,7 @@ fn main() {
     let devices = Devices::open().map(Arc::new);
     let ci = std::env::var("CI").is_ok_and(|v| v == "true");
     let tests: Vec<Test> = [
+        ceiling::TESTS,
         conv2d::TESTS,
         exact::TESTS,
         filters::TESTS,

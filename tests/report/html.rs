@@ -15,7 +15,7 @@ pub type Memory = BTreeMap<String, ArrayD<f64>>;
 
 fn results(layers: Vec<RedundancyLayer>) -> Results {
     let mut results = Results::new("redundancy");
-    results.redundancy = Some(Redundancy { layers });
+    results.redundancy = Some(Redundancy { layers, cka: None });
     results
 }
 

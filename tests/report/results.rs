@@ -15,6 +15,7 @@ fn sample() -> Results {
     layer.loo_soft_error = None;
     results.redundancy = Some(Redundancy {
         layers: vec![layer],
+        cka: None,
     });
     results
 }

@@ -15,31 +15,32 @@ const FEWEST: usize = 4;
 /// Numbers of a sample read at a time. Fixed: it decides the order of the sums.
 const CHUNK: usize = 8192;
 
-/// Linear CKA of all pairs of `layers`, `[L, L]`, each sample of a layer taken as one vector: the unbiased
-/// HSIC (Song et al., 2012) averaged over mini-batches of 256 consecutive samples (Nguyen et al., 2021). A
-/// last batch below 4 samples, which has no estimate, is left out. NaN where a layer does not vary, and
+/// Linear CKA of all pairs of `layers`, each with the channels that count, `[L, L]`; a sample of a layer is
+/// one vector. The unbiased HSIC (Song et al., 2012) is averaged over mini-batches of 256 consecutive
+/// samples (Nguyen et al., 2021); a last batch below 4, which has no estimate, is left out. NaN where a layer does not vary, and
 /// everywhere below 4 samples. The values must be finite.
 ///
 /// # Errors
 /// [`Error::Shape`] for layers of different numbers of samples; what reading reports;
 /// [`Error::Cancelled`].
-pub fn cka(layers: &[&dyn Layer], control: &Control<'_>) -> Result<Array2<f64>> {
+pub fn cka(layers: &[(&dyn Layer, &[usize])], control: &Control<'_>) -> Result<Array2<f64>> {
     let count = layers.len();
-    let samples = layers.first().map_or(0, |l| l.shape().samples);
-    if let Some(other) = layers.iter().find(|l| l.shape().samples != samples) {
+    let samples = layers.first().map_or(0, |(l, _)| l.shape().samples);
+    let differs = |l: &&(&dyn Layer, &[usize])| l.0.shape().samples != samples;
+    if let Some((other, _)) = layers.iter().find(differs) {
         return Err(Error::Shape(format!(
             "{} has {} samples, {} has {samples}; CKA compares the same samples",
             other.name(),
             other.shape().samples,
-            layers[0].name()
+            layers[0].0.name()
         )));
     }
     let mut sums = Array2::<f64>::zeros((count, count));
     for rows in ranges(samples, BATCH).filter(|r| r.len() >= FEWEST) {
         let mut centred = Vec::with_capacity(count);
-        for layer in layers {
+        for &(layer, channels) in layers {
             control.check()?;
-            centred.push(batch(*layer, &rows)?);
+            centred.push(batch(layer, channels, &rows)?);
         }
         for i in 0..count {
             for j in 0..=i {
@@ -67,14 +68,12 @@ pub fn cka(layers: &[&dyn Layer], control: &Control<'_>) -> Result<Array2<f64>> 
 
 /// U-centred Gram matrix of a mini-batch, `[n, n]`: zeros on the diagonal and in all sums of rows. Zero
 /// throughout where nothing but rounding is left of it.
-fn batch(layer: &dyn Layer, rows: &Range<usize>) -> Result<Vec<f64>> {
-    let (n, shape) = (rows.len(), layer.shape());
+fn batch(layer: &dyn Layer, channels: &[usize], rows: &Range<usize>) -> Result<Vec<f64>> {
+    let (n, d) = (rows.len(), layer.shape().dim());
     let mut gram = vec![0.0; n * n];
-    let step = (CHUNK / shape.dim()).max(1);
-    for channels in ranges(shape.channels, step) {
-        let channels: Vec<usize> = channels.collect();
-        let mut x = vec![0.0; n * channels.len() * shape.dim()];
-        layer.read_rows(rows.clone(), &channels, &mut x)?;
+    for channels in channels.chunks((CHUNK / d).max(1)) {
+        let mut x = vec![0.0; n * channels.len() * d];
+        layer.read_rows(rows.clone(), channels, &mut x)?;
         add_dots(&x, n, &mut gram);
     }
     for i in 0..n {

@@ -174,6 +174,19 @@ fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
         number(mean(&layer.pca_dimension_mean)),
         whole(aggregate.and_then(|a| a.pca_dimension_mean), number),
     ));
+    if let Some(baselines) = &layer.baselines {
+        if let Some(two_nn) = &baselines.two_nn {
+            facts.push(fact("Dimension, TwoNN", number(mean(two_nn)), ""));
+        }
+        if live > 1 {
+            let pearson = format!("Pearson {}", number(baselines.pearson_mean));
+            facts.push(fact(
+                "Channel cosine",
+                number(baselines.cosine_mean),
+                pearson,
+            ));
+        }
+    }
     if let Some(errors) = &layer.loo_error {
         facts.push(fact(
             "Label error",
@@ -317,6 +330,16 @@ fn name(layer: &RedundancyLayer, position: usize) -> u64 {
     names
         .and_then(|n| n.get(position).copied())
         .unwrap_or(position as u64)
+}
+
+/// Head and rows of the table of CKA between layers.
+pub fn cka(results: &Results) -> Vec<(String, Vec<String>)> {
+    let Some(cka) = results.redundancy.as_ref().and_then(|r| r.cka.as_ref()) else {
+        return Vec::new();
+    };
+    let row = |values: &Vec<Option<f64>>| values.iter().map(|&v| number(v)).collect();
+    let rows = cka.values.iter().map(row);
+    cka.layers.iter().cloned().zip(rows).collect()
 }
 
 /// The table of all layers, when there are several.

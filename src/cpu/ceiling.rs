@@ -1,0 +1,68 @@
+//! Multiply-adds in registers, and a copy.
+
+use super::simd::{Simd, SimdOp};
+use super::{Cpu, Tensor};
+use crate::Result;
+use crate::device::ceiling::Ceilings;
+use crate::{Error, tensor};
+use rayon::prelude::*;
+use std::hint::black_box;
+
+/// Multiply-adds of each register of a task: some milliseconds.
+const ROUNDS: usize = 1 << 18;
+/// Tasks per thread.
+const TASKS: usize = 4;
+/// Numbers that a task copies.
+const CHUNK: usize = 1 << 18;
+
+impl Ceilings for Cpu {
+    fn arithmetic(&self) -> Result<u64> {
+        let set = self.set;
+        Ok(self.pool.install(|| {
+            let tasks = 0..TASKS * rayon::current_num_threads();
+            tasks.into_par_iter().map(|_| set.run(MultiplyAdds)).sum()
+        }))
+    }
+
+    fn copy(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
+        if from.shape() != to.shape() {
+            return Err(Error::Shape(tensor::mismatch(from.shape(), to.shape())));
+        }
+        self.pool.install(|| {
+            let chunks = to.data_mut().par_chunks_mut(CHUNK);
+            let pairs = chunks.zip(from.data().par_chunks(CHUNK));
+            pairs.for_each(|(to, from)| to.copy_from_slice(from));
+        });
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct MultiplyAdds;
+
+impl SimdOp for MultiplyAdds {
+    type Output = u64;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd, const R: usize, const V: usize>(self) -> u64 {
+        // SAFETY: the processor has `S`, by the caller's contract; the array has room for any vector.
+        unsafe {
+            let (a, b) = (S::splat(black_box(0.999)), S::splat(black_box(0.001)));
+            let mut sums = [[a; V]; R];
+            for _ in 0..ROUNDS {
+                for sum in sums.iter_mut().flatten() {
+                    *sum = S::mul_add(*sum, a, b);
+                }
+            }
+            let mut seen = [0.0f32; 32];
+            for sum in sums.into_iter().flatten() {
+                S::store(seen.as_mut_ptr(), sum);
+                black_box(seen);
+            }
+        }
+        (2 * ROUNDS * R * V * S::LANES) as u64
+    }
+}

@@ -1,0 +1,108 @@
+//! Multiply-adds in registers, and a copy.
+
+use super::context::Context;
+use super::each::{Params, each_of, number};
+use super::pipeline::{Access, Kernel};
+use super::{Gpu, Tensor};
+use crate::device::ceiling::Ceilings;
+use crate::{Error, Result, tensor};
+
+const SOURCE: &str = include_str!("../../shaders/ceiling.wgsl");
+const BUFFERS: &[Access] = &[Access::Read, Access::Write];
+const ARITHMETIC: Kernel = Kernel {
+    entry: "ceiling_arithmetic",
+    source: SOURCE,
+    buffers: BUFFERS,
+};
+const COPY: Kernel = Kernel {
+    entry: "ceiling_copy",
+    source: SOURCE,
+    buffers: BUFFERS,
+};
+
+/// Threads of a workgroup.
+const THREADS: u64 = 64;
+/// Rounds of 32 multiply-adds of a thread.
+const ROUNDS: u32 = 4096;
+/// Workgroups that fill a large GPU, and a software adapter.
+const WORKGROUPS: u64 = 132 * 64;
+const FEW_WORKGROUPS: u64 = 256;
+
+/// Parameters of both kernels, as in the shader.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct CeilingParams {
+    len: u32,
+    first: u32,
+    rounds: u32,
+    a: f32,
+    b: f32,
+}
+
+impl Params for CeilingParams {
+    fn start_at(&mut self, first: u32) {
+        self.first = first;
+    }
+}
+
+impl Ceilings for Gpu {
+    fn arithmetic(&self) -> Result<u64> {
+        let context = &self.context;
+        context.guarded("arithmetic", || arithmetic(context))
+    }
+
+    fn copy(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
+        let context = &self.context;
+        context.guarded("copy", || copy(context, from, to))
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.wait()
+    }
+}
+
+fn arithmetic(context: &Context) -> Result<u64> {
+    let workgroups = match context.loop_budget() {
+        usize::MAX => WORKGROUPS,
+        _ => FEW_WORKGROUPS,
+    };
+    let (source, result) = (context.zeros(&[4])?, context.zeros(&[4])?);
+    let pipeline = context.pipeline(&ARITHMETIC, &[("ARITHMETIC", None)])?;
+    let params = CeilingParams {
+        len: 1,
+        first: 0,
+        rounds: ROUNDS,
+        a: 0.999,
+        b: 0.001,
+    };
+    let buffers = [source.buffer.whole(), result.buffer.whole()];
+    let work = THREADS * u64::from(ROUNDS) * 64;
+    each_of(context, &pipeline, params, &buffers, workgroups, work)?;
+    Ok(workgroups * work)
+}
+
+fn copy(context: &Context, from: &Tensor, to: &Tensor) -> Result<()> {
+    if from.shape() != to.shape() {
+        return Err(Error::Shape(tensor::mismatch(from.shape(), to.shape())));
+    }
+    // Buffers have room for whole vectors.
+    let vectors = from.len().div_ceil(4);
+    let pipeline = context.pipeline(&COPY, &[])?;
+    let params = CeilingParams {
+        len: number(context, vectors)?,
+        first: 0,
+        rounds: 0,
+        a: 0.0,
+        b: 0.0,
+    };
+    let buffers = [from.buffer.whole(), to.buffer.whole()];
+    let workgroups = (vectors as u64).div_ceil(THREADS);
+    each_of(
+        context,
+        &pipeline,
+        params,
+        &buffers,
+        workgroups,
+        THREADS * 8,
+    )
+}
