@@ -11,6 +11,7 @@ pub fn json(row: &Row, limits: &Limits) -> Value {
     json!({
         "kernel": row.job.kernel,
         "shape": row.job.shape,
+        "sizes": row.job.sizes,
         "seconds": row.seconds,
         "device_seconds": row.device_seconds,
         "flops": row.job.flops,

@@ -9,6 +9,7 @@ use chanscope::device::{
     Activation, Conv2dParams, GramKind, GraphParams, Identical, Kernel, OverlapSums, PointsBlock,
     Sigma, Supports, Vectors,
 };
+use serde_json::{Value, json};
 
 /// Shapes measured, by name: small enough for a device of a tenth of a teraflop.
 const CONV_NAMES: [&str; 5] = [
@@ -29,6 +30,8 @@ const OVERLAPPING: usize = 64;
 pub struct Job {
     pub kernel: &'static str,
     pub shape: String,
+    /// The shape by its parts, for whoever repeats the job with another library.
+    pub sizes: Value,
     pub flops: u64,
     pub bytes: u64,
     /// What a user counts, and its name.
@@ -77,6 +80,7 @@ pub fn visit<B: NetOps + FilterOps + Ceilings>(
         let job = Job {
             kernel: "correlate",
             shape: format!("{name} {h}x{w}"),
+            sizes: json!({ "shape": shape }),
             // By FFT, a product and a transform back per pair; directly it would be more.
             flops: (pairs * inputs * (2 * h * 2 * w) * (3 + 5 * (4 * h * w).ilog2() as usize))
                 as u64,
@@ -116,6 +120,11 @@ fn convolution<B: Ceilings>(backend: &B, visitor: &mut impl Visit, conv: &Conv) 
     let job = Job {
         kernel: "conv2d",
         shape: format!("{} x{}", conv.name, conv.batch),
+        sizes: json!({
+            "batch": conv.batch, "channels": conv.channels, "size": conv.size,
+            "filters": conv.filters, "kernel": conv.kernel, "stride": conv.stride,
+            "groups": conv.groups,
+        }),
         flops: conv.flops(),
         bytes: 4 * (numbers(input) + numbers(filter) + output) as u64,
         items: conv.batch as u64,
@@ -140,6 +149,7 @@ fn gram<B: Ceilings>(
     let job = Job {
         kernel: "gram",
         shape: format!("{name} {groups}x{n}x{dim}"),
+        sizes: json!({ "groups": groups, "n": n, "dim": dim }),
         flops: (groups * n * (n + 1) * dim) as u64,
         bytes: 4 * (groups * n * (n + dim)) as u64,
         items: (groups * n * n) as u64,
@@ -188,10 +198,12 @@ fn graph<B: Ceilings>(
         Kernel::Cosine => "cosine",
     };
     let shape = format!("{} {name}, N {n}, d {dim}, k {k}", channel.name);
+    let sizes = json!({ "n": n, "dim": dim, "k": k, "queries": queries, "kernel": name });
     if visitor.wants("knn") {
         let job = Job {
             kernel: "knn",
             shape: shape.clone(),
+            sizes: sizes.clone(),
             flops: 2 * (queries * n * dim) as u64,
             bytes: 4 * ((queries + n) * dim + 2 * queries * k) as u64,
             items: queries as u64,
@@ -204,6 +216,7 @@ fn graph<B: Ceilings>(
         let job = Job {
             kernel: "nnk",
             shape,
+            sizes,
             // The kernel matrix and one product with it.
             flops: (queries * k * (k + 1) * (dim + 1)) as u64,
             bytes: 4 * (queries * k * (dim + 3)) as u64,
@@ -243,6 +256,7 @@ fn overlap<B: Ceilings>(backend: &B, visitor: &mut impl Visit) -> Result<()> {
     let job = Job {
         kernel: "overlap",
         shape: format!("{channels} channels, {queries} queries, k {k}"),
+        sizes: json!({ "channels": channels, "queries": queries, "k": k }),
         // Sorted supports are compared in one walk along both.
         flops: (pairs * queries * k) as u64,
         bytes: 4 * (channels * queries * k) as u64,
@@ -273,6 +287,7 @@ fn filters<B: FilterOps>(backend: &B, visitor: &mut impl Visit, shape: [usize; 4
             "{}x{}x{}x{} with gradient",
             shape.filters, shape.channels, shape.height, shape.width
         ),
+        sizes: json!({ "shape": [shape.filters, shape.channels, shape.height, shape.width] }),
         // Half of an autocorrelation, sums from both ends, a correlation for the gradient.
         flops: (maps * (area * (area + 1) + 4 * lags + 2 * area * area)) as u64,
         bytes: 8 * k.len() as u64,
