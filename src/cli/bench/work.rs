@@ -1,6 +1,6 @@
 //! The kernels at a few shapes of real layers, with the least work that each shape asks for.
 
-use super::shapes::{CHANNELS, CONVS, Channel, Conv, GRAMS, RESPONSES};
+use super::shapes::{CHANNELS, CONVS, Channel, Conv, FILTERS, GRAMS, RESPONSES, SUPPORTS};
 use chanscope::Result;
 use chanscope::device::ceiling::Ceilings;
 use chanscope::device::filters::{FilterOps, FilterParams, FilterShape};
@@ -20,10 +20,9 @@ const CONV_NAMES: [&str; 5] = [
     "mobilenetv2/depthwise",
 ];
 const CHANNEL_NAMES: [&str; 3] = ["lenet5/conv2.pool", "64-d", "resnet/layer3"];
+const FILTER_NAMES: [&str; 2] = ["lenet5x10/conv2", "resnet/layer4"];
 /// Queries of a search, and of the problems solved.
 const QUERIES: usize = 2048;
-/// Channels whose supports are compared.
-const OVERLAPPING: usize = 64;
 
 /// One kernel at one shape, and the least it has to do: operations in whatever precision, and bytes that
 /// must be read and written at least once.
@@ -91,8 +90,11 @@ pub fn visit<B: NetOps + FilterOps + Ceilings>(
         visitor.job(job, &mut || backend.correlate(&x, None).map(drop))?;
     }
     if visitor.wants("filters") {
-        for shape in [[64, 64, 3, 3], [256, 256, 3, 3]] {
-            filters(backend, visitor, shape)?;
+        for (name, shape) in FILTERS
+            .iter()
+            .filter(|(name, _)| FILTER_NAMES.contains(name))
+        {
+            filters(backend, visitor, name, *shape)?;
         }
     }
     Ok(())
@@ -234,7 +236,8 @@ fn graph<B: Ceilings>(
 }
 
 fn overlap<B: Ceilings>(backend: &B, visitor: &mut impl Visit) -> Result<()> {
-    let (channels, queries, k) = (OVERLAPPING, QUERIES, 16);
+    let (name, channels, queries) = SUPPORTS[0];
+    let k = 16;
     // Every support eight neighbours of its own query, more or less.
     let indices: Vec<i32> = (0..channels * queries * k)
         .map(|i| {
@@ -255,7 +258,7 @@ fn overlap<B: Ceilings>(backend: &B, visitor: &mut impl Visit) -> Result<()> {
     let zeros = vec![0; channels * channels];
     let job = Job {
         kernel: "overlap",
-        shape: format!("{channels} channels, {queries} queries, k {k}"),
+        shape: format!("{name}, {channels} channels, {queries} queries, k {k}"),
         sizes: json!({ "channels": channels, "queries": queries, "k": k }),
         // Sorted supports are compared in one walk along both.
         flops: (pairs * queries * k) as u64,
@@ -275,7 +278,12 @@ fn overlap<B: Ceilings>(backend: &B, visitor: &mut impl Visit) -> Result<()> {
 }
 
 /// Value and gradient of all pairs.
-fn filters<B: FilterOps>(backend: &B, visitor: &mut impl Visit, shape: [usize; 4]) -> Result<()> {
+fn filters<B: FilterOps>(
+    backend: &B,
+    visitor: &mut impl Visit,
+    name: &str,
+    shape: [usize; 4],
+) -> Result<()> {
     let shape = FilterShape::new(&shape)?;
     let k = noise(shape.len());
     let (mut gradient, mut scratch) = (vec![0.0; k.len()], B::FilterScratch::default());
@@ -284,7 +292,7 @@ fn filters<B: FilterOps>(backend: &B, visitor: &mut impl Visit, shape: [usize; 4
     let job = Job {
         kernel: "filters",
         shape: format!(
-            "{}x{}x{}x{} with gradient",
+            "{name} {}x{}x{}x{} with gradient",
             shape.filters, shape.channels, shape.height, shape.width
         ),
         sizes: json!({ "shape": [shape.filters, shape.channels, shape.height, shape.width] }),
