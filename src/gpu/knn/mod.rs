@@ -9,22 +9,26 @@
 //! Floors for `g` groups of `Q` queries and `P` points of `d`: `4 g (Q + P) d` bytes, `2 g Q P d`
 //! operations.
 
+mod lists;
 mod points;
+mod rows;
 
+pub use lists::Candidates;
+pub(super) use lists::{Entry, lists, state_bytes};
 pub use points::Points;
 pub(super) use points::points_bytes;
+pub(super) use rows::{cosine_norms, gather, norms};
 
-use super::context::{Context, Wide};
-use super::memory::{Buffer, Kind, tile};
+use super::context::Context;
+use super::memory::{Buffer, tile};
 use super::pipeline::{Access, Define, Kernel as Shader};
 use super::record::{DISPATCH_WORK, Recorder};
-use super::tensor::Tensor;
-use crate::device::{GraphParams, Identical, Kernel, MAX_K};
+use crate::device::{GraphParams, Identical, Kernel};
 use crate::{Error, Result};
+use lists::{capacity, per_list};
 use std::ops::Range;
 
 const SOURCE: &str = include_str!("../../../shaders/knn.wgsl");
-const ROWS_SOURCE: &str = include_str!("../../../shaders/knn_rows.wgsl");
 const SEARCH_BUFFERS: &[Access] = &[
     Access::Read,
     Access::Read,
@@ -45,23 +49,11 @@ const MERGE: Shader = Shader {
     source: SOURCE,
     buffers: SEARCH_BUFFERS,
 };
-const NORMS: Shader = Shader {
-    entry: "knn_norms",
-    source: ROWS_SOURCE,
-    buffers: &[Access::Read, Access::Read, Access::Read, Access::Write],
-};
-const GATHER: Shader = Shader {
-    entry: "knn_gather",
-    source: ROWS_SOURCE,
-    buffers: &[Access::Read, Access::Read, Access::Write],
-};
 
 /// Bytes of noted points per pass.
 const SCRATCH: u64 = 64 << 20;
 /// A tile holds at most so many points: bounds what one query can cost in a dispatch.
 const MAX_TILE: usize = 32 << 10;
-/// Bytes of one list entry and of one row norm.
-const ENTRY: u64 = 16;
 
 /// Parameters of `knn_filter` and `knn_merge`, as in the shader.
 #[repr(C)]
@@ -90,40 +82,6 @@ struct KnnParams {
     zero: u32,
 }
 
-/// Parameters of `knn_norms` and `knn_gather`, as in the shader.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct RowsParams {
-    dim: u32,
-    rows: u32,
-    row_first: u32,
-    row_count: u32,
-    group_first: u32,
-    group_count: u32,
-    k: u32,
-    list_count: u32,
-    sample: u32,
-    first: u32,
-    workgroups: u32,
-    zero: u32,
-}
-
-/// Running k nearest of a block of queries, `[groups, queries, k]`.
-pub struct Candidates {
-    pub(super) groups: usize,
-    pub(super) queries: usize,
-    pub(super) k: usize,
-    pub(super) entries: Buffer,
-    progress: Buffer,
-    /// Points seen so far.
-    seen: usize,
-}
-
-/// Noted points per query: several times as many as are expected to pass in one tile.
-fn capacity(k: usize) -> usize {
-    (4 * k.next_power_of_two()).max(128)
-}
-
 /// Entries that the merge sorts at once.
 fn sort_size(k: usize) -> usize {
     (2 * k.next_power_of_two()).max(256)
@@ -140,42 +98,6 @@ const fn lanes(dim: usize) -> usize {
         0..128 => 1,
         128..1024 => 8,
         _ => 64,
-    }
-}
-
-/// Device bytes of the lists of a block of queries and of the search's scratch.
-pub(super) fn state_bytes(groups: usize, queries: usize, k: usize) -> u64 {
-    let lists = groups as u64 * queries as u64;
-    lists * (k as u64 * ENTRY + 8) + (lists * per_list(k)).min(SCRATCH.max(per_list(k)))
-}
-
-/// Scratch of one list during a search.
-fn per_list(k: usize) -> u64 {
-    capacity(k) as u64 * 4 + ENTRY
-}
-
-impl Candidates {
-    pub(super) fn new(context: &Context, groups: usize, queries: usize, k: usize) -> Result<Self> {
-        if k == 0 || k > MAX_K {
-            return Err(Error::Usage(format!("k must be 1 to {MAX_K}, not {k}")));
-        }
-        // Entries take the room of four f32 each.
-        context.count(&[groups, queries, k, 4])?;
-        let lists = (groups * queries) as u64;
-        let entries = context.pool.get(Kind::Storage, lists * k as u64 * ENTRY)?;
-        let progress = context.pool.get(Kind::Storage, lists * 8)?;
-        let mut recorder = Recorder::new(context);
-        recorder.clear(&entries, lists * k as u64 * ENTRY);
-        recorder.clear(&progress, lists * 8);
-        recorder.submit()?;
-        Ok(Self {
-            groups,
-            queries,
-            k,
-            entries,
-            progress,
-            seen: 0,
-        })
     }
 }
 
@@ -302,87 +224,6 @@ fn check(
         rows.len(),
         params.k
     )))
-}
-
-/// Norms `[groups, rows]` of a part of `of` in the frames of `frame`. Rows with more than `k`
-/// identical ones before them are marked as no candidates (`k` 0: none is).
-pub(super) fn norms(
-    context: &Context,
-    of: &Points,
-    frame: &Points,
-    groups: Range<usize>,
-    rows: Range<usize>,
-    k: usize,
-) -> Result<Buffer> {
-    let params = RowsParams {
-        dim: of.dim as u32,
-        rows: of.rows as u32,
-        row_first: rows.start as u32,
-        row_count: rows.len() as u32,
-        group_first: groups.start as u32,
-        group_count: groups.len() as u32,
-        k: k as u32,
-        list_count: 0,
-        sample: of.first as u32,
-        first: 0,
-        workgroups: 0,
-        zero: 0,
-    };
-    run_norms(context, &of.raw, &of.copies, frame, params)
-}
-
-/// Norms of `rows` vectors that are no block, under the cosine kernel; `like` has their length.
-pub(super) fn cosine_norms(
-    context: &Context,
-    vectors: &Buffer,
-    rows: usize,
-    like: &Points,
-) -> Result<Buffer> {
-    let params = RowsParams {
-        dim: like.dim as u32,
-        rows: rows as u32,
-        row_first: 0,
-        row_count: rows as u32,
-        group_first: 0,
-        group_count: 1,
-        k: 0,
-        list_count: 0,
-        sample: 0,
-        first: 0,
-        workgroups: 0,
-        zero: 0,
-    };
-    // Without a k the counts of copies are not read.
-    run_norms(context, vectors, &like.copies, like, params)
-}
-
-fn run_norms(
-    context: &Context,
-    rows: &Buffer,
-    copies: &Buffer,
-    frame: &Points,
-    mut params: RowsParams,
-) -> Result<Buffer> {
-    let all = u64::from(params.group_count) * u64::from(params.row_count);
-    let result = context.pool.get(Kind::Storage, all * ENTRY)?;
-    let pipeline = context.pipeline(&NORMS, &with_kernel(&[("NORMS", None)], frame.kernel))?;
-    let buffers = [
-        rows.whole(),
-        frame.frames.whole(),
-        copies.whole(),
-        result.whole(),
-    ];
-    params.workgroups = all as u32;
-    let work = u64::from(params.dim) * 4 + 256;
-    let step = (DISPATCH_WORK / work).max(1);
-    let mut recorder = Recorder::new(context);
-    for first in (0..all).step_by(step as usize) {
-        let count = step.min(all - first);
-        params.first = first as u32;
-        recorder.dispatch(&pipeline, &params, &buffers, count, count * work)?;
-    }
-    recorder.submit()?;
-    Ok(result)
 }
 
 fn with_kernel(defines: &[Define], kernel: Kernel) -> Vec<Define> {
@@ -519,89 +360,4 @@ impl Search<'_> {
         }
         Ok(())
     }
-}
-
-/// Copies the vectors of the candidates that lie in `points` to their places in `into`.
-pub(super) fn gather(
-    context: &Context,
-    points: &Points,
-    candidates: &Candidates,
-    into: &Tensor,
-) -> Result<()> {
-    let want = [
-        candidates.groups,
-        candidates.queries,
-        candidates.k,
-        points.dim,
-    ];
-    if into.shape() != want || points.groups != candidates.groups {
-        return Err(Error::Shape(format!(
-            "gathered vectors need shape {want:?}, not {:?}",
-            into.shape()
-        )));
-    }
-    let all = (into.len() as u64).div_ceil(64);
-    let params = RowsParams {
-        dim: points.dim as u32,
-        rows: points.rows as u32,
-        row_first: 0,
-        row_count: points.rows as u32,
-        group_first: 0,
-        group_count: points.groups as u32,
-        k: candidates.k as u32,
-        list_count: candidates.queries as u32,
-        sample: points.first as u32,
-        first: 0,
-        workgroups: all as u32,
-        zero: 0,
-    };
-    let pipeline = context.pipeline(&GATHER, &[("GATHER", None)])?;
-    let buffers = [
-        points.raw.whole(),
-        candidates.entries.whole(),
-        into.buffer.whole(),
-    ];
-    let mut recorder = Recorder::new(context);
-    recorder.dispatch(&pipeline, &params, &buffers, all, all * 64)?;
-    recorder.submit()
-}
-
-/// One entry of a candidate list, as the device keeps it.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-pub(super) struct Entry {
-    distance: [u32; 2],
-    sample: u32,
-    unused: u32,
-}
-
-impl Entry {
-    /// Sample index, -1 where the list has ended.
-    pub(super) fn index(self) -> i32 {
-        self.sample as i32 - 1
-    }
-
-    /// Squared distance in units of `1 / scale^2`.
-    pub(super) fn sq_distance(self, wide: Wide, scale: f32) -> f64 {
-        let scale = f64::from(scale);
-        wide.decode(self.distance) / scale / scale
-    }
-}
-
-/// Brings lists to the host: sample indices (-1: none) and squared distances, `[groups, queries, k]`.
-/// `queries` is the block that was searched for.
-pub(super) fn lists(
-    context: &Context,
-    candidates: &Candidates,
-    queries: &Points,
-) -> Result<(Vec<i32>, Vec<f64>)> {
-    let per_group = candidates.queries * candidates.k;
-    let entries: Vec<Entry> = context.read(&candidates.entries, candidates.groups * per_group)?;
-    let decode = |(i, entry): (usize, &Entry)| {
-        entry.sq_distance(context.wide, queries.scales[i / per_group])
-    };
-    Ok((
-        entries.iter().map(|e| e.index()).collect(),
-        entries.iter().enumerate().map(decode).collect(),
-    ))
 }

@@ -7,166 +7,29 @@
 //! Floors per query, for `k` candidates of `d` numbers and supports of `s`: `4 k d + 12 k` bytes;
 //! `k^2 d` wide operations for the matrix, `8 k^2` for the sweeps and about `s^3 / 3` per system.
 
+mod layout;
+
+pub(super) use layout::scratch_bytes;
+
 use super::context::Context;
 use super::knn::{self, Candidates, Entry, Points};
 use super::memory::{Buffer, Kind, tile};
-use super::pipeline::{Access, Define, Kernel as Shader, Pipeline};
+use super::pipeline::{Define, Kernel as Shader, Pipeline};
 use super::record::{DISPATCH_WORK, Recorder};
 use super::tensor::Tensor;
 use crate::device::{GraphBlock, GraphParams, Identical, Kernel, Sigma};
 use crate::{Error, Result};
+use layout::{
+    GRAM, LOCAL_BYTES, MISSING, NnkParams, Outcome, PCA, POLYTOPE, POLYTOPE_SIDE, PREPARE, SCRATCH,
+    SIDE, SOLVE, SWEEPS, TOO_LARGE, UNFINISHED, Unit, is_local, per_list, sizes, width, work,
+};
 use std::ops::Range;
 use std::sync::Arc;
-
-const GRAM_SOURCE: &str = include_str!("../../shaders/nnk_gram.wgsl");
-const GRAM_BUFFERS: &[Access] = &[
-    Access::Read,
-    Access::Read,
-    Access::Read,
-    Access::Read,
-    Access::Write,
-    Access::Write,
-];
-const PREPARE: Shader = Shader {
-    entry: "nnk_prepare",
-    source: GRAM_SOURCE,
-    buffers: GRAM_BUFFERS,
-};
-const GRAM: Shader = Shader {
-    entry: "nnk_gram",
-    source: GRAM_SOURCE,
-    buffers: GRAM_BUFFERS,
-};
-const SOLVE: Shader = Shader {
-    entry: "nnk",
-    source: include_str!("../../shaders/nnk.wgsl"),
-    buffers: &[
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Write,
-        Access::Write,
-        Access::Write,
-        Access::Write,
-        Access::Write,
-    ],
-};
-const POLYTOPE: Shader = Shader {
-    entry: "nnk_polytope",
-    source: include_str!("../../shaders/nnk_polytope.wgsl"),
-    buffers: &[
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Write,
-    ],
-};
-const PCA: Shader = Shader {
-    entry: "nnk_pca",
-    source: include_str!("../../shaders/nnk_pca.wgsl"),
-    buffers: &[Access::Write, Access::Write],
-};
-
-/// Bytes of kernel matrices and working memory per pass.
-const SCRATCH: u64 = 64 << 20;
-/// Rows of a block of a kernel matrix that one workgroup computes.
-const SIDE: usize = 32;
-/// Workgroup memory that the solver's vectors and factor may take: more would leave the device
-/// with few queries at a time.
-const LOCAL_BYTES: usize = 20 << 10;
-/// Side of a block of a polytope's matrix.
-const POLYTOPE_SIDE: usize = 16;
-/// Rotations of all pairs before the eigenvalues are taken as they are; ten are rarely needed.
-const SWEEPS: u32 = 20;
-/// States of an outcome besides solved (0) and degenerate (1), as in the shaders.
-const MISSING: u32 = 2;
-const UNFINISHED: u32 = 3;
-const TOO_LARGE: u32 = 4;
-
-/// Parameters of all four kernels, as in the shaders.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct NnkParams {
-    dim: u32,
-    k: u32,
-    list_first: u32,
-    lists: u32,
-    list_count: u32,
-    point_rows: u32,
-    point_sample: u32,
-    gathered: u32,
-    query_rows: u32,
-    query_first: u32,
-    drop_identical: u32,
-    fixed_sigma: u32,
-    quota: u32,
-    resumed: u32,
-    most_members: u32,
-    first: u32,
-    workgroups: u32,
-    zero: u32,
-}
-
-/// Scale of a group and the factor of a given bandwidth, as in the shaders.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Unit {
-    factor: [u32; 2],
-    scale: f32,
-    unused: u32,
-}
-
-/// What the solver found for a query, as in the shaders.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Outcome {
-    objective: [u32; 2],
-    residual: f32,
-    state: u32,
-    dimension: u32,
-    support: u32,
-    systems: u32,
-    unused: u32,
-}
 
 /// Where the candidates' vectors are.
 pub(super) enum Source<'a> {
     Points(&'a Points),
     Gathered(&'a Tensor),
-}
-
-/// Working memory of the solver for `k` candidates, in wide numbers (`WORK` in the shader).
-const fn work(k: usize) -> usize {
-    4 * k + k * (k + 3) / 2
-}
-
-/// Whether the solver's working memory fits the workgroup's: `LOCAL_BYTES`, and room for the rest.
-fn is_local(k: usize, workgroup_bytes: u32) -> bool {
-    let bytes = work(k) * 8;
-    bytes <= LOCAL_BYTES && bytes + 8 * k + 12 * width(k) + 128 <= workgroup_bytes as usize
-}
-
-const fn width(k: usize) -> usize {
-    match k {
-        0..=64 => 32,
-        65..=256 => 64,
-        _ => 256,
-    }
-}
-
-/// Scratch of one query.
-fn per_list(k: usize) -> u64 {
-    let (k, work) = (k as u64, work(k) as u64);
-    8 * k * k + 8 * work + 16 * k + 128
-}
-
-/// Device bytes of a pass over `lists` queries; cosine on gathered vectors adds their norms.
-pub(super) fn scratch_bytes(lists: usize, k: usize) -> u64 {
-    let lists = lists as u64;
-    (lists * per_list(k)).min(SCRATCH.max(per_list(k))) + lists * 16 * k as u64
 }
 
 /// Supports that fit in a software adapter's loops.
@@ -522,14 +385,6 @@ impl Solve<'_> {
         }
         Ok(())
     }
-}
-
-fn sizes(k: usize, local: bool) -> Vec<Define> {
-    let mut defines = vec![("K", Some(k as u32)), ("WIDTH", Some(width(k) as u32))];
-    if local {
-        defines.push(("LOCAL", None));
-    }
-    defines
 }
 
 /// Records `all` workgroups of `cost` operations each in dispatches of bounded length.
