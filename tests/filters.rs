@@ -31,6 +31,9 @@ fn every_variant_equals_the_definition() {
         [10, 2, 1, 7],
         [4, 3, 4, 1],
         [3, 2, 7, 7],
+        // More filters than a group that sums are kept for.
+        [33, 2, 2, 1],
+        [70, 9, 3, 3],
     ] {
         let [m, c, h, w] = shape;
         check(&cpu, shape, &random(m, c, h, w, 3));

@@ -5,6 +5,9 @@ use crate::cpu::f64x8::{self, F64x8, Isa, LANES, Pack, Work};
 use crate::device::filters::Pairs;
 use rayon::prelude::*;
 
+/// Filters whose sums are kept at a time: with their weights they fit a second-level cache.
+const GROUP: usize = 32;
+
 /// Leaves in `scratch.values` what each block of input channels adds; fills the gradient.
 pub(super) fn similarity(job: &Job<'_>, scratch: &mut FilterScratch) {
     let shape = job.shape;
@@ -14,11 +17,14 @@ pub(super) fn similarity(job: &Job<'_>, scratch: &mut FilterScratch) {
     };
     let blocks = shape.channels.div_ceil(LANES);
     let threads = rayon::current_num_threads().min(blocks);
-    let rests = match job.gradient {
-        Some(_) => shape.filters * lags.half(),
+    let kept = match job.gradient {
+        Some(_) => {
+            let groups = shape.filters.div_ceil(GROUP);
+            groups * lags.half() + GROUP * (2 * lags.half() + shape.area())
+        }
         None => 0,
     };
-    let room = rests + 4 * lags.half() + lags.all() + shape.area();
+    let room = kept + 2 * lags.half() + lags.all() + shape.area();
     reserve(&mut scratch.work, threads * room);
     scratch.values.clear();
     scratch.values.resize(blocks, 0.0);
@@ -76,32 +82,51 @@ fn run<I: Isa>(block: Block<'_>, lags: Lags) -> f64 {
     let (map, work) = work.split_at_mut(area);
     let (own, work) = work.split_at_mut(half);
     let (rest, work) = work.split_at_mut(half);
-    let (all, rests) = work.split_at_mut(lags.all());
+    let (all, kept) = work.split_at_mut(lags.all());
+    let groups = filters.div_ceil(GROUP);
+    let (later, kept) = kept.split_at_mut(match job.gradient {
+        Some(_) => groups * half,
+        None => 0,
+    });
     rest.fill(Pack::ZERO);
     let mut value = I::F64::splat(0.0);
-    // From the last filter down: what the later ones add up to.
+    // From the last filter down: what the later ones add up to, kept where a group ends.
     for i in (0..filters).rev() {
+        if job.gradient.is_some() && (i + 1 == filters || (i + 1) % GROUP == 0) {
+            later[i / GROUP * half..][..half].copy_from_slice(rest);
+        }
         load(job, i, first, map);
         autocorrelate::<I>(map, lags, own);
         value = value.add(inner::<I>(own, rest));
-        if job.gradient.is_some() {
-            rests[i * half..][..half].copy_from_slice(rest);
-        }
         join::<I>(job, own, rest);
     }
     if job.gradient.is_some() {
-        // From the first one up: the earlier ones, and with both the gradient.
+        // From the first group up: the earlier filters, and with both sums the gradient.
         rest.fill(Pack::ZERO);
-        for i in 0..filters {
-            load(job, i, first, map);
-            autocorrelate::<I>(map, lags, own);
-            let rests = &mut rests[i * half..][..half];
-            for (a, b) in rests.iter_mut().zip(rest.iter()) {
-                I::F64::load(a).add(I::F64::load(b)).store(a);
+        let (maps, kept) = kept.split_at_mut(GROUP * area);
+        let (owns, rests) = kept.split_at_mut(GROUP * half);
+        for (group, later) in later.chunks_exact_mut(half).enumerate() {
+            let members = group * GROUP..(group * GROUP + GROUP).min(filters);
+            for (at, i) in members.clone().enumerate().rev() {
+                let (map, own) = (
+                    &mut maps[at * area..][..area],
+                    &mut owns[at * half..][..half],
+                );
+                load(job, i, first, map);
+                autocorrelate::<I>(map, lags, own);
+                rests[at * half..][..half].copy_from_slice(later);
+                join::<I>(job, own, later);
             }
-            mirror(rests, all);
-            correlate::<I>(job, i, first, lags, map, all);
-            join::<I>(job, own, rest);
+            for (at, i) in members.enumerate() {
+                let (map, own) = (&maps[at * area..][..area], &owns[at * half..][..half]);
+                let rests = &mut rests[at * half..][..half];
+                for (a, b) in rests.iter_mut().zip(rest.iter()) {
+                    I::F64::load(a).add(I::F64::load(b)).store(a);
+                }
+                mirror(rests, all);
+                correlate::<I>(job, i, first, lags, map, all);
+                join::<I>(job, own, rest);
+            }
         }
     }
     value.sum()
