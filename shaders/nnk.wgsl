@@ -2,13 +2,14 @@
 // per query: sweeps of projected coordinate descent find most of the support, then Lawson and Hanson's
 // active-set method makes it exact: Cholesky (as L D L') on the support, re-admitting any index with
 // negative slope. All in wide arithmetic.
-#import nnk
+#import nnk_memory
+#import nnk_factor
 
 @group(0) @binding(1) var<storage, read> entries: array<Entry>;
 @group(0) @binding(2) var<storage, read> problems: array<Problem>;
 @group(0) @binding(3) var<storage, read> kernels: array<wide>;
 // [lists of this pass, WORK], for problems too large for workgroup memory.
-@group(0) @binding(4) var<storage, read_write> scratch: array<wide>;
+@group(0) @binding(4) var<storage, read_write> spill: array<wide>;
 // [lists of this pass, k].
 @group(0) @binding(5) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(6) var<storage, read_write> outcomes: array<Outcome>;
@@ -38,9 +39,7 @@ const SLOPE_ERROR = 1e-12;
 const PIVOT_ERROR = 1e-13;
 #endif
 
-var<private> base: u32;
 var<private> kernel_base: u32;
-var<private> lane: u32;
 
 var<workgroup> members: array<u32, K>;
 // Per candidate: 1 in the support, 2 refused since the objective last fell.
@@ -50,32 +49,8 @@ var<workgroup> published: array<wide, 4>;
 var<workgroup> least: array<wide, WIDTH>;
 var<workgroup> least_at: array<u32, WIDTH>;
 
-#ifdef LOCAL
-var<workgroup> memory: array<wide, WORK>;
-
-fn load(i: u32) -> wide { return memory[i]; }
-fn store(i: u32, value: wide) { memory[i] = value; }
-fn sync() { workgroupBarrier(); }
-#else
-fn load(i: u32) -> wide { return scratch[base + i]; }
-fn store(i: u32, value: wide) { scratch[base + i] = value; }
-fn sync() {
-    storageBarrier();
-    workgroupBarrier();
-}
-#endif
-
 fn kernel_at(i: u32, j: u32) -> wide {
     return kernels[kernel_base + i * params.k + j];
-}
-
-fn factor_at(row: u32, column: u32) -> u32 {
-    return FACTOR + column * (K + 1u) - column * (column - 1u) / 2u + row - column;
-}
-
-// A pivot below this after `size` steps cannot be told from 0.
-fn dependence(size: u32) -> wide {
-    return wide_from(PIVOT_ERROR * f32(size + 8u));
 }
 
 // Smallest of all threads' values, with its index: in least[0], least_at[0].
@@ -124,91 +99,6 @@ fn descend(m: u32) {
         }
         sync();
     }
-}
-
-// K on the first s members = L D L', with `right` (b, or the kernel's row of `column`) as one more
-// row. A member whose pivot vanishes is passed over.
-fn factorise(s: u32, column: u32) {
-    let y = lane / ACROSS;
-    let x = lane % ACROSS;
-    for (var r = y; r <= s; r += WIDTH / ACROSS) {
-        for (var c = x; c <= min(r, s - 1u); c += ACROSS) {
-            var value: wide;
-            if (r < s) {
-                value = kernel_at(members[c], members[r]);
-            } else if (column == NONE) {
-                value = load(B + members[c]);
-            } else {
-                value = kernel_at(column, members[c]);
-            }
-            store(factor_at(r, c), value);
-        }
-    }
-    sync();
-    let tiny = dependence(s);
-    for (var c = 0u; c < s; c++) {
-        let pivot = load(factor_at(c, c));
-        if (wide_less(tiny, pivot)) {
-            let inverse = wide_div(wide_from(1.0), pivot);
-            for (var r = c + 1u + y; r <= s; r += WIDTH / ACROSS) {
-                let l = wide_mul(load(factor_at(r, c)), inverse);
-                for (var c2 = c + 1u + x; c2 <= min(r, s - 1u); c2 += ACROSS) {
-                    let at = factor_at(r, c2);
-                    store(at, wide_sub(load(at), wide_mul(l, load(factor_at(c2, c)))));
-                }
-            }
-        }
-        sync();
-    }
-}
-
-fn is_dependent(member: u32, s: u32) -> bool {
-    return !wide_less(dependence(s), load(factor_at(member, member)));
-}
-
-// Solution of D L' z = right-hand row, in GOAL; 0 for dependent members.
-fn back_substitute(s: u32) {
-    for (var i = s; i > 0u; i--) {
-        let c = i - 1u;
-        if (lane == c % WIDTH) {
-            var value = wide_zeroed();
-            if (!is_dependent(c, s)) {
-                value = wide_div(load(factor_at(s, c)), load(factor_at(c, c)));
-            }
-            store(GOAL + c, value);
-        }
-        sync();
-        let z = load(GOAL + c);
-        for (var a = lane; a < c; a += WIDTH) {
-            let at = factor_at(s, a);
-            store(at, wide_sub(load(at), wide_mul(load(factor_at(c, a)), z)));
-        }
-    }
-    sync();
-}
-
-// Removes members at 0 from the support, and appends `entering`.
-fn compact(s: u32, entering: u32) {
-    sync();
-    if (lane == 0u) {
-        var count = 0u;
-        for (var a = 0u; a < s; a++) {
-            let j = members[a];
-            if (wide_less(wide_zeroed(), load(X + j))) {
-                members[count] = j;
-                count++;
-            } else {
-                marks[j] &= 2u;
-            }
-        }
-        if (entering != NONE) {
-            members[count] = entering;
-            marks[entering] |= 1u;
-            count++;
-        }
-        member_count = count;
-    }
-    sync();
 }
 
 // Where a move of x towards `goal` (not positive) reaches 0, as a share of the way.

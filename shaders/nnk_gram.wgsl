@@ -1,5 +1,8 @@
 // Kernel matrices of every query's candidates, in wide arithmetic (definitions, sections 2 and 3).
 #import nnk
+#ifdef GRAM
+#import nnk_block
+#endif
 
 @group(0) @binding(1) var<storage, read> entries: array<Entry>;
 @group(0) @binding(2) var<storage, read> vectors: array<f32>;
@@ -63,23 +66,9 @@ fn nnk_prepare(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) co
 #endif
 
 #ifdef GRAM
-const SIDE = 32u;
-const DEPTH = 16u;
-const PITCH = 17u;
-var<workgroup> first_rows: array<u32, 32>;
-var<workgroup> second_rows: array<u32, 32>;
-var<workgroup> first_tile: array<f32, 544>;
-var<workgroup> second_tile: array<f32, 544>;
-
-fn element(row: u32, t: u32) -> f32 {
-    if (row == NOWHERE || t >= params.dim) {
-        return 0.0;
-    }
-#ifdef COSINE
-    return vectors[row * params.dim + t] * norms[row].power;
-#else
-    return vectors[row * params.dim + t];
-#endif
+// Candidate `member` of a problem as a slot of its list.
+fn slot_of(local: u32, member: u32) -> u32 {
+    return select(NOWHERE, problems[local].skip + member, member < problems[local].count);
 }
 
 // One more term of an inner product or squared distance.
@@ -121,20 +110,7 @@ fn nnk_gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count
         return;
     }
     let list = params.list_first + local;
-    for (var i = lane; i < 2u * SIDE; i += 64u) {
-        let slot = select(first, second, i >= SIDE) + i % SIDE;
-        var row = NOWHERE;
-        if (slot < problem.count) {
-            let at = list * params.k + problem.skip + slot;
-            row = vector_of(at, list, entries[at].sample);
-        }
-        if (i < SIDE) {
-            first_rows[i] = row;
-        } else {
-            second_rows[i - SIDE] = row;
-        }
-    }
-    workgroupBarrier();
+    name_rows(block, local, list, lane);
     let scale = units[list / params.list_count].scale;
     let y = lane / 8u * 4u;
     let x = lane % 8u * 4u;
@@ -143,11 +119,7 @@ fn nnk_gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count
         sums[i] = wide_zeroed();
     }
     for (var start = 0u; start < params.dim; start += DEPTH) {
-        let t = lane % 16u;
-        for (var r = lane / 16u; r < SIDE; r += 4u) {
-            first_tile[r * PITCH + t] = element(first_rows[r], start + t);
-            second_tile[r * PITCH + t] = element(second_rows[r], start + t);
-        }
+        load_tiles(start, lane);
         workgroupBarrier();
         for (var s = 0u; s < min(DEPTH, params.dim - start); s++) {
             let a = vec4(first_tile[y * PITCH + s], first_tile[(y + 1u) * PITCH + s],

@@ -1,11 +1,11 @@
 // Principal components that hold 95 % of the squared norm of a query's NNK polytope {x_j - x_i} about
 // x_i (definitions, section 4), from its Gram matrix by Jacobi's rotations, as many disjoint ones at a
 // time as there are pairs.
-#import nnk
+#import nnk_memory
 
 // [lists of this pass, k, k]: Gram matrices, rows s apart; where workgroup memory is too small for
 // them they are worked on in place.
-@group(0) @binding(1) var<storage, read_write> matrices: array<wide>;
+@group(0) @binding(1) var<storage, read_write> spill: array<wide>;
 @group(0) @binding(2) var<storage, read_write> outcomes: array<Outcome>;
 
 // Rounding errors must not count a component more where the share is held exactly.
@@ -17,27 +17,9 @@ const SHARE = vec2<f32>(0.949999988, 1.19114292e-8);
 const CONVERGED = 1e-22;
 #endif
 
-var<private> base: u32;
-var<private> lane: u32;
-
 var<workgroup> sines: array<wide, K>;
 var<workgroup> cosines: array<wide, K>;
 var<workgroup> partial_sums: array<wide, WIDTH>;
-
-#ifdef LOCAL
-var<workgroup> memory: array<wide, SQUARE>;
-
-fn load(i: u32) -> wide { return memory[i]; }
-fn store(i: u32, value: wide) { memory[i] = value; }
-fn sync() { workgroupBarrier(); }
-#else
-fn load(i: u32) -> wide { return matrices[base + i]; }
-fn store(i: u32, value: wide) { matrices[base + i] = value; }
-fn sync() {
-    storageBarrier();
-    workgroupBarrier();
-}
-#endif
 
 fn total(value: wide) -> wide {
     sync();
@@ -178,7 +160,7 @@ fn nnk_pca(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count:
     }
 #ifdef LOCAL
     for (var i = lane; i < s * s; i += WIDTH) {
-        memory[i] = matrices[base + i];
+        memory[i] = spill[base + i];
     }
     sync();
 #endif

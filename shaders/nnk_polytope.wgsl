@@ -1,5 +1,5 @@
 // Gram matrices [s, s] of every query's NNK polytope {x_j - x_i : j in support} (definitions, section 4).
-#import nnk
+#import nnk_block
 
 @group(0) @binding(1) var<storage, read> entries: array<Entry>;
 @group(0) @binding(2) var<storage, read> queries: array<f32>;
@@ -12,20 +12,14 @@
 // [lists of this pass, k, k]; the matrices' rows are s apart.
 @group(0) @binding(7) var<storage, read_write> matrices: array<wide>;
 
-const SIDE = 16u;
-const DEPTH = 16u;
-const PITCH = 17u;
-var<workgroup> first_rows: array<u32, 16>;
-var<workgroup> second_rows: array<u32, 16>;
-var<workgroup> first_tile: array<f32, 272>;
-var<workgroup> second_tile: array<f32, 272>;
 var<workgroup> origin: array<f32, 16>;
 
-fn element(row: u32, t: u32) -> f32 {
-    if (row == NOWHERE || t >= params.dim) {
-        return 0.0;
+// Member `member` of a support as a slot of its list.
+fn slot_of(local: u32, member: u32) -> u32 {
+    if (member >= outcomes[local].support) {
+        return NOWHERE;
     }
-    return vectors[row * params.dim + t];
+    return supports[local * params.k + member];
 }
 
 // A workgroup per 16 x 16 block on or below the diagonal, 2 x 2 per thread.
@@ -49,29 +43,12 @@ fn nnk_polytope(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) c
     let group = list / params.list_count;
     let scale = units[group].scale;
     let query = group * params.query_rows + params.query_first + list % params.list_count;
-    if (lane < 2u * SIDE) {
-        let member = select(block.x, block.y, lane >= SIDE) + lane % SIDE;
-        var row = NOWHERE;
-        if (member < s) {
-            let at = list * params.k + supports[local * params.k + member];
-            row = vector_of(at, list, entries[at].sample);
-        }
-        if (lane < SIDE) {
-            first_rows[lane] = row;
-        } else {
-            second_rows[lane - SIDE] = row;
-        }
-    }
-    workgroupBarrier();
+    name_rows(block, local, list, lane);
     let y = lane / 8u * 2u;
     let x = lane % 8u * 2u;
     var sums = array<wide, 4>(wide_zeroed(), wide_zeroed(), wide_zeroed(), wide_zeroed());
     for (var start = 0u; start < params.dim; start += DEPTH) {
-        let t = lane % 16u;
-        for (var r = lane / 16u; r < SIDE; r += 4u) {
-            first_tile[r * PITCH + t] = element(first_rows[r], start + t);
-            second_tile[r * PITCH + t] = element(second_rows[r], start + t);
-        }
+        load_tiles(start, lane);
         if (lane < DEPTH && start + lane < params.dim) {
             origin[lane] = queries[query * params.dim + start + lane];
         }

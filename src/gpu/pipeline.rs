@@ -53,6 +53,18 @@ const SHARED: &[(&str, &str)] = &[
     ("filters", include_str!("../../shaders/shared/filters.wgsl")),
     ("lower", include_str!("../../shaders/shared/lower.wgsl")),
     ("nnk", include_str!("../../shaders/shared/nnk.wgsl")),
+    (
+        "nnk_block",
+        include_str!("../../shaders/shared/nnk_block.wgsl"),
+    ),
+    (
+        "nnk_factor",
+        include_str!("../../shaders/shared/nnk_factor.wgsl"),
+    ),
+    (
+        "nnk_memory",
+        include_str!("../../shaders/shared/nnk_memory.wgsl"),
+    ),
     ("tile", include_str!("../../shaders/shared/tile.wgsl")),
     ("wide", include_str!("../../shaders/shared/wide.wgsl")),
     (

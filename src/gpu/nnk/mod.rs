@@ -246,7 +246,11 @@ impl Solve<'_> {
             .check_loops(&what, dim.div_ceil(16) * 26 + 64)?;
         let side = k.div_ceil(SIDE) as u64;
         let cost = (SIDE * SIDE * 8 * dim) as u64 + 100_000;
-        let pipeline = self.pipeline(&GRAM, &[("GRAM", None)])?;
+        let mut defines = vec![("GRAM", None), ("SIDE", Some(SIDE as u32))];
+        if self.kernel == Kernel::Cosine {
+            defines.push(("SCALED_VECTORS", None));
+        }
+        let pipeline = self.pipeline(&GRAM, &defines)?;
         let blocks = count * side * (side + 1) / 2;
         split(recorder, &pipeline, pass.params, &buffers, blocks, cost)
     }
@@ -276,6 +280,7 @@ impl Solve<'_> {
             paused.whole(),
         ];
         let mut defines = sizes(k, local);
+        defines.push(("MEMORY", Some(work(k) as u32)));
         defines.push((
             "ACROSS",
             Some(if width(k) == 256 {
@@ -321,12 +326,12 @@ impl Solve<'_> {
         ];
         let side = k.div_ceil(POLYTOPE_SIDE) as u64;
         let cost = (POLYTOPE_SIDE * POLYTOPE_SIDE * 8 * dim) as u64 + 10_000;
-        let pipeline = self.pipeline(&POLYTOPE, &[])?;
+        let pipeline = self.pipeline(&POLYTOPE, &[("SIDE", Some(POLYTOPE_SIDE as u32))])?;
         let blocks = lists * side * (side + 1) / 2;
         split(recorder, &pipeline, pass.params, &polytope, blocks, cost)?;
         let local = k * k * 8 <= LOCAL_BYTES * 2 / 3;
         let mut defines = sizes(k, local);
-        defines.push(("SQUARE", Some((k * k) as u32)));
+        defines.push(("MEMORY", Some((k * k) as u32)));
         let pipeline = self.pipeline(&PCA, &defines)?;
         let buffers = [kernels.whole(), pass.outcomes.whole()];
         let cost = 100 * (k * k * k) as u64;
