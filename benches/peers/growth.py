@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""How the cost of `chanscope redundancy` grows with N, d, k and C: runs the binary on made-up ReLU activations
+and prints Markdown tables of wall time, CPU time and peak memory.
+    benches/peers/run builds the binary and the virtual environment;
+    then: target/peers/venv/bin/python benches/peers/growth.py target/release/chanscope
+"""
+import os
+import pathlib
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+BASE = {"N": 10_000, "d": 16, "k": 25, "C": 4}
+SWEEPS = {
+    "N": [2_500, 5_000, 10_000, 20_000, 40_000],
+    "d": [4, 16, 64, 256],
+    "k": [10, 25, 50, 100, 200],
+    "C": [1, 4, 16, 64],
+}
+
+
+def activations(samples, channels, dim):
+    """`[N, C, d, 1]`: rectified mixtures of a few directions, so that neighbourhoods are neither empty nor alike."""
+    random = np.random.default_rng(0)
+    hidden = random.standard_normal((samples, 12), dtype=np.float32)
+    mix = random.standard_normal((12, channels * dim), dtype=np.float32)
+    noise = random.standard_normal((samples, channels * dim), dtype=np.float32)
+    return np.maximum(hidden @ mix + 0.5 * noise, 0).reshape(samples, channels, dim, 1)
+
+
+def measure(command):
+    """(wall seconds, CPU seconds, peak resident MiB) of a child process."""
+    started = time.perf_counter()
+    process = os.posix_spawn(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+    _, status, usage = os.wait4(process, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed")
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def main():
+    binary = str(pathlib.Path(sys.argv[1]).resolve())
+    for what, values in SWEEPS.items():
+        fixed = ", ".join(f"{name} {value:,}" for name, value in BASE.items() if name != what)
+        print(f"\n| {what} ({fixed}) | wall, s | CPU, s | peak memory, MiB |\n|---|---|---|---|")
+        for value in values:
+            case = BASE | {what: value}
+            with tempfile.TemporaryDirectory() as folder:
+                dump = pathlib.Path(folder, "layer.npy")
+                np.save(dump, activations(case["N"], case["C"], case["d"]))
+                wall, cpu, memory = measure(
+                    [binary, "redundancy", str(dump), "-k", str(case["k"]), "--device", "cpu", "--quiet", "--out", f"{folder}/out"]
+                )
+            print(f"| {value:,} | {wall:.2f} | {cpu:.2f} | {memory:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
