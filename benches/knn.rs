@@ -42,6 +42,7 @@ pub fn bench(c: &mut Criterion) {
                 kernel: *kernel,
                 sigma: Sigma::KthThird,
                 identical: Identical::Keep,
+                pca_dimension: false,
             };
             let queries = QUERIES.min(rows);
             group.throughput(Throughput::Elements(queries as u64));

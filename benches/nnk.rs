@@ -34,6 +34,7 @@ pub fn bench(c: &mut Criterion) {
                 kernel,
                 sigma: Sigma::KthThird,
                 identical: Identical::Keep,
+                pca_dimension: true,
             };
             let queries = QUERIES.min(rows);
             let mut found = cpu.candidates(1, queries, channel.k).expect("lists fit");

@@ -135,6 +135,9 @@ pub struct GraphParams {
     pub sigma: Sigma,
     /// Rule for identical points.
     pub identical: Identical,
+    /// Whether to count principal components too ([`GraphBlock::pca_dimension`]); a third of the work of
+    /// [`Backend::nnk`] on the CPU.
+    pub pca_dimension: bool,
 }
 
 /// Rows of a few channels on their way to a device: `data` is `[groups, rows, dim]`, C order.
@@ -166,7 +169,8 @@ pub struct GraphBlock {
     /// `[groups, Q]` largest KKT violation, `max(|g_j| where theta_j > 0, max(0, -g_j) elsewhere)`.
     pub kkt_residual: Vec<f32>,
     /// `[groups, Q]` principal components that hold 95 % of the squared norm of
-    /// `{x_j - x_i : j in support}` (about `x_i`, not centred); 0 where degenerate.
+    /// `{x_j - x_i : j in support}` (about `x_i`, not centred); 0 where degenerate, and all 0 unless
+    /// [`GraphParams::pca_dimension`] asks for them.
     pub pca_dimension: Vec<u16>,
     /// `[groups, Q]` no usable candidate, zero bandwidth, or a zero vector under cosine.
     pub degenerate: Vec<bool>,

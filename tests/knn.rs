@@ -14,6 +14,7 @@ fn params(k: usize, kernel: Kernel, identical: Identical) -> GraphParams {
         kernel,
         sigma: Sigma::KthThird,
         identical,
+        pca_dimension: true,
     }
 }
 

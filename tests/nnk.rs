@@ -70,6 +70,7 @@ fn params(k: usize, kernel: Kernel) -> GraphParams {
         kernel,
         sigma: Sigma::KthThird,
         identical: Identical::Keep,
+        pca_dimension: true,
     }
 }
 
@@ -103,6 +104,26 @@ fn graph<B: Backend>(device: &B, data: &Data, params: &GraphParams, gathered: bo
 
 fn cpu() -> Cpu {
     Cpu::new(2).unwrap()
+}
+
+#[test]
+fn principal_components_are_counted_when_asked_for() {
+    let data = integers(60, 5, 4, 3);
+    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+        for k in [6, 70] {
+            let with = params(k, kernel);
+            let without = GraphParams {
+                pca_dimension: false,
+                ..with
+            };
+            let counted = graph(&cpu(), &data, &with, false);
+            let mut graph = graph(&cpu(), &data, &without, false);
+            assert!(counted.pca_dimension.iter().any(|&d| d > 1));
+            assert!(graph.pca_dimension.iter().all(|&d| d == 0));
+            graph.pca_dimension = counted.pca_dimension.clone();
+            assert_eq!(graph, counted);
+        }
+    }
 }
 
 /// How many queries were compared and in how many the support was the only optimal one.

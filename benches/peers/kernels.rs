@@ -163,6 +163,7 @@ fn graph_params(k: usize, cosine: bool) -> GraphParams {
         },
         sigma: Sigma::KthThird,
         identical: Identical::Keep,
+        pca_dimension: false,
     }
 }
 

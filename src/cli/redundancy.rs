@@ -102,6 +102,7 @@ impl Args {
                     IdenticalArg::Drop => Identical::Drop,
                     IdenticalArg::Replace => Identical::Replace,
                 },
+                pca_dimension: true,
             },
             aggregate: self.aggregate,
             channels: self.channels.as_deref().map(parse_channels).transpose()?,

@@ -229,6 +229,9 @@ impl Work for Solve<'_, '_, '_> {
                 let weights = &task.weights[(first + lane) * k..][..k];
                 keep_support(weights, &mut scratch.used[lane], &mut scratch.sources[lane]);
             }
+            if !inputs.params.pca_dimension {
+                continue;
+            }
             // A choice from the parameters alone: it must not depend on a lane's neighbours.
             let short = match inputs.params.kernel {
                 Kernel::Gaussian => 3 * dim <= 2 * k,

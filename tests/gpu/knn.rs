@@ -28,6 +28,7 @@ pub fn params(k: usize, kernel: Kernel, identical: Identical) -> GraphParams {
         kernel,
         sigma: Sigma::KthThird,
         identical,
+        pca_dimension: true,
     }
 }
 

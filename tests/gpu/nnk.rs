@@ -26,6 +26,10 @@ pub const TESTS: &[Test] = &[
     ("nnk::long_rows", long_rows),
     ("nnk::blocks_and_gathering_give_the_same_bits", same_bits),
     ("nnk::refused", refused),
+    (
+        "nnk::principal_components_are_counted_when_asked_for",
+        principal_components_are_counted_when_asked_for,
+    ),
 ];
 
 const KERNELS: [Kernel; 2] = [Kernel::Gaussian, Kernel::Cosine];
@@ -427,6 +431,28 @@ fn same_bits(devices: &Devices) {
             }
         }
     }
+}
+
+fn principal_components_are_counted_when_asked_for(devices: &Devices) {
+    let gpu = devices.gpu();
+    let data = relu_like(1, 30, 4, 1);
+    let params = params(5, Kernel::Gaussian, Identical::Keep);
+    let points = data.points(gpu, 0..30, Kernel::Gaussian);
+    let mut found = gpu.candidates(1, 30, 5).unwrap();
+    gpu.knn(&points, 0..30, &points, &params, &mut found)
+        .unwrap();
+    let uncounted = GraphParams {
+        pca_dimension: false,
+        ..params
+    };
+    let vectors = || Vectors::Points(&points);
+    let mut graph = gpu
+        .nnk(&points, 0..30, &found, vectors(), &uncounted)
+        .unwrap();
+    let counted = gpu.nnk(&points, 0..30, &found, vectors(), &params).unwrap();
+    assert!(graph.pca_dimension.iter().all(|&d| d == 0));
+    graph.pca_dimension = counted.pca_dimension.clone();
+    assert_eq!(graph, counted);
 }
 
 fn refused(devices: &Devices) {

@@ -34,6 +34,7 @@ pub fn measure<B: Backend>(
         kernel,
         sigma: Sigma::KthThird,
         identical: Identical::Keep,
+        pca_dimension: true,
     };
     let block = PointsBlock {
         data: &data.x,

@@ -43,6 +43,7 @@ pub fn options(kernel: Kernel, k: usize) -> RedundancyOptions {
             kernel,
             sigma: Sigma::KthThird,
             identical: Identical::Keep,
+            pca_dimension: true,
         },
         aggregate: true,
         ..RedundancyOptions::default()

@@ -187,6 +187,7 @@ fn graph<B: Ceilings>(
         kernel,
         sigma: Sigma::KthThird,
         identical: Identical::Keep,
+        pca_dimension: true,
     };
     let points = backend.points(block, kernel)?;
     let search = || {

@@ -50,6 +50,8 @@ struct Solve<'a> {
     params: NnkParams,
     units: Buffer,
     norms: Buffer,
+    /// Whether principal components are wanted.
+    pca_dimension: bool,
 }
 
 /// Solves every query of `rows` in every group.
@@ -106,6 +108,7 @@ pub(super) fn solve(
         source,
         kernel: queries.kernel,
         units: unit_buffer,
+        pca_dimension: params.pca_dimension,
     };
     let wanted = tile(lists, per_list(k), SCRATCH.min(context.max_buffer));
     let (step, kernels) = context.pool.get_tile(wanted, (k * k * 8) as u64)?;
@@ -213,7 +216,9 @@ impl Solve<'_> {
         let mut recorder = Recorder::new(self.context);
         self.build(&mut recorder, &pass, kernels)?;
         self.run_solver(&mut recorder, &pass, kernels)?;
-        self.components(&mut recorder, &pass, kernels)?;
+        if self.pca_dimension {
+            self.components(&mut recorder, &pass, kernels)?;
+        }
         recorder.submit()?;
         self.collect(first, &pass, block)
     }
@@ -385,7 +390,10 @@ impl Solve<'_> {
         for outcome in &outcomes {
             block.objective.push(context.wide.decode(outcome.objective));
             block.kkt_residual.push(outcome.residual);
-            block.pca_dimension.push(outcome.dimension as u16);
+            block.pca_dimension.push(match self.pca_dimension {
+                true => outcome.dimension as u16,
+                false => 0,
+            });
             block.degenerate.push(outcome.state != 0);
         }
         Ok(())

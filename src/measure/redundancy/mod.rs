@@ -66,6 +66,7 @@ impl Default for RedundancyOptions {
                 kernel: Kernel::Gaussian,
                 sigma: Sigma::KthThird,
                 identical: Identical::Keep,
+                pca_dimension: true,
             },
             aggregate: false,
             channels: None,
