@@ -7,10 +7,9 @@ and prints Markdown tables of wall time, CPU time and peak memory.
 import os
 import pathlib
 import sys
+import subprocess
 import tempfile
 import time
-
-import numpy as np
 
 BASE = {"N": 10_000, "d": 16, "k": 25, "C": 4}
 SWEEPS = {
@@ -21,13 +20,15 @@ SWEEPS = {
 }
 
 
-def activations(samples, channels, dim):
-    """`[N, C, d, 1]`: rectified mixtures of a few directions, so that neighbourhoods are neither empty nor alike."""
+def make(path, samples, channels, dim):
+    """Writes `[N, C, d, 1]`: rectified mixtures of a few directions, so that neighbourhoods are neither empty nor alike."""
+    import numpy as np
+
     random = np.random.default_rng(0)
     hidden = random.standard_normal((samples, 12), dtype=np.float32)
     mix = random.standard_normal((12, channels * dim), dtype=np.float32)
     noise = random.standard_normal((samples, channels * dim), dtype=np.float32)
-    return np.maximum(hidden @ mix + 0.5 * noise, 0).reshape(samples, channels, dim, 1)
+    np.save(path, np.maximum(hidden @ mix + 0.5 * noise, 0).reshape(samples, channels, dim, 1))
 
 
 def measure(command):
@@ -41,6 +42,8 @@ def measure(command):
 
 
 def main():
+    if sys.argv[1] == "--make":
+        return make(sys.argv[2], *map(int, sys.argv[3:]))
     binary = str(pathlib.Path(sys.argv[1]).resolve())
     for what, values in SWEEPS.items():
         fixed = ", ".join(f"{name} {value:,}" for name, value in BASE.items() if name != what)
@@ -49,7 +52,8 @@ def main():
             case = BASE | {what: value}
             with tempfile.TemporaryDirectory() as folder:
                 dump = pathlib.Path(folder, "layer.npy")
-                np.save(dump, activations(case["N"], case["C"], case["d"]))
+                # In a process of its own: a child's peak counts what its parent held when it was started.
+                subprocess.run([sys.executable, __file__, "--make", dump, *(str(case[name]) for name in "NCd")], check=True)
                 wall, cpu, memory = measure(
                     [binary, "redundancy", str(dump), "-k", str(case["k"]), "--device", "cpu", "--quiet", "--out", f"{folder}/out"]
                 )

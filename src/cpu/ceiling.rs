@@ -51,10 +51,19 @@ impl SimdOp for MultiplyAdds {
         // SAFETY: the processor has `S`, by the caller's contract; the array has room for any vector.
         unsafe {
             let (a, b) = (S::splat(black_box(0.999)), S::splat(black_box(0.001)));
+            // Different starts, or one chain would do for all.
             let mut sums = [[a; V]; R];
+            for (r, row) in sums.iter_mut().enumerate() {
+                for (v, sum) in row.iter_mut().enumerate() {
+                    *sum = S::splat(black_box((r * V + v) as f32));
+                }
+            }
             for _ in 0..ROUNDS {
-                for sum in sums.iter_mut().flatten() {
-                    *sum = S::mul_add(*sum, a, b);
+                // Nested, as in the kernels: a flattened iterator keeps the sums in memory.
+                for row in &mut sums {
+                    for sum in row {
+                        *sum = S::mul_add(*sum, a, b);
+                    }
                 }
             }
             let mut seen = [0.0f32; 32];
