@@ -1,4 +1,5 @@
-// Finds the figures, draws each when it comes near the screen, and again when theme or width change.
+// Finds the figures, draws the first at once and each other when it comes near the screen, and again when theme
+// or width change.
 const configs = JSON.parse(document.getElementById("figures").textContent);
 const kinds = { heatmap, chart, tiles };
 const live = new Map();
@@ -25,7 +26,10 @@ const near = new IntersectionObserver((entries) => {
     start(entry.target);
   }
 }, { rootMargin: "800px" });
-boxes.forEach((box) => near.observe(box));
+// At once, so that pictures and prints of the page that never scroll or wait hold them too; the rest of a deep
+// network's figures would keep the reader waiting.
+const AT_ONCE = 64;
+boxes.forEach((box, i) => (i < AT_ONCE ? start(box) : near.observe(box)));
 
 const repaint = () => live.forEach((figure) => figure.paint());
 for (const query of ["(prefers-color-scheme: dark)", "print"]) matchMedia(query).addEventListener("change", repaint);
