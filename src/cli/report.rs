@@ -5,7 +5,7 @@ use chanscope::Result;
 use chanscope::report::html::{REPORT_FILE, write_report};
 use std::path::PathBuf;
 
-/// Makes DIR/report.html from DIR/results.json and the arrays beside it
+/// Make DIR/report.html from DIR/results.json and the arrays beside it
 #[derive(clap::Args)]
 #[command(after_help = "Example:  chanscope report chanscope-out")]
 pub struct Args {
