@@ -124,9 +124,7 @@ impl SimdOp for Tile<'_> {
             }
         }
         for query in 0..self.lens.len() {
-            if self.counts[query] > job.k {
-                self.raise_mark_to_scores(query);
-            }
+            self.cut(query);
             self.measure(query);
         }
     }
@@ -293,11 +291,22 @@ impl<'a> Tile<'a> {
         }
     }
 
-    /// Raises the mark and drops what no longer passes; measures exactly if that frees too little.
+    /// Cuts the buffer; measures exactly if that frees too little.
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, query: usize) {
-        self.raise_mark_to_scores(query);
+        self.cut(query);
+        if self.counts[query] > (self.job.k + self.capacity) / 2 {
+            self.measure(query);
+        }
+    }
+
+    /// Raises the mark to the buffered scores and drops what no longer passes.
+    #[inline(always)]
+    fn cut(&mut self, query: usize) {
+        if self.counts[query] > self.job.k {
+            self.raise_mark_to_scores(query);
+        }
         let mark = self.marks[query];
         let passed = &mut self.passed[query * self.capacity..][..self.counts[query]];
         let mut kept = 0;
@@ -308,24 +317,13 @@ impl<'a> Tile<'a> {
             kept += usize::from(may_pass(one.score, mark));
         }
         self.counts[query] = kept;
-        if self.counts[query] > (self.job.k + self.capacity) / 2 {
-            self.measure(query);
-        }
     }
 
     /// Moves the buffer into the list, by exact distance.
     #[inline(always)]
     fn measure(&mut self, query: usize) {
         let job = self.job;
-        let mark = self.marks[query];
-        let passed = &mut self.passed[query * self.capacity..][..self.counts[query]];
-        let mut kept = 0;
-        for i in 0..passed.len() {
-            let one = passed[i];
-            passed[kept] = one;
-            kept += usize::from(may_pass(one.score, mark));
-        }
-        let passed = &passed[..kept];
+        let passed = &self.passed[query * self.capacity..][..self.counts[query]];
         let entries = &mut self.entries[query * job.k..][..job.k];
         let mut len = self.lens[query] as usize;
         let worst = if len == job.k {
