@@ -12,8 +12,6 @@ use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 
 /// Most candidates: a support is a bit set.
 pub(super) const MOST: usize = 64;
-/// Sweeps of projected coordinate descent from 0.
-const SWEEPS: usize = 4;
 /// Rounds after which a lane is given up.
 const ROUNDS: usize = 48;
 /// Every index whose slope is at least this share of the steepest enters at once.
@@ -67,9 +65,9 @@ struct Lane {
 }
 
 impl Lockstep {
-    /// Solves the lanes whose bit in `wanted` is set.
+    /// Solves the lanes whose bit in `wanted` is set, from `sweeps` of coordinate descent.
     #[inline(always)]
-    pub(super) fn solve<I: Isa>(&mut self, problem: &Lanes, wanted: u8) {
+    pub(super) fn solve<I: Isa>(&mut self, problem: &Lanes, sweeps: usize, wanted: u8) {
         let n = problem.n;
         for v in [
             &mut self.x,
@@ -83,7 +81,7 @@ impl Lockstep {
         self.flags.clear();
         self.flags.resize(n, 0);
         self.solved = 0;
-        self.descend::<I>(problem);
+        self.descend::<I>(problem, sweeps);
         let mut scale = I::F64::splat(0.0);
         for b in &problem.b {
             scale = scale.max(I::F64::load(b));
@@ -106,15 +104,41 @@ impl Lockstep {
         }
     }
 
-    /// Projected coordinate descent; the diagonal is 1.
+    /// Coordinate descent on the least objective over all multiples of `x`, that is, on the angle
+    /// between `sum_j x_j phi_j` and the query's feature; the diagonal is 1.
+    ///
+    /// Under cosine all candidates look alike: with the others fixed one of them can hardly move
+    /// before the sum is too long. Where the length of the sum is free, it moves as far as what sets
+    /// it apart from the sum asks for.
     #[inline(always)]
-    fn descend<I: Isa>(&mut self, problem: &Lanes) {
-        for _ in 0..SWEEPS {
+    fn descend<I: Isa>(&mut self, problem: &Lanes, sweeps: usize) {
+        let Some((first, b)) = self.x.first_mut().zip(problem.b.first()) else {
+            return;
+        };
+        let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
+        one.store(first);
+        // x'Kx and b'x.
+        let (mut square, mut share) = (one, I::F64::load(b));
+        for _ in 0..sweeps {
             for j in 0..problem.n {
-                let slope = slope::<I>(problem, &self.x, j);
-                let x = I::F64::load(&self.x[j]).sub(slope);
-                x.max(I::F64::splat(0.0)).store(&mut self.x[j]);
+                let b = I::F64::load(&problem.b[j]);
+                let image = product::<I>(problem, &self.x, j);
+                let x = I::F64::load(&self.x[j]);
+                // Where it is not positive the candidate alone does better than any sum with it.
+                let least = share.mul(I::F64::splat(1e-9));
+                let least = least.max(I::F64::splat(f64::MIN_POSITIVE));
+                let curvature = b.neg_mul_add(image, share).max(least);
+                let slope = share.neg_mul_add(image, b.mul(square));
+                let next = slope.div(curvature).add(x).max(zero);
+                let step = next.sub(x);
+                square = image.add(image).add(step).mul_add(step, square);
+                share = step.mul_add(b, share);
+                next.store(&mut self.x[j]);
             }
+        }
+        let multiple = share.div(square);
+        for x in &mut self.x {
+            I::F64::load(x).mul(multiple).store(x);
         }
     }
 
@@ -280,10 +304,11 @@ impl Lockstep {
         let zero = I::F64::splat(0.0);
         let (mut objective, mut residual, mut steepest) = (zero, zero, zero);
         for j in 0..problem.n {
-            let slope = slope::<I>(problem, &self.x, j);
+            let b = I::F64::load(&problem.b[j]);
+            let slope = product::<I>(problem, &self.x, j).sub(b);
             slope.store(&mut self.slopes[j]);
             let x = I::F64::load(&self.x[j]);
-            objective = slope.sub(I::F64::load(&problem.b[j])).mul_add(x, objective);
+            objective = slope.sub(b).mul_add(x, objective);
             let inside = zero.lt(x);
             let up = I::F64::select(inside, slope, zero);
             residual = residual.max(zero.sub(slope)).max(up);
@@ -314,9 +339,9 @@ impl Lockstep {
     }
 }
 
-/// `(K x - b)_j`.
+/// `(K x)_j`.
 #[inline(always)]
-fn slope<I: Isa>(problem: &Lanes, x: &[Pack], j: usize) -> I::F64 {
+fn product<I: Isa>(problem: &Lanes, x: &[Pack], j: usize) -> I::F64 {
     let mut row = I::F64::splat(0.0);
     for (k, x) in problem.kernel[at(j, 0)..=at(j, j)].iter().zip(x) {
         row = I::F64::load(k).mul_add(I::F64::load(x), row);
@@ -328,7 +353,7 @@ fn slope<I: Isa>(problem: &Lanes, x: &[Pack], j: usize) -> I::F64 {
         column = I::F64::load(&problem.kernel[place]).mul_add(I::F64::load(x), column);
         place += l + 1;
     }
-    row.add(column).sub(I::F64::load(&problem.b[j]))
+    row.add(column)
 }
 
 /// Numbers of the bits set, ascending.
