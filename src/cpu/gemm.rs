@@ -1,6 +1,8 @@
 //! Register tiles of products: the inner loop that neighbour search, Gram matrices and convolutions share.
 
+use super::pages;
 use super::simd::Simd;
+use super::transpose::transpose;
 use rayon::prelude::*;
 
 /// Rows of a packed panel of the left operand, `[inner][ROWS]`.
@@ -20,12 +22,34 @@ pub(super) unsafe fn dots<S: Simd, const R: usize, const V: usize, const SQUARES
     right: *const f32,
     stride: usize,
     len: usize,
+    acc: [[S::Vector; V]; R],
+) -> [[S::Vector; V]; R] {
+    // SAFETY: the caller's promises are passed on.
+    unsafe { dots_apart::<S, R, V, ROWS, SQUARES>(left, right, stride, len, acc) }
+}
+
+/// As [`dots`], with rows `LEFT` apart at `left`.
+///
+/// # Safety
+/// As for [`dots`].
+#[inline(always)]
+unsafe fn dots_apart<
+    S: Simd,
+    const R: usize,
+    const V: usize,
+    const LEFT: usize,
+    const SQUARES: bool,
+>(
+    left: *const f32,
+    right: *const f32,
+    stride: usize,
+    len: usize,
     mut acc: [[S::Vector; V]; R],
 ) -> [[S::Vector; V]; R] {
     for i in 0..len {
         // SAFETY: row `i < len` of both operands, by the caller's contract.
         unsafe {
-            let left = left.add(i * ROWS);
+            let left = left.add(i * LEFT);
             let right = right.add(i * stride);
             let mut columns = [S::splat(0.0); V];
             for (v, column) in columns.iter_mut().enumerate() {
@@ -61,8 +85,8 @@ pub(super) struct Target<'a> {
     pub(super) add: bool,
 }
 
-/// The product of a packed left panel `[len, ROWS]` and `len` rows of [`COLS`] values, `right_stride`
-/// apart (with `SQUARES` their squared distances).
+/// The product of `len` rows of [`ROWS`] values, `LEFT` apart ([`ROWS`] in a packed left panel), and `len`
+/// rows of [`COLS`] values, `right_stride` apart (with `SQUARES` their squared distances).
 ///
 /// # Safety
 /// The processor has `S`.
@@ -70,7 +94,13 @@ pub(super) struct Target<'a> {
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize, const SQUARES: bool>(
+pub(super) unsafe fn tile<
+    S: Simd,
+    const R: usize,
+    const V: usize,
+    const LEFT: usize,
+    const SQUARES: bool,
+>(
     left: &[f32],
     right: &[f32],
     right_stride: usize,
@@ -78,7 +108,8 @@ pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize, const SQUARES
     target: Target<'_>,
 ) {
     let Target { to, stride, add } = target;
-    assert!(len > 0 && left.len() >= len * ROWS && right.len() >= (len - 1) * right_stride + COLS);
+    assert!(len > 0 && right.len() >= (len - 1) * right_stride + COLS);
+    assert!(left.len() >= (len - 1) * LEFT + ROWS);
     assert!(to.len() >= (ROWS - 1) * stride + COLS);
     for r0 in (0..ROWS).step_by(R) {
         for c0 in (0..COLS).step_by(V * S::LANES) {
@@ -86,7 +117,8 @@ pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize, const SQUARES
             unsafe {
                 let (left, right) = (left.as_ptr().add(r0), right.as_ptr().add(c0));
                 let zero = [[S::splat(0.0); V]; R];
-                let acc = dots::<S, R, V, SQUARES>(left, right, right_stride, len, zero);
+                let acc =
+                    dots_apart::<S, R, V, LEFT, SQUARES>(left, right, right_stride, len, zero);
                 for (r, row) in acc.iter().enumerate() {
                     for (v, &sum) in row.iter().enumerate() {
                         let to = to.as_mut_ptr().add((r0 + r) * stride + c0 + v * S::LANES);
@@ -106,25 +138,23 @@ pub(super) fn pack<const WIDTH: usize>(
     len: usize,
     stride: usize,
 ) -> Vec<f32> {
-    let mut packed = vec![0f32; rows.div_ceil(WIDTH) * len * WIDTH];
-    packed
+    let size = rows.div_ceil(WIDTH) * len * WIDTH;
+    let mut packed = pages::room(size);
+    packed.spare_capacity_mut()[..size]
         .par_chunks_mut((len * WIDTH).max(1))
         .enumerate()
         .for_each(|(p, panel)| {
             let first = p * WIDTH;
-            let row = |r: usize| &from[(first + r) * stride..][..len];
-            if first + WIDTH <= rows {
-                let rows: [&[f32]; WIDTH] = std::array::from_fn(row);
-                for (i, to) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
-                    *to = std::array::from_fn(|r| rows[r][i]);
-                }
-            } else {
-                for r in 0..rows - first {
-                    for (to, &x) in panel[r..].iter_mut().step_by(WIDTH).zip(row(r)) {
-                        *to = x;
-                    }
-                }
-            }
+            let size = [WIDTH.min(rows - first), len];
+            transpose(
+                &from[first * stride..],
+                stride,
+                size,
+                pages::zeroed(panel),
+                WIDTH,
+            );
         });
+    // SAFETY: every panel is written.
+    unsafe { packed.set_len(size) };
     packed
 }

@@ -1,15 +1,29 @@
 //! Gram matrices: a symmetric product, or plain differences where cancellation would spoil it.
 
 use super::Tensor;
-use super::disjoint::Disjoint;
 use super::gemm::{CHUNK, COLS, ROWS, Target, pack, tile};
 use super::simd::{InstructionSet, Simd, SimdOp};
+use super::stream;
+use super::transpose::transpose;
 use crate::device::GramKind;
 use crate::{Error, Result};
 use rayon::prelude::*;
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 /// Rows and columns of a block of the matrix, whose packed operands stay in the second-level cache.
 const BLOCK: usize = 128;
+/// Distance of a block's rows: an odd number of cache lines, so that a column's values do not fight for the
+/// same cache sets.
+const STRIDE: usize = BLOCK + 16;
+/// Columns of a block that are turned into rows at a time: a cache line.
+const TURNED: usize = 16;
+
+thread_local! {
+    /// Sums of the block that this thread computes.
+    static SUMS: RefCell<Vec<f32>> = RefCell::default();
+}
 
 pub(super) fn gram(x: &Tensor, kind: GramKind, set: InstructionSet) -> Result<Tensor> {
     let &[groups, n, dim] = x.shape() else {
@@ -25,49 +39,98 @@ pub(super) fn gram(x: &Tensor, kind: GramKind, set: InstructionSet) -> Result<Te
             "the bandwidth is {s}: use a positive number"
         )));
     }
-    let mut out = Tensor::zeros(&[groups, n, n])?;
     if n == 0 {
-        return Ok(out);
+        return Tensor::zeros(&[groups, 0, 0]);
     }
-    out.data_mut()
-        .par_chunks_exact_mut(n * n)
-        .enumerate()
-        .for_each(|(g, out)| {
-            let x = &x.data()[g * n * dim..][..n * dim];
-            let (rows, finish) = prepare(x, dim, kind);
-            let rows = rows.as_deref().unwrap_or(x);
-            let chunks: Vec<Chunk> = (0..dim)
-                .step_by(CHUNK)
-                .map(|at| Chunk::new(rows, n, dim, at))
-                .collect();
-            let out = Disjoint::new(out);
-            let blocks = n.div_ceil(BLOCK);
-            (0..blocks * blocks)
-                .into_par_iter()
-                .filter(|b| b / blocks <= b % blocks)
-                .for_each(|b| {
-                    let (i, j) = (b / blocks * BLOCK, b % blocks * BLOCK);
-                    set.run(Block {
-                        chunks: &chunks,
-                        n,
-                        i,
-                        j,
-                        finish: &finish,
-                        out: &out,
-                    });
-                });
+    let write = |out: &mut [MaybeUninit<f32>]| {
+        out.par_chunks_exact_mut(n * n)
+            .enumerate()
+            .for_each(|(g, out)| {
+                let x = &x.data()[g * n * dim..][..n * dim];
+                matrix(x, n, dim, kind, set, &Square::new(out, n));
+            });
+    };
+    // SAFETY: every matrix is written.
+    unsafe { Tensor::written(&[groups, n, n], write) }
+}
+
+/// Computes every value of a matrix.
+fn matrix(x: &[f32], n: usize, dim: usize, kind: GramKind, set: InstructionSet, out: &Square<'_>) {
+    let (rows, finish) = prepare(x, dim, kind);
+    let rows = rows.as_deref().unwrap_or(x);
+    let chunks: Vec<Chunk> = (0..dim)
+        .step_by(CHUNK)
+        .map(|at| Chunk::new(rows, n, dim, at))
+        .collect();
+    let starts = || (0..n).step_by(BLOCK);
+    let blocks: Vec<(usize, usize)> = starts()
+        .flat_map(|i| starts().filter(move |&j| i <= j).map(move |j| (i, j)))
+        .collect();
+    blocks.into_par_iter().for_each(|(i, j)| {
+        SUMS.with_borrow_mut(|sums| {
+            sums.resize(BLOCK * STRIDE, 0.0);
+            set.run(Block {
+                chunks: &chunks,
+                n,
+                i,
+                j,
+                finish: &finish,
+                sums,
+                out,
+            });
         });
-    Ok(out)
+    });
+}
+
+/// A matrix to be written by many threads, each its own parts.
+struct Square<'a> {
+    to: *mut f32,
+    n: usize,
+    /// Whether it is written past the caches.
+    large: bool,
+    lifetime: PhantomData<&'a mut [MaybeUninit<f32>]>,
+}
+
+// SAFETY: parts written do not overlap, by the contract of `write`, and nothing is read.
+unsafe impl Sync for Square<'_> {}
+
+impl<'a> Square<'a> {
+    fn new(to: &'a mut [MaybeUninit<f32>], n: usize) -> Self {
+        assert_eq!(to.len(), n * n);
+        Self {
+            to: to.as_mut_ptr().cast(),
+            n,
+            large: n * n >= stream::LARGE,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// Writes values of row `i` from column `j` on. Before another thread reads them, this one calls
+    /// [`stream::finish`].
+    ///
+    /// # Safety
+    /// Nobody else writes to these places.
+    #[inline(always)]
+    unsafe fn write(&self, i: usize, j: usize, values: &[f32]) {
+        assert!(i < self.n && j <= self.n && values.len() <= self.n - j);
+        // SAFETY: in range, asserted above; unshared, by the caller's contract.
+        unsafe {
+            let to = self.to.add(i * self.n + j);
+            if self.large {
+                stream::copy(values, to);
+            } else {
+                to.copy_from_nonoverlapping(values.as_ptr(), values.len());
+            }
+        }
+    }
 }
 
 /// Some columns of all rows, packed: side by side, whatever the dimension, so that the operands of a
 /// block do not fight for the same cache sets.
 struct Chunk {
     len: usize,
-    /// `[rows / ROWS, len, ROWS]`.
-    left: Vec<f32>,
-    /// `[rows / COLS, len, COLS]`.
-    right: Vec<f32>,
+    /// `[rows / COLS, len, COLS]`: right operands, and left ones, of which `ROWS` rows of a panel are taken.
+    panels: Vec<f32>,
 }
 
 impl Chunk {
@@ -75,8 +138,7 @@ impl Chunk {
         let len = CHUNK.min(dim - first);
         Self {
             len,
-            left: pack::<ROWS>(&rows[first..], n, len, dim),
-            right: pack::<COLS>(&rows[first..], n, len, dim),
+            panels: pack::<COLS>(&rows[first..], n, len, dim),
         }
     }
 }
@@ -133,73 +195,86 @@ struct Block<'a> {
     i: usize,
     j: usize,
     finish: &'a Finish,
-    out: &'a Disjoint<'a>,
+    /// `[BLOCK, STRIDE]`, whatever is in it.
+    sums: &'a mut [f32],
+    out: &'a Square<'a>,
 }
 
 impl SimdOp for Block<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd, const R: usize, const V: usize>(self) {
-        let rows = BLOCK.min(self.n - self.i);
-        let width = BLOCK.min(self.n - self.j).next_multiple_of(COLS);
-        let mut sums = vec![0f32; rows.next_multiple_of(ROWS) * width];
+    unsafe fn run<S: Simd, const R: usize, const V: usize>(mut self) {
         // SAFETY: `S` is there by the contract of `run`.
         unsafe {
             match self.finish {
-                Finish::Gaussian(_) => self.sums::<S, R, V, true>(&mut sums, width),
-                _ => self.sums::<S, R, V, false>(&mut sums, width),
+                Finish::Gaussian(_) => self.sums::<S, R, V, true>(),
+                _ => self.sums::<S, R, V, false>(),
             }
         }
-        self.finish(&mut sums, width);
-        self.store(&sums, width, rows);
+        self.finish();
+        self.store();
     }
 }
 
 impl Block<'_> {
+    fn rows(&self) -> usize {
+        BLOCK.min(self.n - self.i)
+    }
+
+    fn cols(&self) -> usize {
+        BLOCK.min(self.n - self.j)
+    }
+
     /// # Safety
     /// The processor has `S`.
     #[inline(always)]
-    unsafe fn sums<S: Simd, const R: usize, const V: usize, const SQUARES: bool>(
-        &self,
-        sums: &mut [f32],
-        width: usize,
-    ) {
+    unsafe fn sums<S: Simd, const R: usize, const V: usize, const SQUARES: bool>(&mut self) {
+        let (rows, cols) = (self.rows(), self.cols());
+        if self.chunks.is_empty() {
+            self.sums.fill(0.0);
+        }
         for (number, chunk) in self.chunks.iter().enumerate() {
             let len = chunk.len;
-            for (r, sums) in sums.chunks_exact_mut(ROWS * width).enumerate() {
-                let i = self.i + r * ROWS;
-                let left = &chunk.left[i * len..][..ROWS * len];
-                for c in (0..width).step_by(COLS) {
+            for r in (0..rows).step_by(ROWS) {
+                let i = self.i + r;
+                let left = &chunk.panels[i / COLS * COLS * len + i % COLS..];
+                for c in (0..cols).step_by(COLS) {
                     let j = self.j + c;
                     if i >= j + COLS {
                         continue; // Below the diagonal: mirrored.
                     }
-                    let right = &chunk.right[j * len..][..COLS * len];
+                    let right = &chunk.panels[j * len..][..COLS * len];
                     let target = Target {
-                        to: &mut sums[c..],
-                        stride: width,
+                        to: &mut self.sums[r * STRIDE + c..],
+                        stride: STRIDE,
                         add: number > 0,
                     };
                     // SAFETY: `S` is there.
-                    unsafe { tile::<S, R, V, SQUARES>(left, right, COLS, len, target) };
+                    unsafe { tile::<S, R, V, COLS, SQUARES>(left, right, COLS, len, target) };
                 }
             }
         }
     }
 
     #[inline(always)]
-    fn finish(&self, sums: &mut [f32], width: usize) {
+    fn finish(&mut self) {
+        let (rows, cols) = (self.rows(), self.cols());
+        let sums = self.sums.chunks_exact_mut(STRIDE).take(rows);
         match self.finish {
             Finish::Linear => {}
-            Finish::Gaussian(factor) => sums.iter_mut().for_each(|v| *v = exp(*v * factor)),
+            Finish::Gaussian(factor) => {
+                for v in sums.flat_map(|row| &mut row[..cols]) {
+                    *v = exp(*v * factor);
+                }
+            }
             Finish::Cosine(live) => {
-                for (i, sums) in (self.i..self.n).zip(sums.chunks_exact_mut(width)) {
-                    for (v, &live_j) in sums.iter_mut().zip(&live[self.j..]) {
+                for (i, sums) in (self.i..self.n).zip(sums) {
+                    for (v, &live_j) in sums[..cols].iter_mut().zip(&live[self.j..]) {
                         let value = (0.5 + 0.5 * *v).clamp(0.0, 1.0);
                         *v = if live[i] && live_j { value } else { 0.0 };
                     }
-                    if live[i] && (self.j..self.j + width).contains(&i) {
+                    if live[i] && (self.j..self.j + cols).contains(&i) {
                         sums[i - self.j] = 1.0;
                     }
                 }
@@ -209,23 +284,31 @@ impl Block<'_> {
 
     /// Copies the block, or its upper triangle, to both of its places.
     #[inline(always)]
-    fn store(&self, sums: &[f32], width: usize, rows: usize) {
-        let cols = BLOCK.min(self.n - self.j);
-        for r in 0..rows {
-            let skip = if self.i == self.j { r } else { 0 };
-            let start = (self.i + r) * self.n + self.j;
+    fn store(&self) {
+        let (rows, cols) = (self.rows(), self.cols());
+        let diagonal = self.i == self.j;
+        for (r, row) in self.sums.chunks_exact(STRIDE).enumerate().take(rows) {
+            let skip = if diagonal { r } else { 0 };
             // SAFETY: the block of rows i and columns j is this task's alone.
-            let out = unsafe { self.out.part(start + skip, cols - skip) };
-            out.copy_from_slice(&sums[r * width + skip..r * width + cols]);
+            unsafe { (self.out).write(self.i + r, self.j + skip, &row[skip..cols]) };
         }
-        for c in 0..cols {
-            let rows = if self.i == self.j { c } else { rows };
-            // SAFETY: and so is that of rows j and columns i.
-            let out = unsafe { self.out.part((self.j + c) * self.n + self.i, rows) };
-            for (out, sums) in out.iter_mut().zip(sums.chunks_exact(width)) {
-                *out = sums[c];
+        let mut turned = [0f32; TURNED * BLOCK];
+        for first in (0..cols).step_by(TURNED) {
+            let some = TURNED.min(cols - first);
+            transpose(
+                &self.sums[first..],
+                STRIDE,
+                [rows, some],
+                &mut turned,
+                BLOCK,
+            );
+            for (c, column) in (first..cols).zip(turned.chunks_exact(BLOCK)) {
+                let rows = if diagonal { c } else { rows };
+                // SAFETY: and so is that of rows j and columns i.
+                unsafe { self.out.write(self.j + c, self.i, &column[..rows]) };
             }
         }
+        stream::finish();
     }
 }
 

@@ -100,7 +100,7 @@ impl SimdOp for Block<'_> {
                     };
                     let left = &left[(r * k + first) * ROWS..];
                     // SAFETY: `S` is there by the contract of `run`.
-                    unsafe { tile::<S, R, V, false>(left, &right, COLS, len, target) };
+                    unsafe { tile::<S, R, V, ROWS, false>(left, &right, COLS, len, target) };
                 }
             }
             for (row, sums) in self.rows.clone().zip(sums.chunks_exact(COLS)) {

@@ -14,13 +14,16 @@ mod linear;
 mod net;
 mod nnk;
 mod overlap;
+mod pages;
 mod pointwise;
 mod pool2d;
 mod reduce;
 mod shuffle;
 mod simd;
+mod stream;
 mod strided;
 mod tensor;
+mod transpose;
 
 pub(crate) use dots::add_dots;
 pub use filters::FilterScratch;

@@ -1,7 +1,9 @@
 //! Dense `f32` tensor in host memory.
 
+use super::pages;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
+use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
 /// Dense `f32` tensor, C order.
@@ -37,7 +39,7 @@ impl Tensor {
         let len = Self::count(shape)?;
         Ok(Self {
             shape: shape.to_vec(),
-            data: vec![0.0; len],
+            data: pages::zeros(len),
         })
     }
 
@@ -53,12 +55,31 @@ impl Tensor {
     pub(super) fn unwritten(shape: &[usize]) -> Result<Self> {
         let len = Self::count(shape)?;
         let data = spare(len).map_or_else(
-            || vec![0.0; len],
+            || pages::zeros(len),
             |mut data| {
                 data.resize(len, 0.0);
                 data
             },
         );
+        Ok(Self {
+            shape: shape.to_vec(),
+            data,
+        })
+    }
+
+    /// A tensor of the values that `write` leaves in the memory it is given.
+    ///
+    /// # Safety
+    /// `write` writes every value.
+    pub(super) unsafe fn written(
+        shape: &[usize],
+        write: impl FnOnce(&mut [MaybeUninit<f32>]),
+    ) -> Result<Self> {
+        let len = Self::count(shape)?;
+        let mut data = pages::room(len);
+        write(&mut data.spare_capacity_mut()[..len]);
+        // SAFETY: room for `len` values, all of them written, by the caller's contract.
+        unsafe { data.set_len(len) };
         Ok(Self {
             shape: shape.to_vec(),
             data,

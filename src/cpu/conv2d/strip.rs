@@ -106,7 +106,7 @@ impl SimdOp for Strip<'_> {
                         None => (patches, COLS),
                     };
                     // SAFETY: as above.
-                    unsafe { tile::<S, R, V, false>(weights, patches, stride, len, target) };
+                    unsafe { tile::<S, R, V, ROWS, false>(weights, patches, stride, len, target) };
                 }
                 if channels.end == shape.group_channels() {
                     let row_panel = self.task.row_panels.start + r;
