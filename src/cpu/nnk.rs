@@ -4,6 +4,7 @@
 //! depend on the block, the thread count or the memory cap.
 
 mod active_set;
+mod factor;
 mod gram;
 mod lanes;
 mod lockstep;

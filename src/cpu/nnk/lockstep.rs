@@ -5,13 +5,13 @@
 //! objective falls at every step. A lane that meets a dependent column on the way, or needs too many
 //! rounds, is left to [`super::active_set`]. What a lane does depends on that lane alone.
 
-use super::active_set::dependence;
+use super::factor::{self, Factor, bits, transposed};
 use super::gram::resize;
 use super::lanes::{Lanes, at};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 
-/// Most candidates: a support is a bit set.
-pub(super) const MOST: usize = 64;
+pub(super) use super::factor::MOST;
+
 /// Rounds after which a lane is given up.
 const ROUNDS: usize = 48;
 /// Every index whose slope is at least this share of the steepest enters at once.
@@ -28,21 +28,17 @@ pub(super) struct Lockstep {
     pub(super) residual: [f64; LANES],
     /// Bit per lane that has its optimum.
     pub(super) solved: u8,
-    /// Factor of the matrix restricted to the support, packed lower triangle.
-    factor: Vec<Pack>,
-    /// Reciprocals of its diagonal.
-    inverse: Vec<Pack>,
-    /// Right-hand side, then solution on the support.
-    part: Vec<Pack>,
+    /// The matrix restricted to the support.
+    factor: Factor,
     /// `K x - b`.
     slopes: Vec<Pack>,
-    /// Bit per lane for each row of the factor: a dependent column; then for each index: steep.
+    /// Bit per lane for each index: in the support; then: steep.
     flags: Vec<u8>,
 }
 
 /// Bytes of a [`Lockstep`] for `k` candidates.
 pub(super) fn bytes(k: usize) -> u64 {
-    (size_of::<Pack>() * (at(k, 0) + 4 * k) + k) as u64
+    factor::bytes(k) + (size_of::<Pack>() * 2 * k + k) as u64
 }
 
 /// Where a lane is.
@@ -69,15 +65,8 @@ impl Lockstep {
     #[inline(always)]
     pub(super) fn solve<I: Isa>(&mut self, problem: &Lanes, sweeps: usize, wanted: u8) {
         let n = problem.n;
-        for v in [
-            &mut self.x,
-            &mut self.part,
-            &mut self.inverse,
-            &mut self.slopes,
-        ] {
-            resize(v, n);
-        }
-        self.factor.resize(at(n, 0), Pack::ZERO);
+        resize(&mut self.x, n);
+        resize(&mut self.slopes, n);
         self.flags.clear();
         self.flags.resize(n, 0);
         self.solved = 0;
@@ -88,16 +77,15 @@ impl Lockstep {
         }
         let mut lanes = self.start::<I>(scale, wanted);
         for _ in 0..ROUNDS {
-            let busy = lanes.iter().filter(|lane| lane.phase != Phase::Done);
-            let Some(size) = busy.map(|lane| lane.support.count_ones()).max() else {
+            if lanes.iter().all(|lane| lane.phase == Phase::Done) {
                 return;
-            };
-            self.gather(problem, &lanes, size as usize);
-            self.factorise::<I>(size as usize);
-            self.substitute::<I>(size as usize);
-            for (l, lane) in lanes.iter_mut().enumerate() {
-                self.advance(l, lane);
             }
+            let supports = lanes.map(|lane| match lane.phase {
+                Phase::Done => 0,
+                _ => lane.support,
+            });
+            self.factor.solve::<I>(problem, supports);
+            self.advance::<I>(&mut lanes);
             if lanes.iter().any(|lane| lane.phase == Phase::Minimum) {
                 self.enter::<I>(problem, scale, &mut lanes);
             }
@@ -159,133 +147,61 @@ impl Lockstep {
         })
     }
 
-    /// Copies the matrix and right-hand side restricted to each support, filled up to `size` with
-    /// rows of the identity.
+    /// Takes the lanes from the solution on their support to the next support.
     #[inline(always)]
-    fn gather(&mut self, problem: &Lanes, lanes: &[Lane; LANES], size: usize) {
-        let mut members = [0u8; MOST];
-        for (l, lane) in lanes.iter().enumerate() {
-            let mut count = 0;
-            if lane.phase != Phase::Done {
-                for j in bits(lane.support) {
-                    members[count] = j as u8;
-                    count += 1;
+    fn advance<I: Isa>(&mut self, lanes: &mut [Lane; LANES]) {
+        let (dependent, negative) = (self.factor.dependent(), self.factor.negative::<I>());
+        // Lanes at their minimum, and those of them whose `x` is still the descent's.
+        let (mut accepted, mut fresh) = (0u8, 0u8);
+        for (l, lane) in lanes.iter_mut().enumerate() {
+            match (lane.phase, dependent[l], negative[l]) {
+                (Phase::Done, ..) => {}
+                (phase, 0, 0) => {
+                    accepted |= 1 << l;
+                    fresh |= u8::from(phase == Phase::Start) << l;
+                    lane.phase = Phase::Minimum;
                 }
-            }
-            let members = &members[..count];
-            let mut out = 0;
-            for (a, &j) in members.iter().enumerate() {
-                let row = &problem.kernel[at(usize::from(j), 0)..];
-                for &m in &members[..=a] {
-                    self.factor[out].0[l] = row[usize::from(m)].0[l];
-                    out += 1;
+                // Without dependent columns the rest of the factor is what it would be.
+                (Phase::Start, dependent, negative) => {
+                    let mut out = dependent | negative;
+                    for j in bits(self.factor.frames[l]) {
+                        lane.support &= !((out & 1) << j);
+                        out >>= 1;
+                    }
                 }
-                self.part[a].0[l] = problem.b[usize::from(j)].0[l];
-            }
-            for a in count..size {
-                for f in &mut self.factor[at(a, 0)..at(a, a)] {
-                    f.0[l] = 0.0;
-                }
-                self.factor[at(a, a)].0[l] = 1.0;
-                self.part[a].0[l] = 0.0;
+                (_, 0, _) => self.step(l, lane),
+                _ => lane.phase = Phase::Done,
             }
         }
-    }
-
-    /// Cholesky in place. A dependent column is flagged and its pivot replaced; what that lane
-    /// computes from it is not used.
-    #[inline(always)]
-    fn factorise<I: Isa>(&mut self, size: usize) {
-        let one = I::F64::splat(1.0);
-        for c in 0..size {
-            let mut pivot = I::F64::load(&self.factor[at(c, c)]);
-            for l in &self.factor[at(c, 0)..at(c, c)] {
-                let l = I::F64::load(l);
-                pivot = l.neg_mul_add(l, pivot);
-            }
-            let dependent = pivot.lt(I::F64::splat(dependence(c)));
-            self.flags[c] = dependent;
-            // Infinite: the column's part of the factor is 0, the others' are as without it.
-            let inverse = I::F64::select(dependent, I::F64::splat(0.0), one.div(pivot.sqrt()));
-            inverse.store(&mut self.inverse[c]);
-            for a in c + 1..size {
-                let (done, rest) = self.factor.split_at_mut(at(a, 0));
-                let (left, value) = rest.split_at_mut(c);
-                let mut sum = I::F64::load(&value[0]);
-                for (x, y) in left.iter().zip(&done[at(c, 0)..at(c, c)]) {
-                    sum = I::F64::load(x).neg_mul_add(I::F64::load(y), sum);
-                }
-                sum.mul(inverse).store(&mut value[0]);
+        if fresh != 0 {
+            let zero = I::F64::splat(0.0);
+            for x in &mut self.x {
+                I::F64::select(fresh, zero, I::F64::load(x)).store(x);
             }
         }
-    }
-
-    /// Solves with the factor: `part` becomes the solution.
-    #[inline(always)]
-    fn substitute<I: Isa>(&mut self, size: usize) {
-        for a in 0..size {
-            let (done, rest) = self.part.split_at_mut(a);
-            let mut sum = I::F64::load(&rest[0]);
-            for (l, z) in self.factor[at(a, 0)..].iter().zip(done.iter()) {
-                sum = I::F64::load(l).neg_mul_add(I::F64::load(z), sum);
-            }
-            sum.mul(I::F64::load(&self.inverse[a])).store(&mut rest[0]);
+        if accepted != 0 {
+            self.factor.accept::<I>(accepted, &mut self.x);
         }
-        for a in (0..size).rev() {
-            let value = I::F64::load(&self.part[a]).mul(I::F64::load(&self.inverse[a]));
-            value.store(&mut self.part[a]);
-            for (l, z) in self.factor[at(a, 0)..].iter().zip(&mut self.part[..a]) {
-                value.neg_mul_add(I::F64::load(l), I::F64::load(z)).store(z);
-            }
-        }
-    }
-
-    /// Takes one lane from the solution on its support to its next support.
-    #[inline(always)]
-    fn advance(&mut self, l: usize, lane: &mut Lane) {
-        if lane.phase == Phase::Done {
-            return;
-        }
-        let (mut dependent, mut negative) = (0u64, 0u64);
-        for (a, j) in bits(lane.support).enumerate() {
-            dependent |= u64::from(self.flags[a] >> l & 1) << j;
-            negative |= u64::from(self.part[a].0[l] <= 0.0) << j;
-        }
-        match (lane.phase, dependent, negative) {
-            (Phase::Start, 0, 0) => {
-                for x in &mut self.x {
-                    x.0[l] = 0.0;
-                }
-                self.accept(l, lane);
-            }
-            // Without dependent columns the rest of the factor is what it would be.
-            (Phase::Start, ..) => lane.support &= !(dependent | negative),
-            (_, 0, 0) => self.accept(l, lane),
-            (_, 0, _) => self.step(l, lane),
-            _ => lane.phase = Phase::Done,
-        }
-    }
-
-    #[inline(always)]
-    fn accept(&mut self, l: usize, lane: &mut Lane) {
-        for (a, j) in bits(lane.support).enumerate() {
-            self.x[j].0[l] = self.part[a].0[l];
-        }
-        lane.phase = Phase::Minimum;
     }
 
     /// Goes towards the solution until a member of the support is 0, and leaves it out.
     #[inline(always)]
     fn step(&mut self, l: usize, lane: &mut Lane) {
+        let support = lane.support;
         let mut step = f64::INFINITY;
-        for (a, j) in bits(lane.support).enumerate() {
-            let (now, goal) = (self.x[j].0[l], self.part[a].0[l]);
+        let solution = self.factor.solution();
+        let members = || {
+            let frame = bits(self.factor.frames[l]).enumerate();
+            frame.filter(|(_, j)| support >> j & 1 == 1)
+        };
+        for (a, j) in members() {
+            let (now, goal) = (self.x[j].0[l], solution[a].0[l]);
             if goal <= 0.0 {
                 step = step.min(now / (now - goal).max(f64::MIN_POSITIVE));
             }
         }
-        for (a, j) in bits(lane.support).enumerate() {
-            let (now, goal) = (self.x[j].0[l], self.part[a].0[l]);
+        for (a, j) in members() {
+            let (now, goal) = (self.x[j].0[l], solution[a].0[l]);
             let limit = now / (now - goal).max(f64::MIN_POSITIVE);
             let next = now + step * (goal - now);
             // A member that just entered stays at 0 on a step of length 0.
@@ -354,40 +270,4 @@ fn product<I: Isa>(problem: &Lanes, x: &[Pack], j: usize) -> I::F64 {
         place += l + 1;
     }
     row.add(column)
-}
-
-/// Numbers of the bits set, ascending.
-#[inline(always)]
-fn bits(mut set: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        (set != 0).then(|| {
-            let bit = set.trailing_zeros() as usize;
-            set &= set - 1;
-            bit
-        })
-    })
-}
-
-/// Turns a bit per lane for each row into a bit per row for each lane.
-#[inline(always)]
-fn transposed(rows: &[u8]) -> [u64; LANES] {
-    let mut lanes = [0; LANES];
-    for (block, rows) in rows.chunks(LANES).enumerate() {
-        let mut bytes = [0; LANES];
-        bytes[..rows.len()].copy_from_slice(rows);
-        let mut m = u64::from_le_bytes(bytes);
-        // Swap the off-diagonal halves of ever larger squares of the 8 x 8 bit matrix.
-        for (shift, mask) in [
-            (7, 0x00aa_00aa_00aa_00aa),
-            (14, 0x0000_cccc_0000_cccc),
-            (28, 0x0000_0000_f0f0_f0f0),
-        ] {
-            let swap = (m ^ (m >> shift)) & mask;
-            m ^= swap ^ (swap << shift);
-        }
-        for (lane, byte) in lanes.iter_mut().zip(m.to_le_bytes()) {
-            *lane |= u64::from(byte) << (block * LANES);
-        }
-    }
-    lanes
 }

@@ -1,0 +1,341 @@
+//! The systems `K_SS z = b_S` of eight queries at once, a query a lane, each on its own support.
+//!
+//! A system has either the rows of its support alone, which costs a copy number by number, or those
+//! of all eight supports, which costs none but more arithmetic; rows of the identity fill it up. They
+//! change nothing in the others, not even the order of a sum, so the choice shows in no result.
+
+use super::active_set::dependence;
+use super::lanes::{Lanes, at};
+use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
+
+/// Most candidates: a support is a bit set.
+pub(super) const MOST: usize = 64;
+/// Columns factorised at a time, and rows below them.
+const TILE: (usize, usize) = (4, 2);
+
+/// Room for the systems, and their solutions.
+#[derive(Default)]
+pub(super) struct Factor {
+    /// Rows of a system.
+    size: usize,
+    /// Bit set of the indices that have a row, per lane.
+    pub(super) frames: [u64; LANES],
+    /// All frames are the same.
+    shared: bool,
+    /// Packed lower triangle of the matrix, then of its factor; the row below it is the right-hand
+    /// side, then the solution.
+    rows: Vec<Pack>,
+    /// Reciprocals of the factor's diagonal.
+    inverse: Vec<Pack>,
+    /// Bit per lane for each row: it is the support's, not the identity's.
+    present: Vec<u8>,
+    /// Bit per lane for each row: its column depends on those before.
+    dependent: Vec<u8>,
+}
+
+/// Bytes of a [`Factor`] for `k` candidates.
+pub(super) fn bytes(k: usize) -> u64 {
+    (size_of::<Pack>() * (at(k + 1, 0) + k) + 2 * k) as u64
+}
+
+impl Factor {
+    /// Right-hand sides, then solutions, a row a pack.
+    pub(super) fn solution(&self) -> &[Pack] {
+        &self.rows[at(self.size, 0)..][..self.size]
+    }
+
+    /// Puts the solutions of the lanes in `accepted` to their places in `x`.
+    #[inline(always)]
+    pub(super) fn accept<I: Isa>(&self, accepted: u8, x: &mut [Pack]) {
+        let solution = self.solution();
+        if self.shared {
+            for ((z, present), j) in solution.iter().zip(&self.present).zip(bits(self.frames[0])) {
+                let (z, now) = (I::F64::load(z), I::F64::load(&x[j]));
+                I::F64::select(present & accepted, z, now).store(&mut x[j]);
+            }
+            return;
+        }
+        for l in bits(u64::from(accepted)) {
+            for (z, j) in solution.iter().zip(bits(self.frames[l])) {
+                x[j].0[l] = z.0[l];
+            }
+        }
+    }
+
+    /// Bit set of the rows whose column depends on those before, per lane.
+    pub(super) fn dependent(&self) -> [u64; LANES] {
+        transposed(&self.dependent)
+    }
+
+    /// Bit set of the support's rows whose solution is not positive, per lane.
+    #[inline(always)]
+    pub(super) fn negative<I: Isa>(&self) -> [u64; LANES] {
+        let mut flags = [0; MOST];
+        for ((f, z), present) in flags.iter_mut().zip(self.solution()).zip(&self.present) {
+            *f = present & !I::F64::splat(0.0).lt(I::F64::load(z));
+        }
+        transposed(&flags[..self.size])
+    }
+
+    /// Solves the systems of `supports`; what lanes with an empty one compute is not used, nor what
+    /// follows a dependent column.
+    #[inline(always)]
+    pub(super) fn solve<I: Isa>(&mut self, problem: &Lanes, supports: [u64; LANES]) {
+        let all = supports.iter().fold(0, |all, s| all | s);
+        let most = supports.iter().map(|s| s.count_ones()).max().unwrap_or(0) as usize;
+        let copied: u32 = supports.iter().map(|s| s.count_ones().pow(2)).sum();
+        // In numbers copied singly (a few cycles each) and packs factorised.
+        let cost = |size: usize| (size * size * (size + 12) / 6) as u32;
+        let wide = all.count_ones() as usize;
+        self.shared = cost(wide) < cost(most) + 2 * copied;
+        self.size = if self.shared { wide } else { most };
+        self.frames = if self.shared { [all; LANES] } else { supports };
+        self.rows.resize(at(self.size + 1, 0), Pack::ZERO);
+        self.inverse.resize(self.size, Pack::ZERO);
+        self.dependent.resize(self.size, 0);
+        match self.shared {
+            true => self.select::<I>(problem, supports),
+            false => self.gather(problem, supports),
+        }
+        self.factorise::<I>();
+        self.substitute::<I>();
+    }
+
+    /// Copies the rows of all supports.
+    #[inline(always)]
+    fn select<I: Isa>(&mut self, problem: &Lanes, supports: [u64; LANES]) {
+        let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
+        let owners = owners(supports);
+        let mut members = [0; MOST];
+        for (m, j) in members.iter_mut().zip(bits(self.frames[0])) {
+            *m = j;
+        }
+        let members = &members[..self.size];
+        self.present.clear();
+        let (matrix, right) = self.rows.split_at_mut(at(self.size, 0));
+        for (a, &j) in members.iter().enumerate() {
+            let row = &problem.kernel[at(j, 0)..=at(j, j)];
+            let out = &mut matrix[at(a, 0)..=at(a, a)];
+            for (out, &m) in out.iter_mut().zip(members) {
+                let value = I::F64::load(&row[m]);
+                I::F64::select(owners[j] & owners[m], value, zero).store(out);
+            }
+            I::F64::select(owners[j], I::F64::load(&row[j]), one).store(&mut out[a]);
+            let b = I::F64::load(&problem.b[j]);
+            I::F64::select(owners[j], b, zero).store(&mut right[a]);
+            self.present.push(owners[j]);
+        }
+    }
+
+    /// Copies each lane's own rows.
+    #[inline(always)]
+    fn gather(&mut self, problem: &Lanes, supports: [u64; LANES]) {
+        self.present.clear();
+        self.present.resize(self.size, 0);
+        let (matrix, right) = self.rows.split_at_mut(at(self.size, 0));
+        for (l, support) in supports.into_iter().enumerate().filter(|(_, s)| *s != 0) {
+            let mut members = [0u8; MOST];
+            let mut count = 0;
+            for j in bits(support) {
+                members[count] = j as u8;
+                let row = &problem.kernel[at(j, 0)..=at(j, j)];
+                let out = &mut matrix[at(count, 0)..=at(count, count)];
+                for (out, &m) in out.iter_mut().zip(&members) {
+                    out.0[l] = row[usize::from(m)].0[l];
+                }
+                right[count].0[l] = problem.b[j].0[l];
+                self.present[count] |= 1 << l;
+                count += 1;
+            }
+            for a in count..self.size {
+                for out in &mut matrix[at(a, 0)..at(a, a)] {
+                    out.0[l] = 0.0;
+                }
+                matrix[at(a, a)].0[l] = 1.0;
+                right[a].0[l] = 0.0;
+            }
+        }
+    }
+
+    /// Cholesky in place, and the forward substitution with it. A dependent column is flagged and
+    /// becomes 0.
+    #[inline(always)]
+    fn factorise<I: Isa>(&mut self) {
+        let mut c = 0;
+        // Members of the support before this row, as dependence counts them.
+        let mut before = I::F64::splat(0.0);
+        while c + TILE.0 <= self.size {
+            self.columns::<I, { TILE.0 }>(c, &mut before);
+            c += TILE.0;
+        }
+        while c < self.size {
+            self.columns::<I, 1>(c, &mut before);
+            c += 1;
+        }
+    }
+
+    /// Factorises `C` columns from `c` on.
+    #[inline(always)]
+    fn columns<I: Isa, const C: usize>(&mut self, c: usize, before: &mut I::F64) {
+        let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
+        let (step, least) = (dependence(1) - dependence(0), dependence(0));
+        let mut block = [[zero; C]; C];
+        for (i, row) in block.iter_mut().enumerate() {
+            for (k, value) in row.iter_mut().enumerate().take(i + 1) {
+                *value = I::F64::load(&self.rows[at(c + i, c + k)]);
+            }
+        }
+        let left: [&[Pack]; C] = std::array::from_fn(|i| &self.rows[at(c + i, 0)..][..c]);
+        for t in 0..c {
+            let values = left.map(|l| I::F64::load(&l[t]));
+            for (i, row) in block.iter_mut().enumerate() {
+                for (k, value) in row.iter_mut().enumerate().take(i + 1) {
+                    *value = values[i].neg_mul_add(values[k], *value);
+                }
+            }
+        }
+        let mut inverse = [zero; C];
+        for i in 0..C {
+            for k in 0..=i {
+                let mut value = block[i][k];
+                for m in 0..k {
+                    value = block[i][m].neg_mul_add(block[k][m], value);
+                }
+                if k < i {
+                    block[i][k] = value.mul(inverse[k]);
+                    block[i][k].store(&mut self.rows[at(c + i, c + k)]);
+                    continue;
+                }
+                let limit = before.mul_add(I::F64::splat(step), I::F64::splat(least));
+                let dependent = value.lt(limit);
+                inverse[i] = I::F64::select(dependent, zero, one.div(value.sqrt()));
+                inverse[i].store(&mut self.inverse[c + i]);
+                self.dependent[c + i] = dependent & self.present[c + i];
+                *before = before.add(I::F64::select(self.present[c + i], one, zero));
+            }
+        }
+        // The right-hand side is the last row.
+        let mut a = c + C;
+        while a + TILE.1 <= self.size + 1 {
+            self.below::<I, { TILE.1 }, C>(a, c, &block, &inverse);
+            a += TILE.1;
+        }
+        if a <= self.size {
+            self.below::<I, 1, C>(a, c, &block, &inverse);
+        }
+    }
+
+    /// The part of `R` rows from `a` on in the columns of a factorised block.
+    #[inline(always)]
+    fn below<I: Isa, const R: usize, const C: usize>(
+        &mut self,
+        a: usize,
+        c: usize,
+        block: &[[I::F64; C]; C],
+        inverse: &[I::F64; C],
+    ) {
+        let mut sums: [[I::F64; C]; R] = std::array::from_fn(|i| {
+            std::array::from_fn(|k| I::F64::load(&self.rows[at(a + i, c + k)]))
+        });
+        let above: [&[Pack]; C] = std::array::from_fn(|k| &self.rows[at(c + k, 0)..][..c]);
+        let left: [&[Pack]; R] = std::array::from_fn(|i| &self.rows[at(a + i, 0)..][..c]);
+        for t in 0..c {
+            let above = above.map(|l| I::F64::load(&l[t]));
+            for (sums, left) in sums.iter_mut().zip(left) {
+                let value = I::F64::load(&left[t]);
+                for (sum, above) in sums.iter_mut().zip(above) {
+                    *sum = value.neg_mul_add(above, *sum);
+                }
+            }
+        }
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for k in 0..C {
+                let mut value = sums[k];
+                for m in 0..k {
+                    value = sums[m].neg_mul_add(block[k][m], value);
+                }
+                sums[k] = value.mul(inverse[k]);
+                sums[k].store(&mut self.rows[at(a + i, c + k)]);
+            }
+        }
+    }
+
+    /// Solves with the transposed factor.
+    #[inline(always)]
+    fn substitute<I: Isa>(&mut self) {
+        let (factor, solution) = self.rows.split_at_mut(at(self.size, 0));
+        let mut end = self.size;
+        // Two rows at a time: half the traffic.
+        while end >= 2 {
+            let (a, b) = (end - 1, end - 2);
+            let (rest, last) = solution.split_at_mut(b);
+            let (upper, lower) = factor[at(b, 0)..].split_at(b + 1);
+            let z = I::F64::load(&last[1]).mul(I::F64::load(&self.inverse[a]));
+            let y = z.neg_mul_add(I::F64::load(&lower[b]), I::F64::load(&last[0]));
+            let y = y.mul(I::F64::load(&self.inverse[b]));
+            z.store(&mut last[1]);
+            y.store(&mut last[0]);
+            for ((out, lower), upper) in rest.iter_mut().zip(lower).zip(upper) {
+                let value = z.neg_mul_add(I::F64::load(lower), I::F64::load(out));
+                y.neg_mul_add(I::F64::load(upper), value).store(out);
+            }
+            end -= 2;
+        }
+        if end == 1 {
+            let value = I::F64::load(&solution[0]).mul(I::F64::load(&self.inverse[0]));
+            value.store(&mut solution[0]);
+        }
+    }
+}
+
+/// Numbers of the bits set, ascending.
+#[inline(always)]
+pub(super) fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        (set != 0).then(|| {
+            let bit = set.trailing_zeros() as usize;
+            set &= set - 1;
+            bit
+        })
+    })
+}
+
+/// Transposes an 8 x 8 matrix of bits, a row a byte.
+#[inline(always)]
+fn swapped(rows: [u8; LANES]) -> [u8; LANES] {
+    let mut m = u64::from_le_bytes(rows);
+    // Swap the off-diagonal halves of ever larger squares.
+    for (shift, mask) in [
+        (7, 0x00aa_00aa_00aa_00aa),
+        (14, 0x0000_cccc_0000_cccc),
+        (28, 0x0000_0000_f0f0_f0f0),
+    ] {
+        let swap = (m ^ (m >> shift)) & mask;
+        m ^= swap ^ (swap << shift);
+    }
+    m.to_le_bytes()
+}
+
+/// Turns a bit per lane for each row into a bit per row for each lane.
+#[inline(always)]
+pub(super) fn transposed(rows: &[u8]) -> [u64; LANES] {
+    let mut lanes = [0; LANES];
+    for (block, rows) in rows.chunks(LANES).enumerate() {
+        let mut bytes = [0; LANES];
+        bytes[..rows.len()].copy_from_slice(rows);
+        for (lane, byte) in lanes.iter_mut().zip(swapped(bytes)) {
+            *lane |= u64::from(byte) << (block * LANES);
+        }
+    }
+    lanes
+}
+
+/// Turns a bit per row for each lane into a bit per lane for each row.
+#[inline(always)]
+fn owners(lanes: [u64; LANES]) -> [u8; MOST] {
+    let mut rows = [0; MOST];
+    for (block, rows) in rows.chunks_exact_mut(LANES).enumerate() {
+        rows.copy_from_slice(&swapped(lanes.map(|l| (l >> (block * LANES)) as u8)));
+    }
+    rows
+}
