@@ -6,6 +6,7 @@
 
 use super::gram::resize;
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
+use crate::cpu::simd::prefetch;
 use crate::device::Kernel;
 
 /// Terms of inner products summed at a time: bounds the transposed vectors to some 100 KiB.
@@ -146,10 +147,9 @@ impl Products {
         dim: usize,
         out: &mut Vec<Pack>,
     ) {
-        let padded = rows.next_multiple_of(TILE.0);
         let depth = dim.min(DEPTH).next_multiple_of(LANES);
-        resize(out, at(padded, 0));
-        resize(&mut self.slice, padded * depth);
+        resize(out, at(rows, 0));
+        resize(&mut self.slice, rows * depth);
         for first in (0..dim).step_by(DEPTH) {
             let end = (first + DEPTH).min(dim);
             for t in (first..end).step_by(LANES) {
@@ -165,6 +165,11 @@ impl Products {
                     let vectors = sources
                         .each_ref()
                         .map(|s| s.vectors.get(j).copied().unwrap_or_else(|| missing(s)));
+                    if t == first && end < dim {
+                        for v in vectors {
+                            prefetch(&v[end.min(v.len())..(end + DEPTH).min(v.len())]);
+                        }
+                    }
                     let packs = &mut self.slice[j * depth + t - first..][..LANES];
                     let columns = columns::<I>(vectors, t);
                     for ((p, c), o) in packs.iter_mut().zip(columns).zip(origin) {
@@ -172,7 +177,7 @@ impl Products {
                     }
                 }
             }
-            accumulate::<I>(&self.slice, depth, end - first, padded, out);
+            accumulate::<I>(&self.slice, depth, end - first, rows, out);
         }
     }
 
@@ -221,29 +226,93 @@ fn columns<I: Isa>(vectors: [&[f32]; LANES], t: usize) -> [I::F64; LANES] {
 /// summed in the order of the terms, a row with itself too.
 #[inline(always)]
 fn accumulate<I: Isa>(slice: &[Pack], depth: usize, len: usize, rows: usize, out: &mut [Pack]) {
-    let row = |j: usize| &slice[j * depth..][..len];
-    for j in (0..rows).step_by(TILE.0) {
-        let left: [&[Pack]; TILE.0] = std::array::from_fn(|i| row(j + i));
-        for l in (0..j + TILE.0).step_by(TILE.1) {
-            let right: [&[Pack]; TILE.1] = std::array::from_fn(|i| row(l + i));
-            let mut acc = [[I::F64::splat(0.0); TILE.1]; TILE.0];
-            for t in 0..len {
-                let mut b = [I::F64::splat(0.0); TILE.1];
-                for (b, right) in b.iter_mut().zip(right) {
-                    *b = I::F64::load(&right[t]);
-                }
-                for (acc, left) in acc.iter_mut().zip(left) {
-                    let a = I::F64::load(&left[t]);
-                    for (acc, &b) in acc.iter_mut().zip(&b) {
-                        *acc = a.mul_add(b, *acc);
-                    }
+    let terms = Terms { slice, depth, len };
+    let whole = rows - rows % TILE.0;
+    for j in (0..whole).step_by(TILE.0) {
+        for l in (0..j).step_by(TILE.1) {
+            terms.rectangle::<I, { TILE.0 }, { TILE.1 }>(j, l, out);
+        }
+        terms.triangle::<I, { TILE.0 }>(j, out);
+    }
+    match rows - whole {
+        0 => {}
+        1 => terms.rest::<I, 1>(whole, out),
+        2 => terms.rest::<I, 2>(whole, out),
+        _ => terms.rest::<I, 3>(whole, out),
+    }
+}
+
+/// Rows of `len` terms.
+struct Terms<'a> {
+    slice: &'a [Pack],
+    depth: usize,
+    len: usize,
+}
+
+impl Terms<'_> {
+    /// `N` rows from `j` on.
+    #[inline(always)]
+    fn rows<const N: usize>(&self, j: usize) -> [&[Pack]; N] {
+        std::array::from_fn(|i| &self.slice[(j + i) * self.depth..][..self.len])
+    }
+
+    /// The last rows, fewer than a tile has: their tiles are as wide as those are high.
+    #[inline(always)]
+    fn rest<I: Isa, const R: usize>(&self, j: usize, out: &mut [Pack]) {
+        for l in (0..j).step_by(TILE.0) {
+            self.rectangle::<I, R, { TILE.0 }>(j, l, out);
+        }
+        self.triangle::<I, R>(j, out);
+    }
+
+    /// Rows from `j` on with rows from `l` on.
+    #[inline(always)]
+    fn rectangle<I: Isa, const R: usize, const C: usize>(
+        &self,
+        j: usize,
+        l: usize,
+        out: &mut [Pack],
+    ) {
+        let (left, right) = (self.rows::<R>(j), self.rows::<C>(l));
+        let mut acc = [[I::F64::splat(0.0); C]; R];
+        for t in 0..self.len {
+            let mut b = [I::F64::splat(0.0); C];
+            for (b, right) in b.iter_mut().zip(right) {
+                *b = I::F64::load(&right[t]);
+            }
+            for (acc, left) in acc.iter_mut().zip(left) {
+                let a = I::F64::load(&left[t]);
+                for (acc, &b) in acc.iter_mut().zip(&b) {
+                    *acc = a.mul_add(b, *acc);
                 }
             }
-            for (j, acc) in (j..).zip(acc) {
-                for (l, acc) in (l..=j).zip(acc) {
-                    let out = &mut out[at(j, l)];
-                    I::F64::load(out).add(acc).store(out);
+        }
+        for (j, acc) in (j..).zip(acc) {
+            for (out, acc) in out[at(j, l)..].iter_mut().zip(acc) {
+                I::F64::load(out).add(acc).store(out);
+            }
+        }
+    }
+
+    /// Rows from `j` on with themselves.
+    #[inline(always)]
+    fn triangle<I: Isa, const R: usize>(&self, j: usize, out: &mut [Pack]) {
+        let rows = self.rows::<R>(j);
+        let mut acc = [[I::F64::splat(0.0); R]; R];
+        for t in 0..self.len {
+            let mut a = [I::F64::splat(0.0); R];
+            for (a, row) in a.iter_mut().zip(rows) {
+                *a = I::F64::load(&row[t]);
+            }
+            for (i, acc) in acc.iter_mut().enumerate() {
+                for (acc, &b) in acc[..=i].iter_mut().zip(&a) {
+                    *acc = a[i].mul_add(b, *acc);
                 }
+            }
+        }
+        for (i, acc) in acc.into_iter().enumerate() {
+            for (out, &acc) in out[at(j + i, j)..].iter_mut().zip(&acc[..=i]) {
+                I::F64::load(out).add(acc).store(out);
             }
         }
     }
