@@ -196,23 +196,24 @@ impl Factor {
         }
         let mut inverse = [zero; C];
         for i in 0..C {
-            for k in 0..=i {
+            for k in 0..i {
                 let mut value = block[i][k];
-                for m in 0..k {
-                    value = block[i][m].neg_mul_add(block[k][m], value);
+                for (x, y) in block[i].iter().zip(&block[k]).take(k) {
+                    value = x.neg_mul_add(*y, value);
                 }
-                if k < i {
-                    block[i][k] = value.mul(inverse[k]);
-                    block[i][k].store(&mut self.rows[at(c + i, c + k)]);
-                    continue;
-                }
-                let limit = before.mul_add(I::F64::splat(step), I::F64::splat(least));
-                let dependent = value.lt(limit);
-                inverse[i] = I::F64::select(dependent, zero, one.div(value.sqrt()));
-                inverse[i].store(&mut self.inverse[c + i]);
-                self.dependent[c + i] = dependent & self.present[c + i];
-                *before = before.add(I::F64::select(self.present[c + i], one, zero));
+                block[i][k] = value.mul(inverse[k]);
+                block[i][k].store(&mut self.rows[at(c + i, c + k)]);
             }
+            let mut pivot = block[i][i];
+            for x in &block[i][..i] {
+                pivot = x.neg_mul_add(*x, pivot);
+            }
+            let limit = before.mul_add(I::F64::splat(step), I::F64::splat(least));
+            let dependent = pivot.lt(limit);
+            inverse[i] = I::F64::select(dependent, zero, one.div(pivot.sqrt()));
+            inverse[i].store(&mut self.inverse[c + i]);
+            self.dependent[c + i] = dependent & self.present[c + i];
+            *before = before.add(I::F64::select(self.present[c + i], one, zero));
         }
         // The right-hand side is the last row.
         let mut a = c + C;
@@ -251,8 +252,8 @@ impl Factor {
         for (i, sums) in sums.iter_mut().enumerate() {
             for k in 0..C {
                 let mut value = sums[k];
-                for m in 0..k {
-                    value = sums[m].neg_mul_add(block[k][m], value);
+                for (x, y) in sums.iter().zip(&block[k]).take(k) {
+                    value = x.neg_mul_add(*y, value);
                 }
                 sums[k] = value.mul(inverse[k]);
                 sums[k].store(&mut self.rows[at(a + i, c + k)]);
