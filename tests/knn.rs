@@ -292,6 +292,32 @@ fn long_rows() {
     }
 }
 
+/// Beyond what sums of 32-bit integers hold.
+#[test]
+fn very_long_rows() {
+    for dim in [16_384, 16_385] {
+        let data = random(1, 40, dim, 6);
+        check_whole(&data, &params(9, Kernel::Gaussian, Identical::Keep), 1e-9);
+    }
+}
+
+/// Clusters so tight that a filter in few bits tells none of a cluster from another, and rows so far out
+/// that it cannot hold them; the former makes it give up, the latter does not.
+#[test]
+fn tight_clusters_and_outliers() {
+    // A filter that looks at every second row only sees the far ones in the first case.
+    for (spread, far, every, at) in [(1e-5, 1.0, 10, 0), (1.0, 1e4, 700, 1), (1.0, 1e30, 700, 1)] {
+        let mut data = random(1, 1500, 6, 41);
+        for (i, row) in data.x.chunks_mut(6).enumerate() {
+            let centre = if i % every == at { far } else { 0.0 };
+            row.iter_mut().for_each(|v| *v = *v * spread + centre);
+        }
+        for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+            check_rank_distances(&data, &params(12, kernel, Identical::Keep));
+        }
+    }
+}
+
 #[test]
 fn one_and_two_samples() {
     let one = search(

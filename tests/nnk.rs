@@ -451,6 +451,7 @@ fn every_instruction_set_is_exact() {
         InstructionSet::Portable,
         InstructionSet::Avx2,
         InstructionSet::Avx512,
+        InstructionSet::Avx512Vnni,
     ] {
         // One that this processor lacks is refused.
         let Ok(device) = Cpu::with_instruction_set(1, set) else {

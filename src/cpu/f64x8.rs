@@ -34,7 +34,9 @@ pub(super) fn dispatch<W: Work>(set: InstructionSet, work: W) -> W::Output {
         }
         match set {
             // SAFETY: the guard checks for the feature (a cached load).
-            InstructionSet::Avx512 if set.is_available() => return unsafe { avx512(work) },
+            InstructionSet::Avx512Vnni | InstructionSet::Avx512 if set.is_available() => {
+                return unsafe { avx512(work) };
+            }
             // SAFETY: as above.
             InstructionSet::Avx2 if set.is_available() => return unsafe { avx2(work) },
             _ => {}
@@ -87,10 +89,32 @@ pub(super) trait F64x8: Copy {
     fn lt(self, o: Self) -> u8;
     /// Lanes of `self` where the bit is set, of `o` elsewhere.
     fn select(mask: u8, a: Self, b: Self) -> Self;
+    /// From `f32`.
+    fn widen(row: &[f32; LANES]) -> Self;
+    /// From at most eight `f32`, the other lanes 0.
+    #[inline(always)]
+    fn widen_part(row: &[f32]) -> Self {
+        let mut all = [0f32; LANES];
+        all[..row.len()].copy_from_slice(row);
+        Self::widen(&all)
+    }
     /// Rows of `f32` to columns.
     fn columns(rows: [&[f32; LANES]; LANES]) -> [Self; LANES];
     /// `self * 2^n` where `shifted = n + 1.5 * 2^52`; the result must be a normal number.
     fn scale(self, shifted: Self) -> Self;
+
+    /// Lane `l`: `((a + b) + (c + d)) + ((e + f) + (g + h))` of the lanes of row `l`.
+    #[inline(always)]
+    fn sums(rows: [Self; LANES]) -> Self {
+        let mut sums = Pack::ZERO;
+        for (sum, row) in sums.0.iter_mut().zip(rows) {
+            let mut p = Pack::ZERO;
+            row.store(&mut p);
+            let [a, b, c, d, e, f, g, h] = p.0;
+            *sum = ((a + b) + (c + d)) + ((e + f) + (g + h));
+        }
+        Self::load(&sums)
+    }
 
     /// Sum of the lanes, always in the same order.
     #[inline(always)]
@@ -191,6 +215,10 @@ impl F64x8 for Pack {
         map2(self, o, |a, b| if a < b { a } else { b })
     }
     #[inline(always)]
+    fn widen(row: &[f32; LANES]) -> Self {
+        Self(row.map(f64::from))
+    }
+    #[inline(always)]
     fn columns(rows: [&[f32; LANES]; LANES]) -> [Self; LANES] {
         std::array::from_fn(|c| Self(std::array::from_fn(|r| f64::from(rows[r][c]))))
     }
@@ -225,7 +253,7 @@ impl F64x8 for Pack {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86;
+pub(super) mod x86;
 
 #[cfg(test)]
 mod tests {
@@ -246,10 +274,11 @@ mod tests {
         }
     }
 
-    const SETS: [InstructionSet; 3] = [
+    const SETS: [InstructionSet; 4] = [
         InstructionSet::Portable,
         InstructionSet::Avx2,
         InstructionSet::Avx512,
+        InstructionSet::Avx512Vnni,
     ];
 
     struct Columns<'a>(&'a [[f32; LANES]; LANES], &'a mut [Pack; LANES]);

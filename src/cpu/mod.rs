@@ -128,7 +128,7 @@ impl Backend for Cpu {
     }
 
     fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Points> {
-        self.pool.install(|| Points::new(block, kernel))
+        self.pool.install(|| Points::new(block, kernel, self.set))
     }
 
     fn candidates(&self, groups: usize, queries: usize, k: usize) -> Result<Candidates> {

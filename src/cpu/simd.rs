@@ -4,12 +4,15 @@
 //! written once, generic over [`Simd`], and compiled once more for each wider instruction set;
 //! [`InstructionSet::run`] picks the copy. This and the loops themselves are the crate's only unsafe code.
 
+use super::f64x8::{F64x8, Pack};
 use std::fmt;
 
 /// Instruction set of the CPU kernels. Neighbour search gives the same bits with each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstructionSet {
+    /// As [`InstructionSet::Avx512`], and neighbour search filters by products of bytes (AVX-512 VNNI).
+    Avx512Vnni,
     /// 16 lanes (x86-64 with AVX-512F).
     Avx512,
     /// 8 lanes and fused multiply-add (x86-64 with AVX2 and FMA).
@@ -21,7 +24,7 @@ pub enum InstructionSet {
 impl InstructionSet {
     /// Widest one this processor has.
     pub fn detect() -> Self {
-        [Self::Avx512, Self::Avx2]
+        [Self::Avx512Vnni, Self::Avx512, Self::Avx2]
             .into_iter()
             .find(|set| set.is_available())
             .unwrap_or(Self::Portable)
@@ -31,13 +34,22 @@ impl InstructionSet {
     pub fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => {
+                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")
+            }
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => is_x86_feature_detected!("avx512f"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx512 | Self::Avx2 => false,
+            Self::Avx512Vnni | Self::Avx512 | Self::Avx2 => false,
             Self::Portable => true,
         }
+    }
+
+    /// Whether it has sums of products of bytes.
+    pub(super) fn multiplies_bytes(self) -> bool {
+        self == Self::Avx512Vnni && self.is_available()
     }
 
     /// Runs the copy of `op` compiled for this instruction set (the portable one where it is missing).
@@ -45,7 +57,9 @@ impl InstructionSet {
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has AVX-512F, checked by the guard (a cached load).
-            Self::Avx512 if self.is_available() => unsafe { x86::run_avx512(op) },
+            Self::Avx512Vnni | Self::Avx512 if self.is_available() => unsafe {
+                x86::run_avx512(op)
+            },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has AVX2 and FMA, checked by the guard.
             Self::Avx2 if self.is_available() => unsafe { x86::run_avx2(op) },
@@ -58,6 +72,7 @@ impl InstructionSet {
 impl fmt::Display for InstructionSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Avx512Vnni => "avx512+vnni",
             Self::Avx512 => "avx512",
             Self::Avx2 => "avx2+fma",
             Self::Portable => std::env::consts::ARCH,
@@ -100,6 +115,8 @@ pub(super) fn prefetch(row: &[f32]) {
 pub(super) trait Simd: Copy {
     /// The vector.
     type Vector: Copy;
+    /// Eight `f64`.
+    type Doubles: F64x8;
     /// Lanes of a vector; divides 32.
     const LANES: usize;
 
@@ -135,6 +152,7 @@ impl Portable {
 
 impl Simd for Portable {
     type Vector = [f32; 4];
+    type Doubles = Pack;
     const LANES: usize = 4;
 
     #[inline(always)]
@@ -201,6 +219,7 @@ impl Simd for Portable {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{Simd, SimdOp};
+    use crate::cpu::f64x8::x86::{Pair, Wide};
     use std::arch::x86_64::*;
 
     /// 32 registers: tiles of 8 rows by 2 vectors keep both multipliers of a core busy.
@@ -225,6 +244,7 @@ mod x86 {
     // SAFETY of both implementations: the instructions are there and pointers valid, by `Simd`'s contract.
     impl Simd for Avx512 {
         type Vector = __m512;
+        type Doubles = Wide;
         const LANES: usize = 16;
 
         #[inline(always)]
@@ -275,6 +295,7 @@ mod x86 {
 
     impl Simd for Avx2 {
         type Vector = __m256;
+        type Doubles = Pair;
         const LANES: usize = 8;
 
         #[inline(always)]

@@ -14,6 +14,7 @@ pub fn sets() -> impl Iterator<Item = InstructionSet> {
         InstructionSet::Portable,
         InstructionSet::Avx2,
         InstructionSet::Avx512,
+        InstructionSet::Avx512Vnni,
     ]
     .into_iter()
     .filter(|set| set.is_available())

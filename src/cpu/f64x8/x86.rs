@@ -86,14 +86,14 @@ fn scaled(p: __m256d, shifted: __m256d) -> __m256d {
 
 impl Wide {
     #[inline(always)]
-    fn widen(v: __m256) -> Self {
+    fn from_singles(v: __m256) -> Self {
         Self(unsafe { _mm512_cvtps_pd(v) })
     }
 }
 
 impl Pair {
     #[inline(always)]
-    fn widen(v: __m256) -> Self {
+    fn from_singles(v: __m256) -> Self {
         unsafe {
             Self(
                 _mm256_cvtps_pd(_mm256_castps256_ps128(v)),
@@ -103,7 +103,31 @@ impl Pair {
     }
 }
 
+/// Sums of neighbouring lanes, of `a` in even places and of `b` in odd ones.
+#[inline(always)]
+fn neighbours(a: __m512d, b: __m512d) -> __m512d {
+    unsafe { _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)) }
+}
+
+/// Sums of neighbouring pairs of lanes, those of `a` before those of `b`.
+#[inline(always)]
+fn pairs(a: __m512d, b: __m512d) -> __m512d {
+    unsafe {
+        _mm512_add_pd(
+            _mm512_shuffle_f64x2::<0x88>(a, b),
+            _mm512_shuffle_f64x2::<0xdd>(a, b),
+        )
+    }
+}
+
 impl F64x8 for Wide {
+    #[inline(always)]
+    fn sums(rows: [Self; LANES]) -> Self {
+        let [a, b, c, d, e, f, g, h] = rows;
+        let left = pairs(neighbours(a.0, b.0), neighbours(c.0, d.0));
+        let right = pairs(neighbours(e.0, f.0), neighbours(g.0, h.0));
+        Self(pairs(left, right))
+    }
     #[inline(always)]
     fn splat(x: f64) -> Self {
         Self(unsafe { _mm512_set1_pd(x) })
@@ -145,17 +169,27 @@ impl F64x8 for Wide {
         Self(unsafe { _mm512_sqrt_pd(self.0) })
     }
     #[inline(always)]
+    fn widen(row: &[f32; LANES]) -> Self {
+        Self::from_singles(unsafe { _mm256_loadu_ps(row.as_ptr()) })
+    }
+    #[inline(always)]
+    fn widen_part(row: &[f32]) -> Self {
+        let lanes = (1u16 << row.len().min(LANES)) - 1;
+        let v = unsafe { _mm512_maskz_loadu_ps(lanes, row.as_ptr()) };
+        Self::from_singles(unsafe { _mm512_castps512_ps256(v) })
+    }
+    #[inline(always)]
     fn columns(rows: [&[f32; LANES]; LANES]) -> [Self; LANES] {
         let [a, b, c, d, e, f, g, h] = transposed(rows);
         [
-            Self::widen(a),
-            Self::widen(b),
-            Self::widen(c),
-            Self::widen(d),
-            Self::widen(e),
-            Self::widen(f),
-            Self::widen(g),
-            Self::widen(h),
+            Self::from_singles(a),
+            Self::from_singles(b),
+            Self::from_singles(c),
+            Self::from_singles(d),
+            Self::from_singles(e),
+            Self::from_singles(f),
+            Self::from_singles(g),
+            Self::from_singles(h),
         ]
     }
     #[inline(always)]
@@ -231,17 +265,21 @@ impl F64x8 for Pair {
         unsafe { Self(_mm256_sqrt_pd(self.0), _mm256_sqrt_pd(self.1)) }
     }
     #[inline(always)]
+    fn widen(row: &[f32; LANES]) -> Self {
+        Self::from_singles(unsafe { _mm256_loadu_ps(row.as_ptr()) })
+    }
+    #[inline(always)]
     fn columns(rows: [&[f32; LANES]; LANES]) -> [Self; LANES] {
         let [a, b, c, d, e, f, g, h] = transposed(rows);
         [
-            Self::widen(a),
-            Self::widen(b),
-            Self::widen(c),
-            Self::widen(d),
-            Self::widen(e),
-            Self::widen(f),
-            Self::widen(g),
-            Self::widen(h),
+            Self::from_singles(a),
+            Self::from_singles(b),
+            Self::from_singles(c),
+            Self::from_singles(d),
+            Self::from_singles(e),
+            Self::from_singles(f),
+            Self::from_singles(g),
+            Self::from_singles(h),
         ]
     }
     #[inline(always)]

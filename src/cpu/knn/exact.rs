@@ -1,44 +1,100 @@
 //! Float64 distances by plain differences: what neighbours are finally ordered by.
 
 use super::Points;
+use crate::cpu::f64x8::{F64x8, LANES, Pack};
 use crate::device::Kernel;
 
 /// Below this `2 - 2 cos` vectors that were parallel before they were rounded to `f32` cannot be told
 /// from others: the distance is taken as 0.
 pub(super) const PARALLEL: f64 = 1e-14;
 
-/// Squared distance of row `i` of `a` and row `j` of `b` in `group`; `2 - 2 cos` under cosine.
-/// The order of the sum depends on the dimension only, and no product is fused, so that every
-/// instruction set gives the same bits; `distance(x, y)` and `distance(y, x)` are the same too.
-#[inline(always)]
-pub(super) fn sq_distance(a: &Points, i: usize, b: &Points, j: usize, group: usize) -> f64 {
-    let (x, y) = (a.row(group, i), b.row(group, j));
-    match a.kernel {
-        Kernel::Gaussian => sum_squares(x, y, |x, y| x - y),
-        Kernel::Cosine => {
-            let (s, t) = (a.inverse_norm(group, i), b.inverse_norm(group, j));
-            let d = sum_squares(x, y, |x, y| x * s - y * t);
-            if d < PARALLEL { 0.0 } else { d }
+/// A query in float64, normalised under cosine, zeros to whole vectors.
+pub(super) struct Query(Vec<Pack>);
+
+impl Query {
+    pub(super) fn new(dim: usize) -> Self {
+        Self(vec![Pack::ZERO; dim.div_ceil(LANES)])
+    }
+
+    /// Takes row `row` of `queries` in `group`.
+    #[inline(always)]
+    pub(super) fn set(&mut self, queries: &Points, group: usize, row: usize) {
+        let factor = factor(queries, group, row);
+        let values = queries.row(group, row).chunks(LANES);
+        for (pack, values) in self.0.iter_mut().zip(values) {
+            for (to, &x) in pack.0.iter_mut().zip(values) {
+                *to = f64::from(x) * factor;
+            }
         }
+    }
+
+    /// Squared distances from [`LANES`] rows of `points` in `group`; `2 - 2 cos` under cosine.
+    /// The order of the sum depends on the dimension only, and no product is fused, so that every
+    /// instruction set gives the same bits; `distance(x, y)` and `distance(y, x)` are the same too.
+    #[inline(always)]
+    pub(super) fn sq_distances<D: F64x8>(
+        &self,
+        points: &Points,
+        group: usize,
+        rows: [usize; LANES],
+    ) -> D {
+        match points.kernel {
+            Kernel::Gaussian => self.sums::<D, false>(points, group, rows),
+            Kernel::Cosine => {
+                let sums = self.sums::<D, true>(points, group, rows);
+                let parallel = sums.lt(D::splat(PARALLEL));
+                D::select(parallel, D::splat(0.0), sums)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn sums<D: F64x8, const NORMALISE: bool>(
+        &self,
+        points: &Points,
+        group: usize,
+        rows: [usize; LANES],
+    ) -> D {
+        let (whole, rest) = self.0.split_at(points.dim / LANES);
+        let mut sums = [D::splat(0.0); LANES];
+        let mut each = [(&[][..], &[][..], D::splat(1.0)); LANES];
+        for (each, row) in each.iter_mut().zip(rows) {
+            let (values, tail) = points.row(group, row).as_chunks::<LANES>();
+            *each = (&values[..whole.len()], tail, D::splat(1.0));
+            if NORMALISE {
+                each.2 = D::splat(points.inverse_norm(group, row));
+            }
+        }
+        for (i, query) in whole.iter().enumerate() {
+            let query = D::load(query);
+            for (sum, (values, _, factor)) in sums.iter_mut().zip(&each) {
+                let mut value = D::widen(&values[i]);
+                if NORMALISE {
+                    value = value.mul(*factor);
+                }
+                let difference = query.sub(value);
+                *sum = sum.add(difference.mul(difference));
+            }
+        }
+        if let [query] = rest {
+            let query = D::load(query);
+            for (sum, (_, tail, factor)) in sums.iter_mut().zip(&each) {
+                let mut value = D::widen_part(tail);
+                if NORMALISE {
+                    value = value.mul(*factor);
+                }
+                let difference = query.sub(value);
+                *sum = sum.add(difference.mul(difference));
+            }
+        }
+        D::sums(sums)
     }
 }
 
-#[inline(always)]
-fn sum_squares(x: &[f32], y: &[f32], difference: impl Fn(f64, f64) -> f64) -> f64 {
-    const LANES: usize = 8;
-    let mut sums = [0f64; LANES];
-    let (xs, x_tail) = x.as_chunks::<LANES>();
-    let (ys, y_tail) = y.as_chunks::<LANES>();
-    for (x, y) in xs.iter().zip(ys) {
-        for l in 0..LANES {
-            let d = difference(f64::from(x[l]), f64::from(y[l]));
-            sums[l] += d * d;
-        }
+/// What normalises a row.
+fn factor(points: &Points, group: usize, row: usize) -> f64 {
+    match points.kernel {
+        Kernel::Gaussian => 1.0,
+        Kernel::Cosine => points.inverse_norm(group, row),
     }
-    for (l, (&x, &y)) in x_tail.iter().zip(y_tail).enumerate() {
-        let d = difference(f64::from(x), f64::from(y));
-        sums[l] += d * d;
-    }
-    let [a, b, c, d, e, f, g, h] = sums;
-    ((a + b) + (c + d)) + ((e + f) + (g + h))
 }

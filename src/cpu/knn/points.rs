@@ -1,9 +1,12 @@
 //! Rows prepared for neighbour search: as read, and centred and transposed for the filter.
 
+use super::int8::Int8;
 use crate::cpu::gemm::{CHUNK, COLS, ROWS};
+use crate::cpu::simd::InstructionSet;
 use crate::device::{Kernel, PointsBlock};
 use crate::{Error, Result};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Rows that the centre is the mean of: any centre is right, a typical one makes the filter sharp.
 const CENTRE_SAMPLE: usize = 1024;
@@ -31,7 +34,7 @@ pub struct Points {
 /// The filter's copy of a group's rows: `(x - centre) * scale`, in panels of [`COLS`] points.
 pub(super) struct Packed {
     /// `[dim]` a typical row.
-    centre: Vec<f64>,
+    pub(super) centre: Vec<f64>,
     /// A power of two that brings typical values near 1, so that squares neither overflow nor vanish.
     pub(super) scale: f64,
     /// `[panels, dim, COLS]`.
@@ -42,10 +45,16 @@ pub(super) struct Packed {
     /// `[rows]` identical rows before this one.
     copies: Vec<u16>,
     most_copies: u16,
+    /// The rows in bytes, where the processor multiplies those.
+    pub(super) int8: Option<Int8>,
 }
 
 impl Points {
-    pub(in crate::cpu) fn new(block: PointsBlock<'_>, kernel: Kernel) -> Result<Self> {
+    pub(in crate::cpu) fn new(
+        block: PointsBlock<'_>,
+        kernel: Kernel,
+        set: InstructionSet,
+    ) -> Result<Self> {
         let PointsBlock {
             data,
             groups,
@@ -85,7 +94,7 @@ impl Points {
         };
         points.packed = (0..groups)
             .into_par_iter()
-            .map(|g| Packed::new(&points, g))
+            .map(|g| Packed::new(&points, g, set))
             .collect();
         Ok(points)
     }
@@ -119,7 +128,7 @@ fn inverse_norm(row: &[f32]) -> f64 {
 }
 
 impl Packed {
-    fn new(points: &Points, group: usize) -> Self {
+    fn new(points: &Points, group: usize, set: InstructionSet) -> Self {
         let &Points { rows, dim, .. } = points;
         let (centre, scale) = frame(points, group);
         let panels = rows.div_ceil(COLS);
@@ -131,6 +140,7 @@ impl Packed {
             neg_half_norms: Vec::new(),
             most_copies: copies.iter().copied().max().unwrap_or(0),
             copies,
+            int8: None,
         };
         let mut values = vec![0f32; panels * dim * COLS];
         let mut norms = vec![f32::NEG_INFINITY; panels * COLS];
@@ -161,6 +171,9 @@ impl Packed {
             });
         packed.panels = values;
         packed.neg_half_norms = norms;
+        if set.multiplies_bytes() {
+            packed.int8 = Int8::new(points, group, &packed);
+        }
         packed
     }
 
@@ -202,19 +215,25 @@ impl Packed {
         self.pack_row::<ROWS>(queries, group, row, panel, lane)
     }
 
-    /// Filter values for a search of `k` neighbours, if they differ from [`Packed::neg_half_norms`]:
-    /// a point with more than `k` identical points before it (one of which may be the query) cannot win,
-    /// since ties go to the lower index. Dead samples of a ReLU channel are the case in hand.
-    pub(super) fn without_copies(&self, k: usize) -> Option<Vec<f32>> {
-        (usize::from(self.most_copies) > k).then(|| {
-            let mut values = self.neg_half_norms.clone();
-            for (value, &copies) in values.iter_mut().zip(&self.copies) {
-                if usize::from(copies) > k {
-                    *value = f32::NEG_INFINITY;
-                }
+    /// A filter's values for a search of `k` neighbours, one a row: `values`, with `excluded` in place of
+    /// a point with more than `k` identical points before it (one of which may be the query). Such a point
+    /// cannot win, since ties go to the lower index. Dead samples of a ReLU channel are the case in hand.
+    pub(super) fn without_copies<'a, T: Copy>(
+        &self,
+        k: usize,
+        values: &'a [T],
+        excluded: T,
+    ) -> Cow<'a, [T]> {
+        if usize::from(self.most_copies) <= k {
+            return Cow::Borrowed(values);
+        }
+        let mut values = values.to_vec();
+        for (value, &copies) in values.iter_mut().zip(&self.copies) {
+            if usize::from(copies) > k {
+                *value = excluded;
             }
-            values
-        })
+        }
+        Cow::Owned(values)
     }
 }
 
@@ -226,24 +245,26 @@ pub(super) fn gamma(dim: usize) -> f64 {
     (dim.min(CHUNK) as f64 + (dim / CHUNK) as f64 + 20.0) * 2f64.powi(-24)
 }
 
+/// Rows spread over a group, with what normalises them; those without direction left out.
+pub(super) fn sample(points: &Points, group: usize) -> impl Iterator<Item = (&[f32], f64)> {
+    let step = points.rows.div_ceil(CENTRE_SAMPLE).max(1);
+    (0..points.rows)
+        .step_by(step)
+        .filter_map(move |row| Some((points.row(group, row), points.factor(group, row)?)))
+}
+
 /// A typical row, and the power of two that brings the largest deviation from it to about 1.
 fn frame(points: &Points, group: usize) -> (Vec<f64>, f64) {
-    let step = points.rows.div_ceil(CENTRE_SAMPLE).max(1);
-    let sample = || {
-        (0..points.rows)
-            .step_by(step)
-            .filter_map(|row| Some((points.row(group, row), points.factor(group, row)?)))
-    };
     let mut centre = vec![0f64; points.dim];
     let mut count = 0.0;
-    for (row, factor) in sample() {
+    for (row, factor) in sample(points, group) {
         count += 1.0;
         for (c, &x) in centre.iter_mut().zip(row) {
             *c += f64::from(x) * factor;
         }
     }
     centre.iter_mut().for_each(|c| *c /= f64::max(count, 1.0));
-    let largest = sample()
+    let largest = sample(points, group)
         .flat_map(|(row, factor)| {
             row.iter()
                 .zip(&centre)
@@ -292,6 +313,7 @@ pub(in crate::cpu) fn points_bytes(groups: usize, rows: usize, dim: usize) -> u6
     let padded = rows.next_multiple_of(COLS as u64);
     let raw = 4 * rows * dim + 8 * rows;
     let packed = 4 * padded * dim + 4 * padded + 2 * rows + 8 * dim;
+    let int8 = padded * dim.next_multiple_of(4) + 4 * padded;
     // Packing sorts (hash, row) pairs.
-    groups * (raw + packed) + 16 * rows * groups
+    groups * (raw + packed + int8) + 16 * rows * groups
 }

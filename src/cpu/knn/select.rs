@@ -76,20 +76,13 @@ impl Candidates {
     }
 }
 
-/// Merges `found` (any order) into the ordered list `entries[..len]` of at most `entries.len()`;
-/// `found` is left empty. Returns the new length.
-pub(super) fn merge(entries: &mut [Candidate], len: usize, found: &mut Vec<Candidate>) -> usize {
-    let k = entries.len();
-    found.extend_from_slice(&entries[..len]);
-    if found.len() > k {
-        found.select_nth_unstable_by_key(k - 1, Candidate::key);
-        found.truncate(k);
+/// Keeps the nearest `k`, in order.
+pub(super) fn keep_nearest(list: &mut Vec<Candidate>, k: usize) {
+    if list.len() > k {
+        list.select_nth_unstable_by_key(k - 1, Candidate::key);
+        list.truncate(k);
     }
-    found.sort_unstable_by_key(Candidate::key);
-    entries[..found.len()].copy_from_slice(found);
-    let len = found.len();
-    found.clear();
-    len
+    list.sort_unstable_by_key(Candidate::key);
 }
 
 /// Bytes of a [`Candidates`].

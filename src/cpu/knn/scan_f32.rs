@@ -8,18 +8,18 @@
 //! - the k-th largest `a - 2.1 gamma (..)` of points seen bounds the k-th distance, and raises the mark
 //!   before anything is measured exactly.
 
-use super::exact::{PARALLEL, sq_distance};
-use super::points::{Points, gamma};
-use super::select::{Candidate, merge};
+use super::exact::PARALLEL;
+use super::lists::{Job, Lists};
+use super::points::{Packed, gamma};
+use super::select::Candidate;
+use crate::cpu::f64x8::F64x8;
 use crate::cpu::gemm::{CHUNK, COLS, ROWS, dots};
-use crate::cpu::simd::{Simd, SimdOp, prefetch};
-use crate::device::{GraphParams, Identical, Kernel};
+use crate::cpu::simd::{Simd, SimdOp};
+use crate::device::{Identical, Kernel};
+use std::borrow::Cow;
 
 /// Products that might vanish below the smallest float, and packed values rounded there.
 const UNDERFLOW: f64 = 1.0 / (1u128 << 126) as f64;
-
-/// Rows asked for before they are measured.
-const AHEAD: usize = 4;
 
 /// Steps towards the k-th largest score: it need not be met, only approached from below.
 const HALVINGS: usize = 12;
@@ -29,42 +29,28 @@ pub(super) fn tile_rows(k: usize) -> usize {
     if k > 256 { 32 } else { 64 }
 }
 
-/// Search of one group of points.
-pub(super) struct Job<'a> {
-    queries: &'a Points,
-    points: &'a Points,
-    group: usize,
-    k: usize,
-    identical: Identical,
-    /// Pass values without needless copies, if they differ from the packed ones.
-    without_copies: Option<Vec<f32>>,
+/// Search of one group with the filter in `f32`.
+pub(super) struct FloatJob<'a> {
+    job: &'a Job<'a>,
+    /// Stored norms, less needless copies.
+    neg_half_norms: Cow<'a, [f32]>,
     gamma: f64,
     underflow: f64,
 }
 
-impl<'a> Job<'a> {
-    pub(super) fn new(
-        queries: &'a Points,
-        points: &'a Points,
-        group: usize,
-        params: &GraphParams,
-    ) -> Self {
+impl<'a> FloatJob<'a> {
+    pub(super) fn new(job: &'a Job<'a>) -> Self {
+        let packed = &job.points.packed[job.group];
         Self {
-            queries,
-            points,
-            group,
-            k: params.k,
-            identical: params.identical,
-            without_copies: points.packed[group].without_copies(params.k),
-            gamma: gamma(points.dim),
-            underflow: (points.dim as f64 + 20.0) * UNDERFLOW,
+            job,
+            neg_half_norms: packed.without_copies(job.k, &packed.neg_half_norms, f32::NEG_INFINITY),
+            gamma: gamma(job.points.dim),
+            underflow: (job.points.dim as f64 + 20.0) * UNDERFLOW,
         }
     }
 
-    fn neg_half_norms(&self) -> &[f32] {
-        self.without_copies
-            .as_deref()
-            .unwrap_or(&self.points.packed[self.group].neg_half_norms)
+    fn packed(&self) -> &'a Packed {
+        &self.job.points.packed[self.job.group]
     }
 }
 
@@ -75,13 +61,12 @@ struct Passed {
     row: u32,
 }
 
-/// A tile of queries of one group, its lists, and what is buffered for them.
-pub(super) struct Tile<'a> {
-    job: &'a Job<'a>,
-    /// First query row.
-    first: usize,
-    entries: &'a mut [Candidate],
-    lens: &'a mut [u32],
+/// A tile of queries of one group, and what is buffered for them.
+pub(super) struct FloatTile<'a> {
+    job: &'a FloatJob<'a>,
+    lists: Lists<'a>,
+    /// First row of points to search, that of a panel.
+    from: usize,
     /// `[tiles, dim, ROWS]`.
     packed: Vec<f32>,
     /// Squared norms of the packed queries.
@@ -92,19 +77,17 @@ pub(super) struct Tile<'a> {
     passed: Vec<Passed>,
     counts: Vec<usize>,
     capacity: usize,
-    found: Vec<Candidate>,
     scores: Vec<f32>,
 }
 
-impl SimdOp for Tile<'_> {
+impl SimdOp for FloatTile<'_> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd, const R: usize, const V: usize>(mut self) {
-        let job = self.job;
-        let dim = job.points.dim;
-        let norms = job.neg_half_norms();
-        let panels = &job.points.packed[job.group].panels;
+        let dim = self.job.job.points.dim;
+        let norms = &self.job.neg_half_norms;
+        let panels = &self.job.packed().panels;
         let mut block = Block {
             scores: [[0.0; COLS]; ROWS],
             masks: [0; ROWS],
@@ -113,6 +96,7 @@ impl SimdOp for Tile<'_> {
             .chunks_exact(dim * COLS)
             .zip(norms.chunks_exact(COLS))
             .enumerate()
+            .skip(self.from / COLS)
         {
             for t in 0..self.marks.len() / ROWS {
                 let queries = &self.packed[t * dim * ROWS..][..dim * ROWS];
@@ -123,10 +107,11 @@ impl SimdOp for Tile<'_> {
                 }
             }
         }
-        for query in 0..self.lens.len() {
+        for query in 0..self.lists.count() {
             self.cut(query);
-            self.measure(query);
+            self.measure::<S::Doubles>(query);
         }
+        self.lists.finish();
     }
 }
 
@@ -204,37 +189,45 @@ impl Block {
     }
 }
 
-impl<'a> Tile<'a> {
+impl<'a> FloatTile<'a> {
     pub(super) fn new(
-        job: &'a Job<'a>,
+        job: &'a FloatJob<'a>,
         first: usize,
         entries: &'a mut [Candidate],
         lens: &'a mut [u32],
+        from: usize,
     ) -> Self {
-        let count = lens.len();
+        let lists = Lists::new(job.job, first, entries, lens);
+        let count = lists.count();
         let padded = count.next_multiple_of(ROWS);
-        let dim = job.points.dim;
-        let capacity = job.k + job.k.max(128);
+        let Job {
+            queries,
+            points,
+            group,
+            k,
+            ..
+        } = *job.job;
+        let dim = points.dim;
+        let capacity = k + k.max(128);
         let mut tile = Self {
             job,
-            first,
-            entries,
-            lens,
+            lists,
+            from,
             packed: vec![0.0; padded * dim],
             sq_norms: vec![0.0; padded],
             marks: vec![f32::INFINITY; padded],
             passed: vec![Passed::default(); count * capacity],
             counts: vec![0; count],
             capacity,
-            found: Vec::with_capacity(2 * capacity),
             scores: Vec::with_capacity(capacity),
         };
         for query in 0..count {
             let panel = &mut tile.packed[query / ROWS * ROWS * dim..][..ROWS * dim];
-            let packed = &job.points.packed[job.group];
+            let row = tile.lists.query_row(query);
             // A query without direction keeps an infinite mark and an empty list.
-            if let Some(sq_norm) =
-                packed.pack_query(job.queries, job.group, first + query, panel, query % ROWS)
+            if let Some(sq_norm) = job
+                .packed()
+                .pack_query(queries, group, row, panel, query % ROWS)
             {
                 tile.sq_norms[query] = sq_norm;
                 tile.marks[query] = if sq_norm < 2f64.powi(100) {
@@ -262,7 +255,7 @@ impl<'a> Tile<'a> {
             while left != 0 {
                 let lane = left.trailing_zeros() as usize;
                 left &= left - 1;
-                self.pass(
+                self.pass::<S>(
                     first_query + r,
                     first_point + lane,
                     block.scores[r][lane],
@@ -273,11 +266,14 @@ impl<'a> Tile<'a> {
     }
 
     #[inline(always)]
-    fn pass(&mut self, query: usize, row: usize, score: f32, norm: f32) {
+    fn pass<S: Simd>(&mut self, query: usize, row: usize, score: f32, norm: f32) {
         let mark = self.marks[query];
-        let own = self.job.queries.first + self.first + query == self.job.points.first + row;
         // Written so that a NaN score or mark passes.
-        if score < mark || mark == f32::INFINITY || norm == f32::NEG_INFINITY || own {
+        if score < mark
+            || mark == f32::INFINITY
+            || norm == f32::NEG_INFINITY
+            || self.lists.is_own(query, row)
+        {
             return;
         }
         let count = self.counts[query];
@@ -287,24 +283,23 @@ impl<'a> Tile<'a> {
         };
         self.counts[query] = count + 1;
         if count + 1 == self.capacity {
-            self.make_room(query);
+            self.make_room::<S>(query);
         }
     }
 
     /// Cuts the buffer; measures exactly if that frees too little.
-    #[cold]
-    #[inline(never)]
-    fn make_room(&mut self, query: usize) {
+    #[inline(always)]
+    fn make_room<S: Simd>(&mut self, query: usize) {
         self.cut(query);
-        if self.counts[query] > (self.job.k + self.capacity) / 2 {
-            self.measure(query);
+        if self.counts[query] > (self.job.job.k + self.capacity) / 2 {
+            self.measure::<S::Doubles>(query);
         }
     }
 
     /// Raises the mark to the buffered scores and drops what no longer passes.
     #[inline(always)]
     fn cut(&mut self, query: usize) {
-        if self.counts[query] > self.job.k {
+        if self.counts[query] > self.job.job.k {
             self.raise_mark_to_scores(query);
         }
         let mark = self.marks[query];
@@ -321,78 +316,46 @@ impl<'a> Tile<'a> {
 
     /// Moves the buffer into the list, by exact distance.
     #[inline(always)]
-    fn measure(&mut self, query: usize) {
-        let job = self.job;
+    fn measure<D: F64x8>(&mut self, query: usize) {
         let passed = &self.passed[query * self.capacity..][..self.counts[query]];
-        let entries = &mut self.entries[query * job.k..][..job.k];
-        let mut len = self.lens[query] as usize;
-        let worst = if len == job.k {
-            entries[job.k - 1].sq_distance
-        } else {
-            f64::INFINITY
-        };
-        let row = |passed: &Passed| job.points.row(job.group, passed.row as usize);
-        for (i, one) in passed.iter().enumerate() {
-            // The rows lie far apart: ask for one while its forerunners are measured.
-            if let Some(next) = passed.get(i + AHEAD) {
-                prefetch(row(next));
-            }
-            let d = sq_distance(
-                job.queries,
-                self.first + query,
-                job.points,
-                one.row as usize,
-                job.group,
-            );
-            // Those in the list come first on ties: their index is lower.
-            if d < worst && !(d == 0.0 && job.identical == Identical::Replace) {
-                let index = (job.points.first + one.row as usize) as u32;
-                self.found.push(Candidate {
-                    sq_distance: d,
-                    index,
-                });
-            }
-        }
         self.counts[query] = 0;
-        if !self.found.is_empty() {
-            len = merge(entries, len, &mut self.found);
-            self.lens[query] = len as u32;
-            self.raise_mark_to_list(query);
-        }
+        let row = |i: usize| passed[i].row as usize;
+        self.lists.measure::<D>(query, passed.len(), row);
+        self.raise_mark_to_list(query);
     }
 
     /// Pass mark from the list's k-th distance.
     fn raise_mark_to_list(&mut self, query: usize) {
-        let k = self.job.k;
-        if (self.lens[query] as usize) < k {
+        let worst = self.lists.bound(query);
+        if worst == f64::INFINITY {
             return;
         }
-        let worst = self.entries[query * k + k - 1].sq_distance;
         if worst == 0.0 {
-            // Later points can only tie, and ties go to the lower index.
             self.marks[query] = f32::INFINITY;
             return;
         }
-        let scale = self.job.points.packed[self.job.group].scale;
+        let scale = self.job.packed().scale;
         self.raise_mark(query, 0.5 * (self.sq_norms[query] - worst * scale * scale));
     }
 
     /// Pass mark from about the k-th largest score, less what it may be too large by.
     fn raise_mark_to_scores(&mut self, query: usize) {
-        let job = self.job;
+        let FloatJob {
+            job,
+            gamma,
+            underflow,
+            ..
+        } = *self.job;
         // A point at distance 0 may not count towards the k when it will be replaced.
         if job.identical == Identical::Replace {
             return;
         }
-        let norms = job.neg_half_norms();
+        let norms = &self.job.neg_half_norms;
         let sq_norm = self.sq_norms[query];
         // |p|^2 is at most 2.5 times the stored half, which is a little shrunk; rounding below, of terms that
         // the norms bound, is less than 0.2 gamma.
-        let slack = 2.4 * job.gamma;
-        let (per_norm, base) = (
-            (2.5 * slack) as f32,
-            (slack * sq_norm + job.underflow) as f32,
-        );
+        let slack = 2.4 * gamma;
+        let (per_norm, base) = ((2.5 * slack) as f32, (slack * sq_norm + underflow) as f32);
         self.scores.clear();
         self.scores.extend(
             self.passed[query * self.capacity..][..self.counts[query]]
@@ -406,7 +369,7 @@ impl<'a> Tile<'a> {
             Kernel::Gaussian => f64::INFINITY,
             // All distances below this count as 0, so that none of them may be dropped.
             Kernel::Cosine => {
-                let scale = job.points.packed[job.group].scale;
+                let scale = self.job.packed().scale;
                 0.5 * (sq_norm - 2.0 * PARALLEL * scale * scale)
             }
         };
