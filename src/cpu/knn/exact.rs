@@ -28,20 +28,26 @@ impl Query {
         }
     }
 
-    /// Squared distances from [`LANES`] rows of `points` in `group`; `2 - 2 cos` under cosine.
-    /// The order of the sum depends on the dimension only, and no product is fused, so that every
-    /// instruction set gives the same bits; `distance(x, y)` and `distance(y, x)` are the same too.
+    /// Squared distances from [`LANES`] rows of `points` in `group`, whose values are `values`;
+    /// `2 - 2 cos` under cosine. The order of the sum depends on the dimension only, and no product is
+    /// fused, so that every instruction set gives the same bits; `distance(x, y)` and `distance(y, x)`
+    /// are the same too.
     #[inline(always)]
     pub(super) fn sq_distances<D: F64x8>(
         &self,
         points: &Points,
         group: usize,
         rows: [usize; LANES],
+        values: [&[f32]; LANES],
     ) -> D {
         match points.kernel {
-            Kernel::Gaussian => self.sums::<D, false>(points, group, rows),
+            Kernel::Gaussian => self.sums::<D, false>(values, [D::splat(1.0); LANES]),
             Kernel::Cosine => {
-                let sums = self.sums::<D, true>(points, group, rows);
+                let mut factors = [D::splat(1.0); LANES];
+                for (factor, row) in factors.iter_mut().zip(rows) {
+                    *factor = D::splat(points.inverse_norm(group, row));
+                }
+                let sums = self.sums::<D, true>(values, factors);
                 let parallel = sums.lt(D::splat(PARALLEL));
                 D::select(parallel, D::splat(0.0), sums)
             }
@@ -51,40 +57,35 @@ impl Query {
     #[inline(always)]
     fn sums<D: F64x8, const NORMALISE: bool>(
         &self,
-        points: &Points,
-        group: usize,
-        rows: [usize; LANES],
+        values: [&[f32]; LANES],
+        factors: [D; LANES],
     ) -> D {
-        let (whole, rest) = self.0.split_at(points.dim / LANES);
         let mut sums = [D::splat(0.0); LANES];
-        let mut each = [(&[][..], &[][..], D::splat(1.0)); LANES];
-        for (each, row) in each.iter_mut().zip(rows) {
-            let (values, tail) = points.row(group, row).as_chunks::<LANES>();
-            *each = (&values[..whole.len()], tail, D::splat(1.0));
-            if NORMALISE {
-                each.2 = D::splat(points.inverse_norm(group, row));
-            }
+        let mut whole = [&[][..]; LANES];
+        let mut rest = [&[][..]; LANES];
+        for ((values, whole), rest) in values.into_iter().zip(&mut whole).zip(&mut rest) {
+            (*whole, *rest) = values.as_chunks::<LANES>();
         }
-        for (i, query) in whole.iter().enumerate() {
+        for (i, query) in self.0[..whole[0].len()].iter().enumerate() {
             let query = D::load(query);
-            for (sum, (values, _, factor)) in sums.iter_mut().zip(&each) {
-                let mut value = D::widen(&values[i]);
+            for l in 0..LANES {
+                let mut value = D::widen(&whole[l][i]);
                 if NORMALISE {
-                    value = value.mul(*factor);
+                    value = value.mul(factors[l]);
                 }
                 let difference = query.sub(value);
-                *sum = sum.add(difference.mul(difference));
+                sums[l] = sums[l].add(difference.mul(difference));
             }
         }
-        if let [query] = rest {
+        if let Some(query) = self.0.get(whole[0].len()) {
             let query = D::load(query);
-            for (sum, (_, tail, factor)) in sums.iter_mut().zip(&each) {
-                let mut value = D::widen_part(tail);
+            for l in 0..LANES {
+                let mut value = D::widen_part(rest[l]);
                 if NORMALISE {
-                    value = value.mul(*factor);
+                    value = value.mul(factors[l]);
                 }
                 let difference = query.sub(value);
-                *sum = sum.add(difference.mul(difference));
+                sums[l] = sums[l].add(difference.mul(difference));
             }
         }
         D::sums(sums)

@@ -7,8 +7,6 @@ use crate::cpu::f64x8::{F64x8, LANES, Pack};
 use crate::cpu::simd::prefetch;
 use crate::device::{GraphParams, Identical};
 
-/// Rows asked for before they are measured.
-const AHEAD: usize = LANES;
 /// Rows measured before the bound is lowered.
 const BATCH: usize = 128;
 /// Steps towards the k-th distance: it need not be met, only approached from above.
@@ -140,19 +138,20 @@ impl<'a> Lists<'a> {
         } = *self.job;
         let own = (queries.first + self.first + query).wrapping_sub(points.first);
         self.query.set(queries, group, self.first + query);
+        let all = points.rows_of(group);
         for batch in (0..count).step_by(BATCH) {
             let bound = D::splat(self.bounds[query]);
             let distances = distances_mut(&mut self.distances, query, self.room);
             let indices = &mut self.indices[query * self.room..][..self.room];
             let mut len = self.counts[query];
             let end = (batch + BATCH).min(count);
+            let mut next = rows_at(all, points.dim, batch, end, &row);
             for first in (batch..end).step_by(LANES) {
-                // The rows lie far apart: ask for some while their forerunners are measured.
-                for i in first + AHEAD..(first + AHEAD + LANES).min(count) {
-                    prefetch(points.row(group, row(i)));
+                let (rows, values) = next;
+                if first + LANES < end {
+                    next = rows_at(all, points.dim, first + LANES, end, &row);
                 }
-                let rows: [usize; LANES] = std::array::from_fn(|l| row((first + l).min(end - 1)));
-                let measured = self.query.sq_distances::<D>(points, group, rows);
+                let measured = self.query.sq_distances::<D>(points, group, rows, values);
                 let mut nearer = measured.lt(bound) & (0xff >> (LANES - LANES.min(end - first)));
                 if identical == Identical::Replace {
                     nearer &= D::splat(0.0).lt(measured);
@@ -227,6 +226,25 @@ impl<'a> Lists<'a> {
     }
 }
 
+/// The rows `first..` of at most `end`, and their values, which are asked for: they lie far apart.
+#[inline(always)]
+fn rows_at<'a>(
+    all: &'a [f32],
+    dim: usize,
+    first: usize,
+    end: usize,
+    row: &impl Fn(usize) -> usize,
+) -> ([usize; LANES], [&'a [f32]; LANES]) {
+    let mut rows = [0; LANES];
+    let mut values = [&[][..]; LANES];
+    for (l, (to, values)) in rows.iter_mut().zip(&mut values).enumerate() {
+        *to = row((first + l).min(end - 1));
+        *values = &all[*to * dim..][..dim];
+        prefetch(values);
+    }
+    (rows, values)
+}
+
 /// A query's distances.
 #[inline(always)]
 fn distances_mut(distances: &mut [Pack], query: usize, room: usize) -> &mut [f64] {
@@ -254,7 +272,7 @@ fn at_least_kth_smallest<D: F64x8>(distances: &[Pack], k: usize) -> f64 {
         let within = count_below::<D>(distances, middle);
         if within >= k {
             (high, top) = (middle, middle);
-            if within == k {
+            if within <= k + k / 8 {
                 break;
             }
         } else {

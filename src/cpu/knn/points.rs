@@ -106,6 +106,12 @@ impl Points {
         &self.raw[start..start + self.dim]
     }
 
+    /// The values of all samples in one group, as read.
+    pub(super) fn rows_of(&self, group: usize) -> &[f32] {
+        let size = self.rows * self.dim;
+        &self.raw[group * size..][..size]
+    }
+
     /// 1 / norm of a row under the cosine kernel, 0 for a zero vector.
     #[inline(always)]
     pub(super) fn inverse_norm(&self, group: usize, row: usize) -> f64 {
