@@ -6,8 +6,14 @@ mod data;
 mod filters;
 mod gram;
 mod knn;
+mod linear;
 mod nnk;
 mod overlap;
+mod pointwise;
+mod pool2d;
+mod reduce;
+mod shuffle;
+mod strided;
 // What `chanscope bench` measures a part of.
 #[path = "../src/cli/bench/shapes.rs"]
 mod shapes;
@@ -22,6 +28,12 @@ criterion_group!(
     correlate::bench,
     filters::bench,
     nnk::bench,
-    overlap::bench
+    overlap::bench,
+    linear::bench,
+    pointwise::bench,
+    pool2d::bench,
+    reduce::bench,
+    shuffle::bench,
+    strided::bench
 );
 criterion_main!(benches);

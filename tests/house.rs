@@ -33,7 +33,7 @@ fn there(folder: &str, stem: &str) -> bool {
 }
 
 #[test]
-fn every_kernel_has_its_stem_on_both_backends_and_in_the_tests() {
+fn every_kernel_has_its_stem_on_both_backends_and_among_tests_and_benchmarks() {
     for shader in fs::read_dir(root().join("shaders")).expect("shaders") {
         let path = shader.expect("entry").path();
         if path.is_dir() {
@@ -51,6 +51,11 @@ fn every_kernel_has_its_stem_on_both_backends_and_in_the_tests() {
         assert!(
             there("tests", stem) || there("tests/gpu", stem),
             "shaders/{stem}.wgsl has no tests/{stem}.rs"
+        );
+        // The ceiling is what `chanscope bench` measures others by.
+        assert!(
+            stem == "ceiling" || there("benches", stem),
+            "shaders/{stem}.wgsl has no benches/{stem}.rs"
         );
     }
 }

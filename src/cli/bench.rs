@@ -1,5 +1,6 @@
 //! `chanscope bench`: every kernel on this device, beside what the device can do at most.
 
+mod layers;
 mod shapes;
 mod table;
 mod work;

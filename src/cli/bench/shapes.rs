@@ -132,3 +132,23 @@ pub const SUPPORTS: &[(&str, usize, usize)] = &[
     ("lenet5x10/conv2", 160, 10_000),
     ("resnet/layer4", 512, 2_000),
 ];
+
+/// Rows times weights, `[R, K]` by `[K, M]`.
+pub const LINEARS: &[(&str, [usize; 3])] = &[
+    ("lenet5/fc1", [256, 400, 120]),
+    ("lenet5x10/fc1", [256, 4000, 1200]),
+    ("resnet50/fc", [64, 2048, 1000]),
+];
+
+/// Pooling of `[N, C, H, W]`: window, step, padding.
+pub const POOLS: &[(&str, [usize; 4], [usize; 3])] = &[
+    ("lenet5x10/pool2", [256, 160, 10, 10], [2, 2, 0]),
+    ("resnet/maxpool", [16, 64, 112, 112], [3, 2, 1]),
+];
+
+/// Activations `[N, C, H, W]` that functions, means, copies and shuffles go over.
+pub const MAPS: &[(&str, [usize; 4])] = &[
+    ("lenet5x10/conv2", [256, 160, 14, 14]),
+    ("resnet18/layer1", [16, 64, 56, 56]),
+    ("resnet50/layer4", [64, 2048, 7, 7]),
+];

@@ -1,5 +1,6 @@
 //! The kernels at a few shapes of real layers, with the least work that each shape asks for.
 
+use super::layers;
 use super::shapes::{CHANNELS, CONVS, Channel, Conv, FILTERS, GRAMS, RESPONSES, SUPPORTS};
 use chanscope::Result;
 use chanscope::device::ceiling::Ceilings;
@@ -97,7 +98,7 @@ pub fn visit<B: NetOps + FilterOps + Ceilings>(
             filters(backend, visitor, name, *shape)?;
         }
     }
-    Ok(())
+    layers::visit(backend, visitor)
 }
 
 fn convolution<B: Ceilings>(backend: &B, visitor: &mut impl Visit, conv: &Conv) -> Result<()> {
@@ -313,7 +314,7 @@ fn filters<B: FilterOps>(
 }
 
 /// Values in `[-1, 1)`, always the same.
-fn noise(len: usize) -> Vec<f32> {
+pub fn noise(len: usize) -> Vec<f32> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let next = |_| {
         state ^= state << 13;
