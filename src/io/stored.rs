@@ -72,6 +72,10 @@ impl Layer for Stored {
 
     fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
         check_request(self.shape, &rows, channels, out.len())?;
+        if channels.iter().copied().eq(0..self.shape.channels) {
+            // As they lie: found out without sorting.
+            return self.read_run(rows.start * self.shape.row_len(), out);
+        }
         let dim = self.shape.dim();
         self.gather(
             rows,

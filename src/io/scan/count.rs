@@ -1,4 +1,4 @@
-//! Counting blocks. The common case, all finite, runs through loops that compilers vectorise; a block with
+//! Counting blocks. The common case, all finite, runs through loops that compilers vectorise; a map with
 //! something else in it is counted value by value.
 
 use super::super::wide::{self, Loop};
@@ -19,17 +19,22 @@ pub(super) fn bytes(shape: LayerShape, slots: usize) -> u64 {
 
 /// Counters of one worker.
 pub(super) struct Counts {
+    exact: Exact,
+    cells: Cells,
+    /// Values counted since `cells` were added to the channels, at least those in `cells`.
+    pending: usize,
+}
+
+/// What is found, but for what is in the cells.
+struct Exact {
     shape: LayerShape,
     channels: Vec<ChannelScan>,
     first_bad: Option<Position>,
     /// A bit a sample; empty until needed.
     bad: Vec<u64>,
-    cells: Cells,
-    /// Values in `cells`.
-    pending: usize,
 }
 
-/// Running values of finite blocks, `width` cells a channel.
+/// Running values of finite maps, `width` cells a channel.
 struct Cells {
     width: usize,
     min: Vec<f32>,
@@ -50,10 +55,12 @@ impl Counts {
             max: f32::NEG_INFINITY,
         };
         Self {
-            shape,
-            channels: channels.iter().map(empty).collect(),
-            first_bad: None,
-            bad: Vec::new(),
+            exact: Exact {
+                shape,
+                channels: channels.iter().map(empty).collect(),
+                first_bad: None,
+                bad: Vec::new(),
+            },
             cells: Cells {
                 width,
                 min: vec![f32::INFINITY; cells],
@@ -66,33 +73,70 @@ impl Counts {
 
     /// Counts `block [rows, slots, dim]`.
     pub(super) fn block(&mut self, rows: Range<usize>, slots: Range<usize>, block: &[f32]) {
-        let dim = self.shape.dim();
+        let dim = self.exact.shape.dim();
         let width = self.cells.width;
         let cells = slots.start * width..slots.end * width;
-        let finite = wide::run(Fold {
+        let exact = &mut self.exact;
+        wide::run(Fold {
             block,
             dim,
             width,
             min: &mut self.cells.min[cells.clone()],
             max: &mut self.cells.max[cells.clone()],
             zeros: &mut self.cells.zeros[cells],
+            left_out: |map| {
+                let (row, slot) = (map / slots.len(), map % slots.len());
+                let values = &block[map * dim..][..dim];
+                exact.map(rows.start + row, slots.start + slot, values);
+            },
         });
-        if finite {
-            self.pending += block.len();
-            if self.pending >= FLUSH {
-                self.flush();
-            }
-            return;
-        }
-        let mut maps = block.chunks_exact(dim);
-        for sample in rows {
-            for (slot, map) in slots.clone().zip(&mut maps) {
-                self.map(sample, slot, map);
-            }
+        self.pending += block.len();
+        if self.pending >= FLUSH {
+            self.flush();
         }
     }
 
+    /// Adds the cells to the channels and starts them anew.
+    fn flush(&mut self) {
+        let Cells {
+            width,
+            min,
+            max,
+            zeros,
+        } = &mut self.cells;
+        let cells = min
+            .chunks_exact(*width)
+            .zip(max.chunks_exact(*width))
+            .zip(zeros.chunks_exact(*width));
+        for (channel, ((min, max), zeros)) in self.exact.channels.iter_mut().zip(cells) {
+            channel.min = min.iter().copied().fold(channel.min, f32::min);
+            channel.max = max.iter().copied().fold(channel.max, f32::max);
+            channel.zeros += zeros.iter().map(|&z| u64::from(z)).sum::<u64>();
+        }
+        min.fill(f32::INFINITY);
+        max.fill(f32::NEG_INFINITY);
+        zeros.fill(0);
+        self.pending = 0;
+    }
+
+    /// Counts of both.
+    pub(super) fn merge(mut self, mut other: Self) -> Self {
+        self.flush();
+        other.flush();
+        self.exact = self.exact.merge(other.exact);
+        self
+    }
+
+    pub(super) fn finish(mut self) -> Scan {
+        self.flush();
+        self.exact.finish()
+    }
+}
+
+impl Exact {
     /// A map, value by value.
+    #[cold]
+    #[inline(never)]
     fn map(&mut self, sample: usize, slot: usize, map: &[f32]) {
         let channel = &mut self.channels[slot];
         for (i, &v) in map.iter().enumerate() {
@@ -116,33 +160,8 @@ impl Counts {
         }
     }
 
-    /// Adds the cells to the channels and starts them anew.
-    fn flush(&mut self) {
-        let Cells {
-            width,
-            min,
-            max,
-            zeros,
-        } = &mut self.cells;
-        let cells = min
-            .chunks_exact(*width)
-            .zip(max.chunks_exact(*width))
-            .zip(zeros.chunks_exact(*width));
-        for (channel, ((min, max), zeros)) in self.channels.iter_mut().zip(cells) {
-            channel.min = min.iter().copied().fold(channel.min, f32::min);
-            channel.max = max.iter().copied().fold(channel.max, f32::max);
-            channel.zeros += zeros.iter().map(|&z| u64::from(z)).sum::<u64>();
-        }
-        min.fill(f32::INFINITY);
-        max.fill(f32::NEG_INFINITY);
-        zeros.fill(0);
-        self.pending = 0;
-    }
-
     /// Counts of both.
-    pub(super) fn merge(mut self, mut other: Self) -> Self {
-        self.flush();
-        other.flush();
+    fn merge(mut self, other: Self) -> Self {
         for (a, b) in self.channels.iter_mut().zip(&other.channels) {
             a.nan += b.nan;
             a.inf += b.inf;
@@ -164,8 +183,7 @@ impl Counts {
         self
     }
 
-    pub(super) fn finish(mut self) -> Scan {
-        self.flush();
+    fn finish(self) -> Scan {
         let is_bad = |&i: &usize| self.bad[i / 64] >> (i % 64) & 1 == 1;
         let samples = if self.bad.is_empty() {
             0
@@ -181,40 +199,48 @@ impl Counts {
     }
 }
 
-/// Counts a block into its cells if all of it is finite; else leaves them and says so.
-struct Fold<'a> {
+/// Counts the maps of a block into its cells, leaving out those with a value that is not finite.
+struct Fold<'a, F> {
     block: &'a [f32],
     dim: usize,
     width: usize,
     min: &'a mut [f32],
     max: &'a mut [f32],
     zeros: &'a mut [u32],
+    /// Called with the number of each map left out.
+    left_out: F,
 }
 
-impl Loop for Fold<'_> {
-    type Output = bool;
+impl<F: FnMut(usize)> Loop for Fold<'_, F> {
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> bool {
-        if !all_finite(self.block) {
-            return false;
-        }
-        let row = self.min.len() / self.width * self.dim;
-        for row in self.block.chunks_exact(row) {
-            if self.width < LANES {
-                // Cells are the values of the row themselves.
-                fold(row, self.min, self.max, self.zeros);
-                continue;
+    fn run(mut self) {
+        let maps = self.min.len() / self.width;
+        if self.width < LANES {
+            // Cells are the values of the row themselves.
+            let finite = all_finite(self.block);
+            for (r, row) in self.block.chunks_exact(maps * self.dim).enumerate() {
+                if finite || all_finite(row) {
+                    fold(row, self.min, self.max, self.zeros);
+                } else {
+                    (r * maps..(r + 1) * maps).for_each(&mut self.left_out);
+                }
             }
+            return;
+        }
+        for (r, row) in self.block.chunks_exact(maps * self.dim).enumerate() {
             let min = self.min.as_chunks_mut().0.iter_mut();
             let cells = min
                 .zip(self.max.as_chunks_mut().0)
                 .zip(self.zeros.as_chunks_mut().0);
-            for (map, ((min, max), zeros)) in row.chunks_exact(self.dim).zip(cells) {
-                fold_map(map, min, max, zeros);
+            let cells = row.chunks_exact(self.dim).zip(cells);
+            for (m, (map, ((min, max), zeros))) in cells.enumerate() {
+                if !fold_map(map, min, max, zeros) {
+                    (self.left_out)(r * maps + m);
+                }
             }
         }
-        true
     }
 }
 
@@ -233,20 +259,41 @@ fn all_finite(values: &[f32]) -> bool {
     lanes.iter().fold(all, |all, lane| all | lane) >> 31 == 0
 }
 
-/// One map of at least eight values, eight at a time.
+/// One map of at least eight values, eight at a time; if one is not finite, says so and leaves the cells.
 #[inline(always)]
-fn fold_map(map: &[f32], min: &mut [f32; LANES], max: &mut [f32; LANES], zeros: &mut [u32; LANES]) {
+fn fold_map(
+    map: &[f32],
+    min: &mut [f32; LANES],
+    max: &mut [f32; LANES],
+    zeros: &mut [u32; LANES],
+) -> bool {
     let (chunks, rest) = map.as_chunks::<LANES>();
     // Copies, so that they stay in registers through the loop.
     let mut cells = (*min, *max, *zeros);
+    let mut bad = [0u32; LANES];
     for chunk in chunks {
         fold_lanes(chunk, &[u32::MAX; LANES], &mut cells);
+        not_finite(chunk, &mut bad);
     }
     if let (false, Some(last)) = (rest.is_empty(), map.last_chunk()) {
         // The last eight once more: minimum and maximum do not mind, zeros count where they are new.
         fold_lanes(last, &NEW[rest.len() % LANES], &mut cells);
+        not_finite(last, &mut bad);
+    }
+    if bad.iter().fold(0, |all, lane| all | lane) != 0 {
+        return false;
     }
     (*min, *max, *zeros) = cells;
+    true
+}
+
+/// Sets bits in lanes whose value is not finite.
+#[inline(always)]
+#[expect(clippy::eq_op, reason = "only what is finite is zero less itself")]
+fn not_finite(values: &[f32; LANES], bad: &mut [u32; LANES]) {
+    for (bad, &v) in bad.iter_mut().zip(values) {
+        *bad |= (v - v).to_bits();
+    }
 }
 
 /// Row `r`: the last `r` of eight lanes.
@@ -276,8 +323,7 @@ fn fold_lanes(
         *max = if v > *max { v } else { *max };
     }
     for ((zeros, &v), counted) in zeros.iter_mut().zip(values).zip(counted) {
-        // Zero of either sign: all bits but the sign's are clear.
-        *zeros += u32::from(v.to_bits() << 1 == 0) & counted;
+        *zeros += u32::from(v == 0.0) & counted;
     }
 }
 
