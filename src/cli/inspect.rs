@@ -5,7 +5,7 @@ use super::progress::Reporter;
 use super::{Common, output};
 use chanscope::Result;
 use chanscope::control::Control;
-use chanscope::device::Device;
+use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::labels::{label_count, read_labels};
 use chanscope::io::scan::{Scan, scan};
 use chanscope::io::size::format_size;
@@ -13,7 +13,9 @@ use chanscope::io::source::{self, Layer};
 use chanscope::measure::redundancy::{Estimate, RedundancyOptions, estimate};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 
 /// Show shape, type, NaN, dead channels, and what a run would need; computes no measure
 #[derive(clap::Args)]
@@ -34,7 +36,32 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         ..RedundancyOptions::default()
     };
     options.graph.k = args.k;
-    let device = common.open_device()?;
+    let found = std::thread::scope(|scope| {
+        let mut device = match common.choice()? {
+            // Files are read meanwhile: to look for a GPU takes as long as to read some hundred megabytes.
+            DeviceChoice::Auto => Opening::UnderWay(Some(scope.spawn(|| common.open_device()))),
+            // Who names a device wants to know at once that it is not there.
+            _ => Opening::Done(common.open_device()?),
+        };
+        let found = look(args, common, &options, &mut device)?;
+        device.get()?;
+        Ok(found)
+    })?;
+    if common.json {
+        return output::json(&json!({
+            "layers": found.layers, "labels": found.label_files, "models": found.models,
+        }));
+    }
+    output::print(&found.text)
+}
+
+/// Everything in the files, in their order.
+fn look(
+    args: &Args,
+    common: &Common,
+    options: &RedundancyOptions,
+    device: &mut Opening<'_>,
+) -> Result<Found> {
     let reporter = Reporter::new(common.quiet);
     let mut found = Found::default();
     let named = |path: &Path, name: &str| path.file_name().is_some_and(|n| n == name);
@@ -49,19 +76,35 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         } else {
             let dump = source::open(&[path])?;
             for layer in &dump.layers {
-                reporter.run(|control| found.layer(layer.as_ref(), &device, &options, control))?;
+                reporter.run(|control| found.layer(layer.as_ref(), device, options, control))?;
             }
             if let Some(labels) = dump.labels {
                 found.labels(&labels)?;
             }
         }
     }
-    if common.json {
-        return output::json(&json!({
-            "layers": found.layers, "labels": found.label_files, "models": found.models,
-        }));
+    Ok(found)
+}
+
+/// A device that another thread may still be opening.
+enum Opening<'a> {
+    /// None once it has failed.
+    UnderWay(Option<ScopedJoinHandle<'a, Result<Device>>>),
+    Done(Device),
+}
+
+impl Opening<'_> {
+    /// The device, waited for if need be. A failure is told once.
+    fn get(&mut self) -> Result<&Device> {
+        if let Self::UnderWay(thread) = self {
+            let thread = thread.take().expect("not asked again after a failure");
+            *self = Self::Done(thread.join().unwrap_or_else(|e| resume_unwind(e))?);
+        }
+        match self {
+            Self::Done(device) => Ok(device),
+            Self::UnderWay(_) => unreachable!("waited for"),
+        }
     }
-    output::print(&found.text)
 }
 
 /// What was found, for both kinds of output.
@@ -77,13 +120,14 @@ impl Found {
     fn layer(
         &mut self,
         layer: &dyn Layer,
-        device: &Device,
+        device: &mut Opening<'_>,
         options: &RedundancyOptions,
         control: &Control<'_>,
     ) -> Result<()> {
         let channels: Vec<usize> = (0..layer.shape().channels).collect();
         let scan = scan(layer, &channels, options.memory, control)?;
         control.check()?;
+        let device = device.get()?;
         let need = if layer.shape().samples > 1 {
             estimate(device, layer, options).map_err(|e| e.to_string())
         } else {

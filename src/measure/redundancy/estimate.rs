@@ -29,6 +29,9 @@ pub struct Estimate {
 const QUERIES: usize = 256;
 const POINTS: usize = 4096;
 const NUMBERS: usize = 4 << 20;
+/// Pairs of equal members that overlaps of the probe's supports may meet, about 10 milliseconds' worth: in
+/// all channels they are the same, so that every member of one meets its equal in every other.
+const MEETINGS: usize = 1 << 24;
 
 /// Estimates a run of [`super::redundancy`]. Reads a few thousand samples and computes on them.
 ///
@@ -180,7 +183,9 @@ impl<B: Backend> Probe<'_, B> {
             .map(|(&index, &w)| if w > SUPPORT_THRESHOLD { index } else { -1 })
             .collect();
         // The same supports in every space, of no more queries than fit the probe's memory.
-        let few = (NUMBERS / (job.spaces * params.k)).clamp(1, queries);
+        let meetings = job.spaces * job.spaces.div_ceil(2) * params.k;
+        let few = (NUMBERS / (job.spaces * params.k)).min(MEETINGS / meetings);
+        let few = few.clamp(1, queries);
         let indices = support[..few * params.k].repeat(job.spaces);
         let degenerate = graph.degenerate[..few].repeat(job.spaces);
         let pairs = job.spaces * job.spaces;
