@@ -2,7 +2,7 @@
 //! line written whole need not be fetched from memory first.
 
 /// Values from which on an array is larger than most last-level caches.
-pub(super) const LARGE: usize = 1 << 22;
+pub(super) const LARGE: usize = 1 << 23;
 
 /// Copies `values` to `to`, whole cache lines past the caches. Other threads may see these only after
 /// [`finish`].
