@@ -150,30 +150,41 @@ impl Products {
         let depth = dim.min(DEPTH).next_multiple_of(LANES);
         resize(out, at(rows, 0));
         resize(&mut self.slice, rows * depth);
+        let mut origin = [Pack::ZERO; DEPTH];
         for first in (0..dim).step_by(DEPTH) {
             let end = (first + DEPTH).min(dim);
-            for t in (first..end).step_by(LANES) {
-                let origin = match centred {
-                    true => columns::<I>(sources.each_ref().map(|s| s.query), t),
-                    false => [I::F64::splat(0.0); LANES],
-                };
-                for j in 0..rows {
-                    let missing = |s: &Source<'a>| match centred || j + 1 == rows {
-                        true => s.query,
-                        false => &[],
-                    };
-                    let vectors = sources
-                        .each_ref()
-                        .map(|s| s.vectors.get(j).copied().unwrap_or_else(|| missing(s)));
-                    if t == first && end < dim {
-                        for v in vectors {
-                            prefetch(&v[end.min(v.len())..(end + DEPTH).min(v.len())]);
-                        }
+            if centred {
+                let queries = sources.each_ref().map(|s| s.query);
+                for (t, o) in (first..end)
+                    .step_by(LANES)
+                    .zip(origin.chunks_exact_mut(LANES))
+                {
+                    for (o, column) in o.iter_mut().zip(columns::<I>(queries, t)) {
+                        column.store(o);
                     }
-                    let packs = &mut self.slice[j * depth + t - first..][..LANES];
-                    let columns = columns::<I>(vectors, t);
-                    for ((p, c), o) in packs.iter_mut().zip(columns).zip(origin) {
-                        c.sub(o).store(p);
+                }
+            }
+            for j in 0..rows {
+                let missing = |s: &Source<'a>| match centred || j + 1 == rows {
+                    true => s.query,
+                    false => &[],
+                };
+                let vectors = sources
+                    .each_ref()
+                    .map(|s| s.vectors.get(j).copied().unwrap_or_else(|| missing(s)));
+                if end < dim {
+                    for v in vectors {
+                        prefetch(&v[end.min(v.len())..(end + DEPTH).min(v.len())]);
+                    }
+                }
+                let packs = self.slice[j * depth..][..depth].chunks_exact_mut(LANES);
+                for ((t, p), o) in (first..end)
+                    .step_by(LANES)
+                    .zip(packs)
+                    .zip(origin.chunks_exact(LANES))
+                {
+                    for ((p, c), o) in p.iter_mut().zip(columns::<I>(vectors, t)).zip(o) {
+                        c.sub(I::F64::load(o)).store(p);
                     }
                 }
             }
