@@ -139,9 +139,9 @@ impl Products {
     /// `Y Y'` of `rows` vectors, less the query where `centred`; a row past a lane's last vector is
     /// 0, or, where not `centred` and the last, the query.
     #[inline(always)]
-    pub(super) fn inner<'a, I: Isa>(
+    pub(super) fn inner<I: Isa>(
         &mut self,
-        sources: &Sources<'a>,
+        sources: &Sources<'_>,
         rows: usize,
         centred: bool,
         dim: usize,
@@ -165,13 +165,15 @@ impl Products {
                 }
             }
             for j in 0..rows {
-                let missing = |s: &Source<'a>| match centred || j + 1 == rows {
-                    true => s.query,
-                    false => &[],
-                };
-                let vectors = sources
-                    .each_ref()
-                    .map(|s| s.vectors.get(j).copied().unwrap_or_else(|| missing(s)));
+                // A loop: the closure of a map would be compiled without the wider instructions.
+                let mut vectors: [&[f32]; LANES] = [&[]; LANES];
+                for (vector, source) in vectors.iter_mut().zip(sources) {
+                    match source.vectors.get(j) {
+                        Some(v) => *vector = v,
+                        None if centred || j + 1 == rows => *vector = source.query,
+                        None => {}
+                    }
+                }
                 if end < dim {
                     for v in vectors {
                         prefetch(&v[end.min(v.len())..(end + DEPTH).min(v.len())]);
