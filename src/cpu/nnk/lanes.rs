@@ -149,7 +149,8 @@ impl Products {
     ) {
         let depth = dim.min(DEPTH).next_multiple_of(LANES);
         resize(out, at(rows, 0));
-        resize(&mut self.slice, rows * depth);
+        // All that is read of it is written first.
+        self.slice.resize(rows * depth, Pack::ZERO);
         let mut origin = [Pack::ZERO; DEPTH];
         for first in (0..dim).step_by(DEPTH) {
             let end = (first + DEPTH).min(dim);
