@@ -148,7 +148,7 @@ impl Products {
         out: &mut Vec<Pack>,
     ) {
         let depth = dim.min(DEPTH).next_multiple_of(LANES);
-        resize(out, at(rows, 0));
+        out.resize(at(rows, 0), Pack::ZERO);
         // All that is read of it is written first.
         self.slice.resize(rows * depth, Pack::ZERO);
         let mut origin = [Pack::ZERO; DEPTH];
@@ -191,7 +191,13 @@ impl Products {
                     }
                 }
             }
-            accumulate::<I>(&self.slice, depth, end - first, rows, out);
+            let terms = Terms {
+                slice: &self.slice,
+                depth,
+                len: end - first,
+                kept: if first == 0 { 0 } else { 0xff },
+            };
+            accumulate::<I>(&terms, rows, out);
         }
     }
 
@@ -199,7 +205,7 @@ impl Products {
     #[inline(always)]
     pub(super) fn outer<I: Isa>(&mut self, sources: &Sources<'_>, dim: usize, out: &mut Vec<Pack>) {
         let (vectors, padded) = (most(sources), dim.next_multiple_of(LANES));
-        resize(out, at(padded, 0));
+        out.resize(at(padded, 0), Pack::ZERO);
         resize(&mut self.slice, padded * DEPTH);
         for first in (0..vectors).step_by(DEPTH) {
             let end = (first + DEPTH).min(vectors);
@@ -216,7 +222,13 @@ impl Products {
                     }
                 }
             }
-            accumulate::<I>(&self.slice, DEPTH, end - first, padded, out);
+            let terms = Terms {
+                slice: &self.slice,
+                depth: DEPTH,
+                len: end - first,
+                kept: if first == 0 { 0 } else { 0xff },
+            };
+            accumulate::<I>(&terms, padded, out);
         }
     }
 }
@@ -236,11 +248,10 @@ fn columns<I: Isa>(vectors: [&[f32]; LANES], t: usize) -> [I::F64; LANES] {
     I::F64::columns(rows)
 }
 
-/// Adds the products over `len` terms of all pairs of rows to the packed triangle. Every pair is
-/// summed in the order of the terms, a row with itself too.
+/// Adds the products of all pairs of rows to the packed triangle. Every pair is summed in the order
+/// of the terms, a row with itself too.
 #[inline(always)]
-fn accumulate<I: Isa>(slice: &[Pack], depth: usize, len: usize, rows: usize, out: &mut [Pack]) {
-    let terms = Terms { slice, depth, len };
+fn accumulate<I: Isa>(terms: &Terms<'_>, rows: usize, out: &mut [Pack]) {
     let whole = rows - rows % TILE.0;
     for j in (0..whole).step_by(TILE.0) {
         for l in (0..j).step_by(TILE.1) {
@@ -261,6 +272,8 @@ struct Terms<'a> {
     slice: &'a [Pack],
     depth: usize,
     len: usize,
+    /// All lanes, or none where the triangle holds nothing yet.
+    kept: u8,
 }
 
 impl Terms<'_> {
@@ -268,6 +281,12 @@ impl Terms<'_> {
     #[inline(always)]
     fn rows<const N: usize>(&self, j: usize) -> [&[Pack]; N] {
         std::array::from_fn(|i| &self.slice[(j + i) * self.depth..][..self.len])
+    }
+
+    #[inline(always)]
+    fn add<I: Isa>(&self, products: I::F64, out: &mut Pack) {
+        let sum = I::F64::select(self.kept, I::F64::load(out), I::F64::splat(0.0));
+        sum.add(products).store(out);
     }
 
     /// The last rows, fewer than a tile has: their tiles are as wide as those are high.
@@ -303,7 +322,7 @@ impl Terms<'_> {
         }
         for (j, acc) in (j..).zip(acc) {
             for (out, acc) in out[at(j, l)..].iter_mut().zip(acc) {
-                I::F64::load(out).add(acc).store(out);
+                self.add::<I>(acc, out);
             }
         }
     }
@@ -326,7 +345,7 @@ impl Terms<'_> {
         }
         for (i, acc) in acc.into_iter().enumerate() {
             for (out, &acc) in out[at(j + i, j)..].iter_mut().zip(&acc[..=i]) {
-                I::F64::load(out).add(acc).store(out);
+                self.add::<I>(acc, out);
             }
         }
     }
