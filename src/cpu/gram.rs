@@ -264,8 +264,11 @@ impl Block<'_> {
         match self.finish {
             Finish::Linear => {}
             Finish::Gaussian(factor) => {
-                for v in sums.flat_map(|row| &mut row[..cols]) {
-                    *v = exp(*v * factor);
+                // Row by row: as one iterator over all values this is not vectorised.
+                for row in sums {
+                    for v in &mut row[..cols] {
+                        *v = exp(*v * factor);
+                    }
                 }
             }
             Finish::Cosine(live) => {
