@@ -318,6 +318,22 @@ fn tight_clusters_and_outliers() {
     }
 }
 
+/// Neighbours follow each other, so that a sample of the points has too many or too few of them.
+#[test]
+fn samples_in_order() {
+    let mut data = random(1, 2000, 6, 51);
+    let centres = random(1, 40, 6, 52).x;
+    for (i, row) in data.x.chunks_mut(6).enumerate() {
+        let centre = &centres[i / 50 * 6..][..6];
+        row.iter_mut()
+            .zip(centre)
+            .for_each(|(v, c)| *v = 0.05 * *v + c);
+    }
+    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+        check_rank_distances(&data, &params(20, kernel, Identical::Keep));
+    }
+}
+
 #[test]
 fn one_and_two_samples() {
     let one = search(

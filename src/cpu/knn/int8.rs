@@ -46,6 +46,8 @@ pub(super) struct Int8 {
     pub(super) panels: Vec<i32>,
     /// `[panels * COLS]` what sums of products start from: `start(p)`, less what the bias adds.
     pub(super) starts: Vec<i32>,
+    /// Rows that pass unseen.
+    pub(super) outliers: Vec<u32>,
     /// `E`.
     error: f64,
     /// The largest `|B|`.
@@ -72,6 +74,13 @@ pub(super) struct Query {
     slack: f64,
 }
 
+impl Query {
+    /// How far apart the score of a point and the mark that it must reach may be, more or less.
+    pub(super) fn margin(&self) -> f64 {
+        2.0 * self.slack
+    }
+}
+
 impl Int8 {
     /// `None` where the dimension is too large for 32-bit sums.
     pub(super) fn new(points: &Points, group: usize, packed: &Packed) -> Option<Self> {
@@ -87,6 +96,7 @@ impl Int8 {
             scale,
             panels: Vec::new(),
             starts: Vec::new(),
+            outliers: Vec::new(),
             error,
             largest: 0.0,
         };
@@ -113,6 +123,11 @@ impl Int8 {
             })
             .reduce(|| 0.0, f64::max);
         int8.panels = panels;
+        let rows = starts.iter().zip(0..);
+        int8.outliers = rows
+            .filter(|row| *row.0 == OUTLIER)
+            .map(|row| row.1)
+            .collect();
         int8.starts = starts;
         int8.largest = largest.sqrt();
         Some(int8)
@@ -220,7 +235,10 @@ fn frame(points: &Points, group: usize, packed: &Packed) -> (f64, f64) {
     let mut largest: Vec<f64> = rows.iter().map(|row| row.0).collect();
     largest.sort_unstable_by(f64::total_cmp);
     let kept = largest.len() - largest.len() / OUTLIERS;
-    let range = largest[..kept].last().copied().unwrap_or(0.0);
+    let most = largest.last().copied().unwrap_or(0.0);
+    let usual = largest[..kept].last().copied().unwrap_or(0.0);
+    // Outliers pass for every query: only much finer steps are worth some.
+    let range = if 2.0 * usual < most { usual } else { most };
     let scale = 127.0 / range;
     if !(scale.is_finite() && range.is_finite()) {
         return (1.0, 0.0);

@@ -82,20 +82,27 @@ impl<'a> Lists<'a> {
             sorted: Vec::with_capacity(room),
         };
         for query in 0..count {
-            let len = lists.lens[query] as usize;
-            let entries = &lists.entries[query * k..][..len];
-            let start = query * room;
-            let distances: &mut [f64] = bytemuck::cast_slice_mut(&mut lists.distances);
-            for (i, entry) in entries.iter().enumerate() {
-                distances[start + i] = entry.sq_distance;
-                lists.indices[start + i] = entry.index;
-            }
-            lists.counts[query] = len;
-            if len == k {
-                lists.bounds[query] = entries[k - 1].sq_distance;
-            }
+            lists.reset(query);
         }
         lists
+    }
+
+    /// Forgets what was measured for a query.
+    pub(super) fn reset(&mut self, query: usize) {
+        let (k, len) = (self.job.k, self.lens[query] as usize);
+        let entries = &self.entries[query * k..][..len];
+        let distances = distances_mut(&mut self.distances, query, self.room);
+        let indices = &mut self.indices[query * self.room..][..self.room];
+        for (i, entry) in entries.iter().enumerate() {
+            distances[i] = entry.sq_distance;
+            indices[i] = entry.index;
+        }
+        self.counts[query] = len;
+        self.bounds[query] = if len == k {
+            entries[k - 1].sq_distance
+        } else {
+            f64::INFINITY
+        };
     }
 
     /// Queries.
@@ -194,34 +201,38 @@ impl<'a> Lists<'a> {
         self.counts[query] = kept;
         self.bounds[query] = bound;
         if kept > 2 * k {
-            self.cut(query);
-            self.bounds[query] = self.entries[query * k + k - 1].sq_distance;
+            // Many at the same distance.
+            self.sort(query);
+            self.counts[query] = k;
+            self.bounds[query] = self.sorted[k - 1].sq_distance;
+            let distances = distances_mut(&mut self.distances, query, self.room);
+            let indices = &mut self.indices[query * self.room..][..self.room];
+            for (i, one) in self.sorted.iter().enumerate() {
+                distances[i] = one.sq_distance;
+                indices[i] = one.index;
+            }
         }
     }
 
-    /// Orders the nearest `k` of a query into its entries, and keeps no others.
-    fn cut(&mut self, query: usize) {
-        let (k, start) = (self.job.k, query * self.room);
-        let len = self.counts[query];
-        self.sorted.clear();
+    /// Orders the nearest `k` of a query.
+    fn sort(&mut self, query: usize) {
         let distances = distances_mut(&mut self.distances, query, self.room);
-        let both = distances[..len].iter().zip(&self.indices[start..]);
+        let both = distances[..self.counts[query]]
+            .iter()
+            .zip(&self.indices[query * self.room..]);
+        self.sorted.clear();
         self.sorted
             .extend(both.map(|(&sq_distance, &index)| Candidate { sq_distance, index }));
-        keep_nearest(&mut self.sorted, k);
-        self.counts[query] = self.sorted.len();
-        self.lens[query] = self.sorted.len() as u32;
-        for (i, &one) in self.sorted.iter().enumerate() {
-            self.entries[query * k + i] = one;
-            distances[i] = one.sq_distance;
-            self.indices[start + i] = one.index;
-        }
+        keep_nearest(&mut self.sorted, self.job.k);
     }
 
     /// Writes the lists.
     pub(super) fn finish(mut self) {
         for query in 0..self.count() {
-            self.cut(query);
+            self.sort(query);
+            let len = self.sorted.len();
+            self.lens[query] = len as u32;
+            self.entries[query * self.job.k..][..len].copy_from_slice(&self.sorted);
         }
     }
 }

@@ -6,12 +6,13 @@
 //!
 //! There are two filters. The one in `f32` runs anywhere. The one in bytes (`int8`, on processors that
 //! multiply those four at a time) lets about twice as many points pass; a tile of queries for which it
-//! lets too many pass goes on with the other from where it is.
+//! lets too many pass begins again with the other.
 
 mod exact;
 mod int8;
 mod lists;
 mod points;
+mod products;
 mod scan_f32;
 mod scan_int8;
 mod select;
@@ -60,12 +61,12 @@ pub(super) fn search(
                 .enumerate()
                 .for_each(|(t, (entries, lens))| {
                     let first = rows.start + t * tile;
-                    let from = match int8.as_ref().filter(|int8| !int8.is_blunt()) {
-                        Some(int8) => set.run(Int8Tile::new(int8, first, entries, lens)),
-                        None => 0,
-                    };
-                    if from < points.rows {
-                        set.run(FloatTile::new(&float, first, entries, lens, from));
+                    let done = int8
+                        .as_ref()
+                        .filter(|int8| !int8.is_blunt())
+                        .is_some_and(|int8| set.run(Int8Tile::new(int8, first, entries, lens)));
+                    if !done {
+                        set.run(FloatTile::new(&float, first, entries, lens));
                     }
                 });
         });

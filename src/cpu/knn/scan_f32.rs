@@ -65,8 +65,6 @@ struct Passed {
 pub(super) struct FloatTile<'a> {
     job: &'a FloatJob<'a>,
     lists: Lists<'a>,
-    /// First row of points to search, that of a panel.
-    from: usize,
     /// `[tiles, dim, ROWS]`.
     packed: Vec<f32>,
     /// Squared norms of the packed queries.
@@ -96,7 +94,6 @@ impl SimdOp for FloatTile<'_> {
             .chunks_exact(dim * COLS)
             .zip(norms.chunks_exact(COLS))
             .enumerate()
-            .skip(self.from / COLS)
         {
             for t in 0..self.marks.len() / ROWS {
                 let queries = &self.packed[t * dim * ROWS..][..dim * ROWS];
@@ -195,7 +192,6 @@ impl<'a> FloatTile<'a> {
         first: usize,
         entries: &'a mut [Candidate],
         lens: &'a mut [u32],
-        from: usize,
     ) -> Self {
         let lists = Lists::new(job.job, first, entries, lens);
         let count = lists.count();
@@ -212,7 +208,6 @@ impl<'a> FloatTile<'a> {
         let mut tile = Self {
             job,
             lists,
-            from,
             packed: vec![0.0; padded * dim],
             sq_norms: vec![0.0; padded],
             marks: vec![f32::INFINITY; padded],

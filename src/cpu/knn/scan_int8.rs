@@ -2,6 +2,7 @@
 
 use super::int8::{DONE, EXCLUDED, Int8, LOWEST_MARK, Query};
 use super::lists::{Job, Lists};
+use super::products::{BUFFER, Block, CAPACITY, products};
 use super::select::Candidate;
 use crate::cpu::f64x8::F64x8;
 use crate::cpu::gemm::{COLS, ROWS};
@@ -9,16 +10,16 @@ use crate::cpu::simd::{Simd, SimdOp};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Rows buffered for a query before they are measured: few, so that marks rise early.
-const BUFFER: usize = 48;
-/// Entries of a buffer: a panel more, and the vector that the last of it is written with.
-const CAPACITY: usize = BUFFER + COLS + 16;
-
 /// Points that may pass for a query, in multiples of `k`, and beyond that one in [`PAIRS`]: more, and the
 /// bytes tell too little.
 const EXPECTED: usize = 16;
 /// An exact distance costs about as much as the byte filter saves on so many pairs.
 const PAIRS: usize = 32;
+
+/// Panels of which one is in the sample that marks are guessed from.
+const SAMPLE: usize = 16;
+/// Points per neighbour wanted that make a sample worth its while.
+const ENOUGH: usize = 64;
 
 /// Search of one group with the byte filter.
 pub(super) struct Int8Job<'a> {
@@ -30,6 +31,10 @@ pub(super) struct Int8Job<'a> {
     begun: AtomicUsize,
     /// Tiles that let too much pass.
     blunt: AtomicUsize,
+    /// Tiles for which a guess was wrong.
+    misled: AtomicUsize,
+    /// Which of a sample's scores to guess marks from; none if marks are not guessed.
+    rank: Option<usize>,
 }
 
 impl<'a> Int8Job<'a> {
@@ -38,10 +43,19 @@ impl<'a> Int8Job<'a> {
         let packed = &job.points.packed[job.group];
         let points = packed.int8.as_ref()?;
         let starts = packed.without_copies(job.k, &points.starts, EXCLUDED);
+        // As many of the nearest are expected in the sample, give or take their spread; the query itself,
+        // and what passes unseen.
+        let expected = job.k as f64 / SAMPLE as f64;
+        let in_sample = |row: &&u32| (**row as usize / COLS).is_multiple_of(SAMPLE);
+        let unseen = points.outliers.iter().filter(in_sample).count();
+        let rank = (expected + 3.5 * expected.sqrt() + 2.0) as usize + unseen;
+        let worth = job.points.rows >= ENOUGH * job.k && rank <= BUFFER / 2;
         Some(Self {
             job,
             points,
             starts,
+            misled: AtomicUsize::new(0),
+            rank: worth.then_some(rank),
             begun: AtomicUsize::new(0),
             blunt: AtomicUsize::new(0),
         })
@@ -50,6 +64,11 @@ impl<'a> Int8Job<'a> {
     /// Whether the bytes have told too little so far: neighbours much nearer than the rounding.
     pub(super) fn is_blunt(&self) -> bool {
         2 * self.blunt.load(Relaxed) > self.begun.load(Relaxed).max(1)
+    }
+
+    /// Whether guesses have been wrong too often, as they are where samples come in no random order.
+    fn is_misleading(&self) -> bool {
+        4 * self.misled.load(Relaxed) > self.begun.load(Relaxed).max(4)
     }
 }
 
@@ -60,9 +79,11 @@ pub(super) struct Int8Tile<'a> {
     /// `[queries / ROWS, quads, ROWS]`.
     packed: Vec<i32>,
     queries: Vec<Query>,
+    /// Marks that were guessed.
+    guesses: Vec<i32>,
     marks: Vec<i32>,
-    /// `[queries, CAPACITY]` rows.
-    passed: Vec<u32>,
+    /// `[queries, CAPACITY]` rows, or scores of a sample.
+    passed: Vec<i32>,
     counts: Vec<u32>,
 }
 
@@ -82,6 +103,7 @@ impl<'a> Int8Tile<'a> {
             lists,
             packed: vec![0; padded * quads],
             queries: vec![Query::default(); padded],
+            guesses: vec![LOWEST_MARK; padded],
             marks: vec![DONE; padded],
             passed: vec![0; padded * CAPACITY],
             counts: vec![0; padded],
@@ -109,13 +131,19 @@ impl<'a> Int8Tile<'a> {
         tile
     }
 
-    /// Pass mark from the list's bound.
+    /// The mark of a query that its list's bound asks for.
+    fn wanted_mark(&self, query: usize) -> i32 {
+        self.job
+            .points
+            .mark(self.queries[query], self.lists.bound(query))
+    }
+
+    /// Pass mark from the list's bound, or the guess.
     fn raise_mark(&mut self, query: usize) {
-        let bound = self.lists.bound(query);
-        self.marks[query] = if bound == 0.0 {
+        self.marks[query] = if self.lists.bound(query) == 0.0 {
             DONE
         } else {
-            self.job.points.mark(self.queries[query], bound)
+            self.wanted_mark(query).max(self.guesses[query])
         };
     }
 
@@ -128,137 +156,124 @@ impl<'a> Int8Tile<'a> {
         self.counts[query] = 0;
         self.raise_mark(query);
     }
-}
 
-impl SimdOp for Int8Tile<'_> {
-    /// The first row that is still to be searched, by another filter.
-    type Output = usize;
-
+    /// Guesses marks from the scores of a sample: such that about as many points as wanted reach them.
+    /// Whether they do shows in the end.
     #[inline(always)]
-    unsafe fn run<S: Simd, const R: usize, const V: usize>(mut self) -> usize {
-        let quads = self.job.points.quads;
-        self.job.begun.fetch_add(1, Relaxed);
-        let panels = self.job.points.panels.chunks_exact(quads * COLS);
-        let starts = self.job.starts.as_chunks::<COLS>().0;
+    fn guess(&mut self, rank: usize) {
+        let marks = self.marks.clone();
+        for p in (0..self.job.starts.len() / COLS).step_by(SAMPLE) {
+            if self.filter::<true>(p) {
+                for query in 0..self.lists.count() {
+                    if self.counts[query] as usize > BUFFER {
+                        self.keep_largest(query, rank);
+                    }
+                }
+            }
+        }
+        for (query, mark) in marks.into_iter().enumerate() {
+            if self.counts[query] as usize >= rank {
+                self.keep_largest(query, rank);
+                let guess = f64::from(self.marks[query]) - self.queries[query].margin();
+                self.guesses[query] = (guess as i32).max(LOWEST_MARK);
+            }
+            self.counts[query] = 0;
+            self.marks[query] = mark.max(self.guesses[query]);
+        }
+    }
+
+    /// Raises the mark to the score of this rank, and drops scores below it.
+    #[inline(always)]
+    fn keep_largest(&mut self, query: usize, rank: usize) {
+        let count = self.counts[query] as usize;
+        let scores = &mut self.passed[query * CAPACITY..][..count];
+        let (_, &mut mark, _) = scores.select_nth_unstable_by(rank - 1, |a, b| b.cmp(a));
+        self.counts[query] = rank as u32;
+        self.marks[query] = mark;
+    }
+
+    /// Buffers what passes of a panel, rows or their scores; true if a buffer is full.
+    #[inline(always)]
+    fn filter<const SCORES: bool>(&mut self, panel: usize) -> bool {
+        let size = self.job.points.quads * COLS;
+        let block = Block {
+            queries: &self.packed,
+            panel: &self.job.points.panels[panel * size..][..size],
+            starts: &self.job.starts.as_chunks::<COLS>().0[panel],
+            first: (panel * COLS) as i32,
+            marks: &self.marks,
+            passed: &mut self.passed,
+            counts: &mut self.counts,
+        };
+        // SAFETY: the byte filter is chosen where the processor has its instructions.
+        unsafe { products::<SCORES>(block) }
+    }
+
+    /// All points past the queries; false if too many pass.
+    #[inline(always)]
+    fn pass<D: F64x8>(&mut self) -> bool {
         let mut budget = self.lists.count() * EXPECTED * self.job.job.k.max(BUFFER);
         let mut spent = 0;
-        let mut next = 0;
-        for (panel, starts) in panels.zip(starts) {
-            // SAFETY: the byte filter is chosen where the processor has its instructions.
-            let full = unsafe {
-                products(Block {
-                    queries: &self.packed,
-                    panel,
-                    starts,
-                    first: next as u32,
-                    marks: &self.marks,
-                    passed: &mut self.passed,
-                    counts: &mut self.counts,
-                })
-            };
-            next += COLS;
+        for panel in 0..self.job.starts.len() / COLS {
             budget += self.marks.len() * COLS / PAIRS;
-            if full {
+            if self.filter::<false>(panel) {
                 for query in 0..self.lists.count() {
                     if self.counts[query] as usize > BUFFER {
                         spent += self.counts[query] as usize;
-                        self.measure::<S::Doubles>(query);
+                        self.measure::<D>(query);
                     }
                 }
                 if spent > budget {
-                    self.job.blunt.fetch_add(1, Relaxed);
-                    break;
+                    return false;
                 }
             }
         }
         for query in 0..self.lists.count() {
-            self.measure::<S::Doubles>(query);
+            self.measure::<D>(query);
         }
-        self.lists.finish();
-        next
+        true
+    }
+
+    /// Forgets the queries whose guess has hidden points that may be among the nearest, and shuts the
+    /// others; false if there are none.
+    fn is_to_be_repeated(&mut self) -> bool {
+        let mut any = false;
+        for query in 0..self.lists.count() {
+            let guess = std::mem::replace(&mut self.guesses[query], LOWEST_MARK);
+            if guess > LOWEST_MARK && self.wanted_mark(query) < guess {
+                self.lists.reset(query);
+                self.raise_mark(query);
+                any = true;
+            } else {
+                self.marks[query] = DONE;
+            }
+        }
+        any
     }
 }
 
-/// A tile of queries by a panel of points.
-struct Block<'a> {
-    /// `[queries / ROWS, quads, ROWS]`.
-    queries: &'a [i32],
-    /// `[quads, COLS]`.
-    panel: &'a [i32],
-    starts: &'a [i32; COLS],
-    /// The panel's first row.
-    first: u32,
-    marks: &'a [i32],
-    passed: &'a mut [u32],
-    counts: &'a mut [u32],
-}
+impl SimdOp for Int8Tile<'_> {
+    /// Whether the search is done; if not, the lists are as they were.
+    type Output = bool;
 
-/// Buffers the rows of the panel that reach a query's mark; true if a buffer has more than [`BUFFER`].
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vnni,popcnt")]
-fn products(block: Block<'_>) -> bool {
-    use std::arch::x86_64::*;
-    const LANES: usize = 16;
-    let Block {
-        queries,
-        panel,
-        starts,
-        first,
-        marks,
-        passed,
-        counts,
-    } = block;
-    let quads = panel.len() / COLS;
-    let (panel, _) = panel.as_chunks::<LANES>();
-    let (starts, _) = starts.as_chunks::<LANES>();
-    let (passed, _) = passed.as_chunks_mut::<CAPACITY>();
-    // SAFETY: an array of 16 integers is a vector; loads may be unaligned.
-    let load = |from: &[i32; LANES]| unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
-    let start = [load(&starts[0]), load(&starts[1])];
-    let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    let low = _mm512_add_epi32(lanes, _mm512_set1_epi32(first as i32));
-    let rows = [low, _mm512_add_epi32(low, _mm512_set1_epi32(LANES as i32))];
-    let mut full = false;
-    for (((queries, marks), counts), passed) in queries
-        .chunks_exact(quads * ROWS)
-        .zip(marks.as_chunks::<ROWS>().0)
-        .zip(counts.as_chunks_mut::<ROWS>().0)
-        .zip(passed.as_chunks_mut::<ROWS>().0)
-    {
-        let mut sums = [start; ROWS];
-        for (query, point) in queries
-            .as_chunks::<ROWS>()
-            .0
-            .iter()
-            .zip(panel.as_chunks::<2>().0)
+    #[inline(always)]
+    unsafe fn run<S: Simd, const R: usize, const V: usize>(mut self) -> bool {
+        self.job.begun.fetch_add(1, Relaxed);
+        if let Some(rank) = self.job.rank
+            && !self.job.is_misleading()
         {
-            let columns = [load(&point[0]), load(&point[1])];
-            for (sums, &query) in sums.iter_mut().zip(query) {
-                let query = _mm512_set1_epi32(query);
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = _mm512_dpbusd_epi32(*sum, query, column);
-                }
-            }
+            self.guess(rank);
         }
-        let reached: [[__mmask16; 2]; ROWS] = std::array::from_fn(|r| {
-            let mark = _mm512_set1_epi32(marks[r]);
-            sums[r].map(|sum| _mm512_cmpge_epi32_mask(sum, mark))
-        });
-        for ((reached, count), passed) in reached.into_iter().zip(counts).zip(passed) {
-            if reached == [0; 2] {
-                continue;
-            }
-            let mut end = *count as usize;
-            for (reached, rows) in reached.into_iter().zip(rows) {
-                let to: &mut [u32; LANES] = passed[end..].first_chunk_mut().expect("room");
-                let which = _mm512_maskz_compress_epi32(reached, rows);
-                // SAFETY: room for 16 integers.
-                unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), which) };
-                end += reached.count_ones() as usize;
-            }
-            *count = end as u32;
-            full |= end > BUFFER;
+        let mut done = self.pass::<S::Doubles>();
+        if done && self.is_to_be_repeated() {
+            self.job.misled.fetch_add(1, Relaxed);
+            done = self.pass::<S::Doubles>();
         }
+        if done {
+            self.lists.finish();
+        } else {
+            self.job.blunt.fetch_add(1, Relaxed);
+        }
+        done
     }
-    full
 }
