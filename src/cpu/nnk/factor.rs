@@ -63,6 +63,7 @@ impl Factor {
     }
 
     /// Bit set of the rows whose column depends on those before, per lane.
+    #[inline(always)]
     pub(super) fn dependent(&self) -> [u64; LANES] {
         transposed(&self.dependent)
     }
@@ -185,9 +186,12 @@ impl Factor {
                 *value = I::F64::load(&self.rows[at(c + i, c + k)]);
             }
         }
-        let left: [&[Pack]; C] = std::array::from_fn(|i| &self.rows[at(c + i, 0)..][..c]);
+        let left = first_columns::<C>(&self.rows, c, c);
         for t in 0..c {
-            let values = left.map(|l| I::F64::load(&l[t]));
+            let mut values = [zero; C];
+            for (value, left) in values.iter_mut().zip(left) {
+                *value = I::F64::load(&left[t]);
+            }
             for (i, row) in block.iter_mut().enumerate() {
                 for (k, value) in row.iter_mut().enumerate().take(i + 1) {
                     *value = values[i].neg_mul_add(values[k], *value);
@@ -235,17 +239,24 @@ impl Factor {
         block: &[[I::F64; C]; C],
         inverse: &[I::F64; C],
     ) {
-        let mut sums: [[I::F64; C]; R] = std::array::from_fn(|i| {
-            std::array::from_fn(|k| I::F64::load(&self.rows[at(a + i, c + k)]))
-        });
-        let above: [&[Pack]; C] = std::array::from_fn(|k| &self.rows[at(c + k, 0)..][..c]);
-        let left: [&[Pack]; R] = std::array::from_fn(|i| &self.rows[at(a + i, 0)..][..c]);
+        let zero = I::F64::splat(0.0);
+        let mut sums = [[zero; C]; R];
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for (k, sum) in sums.iter_mut().enumerate() {
+                *sum = I::F64::load(&self.rows[at(a + i, c + k)]);
+            }
+        }
+        let above = first_columns::<C>(&self.rows, c, c);
+        let left = first_columns::<R>(&self.rows, a, c);
         for t in 0..c {
-            let above = above.map(|l| I::F64::load(&l[t]));
+            let mut factors = [zero; C];
+            for (factor, above) in factors.iter_mut().zip(above) {
+                *factor = I::F64::load(&above[t]);
+            }
             for (sums, left) in sums.iter_mut().zip(left) {
                 let value = I::F64::load(&left[t]);
-                for (sum, above) in sums.iter_mut().zip(above) {
-                    *sum = value.neg_mul_add(above, *sum);
+                for (sum, factor) in sums.iter_mut().zip(factors) {
+                    *sum = value.neg_mul_add(factor, *sum);
                 }
             }
         }
@@ -287,6 +298,19 @@ impl Factor {
             value.store(&mut solution[0]);
         }
     }
+}
+
+/// The first `c` columns of `N` rows from `a` on.
+///
+/// Loops fill arrays here: what a closure of `map` or `from_fn` does may be compiled by itself, without
+/// the wider instructions.
+#[inline(always)]
+fn first_columns<const N: usize>(rows: &[Pack], a: usize, c: usize) -> [&[Pack]; N] {
+    let mut out: [&[Pack]; N] = [&[]; N];
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = &rows[at(a + i, 0)..][..c];
+    }
+    out
 }
 
 /// Numbers of the bits set, ascending.

@@ -280,7 +280,11 @@ impl Terms<'_> {
     /// `N` rows from `j` on.
     #[inline(always)]
     fn rows<const N: usize>(&self, j: usize) -> [&[Pack]; N] {
-        std::array::from_fn(|i| &self.slice[(j + i) * self.depth..][..self.len])
+        let mut rows: [&[Pack]; N] = [&[]; N];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = &self.slice[(j + i) * self.depth..][..self.len];
+        }
+        rows
     }
 
     #[inline(always)]
