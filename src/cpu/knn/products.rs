@@ -109,16 +109,22 @@ pub(super) fn products<const SCORES: bool>(block: Block<'_>) -> bool {
                 }
             }
         }
-        let reached: [[__mmask16; 2]; ROWS] = std::array::from_fn(|r| {
-            let mark = _mm512_set1_epi32(marks[r]);
-            sums[r].map(|sum| _mm512_cmpge_epi32_mask(sum, mark))
-        });
+        let mut reached: [[__mmask16; 2]; ROWS] = [[0; 2]; ROWS];
+        let mut any = 0;
+        for ((reached, sums), &mark) in reached.iter_mut().zip(&sums).zip(marks) {
+            let mark = _mm512_set1_epi32(mark);
+            for (reached, &sum) in reached.iter_mut().zip(sums) {
+                *reached = _mm512_cmpge_epi32_mask(sum, mark);
+                any |= *reached;
+            }
+        }
+        if any == 0 {
+            continue;
+        }
+        // No branch for each query: which of them have something to keep is anyone's guess.
         for (((reached, sums), count), passed) in
             reached.into_iter().zip(sums).zip(counts).zip(passed)
         {
-            if reached == [0; 2] {
-                continue;
-            }
             let what = if SCORES { sums } else { rows };
             let mut end = *count as usize;
             for (reached, what) in reached.into_iter().zip(what) {

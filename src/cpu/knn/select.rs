@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 /// One candidate: exact (float64) squared distance, then index, is the order.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Zeroable)]
 pub struct Candidate {
     /// Squared distance, `2 - 2 cos` under cosine; never negative.
     pub sq_distance: f64,
@@ -37,7 +37,8 @@ impl Candidates {
                 groups,
                 queries,
                 k,
-                entries: vec![Candidate::default(); entries],
+                // Zeroed by the system when first touched, by the thread that does.
+                entries: bytemuck::zeroed_vec(entries),
                 lens: vec![0; lists],
             }),
             None => Err(Error::Shape(format!(
