@@ -459,6 +459,33 @@ fn parallel_vectors_are_identical() {
     }
 }
 
+/// Directions a few roundings apart: some cosine distances count as 0, some do not, and most tie.
+#[test]
+fn nearly_parallel_vectors_tie_alike() {
+    let mut next = noise(61);
+    let base: Vec<f32> = (0..6).map(|_| 1.5 + next() / 2.0).collect();
+    let data = Data {
+        x: (0..2000 * 6)
+            .map(|i| base[i % 6] * (1.0 + 6e-8 * (next() * 4.0).round()))
+            .collect(),
+        groups: 1,
+        n: 2000,
+        dim: 6,
+    };
+    let params = params(12, Kernel::Cosine, Identical::Keep);
+    let portable = cpu(InstructionSet::Portable);
+    let want = search(&portable, &data, &params, &[], &[], false);
+    let kth = |list: &Vec<Candidate>| list[11].sq_distance;
+    assert!(want.iter().any(|list| kth(list) == 0.0) && want.iter().any(|list| kth(list) > 0.0));
+    for set in sets() {
+        assert_eq!(
+            search(&cpu(set), &data, &params, &[], &[], false),
+            want,
+            "{set}"
+        );
+    }
+}
+
 #[test]
 fn vectors_are_gathered_from_every_block() {
     let data = random(2, 50, 6, 31);

@@ -136,6 +136,9 @@ impl<'a> Lists<'a> {
         count: usize,
         row: impl Fn(usize) -> usize,
     ) {
+        if count == 0 {
+            return;
+        }
         let Job {
             queries,
             points,

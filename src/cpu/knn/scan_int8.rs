@@ -1,5 +1,6 @@
 //! The filter in bytes: all points past a tile of queries; what passes is measured exactly.
 
+use super::exact::PARALLEL;
 use super::int8::{DONE, EXCLUDED, Int8, LOWEST_MARK, Query};
 use super::lists::{Job, Lists};
 use super::products::{BUFFER, Block, CAPACITY, products};
@@ -7,6 +8,7 @@ use super::select::Candidate;
 use crate::cpu::f64x8::F64x8;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::cpu::simd::{Simd, SimdOp};
+use crate::device::Kernel;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -131,20 +133,25 @@ impl<'a> Int8Tile<'a> {
         tile
     }
 
-    /// The mark of a query that its list's bound asks for.
-    fn wanted_mark(&self, query: usize) -> i32 {
-        self.job
-            .points
-            .mark(self.queries[query], self.lists.bound(query))
-    }
-
     /// Pass mark from the list's bound, or the guess.
     fn raise_mark(&mut self, query: usize) {
-        self.marks[query] = if self.lists.bound(query) == 0.0 {
+        let bound = self.lists.bound(query);
+        self.marks[query] = if bound == 0.0 {
             DONE
         } else {
-            self.wanted_mark(query).max(self.guesses[query])
+            let mark = self.job.points.mark(self.queries[query], bound);
+            mark.max(self.guesses[query])
         };
+    }
+
+    /// Whether a guess may have hidden points that are as near as the list's bound.
+    fn is_misled(&self, query: usize, guess: i32) -> bool {
+        let bound = match self.job.job.points.kernel {
+            Kernel::Gaussian => self.lists.bound(query),
+            // All distances below this count as 0, so that a hidden one may come before those listed.
+            Kernel::Cosine => self.lists.bound(query).max(PARALLEL),
+        };
+        guess > LOWEST_MARK && self.job.points.mark(self.queries[query], bound) < guess
     }
 
     /// Moves a buffer into its list.
@@ -240,7 +247,7 @@ impl<'a> Int8Tile<'a> {
         let mut any = false;
         for query in 0..self.lists.count() {
             let guess = std::mem::replace(&mut self.guesses[query], LOWEST_MARK);
-            if guess > LOWEST_MARK && self.wanted_mark(query) < guess {
+            if self.is_misled(query, guess) {
                 self.lists.reset(query);
                 self.raise_mark(query);
                 any = true;
