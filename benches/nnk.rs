@@ -3,7 +3,9 @@
 use crate::data::{clusters, relu};
 use crate::shapes::CHANNELS;
 use chanscope::cpu::Cpu;
-use chanscope::device::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma, Vectors};
+use chanscope::device::{
+    Backend, GraphBlock, GraphParams, Identical, Kernel, PointsBlock, Sigma, Vectors,
+};
 use criterion::{Criterion, Throughput};
 
 /// Queries of one measurement.
@@ -42,14 +44,16 @@ pub fn bench(c: &mut Criterion) {
                 .expect("shapes agree");
             group.throughput(Throughput::Elements(queries as u64));
             let title = format!("{name}, {}, d {dim}, k {}", channel.name, channel.k);
+            let mut block = GraphBlock::default();
             group.bench_function(title, |b| {
                 b.iter(|| {
-                    cpu.nnk(
+                    cpu.nnk_into(
                         &points,
                         0..queries,
                         &found,
                         Vectors::Points(&points),
                         &params,
+                        &mut block,
                     )
                     .expect("shapes agree")
                 });

@@ -176,6 +176,28 @@ pub struct GraphBlock {
     pub degenerate: Vec<bool>,
 }
 
+impl GraphBlock {
+    /// Takes all queries out; the memory stays.
+    pub fn clear(&mut self) {
+        let Self {
+            neighbors,
+            sq_distances,
+            weights,
+            objective,
+            kkt_residual,
+            pca_dimension,
+            degenerate,
+        } = self;
+        neighbors.clear();
+        sq_distances.clear();
+        weights.clear();
+        objective.clear();
+        kkt_residual.clear();
+        pca_dimension.clear();
+        degenerate.clear();
+    }
+}
+
 /// Where [`Backend::nnk`] finds the candidates' vectors.
 pub enum Vectors<'a, B: Backend + ?Sized> {
     /// All points are in one block that starts at sample 0.
@@ -322,7 +344,23 @@ pub trait Backend: Send + Sync + 'static {
         candidates: &Self::Candidates,
         vectors: Vectors<'_, Self>,
         params: &GraphParams,
-    ) -> Result<GraphBlock>;
+    ) -> Result<GraphBlock> {
+        let mut block = GraphBlock::default();
+        self.nnk_into(queries, rows, candidates, vectors, params, &mut block)?;
+        Ok(block)
+    }
+    /// [`Backend::nnk`] in place of what `block` holds, in its memory: for calls one after another, as
+    /// fresh memory takes up to a tenth of the time of small problems. After an error `block` holds nothing
+    /// of use.
+    fn nnk_into(
+        &self,
+        queries: &Self::Points,
+        rows: Range<usize>,
+        candidates: &Self::Candidates,
+        vectors: Vectors<'_, Self>,
+        params: &GraphParams,
+        block: &mut GraphBlock,
+    ) -> Result<()>;
     /// Adds the overlaps of these queries to `sums` (`[C, C]` each, sized by the caller).
     fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()>;
 

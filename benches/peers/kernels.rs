@@ -77,6 +77,8 @@ enum Loaded {
         candidates: <Cpu as Backend>::Candidates,
         rows: usize,
         params: GraphParams,
+        /// Kept from run to run, as a run over many blocks does.
+        graph: Rc<RefCell<GraphBlock>>,
     },
     Gram {
         x: <Cpu as Backend>::Tensor,
@@ -101,7 +103,7 @@ enum Loaded {
 /// What a run computed.
 enum Output {
     Tensor(<Cpu as Backend>::Tensor),
-    Graph(GraphBlock),
+    Graph(Rc<RefCell<GraphBlock>>),
     Candidates {
         lists: <Cpu as Backend>::Candidates,
         rows: usize,
@@ -199,6 +201,7 @@ fn load(cpu: &Cpu, job: Job) -> Result<Loaded> {
                 candidates,
                 rows,
                 params,
+                graph: Rc::default(),
             }
         }
         Job::Gram { x } => Loaded::Gram { x: upload(&x)? },
@@ -263,13 +266,13 @@ fn run(cpu: &Cpu, job: &Loaded) -> Result<Output> {
             candidates,
             rows,
             params,
-        } => Output::Graph(cpu.nnk(
-            points,
-            0..*rows,
-            candidates,
-            Vectors::Points(points),
-            params,
-        )?),
+            graph,
+        } => {
+            let vectors = Vectors::Points(points);
+            let block = &mut *graph.borrow_mut();
+            cpu.nnk_into(points, 0..*rows, candidates, vectors, params, block)?;
+            Output::Graph(Rc::clone(graph))
+        }
         Loaded::Gram { x } => Output::Tensor(cpu.gram(x, GramKind::Linear)?),
         Loaded::Conv2d { x, weight, params } => {
             Output::Tensor(cpu.conv2d(x, weight, None, params)?)
@@ -301,6 +304,7 @@ fn save(cpu: &Cpu, output: &Output, folder: &Path) -> Result<()> {
             write("output.f32", bytemuck::cast_slice(&cpu.download(tensor)?))?
         }
         Output::Graph(graph) => {
+            let graph = graph.borrow();
             write("weights.f32", bytemuck::cast_slice(&graph.weights))?;
             write("objective.f64", bytemuck::cast_slice(&graph.objective))?;
             write("neighbors.i32", bytemuck::cast_slice(&graph.neighbors))?;

@@ -103,6 +103,24 @@ pub(super) trait F64x8: Copy {
     /// `self * 2^n` where `shifted = n + 1.5 * 2^52`; the result must be a normal number.
     fn scale(self, shifted: Self) -> Self;
 
+    /// Rows to columns.
+    #[inline(always)]
+    fn transposed(rows: [Self; LANES]) -> [Self; LANES] {
+        let mut columns = [Pack::ZERO; LANES];
+        for (r, row) in rows.into_iter().enumerate() {
+            let mut p = Pack::ZERO;
+            row.store(&mut p);
+            for (column, x) in columns.iter_mut().zip(p.0) {
+                column.0[r] = x;
+            }
+        }
+        let mut out = [Self::splat(0.0); LANES];
+        for (out, column) in out.iter_mut().zip(&columns) {
+            *out = Self::load(column);
+        }
+        out
+    }
+
     /// Lane `l`: `((a + b) + (c + d)) + ((e + f) + (g + h))` of the lanes of row `l`.
     #[inline(always)]
     fn sums(rows: [Self; LANES]) -> Self {
@@ -302,6 +320,39 @@ mod tests {
                 for (r, &v) in column.0.iter().enumerate() {
                     assert_eq!(v, (10 * r + c) as f64, "{set:?}");
                 }
+            }
+        }
+    }
+
+    struct Squares<'a>(&'a [Pack; LANES], &'a mut [Pack; LANES], &'a mut Pack);
+
+    impl Work for Squares<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<I: Isa>(self) {
+            let rows = self.0.each_ref().map(I::F64::load);
+            for (out, column) in self.1.iter_mut().zip(I::F64::transposed(rows)) {
+                column.store(out);
+            }
+            I::F64::sums(rows).store(self.2);
+        }
+    }
+
+    #[test]
+    fn rows_are_transposed_and_summed_in_one_order() {
+        // Sums in any other order round otherwise.
+        let number = |r: usize, c: usize| ((r * LANES + c) as f64 + 0.1).powi(7 - c as i32);
+        let rows = std::array::from_fn(|r| Pack(std::array::from_fn(|c| number(r, c))));
+        for set in SETS {
+            let (mut columns, mut sums) = ([Pack::ZERO; LANES], Pack::ZERO);
+            dispatch(set, Squares(&rows, &mut columns, &mut sums));
+            for (r, row) in rows.iter().enumerate() {
+                for (c, column) in columns.iter().enumerate() {
+                    assert_eq!(column.0[r], number(r, c), "{set:?}");
+                }
+                let [a, b, c, d, e, f, g, h] = row.0;
+                let sum = ((a + b) + (c + d)) + ((e + f) + (g + h));
+                assert_eq!(sums.0[r].to_bits(), sum.to_bits(), "{set:?}");
             }
         }
     }

@@ -155,16 +155,17 @@ impl Backend for Cpu {
         self.pool.install(|| knn::gather(points, candidates, into))
     }
 
-    fn nnk(
+    fn nnk_into(
         &self,
         queries: &Points,
         rows: Range<usize>,
         candidates: &Candidates,
         vectors: Vectors<'_, Self>,
         params: &GraphParams,
-    ) -> Result<GraphBlock> {
+        block: &mut GraphBlock,
+    ) -> Result<()> {
         self.pool
-            .install(|| nnk::solve(queries, rows, candidates, vectors, params, self.set))
+            .install(|| nnk::solve(queries, rows, candidates, vectors, params, self.set, block))
     }
 
     fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()> {

@@ -9,15 +9,17 @@ mod gram;
 mod lanes;
 mod lockstep;
 mod pca;
+mod rows;
 
 use super::f64x8::{self, Isa, LANES, Pack, Work};
 use super::simd::{InstructionSet, prefetch};
-use super::{Candidate, Candidates, Cpu, Points};
+use super::{Candidate, Candidates, Cpu, Points, pages};
 use crate::device::{
     GraphBlock, GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, Vectors,
 };
 use crate::{Error, Result};
 use active_set::ActiveSet;
+use bytemuck::Zeroable;
 use gram::{Gram, flat, flat_mut, resize};
 use lanes::{Lanes, Source, Sources};
 use lockstep::Lockstep;
@@ -51,7 +53,7 @@ pub(super) fn scratch_bytes(threads: usize, k: usize, dim: usize) -> u64 {
     threads as u64 * (one + eight)
 }
 
-/// Solves every query of `rows` in every group.
+/// Solves every query of `rows` in every group; `block` then holds their graphs.
 pub(super) fn solve(
     queries: &Points,
     rows: Range<usize>,
@@ -59,19 +61,19 @@ pub(super) fn solve(
     vectors: Vectors<'_, Cpu>,
     params: &GraphParams,
     set: InstructionSet,
-) -> Result<GraphBlock> {
+    block: &mut GraphBlock,
+) -> Result<()> {
     let inputs = Inputs::new(queries, rows, candidates, vectors, params)?;
     let (total, k) = (inputs.groups * inputs.count, params.k);
-    let mut block = GraphBlock {
-        neighbors: vec![-1; total * k],
-        sq_distances: vec![0.0; total * k],
-        weights: vec![0.0; total * k],
-        objective: vec![0.0; total],
-        kkt_residual: vec![0.0; total],
-        pca_dimension: vec![0; total],
-        degenerate: vec![false; total],
-    };
-    let tasks = split(&mut block, k);
+    refill(&mut block.neighbors, total * k);
+    refill(&mut block.sq_distances, total * k);
+    refill(&mut block.weights, total * k);
+    refill(&mut block.objective, total);
+    refill(&mut block.kkt_residual, total);
+    refill(&mut block.pca_dimension, total);
+    block.degenerate.clear();
+    block.degenerate.resize(total, false);
+    let tasks = split(block, k);
     tasks
         .into_par_iter()
         .try_for_each_init(Scratch::default, |scratch, task| {
@@ -81,8 +83,17 @@ pub(super) fn solve(
                 task,
             };
             f64x8::dispatch(set, work)
-        })?;
-    Ok(block)
+        })
+}
+
+/// Makes it `len` zeros.
+fn refill<T: Zeroable + Clone>(values: &mut Vec<T>, len: usize) {
+    if values.capacity() < len {
+        *values = pages::zeros(len);
+    } else {
+        values.clear();
+        values.resize(len, T::zeroed());
+    }
 }
 
 /// What all queries share.
@@ -270,12 +281,19 @@ fn prepare<'a>(
         (task.first + at) % inputs.count,
     );
     let list = inputs.candidates.list(group, query);
+    let ahead = task.first + at + LANES;
+    if ahead < inputs.groups * inputs.count {
+        let (group, query) = (ahead / inputs.count, ahead % inputs.count);
+        prefetch(inputs.candidates.list(group, query));
+    }
     let neighbors = &mut task.neighbors[at * k..(at + 1) * k];
     let sq_distances = &mut task.sq_distances[at * k..(at + 1) * k];
+    let (neighbors, missing) = neighbors.split_at_mut(list.len());
     for ((c, neighbor), sq_distance) in list.iter().zip(neighbors).zip(sq_distances) {
         *neighbor = c.index as i32;
         *sq_distance = c.sq_distance as f32;
     }
+    missing.fill(-1);
     let used = &mut scratch.used[lane];
     let source = &mut scratch.sources[lane];
     source.query = inputs.queries.row(group, inputs.rows.start + query);

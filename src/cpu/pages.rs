@@ -1,22 +1,23 @@
 //! Memory of large arrays. Fresh memory comes a page at a time, at a fault each: with small pages that takes
 //! longer than most kernels take to fill it.
 
+use bytemuck::Zeroable;
 use std::mem::MaybeUninit;
 
-/// Values from which on large pages are asked for: enough to hold one, wherever the array begins.
-const LARGE: usize = 1 << 20;
+/// Bytes from which on large pages are asked for: enough to hold one, wherever the array begins.
+const LARGE: usize = 4 << 20;
 
-/// `len` zeros.
-pub(super) fn zeros(len: usize) -> Vec<f32> {
-    let values = vec![0.0; len];
-    on_large_pages(values.as_ptr(), values.capacity());
+/// `len` zeros; those of fresh memory are the system's, so that the thread that fills them touches them first.
+pub(super) fn zeros<T: Zeroable>(len: usize) -> Vec<T> {
+    let values = bytemuck::zeroed_vec(len);
+    on_large_pages(&values);
     values
 }
 
 /// An empty vector with room for `len` values.
-pub(super) fn room(len: usize) -> Vec<f32> {
+pub(super) fn room<T>(len: usize) -> Vec<T> {
     let values = Vec::with_capacity(len);
-    on_large_pages(values.as_ptr(), values.capacity());
+    on_large_pages(&values);
     values
 }
 
@@ -31,7 +32,7 @@ pub(super) fn zeroed(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
 
 /// Asks for large pages where the memory is not there yet; a hint, so failure means nothing.
 #[cfg(target_os = "linux")]
-fn on_large_pages(start: *const f32, len: usize) {
+fn on_large_pages<T>(values: &Vec<T>) {
     use std::ffi::{c_int, c_void};
     unsafe extern "C" {
         fn madvise(addr: *mut c_void, length: usize, advice: c_int) -> c_int;
@@ -39,14 +40,15 @@ fn on_large_pages(start: *const f32, len: usize) {
     const MADV_HUGEPAGE: c_int = 14;
     // Of the smallest page: systems with larger ones refuse other addresses, and fault less as it is.
     const PAGE: usize = 4096;
-    if len >= LARGE {
+    let (start, bytes) = (values.as_ptr(), values.capacity() * size_of::<T>());
+    if bytes >= LARGE {
         let before = start.addr() % PAGE;
         let page = start.wrapping_byte_sub(before).cast_mut();
         // SAFETY: changes no content, only how large the pages are that hold it.
-        unsafe { madvise(page.cast(), before + len * size_of::<f32>(), MADV_HUGEPAGE) };
+        unsafe { madvise(page.cast(), before + bytes, MADV_HUGEPAGE) };
     }
 }
 
 /// Other systems choose for themselves.
 #[cfg(not(target_os = "linux"))]
-fn on_large_pages(_: *const f32, _: usize) {}
+fn on_large_pages<T>(_: &Vec<T>) {}

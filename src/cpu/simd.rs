@@ -96,9 +96,9 @@ pub(super) trait SimdOp {
 
 /// Asks for a row to be brought into the first-level cache, where the target has an instruction for it.
 #[inline(always)]
-pub(super) fn prefetch(row: &[f32]) {
+pub(super) fn prefetch<T>(row: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in row.chunks(16) {
+    for line in row.chunks(64 / size_of::<T>()) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: SSE is part of the target's baseline, and a prefetch touches nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };

@@ -182,21 +182,22 @@ impl Backend for Gpu {
         context.guarded("gather", || knn::gather(context, points, candidates, into))
     }
 
-    fn nnk(
+    fn nnk_into(
         &self,
         queries: &Points,
         rows: Range<usize>,
         candidates: &Candidates,
         vectors: Vectors<'_, Self>,
         params: &GraphParams,
-    ) -> Result<GraphBlock> {
+        block: &mut GraphBlock,
+    ) -> Result<()> {
         let context = &self.context;
         let source = match vectors {
             Vectors::Points(points) => nnk::Source::Points(points),
             Vectors::Gathered(tensor) => nnk::Source::Gathered(tensor),
         };
         context.guarded("nnk", || {
-            nnk::solve(context, queries, rows, candidates, source, params)
+            nnk::solve(context, queries, rows, candidates, source, params, block)
         })
     }
 

@@ -7,8 +7,8 @@ use chanscope::device::ceiling::Ceilings;
 use chanscope::device::filters::{FilterOps, FilterParams, FilterShape};
 use chanscope::device::net::NetOps;
 use chanscope::device::{
-    Activation, Conv2dParams, GramKind, GraphParams, Identical, Kernel, OverlapSums, PointsBlock,
-    Sigma, Supports, Vectors,
+    Activation, Conv2dParams, GramKind, GraphBlock, GraphParams, Identical, Kernel, OverlapSums,
+    PointsBlock, Sigma, Supports, Vectors,
 };
 use serde_json::{Value, json};
 
@@ -227,11 +227,10 @@ fn graph<B: Ceilings>(
             items: queries as u64,
             unit: "queries",
         };
+        let mut block = GraphBlock::default();
         visitor.job(job, &mut || {
             let vectors = Vectors::Points(&points);
-            backend
-                .nnk(&points, 0..queries, &found, vectors, &params)
-                .map(drop)
+            backend.nnk_into(&points, 0..queries, &found, vectors, &params, &mut block)
         })?;
     }
     Ok(())

@@ -120,7 +120,66 @@ fn pairs(a: __m512d, b: __m512d) -> __m512d {
     }
 }
 
+/// Pairs of lanes of `a`, then of `b`: those in even places (0x88) or in odd ones (0xdd).
+#[inline(always)]
+fn every_other<const PICK: i32>(a: __m512d, b: __m512d) -> __m512d {
+    unsafe { _mm512_shuffle_f64x2::<PICK>(a, b) }
+}
+
+/// Four rows to columns.
+#[inline(always)]
+fn four_columns(a: __m256d, b: __m256d, c: __m256d, d: __m256d) -> [__m256d; 4] {
+    unsafe {
+        let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        let (even2, odd2) = (_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d));
+        [
+            _mm256_permute2f128_pd::<0x20>(even, even2),
+            _mm256_permute2f128_pd::<0x20>(odd, odd2),
+            _mm256_permute2f128_pd::<0x31>(even, even2),
+            _mm256_permute2f128_pd::<0x31>(odd, odd2),
+        ]
+    }
+}
+
+/// Lane `l`: `(a + b) + (c + d)` of the lanes of row `l`.
+#[inline(always)]
+fn four_sums(a: __m256d, b: __m256d, c: __m256d, d: __m256d) -> __m256d {
+    unsafe {
+        let (ab, cd) = (_mm256_hadd_pd(a, b), _mm256_hadd_pd(c, d));
+        _mm256_add_pd(
+            _mm256_permute2f128_pd::<0x20>(ab, cd),
+            _mm256_permute2f128_pd::<0x31>(ab, cd),
+        )
+    }
+}
+
 impl F64x8 for Wide {
+    #[inline(always)]
+    fn transposed(rows: [Self; LANES]) -> [Self; LANES] {
+        let [a, b, c, d, e, f, g, h] = rows;
+        unsafe {
+            // Pairs of rows, then of pairs, then of those.
+            let (ab, ab2) = (_mm512_unpacklo_pd(a.0, b.0), _mm512_unpackhi_pd(a.0, b.0));
+            let (cd, cd2) = (_mm512_unpacklo_pd(c.0, d.0), _mm512_unpackhi_pd(c.0, d.0));
+            let (ef, ef2) = (_mm512_unpacklo_pd(e.0, f.0), _mm512_unpackhi_pd(e.0, f.0));
+            let (gh, gh2) = (_mm512_unpacklo_pd(g.0, h.0), _mm512_unpackhi_pd(g.0, h.0));
+            // Columns 0 and 4, 2 and 6; 1 and 5, 3 and 7.
+            let (p, q) = (every_other::<0x88>(ab, cd), every_other::<0xdd>(ab, cd));
+            let (r, s) = (every_other::<0x88>(ef, gh), every_other::<0xdd>(ef, gh));
+            let (p2, q2) = (every_other::<0x88>(ab2, cd2), every_other::<0xdd>(ab2, cd2));
+            let (r2, s2) = (every_other::<0x88>(ef2, gh2), every_other::<0xdd>(ef2, gh2));
+            [
+                Self(every_other::<0x88>(p, r)),
+                Self(every_other::<0x88>(p2, r2)),
+                Self(every_other::<0x88>(q, s)),
+                Self(every_other::<0x88>(q2, s2)),
+                Self(every_other::<0xdd>(p, r)),
+                Self(every_other::<0xdd>(p2, r2)),
+                Self(every_other::<0xdd>(q, s)),
+                Self(every_other::<0xdd>(q2, s2)),
+            ]
+        }
+    }
     #[inline(always)]
     fn sums(rows: [Self; LANES]) -> Self {
         let [a, b, c, d, e, f, g, h] = rows;
@@ -218,6 +277,34 @@ impl F64x8 for Wide {
 }
 
 impl F64x8 for Pair {
+    #[inline(always)]
+    fn sums(rows: [Self; LANES]) -> Self {
+        let [a, b, c, d, e, f, g, h] = rows;
+        unsafe {
+            Self(
+                _mm256_add_pd(four_sums(a.0, b.0, c.0, d.0), four_sums(a.1, b.1, c.1, d.1)),
+                _mm256_add_pd(four_sums(e.0, f.0, g.0, h.0), four_sums(e.1, f.1, g.1, h.1)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn transposed(rows: [Self; LANES]) -> [Self; LANES] {
+        let [a, b, c, d, e, f, g, h] = rows;
+        let [a0, a1, a2, a3] = four_columns(a.0, b.0, c.0, d.0);
+        let [a4, a5, a6, a7] = four_columns(a.1, b.1, c.1, d.1);
+        let [e0, e1, e2, e3] = four_columns(e.0, f.0, g.0, h.0);
+        let [e4, e5, e6, e7] = four_columns(e.1, f.1, g.1, h.1);
+        [
+            Self(a0, e0),
+            Self(a1, e1),
+            Self(a2, e2),
+            Self(a3, e3),
+            Self(a4, e4),
+            Self(a5, e5),
+            Self(a6, e6),
+            Self(a7, e7),
+        ]
+    }
     #[inline(always)]
     fn splat(x: f64) -> Self {
         let v = unsafe { _mm256_set1_pd(x) };

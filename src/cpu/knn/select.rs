@@ -1,5 +1,6 @@
 //! The k nearest so far.
 
+use crate::cpu::pages;
 use crate::{Error, Result};
 
 /// One candidate: exact (float64) squared distance, then index, is the order.
@@ -37,8 +38,7 @@ impl Candidates {
                 groups,
                 queries,
                 k,
-                // Zeroed by the system when first touched, by the thread that does.
-                entries: bytemuck::zeroed_vec(entries),
+                entries: pages::zeros(entries),
                 lens: vec![0; lists],
             }),
             None => Err(Error::Shape(format!(

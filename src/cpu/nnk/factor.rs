@@ -305,7 +305,7 @@ impl Factor {
 /// Loops fill arrays here: what a closure of `map` or `from_fn` does may be compiled by itself, without
 /// the wider instructions.
 #[inline(always)]
-fn first_columns<const N: usize>(rows: &[Pack], a: usize, c: usize) -> [&[Pack]; N] {
+pub(super) fn first_columns<const N: usize>(rows: &[Pack], a: usize, c: usize) -> [&[Pack]; N] {
     let mut out: [&[Pack]; N] = [&[]; N];
     for (i, out) in out.iter_mut().enumerate() {
         *out = &rows[at(a + i, 0)..][..c];

@@ -5,11 +5,11 @@
 //! The formulas are those of [`super::gram`].
 
 use super::gram::resize;
+use super::rows::{self, Rows};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
-use crate::cpu::simd::prefetch;
 use crate::device::Kernel;
 
-/// Terms of inner products summed at a time: bounds the transposed vectors to some 100 KiB.
+/// Most terms of inner products summed at a time, so that the transposed vectors take 100 KiB at most.
 const DEPTH: usize = 32;
 /// Rows and columns of a register tile.
 const TILE: (usize, usize) = (4, 2);
@@ -125,14 +125,21 @@ impl Lanes {
 /// Inner products of all pairs of vectors, or of all pairs of dimensions, as packed triangles.
 #[derive(Default)]
 pub(super) struct Products {
-    /// Vectors of a slice of dimensions `[rows, DEPTH]`, or dimensions of some vectors.
+    /// Vectors `[rows, DEPTH]`, or dimensions of some vectors.
     slice: Vec<Pack>,
+    /// For vectors longer than that.
+    rows: Rows,
 }
 
 /// Bytes of [`Products`] for `rows` vectors of `dim` numbers.
 pub(super) fn products_bytes(rows: usize, dim: usize) -> u64 {
-    let rows = rows.max(dim.min(rows)).next_multiple_of(LANES);
-    (size_of::<Pack>() * rows * DEPTH) as u64
+    let long = if dim > DEPTH {
+        rows::bytes(rows, dim)
+    } else {
+        0
+    };
+    // Dimensions are the rows only where they are fewer.
+    (size_of::<Pack>() * rows.next_multiple_of(LANES) * DEPTH) as u64 + long
 }
 
 impl Products {
@@ -147,58 +154,51 @@ impl Products {
         dim: usize,
         out: &mut Vec<Pack>,
     ) {
-        let depth = dim.min(DEPTH).next_multiple_of(LANES);
+        if dim > DEPTH {
+            self.rows.inner::<I>(sources, rows, centred, dim, out);
+            return;
+        }
+        let depth = dim.next_multiple_of(LANES);
         out.resize(at(rows, 0), Pack::ZERO);
         // All that is read of it is written first.
         self.slice.resize(rows * depth, Pack::ZERO);
         let mut origin = [Pack::ZERO; DEPTH];
-        for first in (0..dim).step_by(DEPTH) {
-            let end = (first + DEPTH).min(dim);
-            if centred {
-                let queries = sources.each_ref().map(|s| s.query);
-                for (t, o) in (first..end)
-                    .step_by(LANES)
-                    .zip(origin.chunks_exact_mut(LANES))
-                {
-                    for (o, column) in o.iter_mut().zip(columns::<I>(queries, t)) {
-                        column.store(o);
-                    }
+        if centred {
+            let queries = sources.each_ref().map(|s| s.query);
+            for (t, o) in (0..dim).step_by(LANES).zip(origin.chunks_exact_mut(LANES)) {
+                for (o, column) in o.iter_mut().zip(columns::<I>(queries, t)) {
+                    column.store(o);
                 }
             }
-            for j in 0..rows {
-                // A loop: the closure of a map would be compiled without the wider instructions.
-                let mut vectors: [&[f32]; LANES] = [&[]; LANES];
-                for (vector, source) in vectors.iter_mut().zip(sources) {
-                    match source.vectors.get(j) {
-                        Some(v) => *vector = v,
-                        None if centred || j + 1 == rows => *vector = source.query,
-                        None => {}
-                    }
-                }
-                if end < dim {
-                    for v in vectors {
-                        prefetch(&v[end.min(v.len())..(end + DEPTH).min(v.len())]);
-                    }
-                }
-                let packs = self.slice[j * depth..][..depth].chunks_exact_mut(LANES);
-                for ((t, p), o) in (first..end)
-                    .step_by(LANES)
-                    .zip(packs)
-                    .zip(origin.chunks_exact(LANES))
-                {
-                    for ((p, c), o) in p.iter_mut().zip(columns::<I>(vectors, t)).zip(o) {
-                        c.sub(I::F64::load(o)).store(p);
-                    }
-                }
-            }
-            let terms = Terms {
-                slice: &self.slice,
-                depth,
-                len: end - first,
-                kept: if first == 0 { 0 } else { 0xff },
-            };
-            accumulate::<I>(&terms, rows, out);
         }
+        for j in 0..rows {
+            // A loop: the closure of a map would be compiled without the wider instructions.
+            let mut vectors: [&[f32]; LANES] = [&[]; LANES];
+            for (vector, source) in vectors.iter_mut().zip(sources) {
+                match source.vectors.get(j) {
+                    Some(v) => *vector = v,
+                    None if centred || j + 1 == rows => *vector = source.query,
+                    None => {}
+                }
+            }
+            let packs = self.slice[j * depth..][..depth].chunks_exact_mut(LANES);
+            for ((t, p), o) in (0..dim)
+                .step_by(LANES)
+                .zip(packs)
+                .zip(origin.chunks_exact(LANES))
+            {
+                for ((p, c), o) in p.iter_mut().zip(columns::<I>(vectors, t)).zip(o) {
+                    c.sub(I::F64::load(o)).store(p);
+                }
+            }
+        }
+        let terms = Terms {
+            slice: &self.slice,
+            depth,
+            len: dim,
+            kept: 0,
+        };
+        accumulate::<I>(&terms, rows, out);
     }
 
     /// `Y' Y` of the vectors less the query.

@@ -5,7 +5,7 @@
 //! objective falls at every step. A lane that meets a dependent column on the way, or needs too many
 //! rounds, is left to [`super::active_set`]. What a lane does depends on that lane alone.
 
-use super::factor::{self, Factor, bits, transposed};
+use super::factor::{self, Factor, bits, first_columns, transposed};
 use super::gram::resize;
 use super::lanes::{Lanes, at};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
@@ -14,6 +14,8 @@ pub(super) use super::factor::MOST;
 
 /// Rounds after which a lane is given up.
 const ROUNDS: usize = 48;
+/// Rows of `K x` computed together.
+const TILE: usize = 4;
 /// Every index whose slope is at least this share of the steepest enters at once.
 const STEEP: f64 = 0.5;
 
@@ -219,16 +221,27 @@ impl Lockstep {
     fn enter<I: Isa>(&mut self, problem: &Lanes, scale: I::F64, lanes: &mut [Lane; LANES]) {
         let zero = I::F64::splat(0.0);
         let (mut objective, mut residual, mut steepest) = (zero, zero, zero);
-        for j in 0..problem.n {
-            let b = I::F64::load(&problem.b[j]);
-            let slope = product::<I>(problem, &self.x, j).sub(b);
-            slope.store(&mut self.slopes[j]);
-            let x = I::F64::load(&self.x[j]);
-            objective = slope.sub(b).mul_add(x, objective);
+        // Elsewhere the lanes in question are 0.
+        let at_minimum = lanes.iter().filter(|lane| lane.phase == Phase::Minimum);
+        let members = at_minimum.fold(0, |all, lane| all | lane.support);
+        let mut j = 0;
+        while j + TILE <= problem.n {
+            images::<I, TILE>(problem, &self.x, members, j, &mut self.slopes);
+            j += TILE;
+        }
+        while j < problem.n {
+            images::<I, 1>(problem, &self.x, members, j, &mut self.slopes);
+            j += 1;
+        }
+        for ((slope, x), b) in self.slopes.iter_mut().zip(&self.x).zip(&problem.b) {
+            let (x, b) = (I::F64::load(x), I::F64::load(b));
+            let down = I::F64::load(slope).sub(b);
+            down.store(slope);
+            objective = down.sub(b).mul_add(x, objective);
             let inside = zero.lt(x);
-            let up = I::F64::select(inside, slope, zero);
-            residual = residual.max(zero.sub(slope)).max(up);
-            steepest = steepest.min(I::F64::select(inside, zero, slope));
+            let up = I::F64::select(inside, down, zero);
+            residual = residual.max(zero.sub(down)).max(up);
+            steepest = steepest.min(I::F64::select(inside, zero, down));
         }
         // Rounding errors of a slope are a few ulp of b and of K x.
         let noise = scale.mul(I::F64::splat(-4e-15));
@@ -270,4 +283,43 @@ fn product<I: Isa>(problem: &Lanes, x: &[Pack], j: usize) -> I::F64 {
         place += l + 1;
     }
     row.add(column)
+}
+
+/// `K x`, `R` rows from `j` on, where `x` is 0 outside of `members`.
+#[inline(always)]
+fn images<I: Isa, const R: usize>(
+    problem: &Lanes,
+    x: &[Pack],
+    members: u64,
+    j: usize,
+    out: &mut [Pack],
+) {
+    let mut sums = [I::F64::splat(0.0); R];
+    let rows = first_columns::<R>(&problem.kernel, j, j);
+    let before = (1 << j) - 1;
+    for l in bits(members & before) {
+        let x = I::F64::load(&x[l]);
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            *sum = I::F64::load(&row[l]).mul_add(x, *sum);
+        }
+    }
+    let own = ((1 << R) - 1) << j;
+    for l in bits(members & own) {
+        let x = I::F64::load(&x[l]);
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let place = at(l.max(j + i), l.min(j + i));
+            *sum = I::F64::load(&problem.kernel[place]).mul_add(x, *sum);
+        }
+    }
+    // Below the diagonal a row goes on as a column.
+    for l in bits(members & !before & !own) {
+        let x = I::F64::load(&x[l]);
+        let column = &problem.kernel[at(l, j)..][..R];
+        for (sum, k) in sums.iter_mut().zip(column) {
+            *sum = I::F64::load(k).mul_add(x, *sum);
+        }
+    }
+    for (sum, out) in sums.into_iter().zip(&mut out[j..]) {
+        sum.store(out);
+    }
 }

@@ -54,7 +54,7 @@ struct Solve<'a> {
     pca_dimension: bool,
 }
 
-/// Solves every query of `rows` in every group.
+/// Solves every query of `rows` in every group; `block` then holds their graphs.
 pub(super) fn solve(
     context: &Context,
     queries: &Points,
@@ -62,12 +62,13 @@ pub(super) fn solve(
     candidates: &Candidates,
     source: Source<'_>,
     params: &GraphParams,
-) -> Result<GraphBlock> {
+    block: &mut GraphBlock,
+) -> Result<()> {
     check(queries, &rows, candidates, &source, params)?;
     let (k, lists) = (candidates.k, candidates.groups * candidates.queries);
-    let mut block = GraphBlock::default();
+    block.clear();
     if lists == 0 {
-        return Ok(block);
+        return Ok(());
     }
     let units: Vec<Unit> = queries
         .scales
@@ -113,9 +114,9 @@ pub(super) fn solve(
     let wanted = tile(lists, per_list(k), SCRATCH.min(context.max_buffer));
     let (step, kernels) = context.pool.get_tile(wanted, (k * k * 8) as u64)?;
     for first in (0..lists).step_by(step) {
-        work.pass(first, step.min(lists - first), &kernels, &mut block)?;
+        work.pass(first, step.min(lists - first), &kernels, block)?;
     }
-    Ok(block)
+    Ok(())
 }
 
 fn check(

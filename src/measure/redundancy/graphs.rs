@@ -62,7 +62,7 @@ impl<B: Backend> GraphStage<'_, B> {
         let plan = plan_graph(&job, &BackendCosts(self.backend), self.memory)?;
         let mut sums = vec![SpaceSums::default(); job.spaces];
         let mut done = 0u64;
-        let mut finish = |spaces: Range<usize>, queries: Range<usize>, block: GraphBlock| {
+        let mut finish = |spaces: Range<usize>, queries: Range<usize>, block: &mut GraphBlock| {
             let count = (spaces.len() * queries.len()) as u64;
             self.absorb(&mut sums, spaces, queries, block)?;
             done += count;
@@ -126,7 +126,7 @@ impl<B: Backend> GraphStage<'_, B> {
         &self,
         job: &GraphJob,
         plan: &GraphPlan,
-        finish: &mut impl FnMut(Range<usize>, Range<usize>, GraphBlock) -> Result<()>,
+        finish: &mut impl FnMut(Range<usize>, Range<usize>, &mut GraphBlock) -> Result<()>,
     ) -> Result<()> {
         let n = job.samples;
         let reads = ranges(job.spaces, plan.groups).map(|spaces| Read {
@@ -134,6 +134,7 @@ impl<B: Backend> GraphStage<'_, B> {
             rows: 0..n,
         });
         let mut groups = ranges(job.spaces, plan.groups);
+        let mut block = GraphBlock::default();
         let work = |read: &Read, data: &[f32]| {
             let Some(spaces) = groups.next() else {
                 return Ok(());
@@ -148,10 +149,9 @@ impl<B: Backend> GraphStage<'_, B> {
                     .knn(&points, queries.clone(), &points, self.params, &mut state)?;
                 let vectors = Vectors::Points(&points);
                 let rows = queries.clone();
-                let block = self
-                    .backend
-                    .nnk(&points, rows, &state, vectors, self.params)?;
-                finish(spaces.clone(), queries, block)?;
+                self.backend
+                    .nnk_into(&points, rows, &state, vectors, self.params, &mut block)?;
+                finish(spaces.clone(), queries, &mut block)?;
             }
             Ok(())
         };
@@ -171,7 +171,7 @@ impl<B: Backend> GraphStage<'_, B> {
         &self,
         job: &GraphJob,
         plan: &GraphPlan,
-        finish: &mut impl FnMut(Range<usize>, Range<usize>, GraphBlock) -> Result<()>,
+        finish: &mut impl FnMut(Range<usize>, Range<usize>, &mut GraphBlock) -> Result<()>,
     ) -> Result<()> {
         let n = job.samples;
         let (query_step, point_step) = (plan.queries, plan.points);
@@ -191,6 +191,7 @@ impl<B: Backend> GraphStage<'_, B> {
         });
         let mut steps = steps;
         let mut current = None;
+        let mut block = GraphBlock::default();
         let work = |read: &Read, data: &[f32]| {
             let Some((space, pass, rows)) = steps.next() else {
                 return Ok(());
@@ -224,10 +225,9 @@ impl<B: Backend> GraphStage<'_, B> {
                 return Ok(());
             }
             let vectors = Vectors::Gathered(into);
-            let block = self
-                .backend
-                .nnk(queries, local, state, vectors, self.params)?;
-            finish(space..space + 1, query_rows.clone(), block)
+            self.backend
+                .nnk_into(queries, local, state, vectors, self.params, &mut block)?;
+            finish(space..space + 1, query_rows.clone(), &mut block)
         };
         read_ahead(
             self.layer,
@@ -245,15 +245,15 @@ impl<B: Backend> GraphStage<'_, B> {
         sums: &mut [SpaceSums],
         spaces: Range<usize>,
         queries: Range<usize>,
-        mut block: GraphBlock,
+        block: &mut GraphBlock,
     ) -> Result<()> {
         let (q, k) = (queries.len(), self.params.k);
         for (local, space) in spaces.clone().enumerate() {
             if self.dead[space] {
-                kill(&mut block, local * q..(local + 1) * q, k);
+                kill(block, local * q..(local + 1) * q, k);
             }
         }
-        let block = &block;
+        let block = &*block;
         sums[spaces.clone()]
             .par_iter_mut()
             .enumerate()
