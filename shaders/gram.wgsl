@@ -3,6 +3,7 @@
 #import workgroup
 #import exp
 #import tile
+#import upper
 
 struct GramParams {
     n: u32,
@@ -22,6 +23,10 @@ struct GramParams {
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 // Cosine: factors [groups * n] whose product with a row makes it a unit vector; (0, 0) for zeros.
 @group(0) @binding(3) var<storage, read_write> factors: array<vec2<f32>>;
+#ifdef REST
+// Of a group: as in gram_half.wgsl. Where the second is 0, `gram_half` computes the group.
+@group(0) @binding(4) var<storage, read> exactness: array<vec2<u32>>;
+#endif
 
 // A number of row `row` of the group that starts at row `base`, ready to be multiplied.
 fn term(base: u32, row: u32, t: u32) -> f32 {
@@ -57,17 +62,6 @@ fn similarity(i: u32, j: u32, base: u32, acc: f32) -> f32 {
 #endif
 }
 
-// Tile (i, j), i <= j, of the `index`-th tile on or above the diagonal, row by row.
-fn upper_tile(index: u32) -> vec2<u32> {
-    var i = 0u;
-    var left = index;
-    while (left >= params.tiles - i) {
-        left -= params.tiles - i;
-        i++;
-    }
-    return vec2(i, i + left);
-}
-
 @compute @workgroup_size(64)
 fn gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
@@ -77,7 +71,12 @@ fn gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
     if (group >= params.groups) {
         return;
     }
-    let tile = upper_tile(index % per_group) * TILE;
+#ifdef REST
+    if (exactness[group].y == 0u) {
+        return;
+    }
+#endif
+    let tile = upper_tile(index % per_group, params.tiles) * TILE;
     let base = group * params.n;
     let row = lane / 8u;
     let column = lane % 8u;

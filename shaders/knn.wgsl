@@ -31,6 +31,8 @@ struct KnnParams {
     distinct: u32,
     // 1 - gamma: what rounding may add to a distance, relative to both norms.
     shrink: f32,
+    // Tiles that a workgroup of the filter goes over.
+    strip: u32,
     first: u32,
     workgroups: u32,
     zero: u32,
@@ -46,8 +48,10 @@ struct Entry {
 struct Progress {
     // k-th distance in f32, rounded up; 0: fewer than k so far; negative: nothing can get in.
     threshold: f32,
+    // Noted points; the highest bit: another filter noted too many, and this one begins again.
     noted: atomic<u32>,
 }
+const AGAIN_BIT = 0x80000000u;
 
 @group(0) @binding(0) var<uniform> params: KnnParams;
 @group(0) @binding(1) var<storage, read> queries: array<f32>;
@@ -63,15 +67,7 @@ struct Progress {
 @group(0) @binding(8) var<storage, read_write> entries: array<Entry>;
 
 #ifdef FILTER
-// A number as the filter sees it: centred and scaled, or of a unit vector.
-fn filtered(x: f32, norm: RowNorm, group: u32, t: u32) -> f32 {
-#ifdef COSINE
-    return x * norm.power * norm.norm;
-#else
-    let frame = group * (params.dim + 1u);
-    return (x - frames[frame + 1u + t]) * frames[frame];
-#endif
-}
+#import filtered
 
 fn query_term(g: u32, q: u32, t: u32) -> f32 {
     if (q >= params.query_count || t >= params.dim) {
@@ -112,18 +108,8 @@ fn might_win(threshold: f32, query: f32, point: f32, dot: f32) -> bool {
     return threshold == 0.0 || bound < threshold;
 }
 
-@compute @workgroup_size(64)
-fn knn_filter(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
-              @builtin(local_invocation_index) lane: u32) {
-    let index = workgroup_index(id, count) + params.first;
-    if (index >= params.workgroups) {
-        return;
-    }
-    let query_tiles = (params.query_count + TILE - 1u) / TILE;
-    let point_tiles = (params.point_count + TILE - 1u) / TILE;
-    let first_query = index % query_tiles * TILE;
-    let first_point = index / query_tiles % point_tiles * TILE;
-    let g = index / (query_tiles * point_tiles);
+// One tile of pairs.
+fn filter_tile(g: u32, first_query: u32, first_point: u32, lane: u32) {
     let row = lane / 8u;
     let column = lane % 8u;
     var acc: array<vec4<f32>, 16>;
@@ -152,6 +138,11 @@ fn knn_filter(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) cou
         if (threshold < 0.0) {
             continue;
         }
+#ifdef AGAIN
+        if (!begins_again(g, q)) {
+            continue;
+        }
+#endif
         let local = g * params.query_count + q;
         let norm = query_norms[local].norm;
         for (var c = 0u; c < 8u; c++) {
@@ -163,12 +154,54 @@ fn knn_filter(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) cou
             let point = point_norms[g * params.point_rows + at].norm;
             if (params.point_sample + at != params.query_sample + q
                 && might_win(threshold, norm, point, acc[r * 2u + c / 4u][c % 4u])) {
-                let slot = atomicAdd(&progress[list].noted, 1u);
+                let slot = atomicAdd(&progress[list].noted, 1u) & ~AGAIN_BIT;
                 if (slot < params.capacity) {
                     survivors[local * params.capacity + slot] = at;
                 }
             }
         }
+    }
+}
+
+#ifdef AGAIN
+var<workgroup> wanted: atomic<u32>;
+
+fn begins_again(g: u32, q: u32) -> bool {
+    let list = (params.group_first + g) * params.list_count + params.list_first + q;
+    return q < params.query_count && (atomicLoad(&progress[list].noted) & AGAIN_BIT) != 0u;
+}
+#endif
+
+// A workgroup per strip of tiles.
+@compute @workgroup_size(64)
+fn knn_filter(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
+              @builtin(local_invocation_index) lane: u32) {
+    let index = workgroup_index(id, count) + params.first;
+    if (index >= params.workgroups) {
+        return;
+    }
+    let query_tiles = (params.query_count + TILE - 1u) / TILE;
+    let point_tiles = (params.point_count + TILE - 1u) / TILE;
+    let strips = (point_tiles + params.strip - 1u) / params.strip;
+    let first_query = index % query_tiles * TILE;
+    let first_tile = index / query_tiles % strips * params.strip;
+    let g = index / (query_tiles * strips);
+#ifdef AGAIN
+    if (lane == 0u) {
+        atomicStore(&wanted, 0u);
+    }
+    workgroupBarrier();
+    if (begins_again(g, first_query + lane)) {
+        atomicStore(&wanted, 1u);
+    }
+    workgroupBarrier();
+    if (atomicLoad(&wanted) == 0u) {
+        return;
+    }
+#endif
+    let end = min(first_tile + params.strip, point_tiles);
+    for (var tile = first_tile; tile < end; tile++) {
+        filter_tile(g, first_query, tile * TILE, lane);
     }
 }
 #endif
@@ -265,7 +298,7 @@ fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
     let query_norm = query_norms[local];
     let scale = frames[group * (params.dim + 1u)];
 
-    let noted = atomicLoad(&progress[list].noted);
+    let noted = atomicLoad(&progress[list].noted) & ~AGAIN_BIT;
     let all = params.direct != 0u || noted > params.capacity;
     let candidates = select(noted, params.point_count, all);
     // Nothing new, or nothing that could get in.

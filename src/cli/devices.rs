@@ -68,6 +68,7 @@ fn entry(a: &Adapter, auto: bool) -> Value {
         "device": format!("gpu:{}", a.index), "name": a.info.name, "kind": a.kind,
         "backend": a.info.backend, "driver": a.info.driver, "max_buffer_bytes": a.max_buffer_bytes,
         "workgroup_bytes": a.workgroup_bytes, "subgroup": a.subgroup, "features": a.features,
+        "cooperative_matrix": a.cooperative_matrix,
         "auto": auto,
     })
 }

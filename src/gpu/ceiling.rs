@@ -1,6 +1,7 @@
-//! Multiply-adds in registers, and a copy.
+//! Multiply-adds in registers, the same on cooperative matrices, and a copy.
 
 use super::context::Context;
+use super::cooperative::{Cooperative, SPEEDUP};
 use super::each::{Params, each_of, number};
 use super::pipeline::{Access, Kernel};
 use super::{Gpu, Tensor};
@@ -20,10 +21,20 @@ const COPY: Kernel = Kernel {
     buffers: BUFFERS,
 };
 
+const HALF: Kernel = Kernel {
+    entry: "ceiling_half",
+    source: include_str!("../../shaders/ceiling_half.wgsl"),
+    buffers: &[Access::Write],
+};
+
 /// Threads of a workgroup.
 const THREADS: u64 = 64;
 /// Rounds of 32 multiply-adds of a thread.
 const ROUNDS: u32 = 4096;
+/// Rounds of 8 matrix products of a subgroup, of which a workgroup has 8.
+const HALF_ROUNDS: u32 = 512;
+const HALF_WORKGROUPS: u64 = 132 * 32;
+const FEW_HALF_WORKGROUPS: u64 = 8;
 /// Workgroups that fill a large GPU, and a software adapter.
 const WORKGROUPS: u64 = 132 * 64;
 const FEW_WORKGROUPS: u64 = 256;
@@ -49,6 +60,14 @@ impl Ceilings for Gpu {
     fn arithmetic(&self) -> Result<u64> {
         let context = &self.context;
         context.guarded("arithmetic", || arithmetic(context))
+    }
+
+    fn half_products(&self) -> Result<Option<u64>> {
+        let context = &self.context;
+        let matrices = context.cooperative;
+        matrices
+            .map(|c| context.guarded("half_products", || half_products(context, c)))
+            .transpose()
     }
 
     fn copy(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
@@ -79,6 +98,34 @@ fn arithmetic(context: &Context) -> Result<u64> {
     let work = THREADS * u64::from(ROUNDS) * 64;
     each_of(context, &pipeline, params, &buffers, workgroups, work)?;
     Ok(workgroups * work)
+}
+
+fn half_products(context: &Context, matrices: Cooperative) -> Result<u64> {
+    let workgroups = match context.loop_budget() {
+        usize::MAX => HALF_WORKGROUPS,
+        _ => FEW_HALF_WORKGROUPS,
+    };
+    let block = matrices.block();
+    let result = context.zeros(&[block, block])?;
+    let pipeline = context.pipeline(&HALF, &matrices.defines())?;
+    let params = CeilingParams {
+        len: 1,
+        first: 0,
+        rounds: HALF_ROUNDS,
+        a: 0.0,
+        b: 0.0,
+    };
+    let flops = 8 * 8 * u64::from(HALF_ROUNDS) * 2 * u64::from(matrices.side).pow(3);
+    let buffers = [result.buffer.whole()];
+    each_of(
+        context,
+        &pipeline,
+        params,
+        &buffers,
+        workgroups,
+        flops / SPEEDUP,
+    )?;
+    Ok(workgroups * flops)
 }
 
 fn copy(context: &Context, from: &Tensor, to: &Tensor) -> Result<()> {

@@ -1,5 +1,10 @@
 //! Adapter, device, limits, and what happens when the device fails.
 
+use super::adapter::{
+    Adapter, BACKENDS, MAX_BUFFER, buffer_limit, choose, describe, instance, summary,
+};
+use super::cooperative::{self, Cooperative};
+use super::gram;
 use super::memory::Pool;
 use super::pipeline::Pipelines;
 use super::profile::Profiler;
@@ -8,14 +13,6 @@ use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-
-/// Never GL: it finds the same adapters with fewer features.
-const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN
-    .union(wgpu::Backends::METAL)
-    .union(wgpu::Backends::DX12);
-
-/// Buffers stay below 2^31 bytes whatever the adapter claims: drivers use signed offsets.
-const MAX_BUFFER: u64 = (1 << 31) - (1 << 16);
 
 /// Submissions in flight before the host waits for the oldest.
 const IN_FLIGHT: usize = 3;
@@ -63,25 +60,10 @@ pub struct Options {
     pub max_buffer_bytes: Option<u64>,
     /// Times every kernel on the device ([`super::Gpu::kernel_times`]), where the adapter can.
     pub profile: bool,
-}
-
-/// One adapter, as `chanscope devices` lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Adapter {
-    /// Position for `--device gpu:INDEX`.
-    pub index: usize,
-    /// Name, backend, driver.
-    pub info: DeviceInfo,
-    /// `discrete`, `integrated`, `virtual`, `software`, `other`.
-    pub kind: &'static str,
-    /// Largest buffer that will be used, bytes.
-    pub max_buffer_bytes: u64,
-    /// Workgroup memory, bytes.
-    pub workgroup_bytes: u32,
-    /// Smallest and largest subgroup.
-    pub subgroup: [u32; 2],
-    /// Features that matter here: `f64`, `f16`, `subgroups`, `timestamps`, `cooperative-matrix`.
-    pub features: Vec<&'static str>,
+    /// Products on cooperative matrices (tensor cores). `None`: where the adapter has them; never on a
+    /// device that the caller opened, which cannot be asked for their sizes. No result depends on it,
+    /// save for the last bits of Gram matrices.
+    pub cooperative_matrix: Option<bool>,
 }
 
 /// Everything the kernels share: device, queue, caches. One per [`super::Gpu`].
@@ -95,129 +77,12 @@ pub(super) struct Context {
     pub(super) max_workgroups: u32,
     pub(super) workgroup_bytes: u32,
     pub(super) wide: Wide,
+    pub(super) cooperative: Option<Cooperative>,
     pub(super) pool: Arc<Pool>,
     pub(super) pipelines: Pipelines,
     pub(super) profiler: Option<Profiler>,
     lost: Arc<OnceLock<String>>,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
-}
-
-fn instance() -> wgpu::Instance {
-    let mut desc = wgpu::InstanceDescriptor::new_without_display_handle();
-    desc.backends = BACKENDS;
-    desc.flags = wgpu::InstanceFlags::empty();
-    wgpu::Instance::new(desc)
-}
-
-fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
-    let driver = [info.driver.as_str(), info.driver_info.as_str()];
-    DeviceInfo {
-        name: info.name.clone(),
-        backend: info.backend.to_string(),
-        driver: driver.join(" ").trim().to_string(),
-    }
-}
-
-const fn kind(device_type: wgpu::DeviceType) -> &'static str {
-    match device_type {
-        wgpu::DeviceType::DiscreteGpu => "discrete",
-        wgpu::DeviceType::IntegratedGpu => "integrated",
-        wgpu::DeviceType::VirtualGpu => "virtual",
-        wgpu::DeviceType::Cpu => "software",
-        wgpu::DeviceType::Other => "other",
-    }
-}
-
-fn buffer_limit(limits: &wgpu::Limits) -> u64 {
-    let limit = limits
-        .max_storage_buffer_binding_size
-        .min(limits.max_buffer_size)
-        .min(MAX_BUFFER);
-    limit & !255
-}
-
-/// Adapters of the native backends, software ones included, in the order that indices refer to.
-pub fn adapters() -> Vec<Adapter> {
-    let found = pollster::block_on(instance().enumerate_adapters(BACKENDS));
-    found.iter().enumerate().map(summary).collect()
-}
-
-fn summary((index, adapter): (usize, &wgpu::Adapter)) -> Adapter {
-    let (info, limits, has) = (adapter.get_info(), adapter.limits(), adapter.features());
-    let known = [
-        (wgpu::Features::SHADER_F64, "f64"),
-        (wgpu::Features::SHADER_F16, "f16"),
-        (wgpu::Features::SUBGROUP, "subgroups"),
-        (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
-        (
-            wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
-            "cooperative-matrix",
-        ),
-    ];
-    Adapter {
-        index,
-        info: describe(&info),
-        kind: kind(info.device_type),
-        max_buffer_bytes: buffer_limit(&limits),
-        workgroup_bytes: limits.max_compute_workgroup_storage_size,
-        subgroup: [info.subgroup_min_size, info.subgroup_max_size],
-        features: known
-            .iter()
-            .filter(|(f, _)| has.contains(*f))
-            .map(|(_, name)| *name)
-            .collect(),
-    }
-}
-
-/// The adapter that `--device gpu` and `--device auto` take: the first real GPU, discrete ones first.
-pub fn preferred(found: &[Adapter]) -> Option<&Adapter> {
-    let rank = |a: &Adapter| match a.kind {
-        "discrete" => 0,
-        "integrated" => 1,
-        "virtual" => 2,
-        _ => 3,
-    };
-    found
-        .iter()
-        .filter(|a| a.kind != "software")
-        .min_by_key(|a| (rank(a), a.index))
-}
-
-/// Picks an adapter: by index or part of its name, else the preferred one.
-fn choose(name: Option<&str>, found: &[Adapter]) -> Result<usize> {
-    let chosen = match name {
-        None => preferred(found),
-        Some(name) => match name.parse::<usize>() {
-            Ok(index) => found.get(index),
-            Err(_) => {
-                let wanted = name.to_lowercase();
-                found
-                    .iter()
-                    .find(|a| a.info.name.to_lowercase().contains(&wanted))
-            }
-        },
-    };
-    chosen.map(|a| a.index).ok_or_else(|| {
-        let list: Vec<String> = found
-            .iter()
-            .map(|a| {
-                format!(
-                    "{}: {} ({}, {})",
-                    a.index, a.info.name, a.kind, a.info.backend
-                )
-            })
-            .collect();
-        Error::NoAdapter {
-            wanted: match name {
-                None => "for --device gpu (software adapters only when named)".into(),
-                Some(n) => format!("'{n}'"),
-            },
-            found: match list.is_empty() {
-                true => "none".into(),
-                false => list.join(", "),
-            },
-        }
-    })
 }
 
 impl Context {
@@ -226,12 +91,22 @@ impl Context {
         let mut found = pollster::block_on(instance.enumerate_adapters(BACKENDS));
         let list: Vec<Adapter> = found.iter().enumerate().map(summary).collect();
         let adapter = found.swap_remove(choose(name, &list)?);
-        let wanted = wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY;
+        let mut wanted = wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY;
+        let wants_matrices = options.cooperative_matrix != Some(false);
+        let matrices = Cooperative::of(&adapter).filter(|_| wants_matrices);
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if matrices.is_some() {
+            wanted |= cooperative::FEATURES;
+            // SAFETY: asks to accept that an experimental feature may have bugs. One alone is used, in
+            // this crate's own shaders: matrices of sizes that the adapter names, on pointers into
+            // arrays that hold them whole, in uniform control flow.
+            experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        }
         let desc = wgpu::DeviceDescriptor {
             label: Some("chanscope"),
             required_features: adapter.features() & wanted,
             required_limits: adapter.limits(),
-            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            experimental_features,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             trace: wgpu::Trace::Off,
         };
@@ -240,7 +115,8 @@ impl Context {
                 device: adapter.get_info().name,
                 what: format!("refused to open: {e}; update its driver or use --device cpu"),
             })?;
-        let context = Self::adopt(device, queue, options)?;
+        let mut context = Self::adopt_with(device, queue, options, matrices)?;
+        context.try_cooperative(options)?;
         let lost = Arc::clone(&context.lost);
         context
             .device
@@ -258,6 +134,15 @@ impl Context {
         queue: wgpu::Queue,
         options: &Options,
     ) -> Result<Self> {
+        Self::adopt_with(device, queue, options, None)
+    }
+
+    fn adopt_with(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &Options,
+        cooperative: Option<Cooperative>,
+    ) -> Result<Self> {
         let (adapter, limits) = (device.adapter_info(), device.limits());
         let info = describe(&adapter);
         let f64_here = device.features().contains(wgpu::Features::SHADER_F64)
@@ -273,6 +158,12 @@ impl Context {
             None if f64_here => Wide::Float64,
             None => Wide::DoubleFloat,
         };
+        if options.cooperative_matrix == Some(true) && cooperative.is_none() {
+            return Err(Error::Device {
+                device: info.name,
+                what: "has no cooperative matrices that can be used; leave the choice open".into(),
+            });
+        }
         let cap = options.max_buffer_bytes.unwrap_or(MAX_BUFFER).max(1 << 16);
         let shares_host_memory = matches!(
             adapter.device_type,
@@ -292,9 +183,33 @@ impl Context {
             shares_host_memory,
             software: adapter.device_type == wgpu::DeviceType::Cpu,
             wide,
+            cooperative,
             lost: Arc::default(),
             in_flight: Mutex::default(),
         })
+    }
+
+    /// Goes on without cooperative matrices if a trial of them fails.
+    fn try_cooperative(&mut self, options: &Options) -> Result<()> {
+        let Some(matrices) = self.cooperative else {
+            return Ok(());
+        };
+        let trial = || gram::products_are_right(self, matrices);
+        if matches!(
+            self.guarded("a trial of cooperative matrices", trial),
+            Ok(true)
+        ) {
+            // The trial is no work that anybody asked to be timed.
+            self.profiler.as_ref().map(Profiler::take);
+            return Ok(());
+        }
+        self.cooperative = None;
+        match options.cooperative_matrix {
+            Some(true) => {
+                Err(self.fail("its cooperative matrices fail a trial; leave the choice open"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A typed error with the adapter's name.
@@ -390,43 +305,5 @@ impl Context {
                 "does not answer ({e}); run again, or use --device cpu"
             ))),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn adapter(index: usize, name: &str, kind: &'static str) -> Adapter {
-        Adapter {
-            index,
-            info: DeviceInfo {
-                name: name.into(),
-                backend: "vulkan".into(),
-                driver: String::new(),
-            },
-            kind,
-            max_buffer_bytes: 0,
-            workgroup_bytes: 0,
-            subgroup: [0, 0],
-            features: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn software_adapters_only_when_named() {
-        let found = [
-            adapter(0, "llvmpipe (LLVM 15)", "software"),
-            adapter(1, "Iris Xe", "integrated"),
-            adapter(2, "H200", "discrete"),
-        ];
-        assert_eq!(choose(None, &found).ok(), Some(2));
-        assert_eq!(choose(None, &found[..2]).ok(), Some(1));
-        assert_eq!(choose(Some("LLVMpipe"), &found).ok(), Some(0));
-        assert_eq!(choose(Some("1"), &found).ok(), Some(1));
-        let refused = choose(None, &found[..1]).map_err(|e| e.to_string());
-        assert!(refused.is_err_and(|e| e.contains("llvmpipe (LLVM 15)")));
-        let none = choose(Some("7"), &[]).map_err(|e| e.to_string());
-        assert!(none.is_err_and(|e| e.contains("'7'") && e.contains("none")));
     }
 }

@@ -1,7 +1,12 @@
 //! Gram matrices on the device.
 //!
 //! Floors, for `g` groups of `n` rows of `d`: `4 g (n d + n^2)` bytes and `g n^2 d` operations (only
-//! tiles on and above the diagonal are computed; gaussian: 1.5 times as many).
+//! tiles on and above the diagonal are computed; gaussian: 1.5 times as many). Groups of f16 numbers run
+//! on cooperative matrices where there are some: see `half`.
+
+mod half;
+
+pub(super) use half::products_are_right;
 
 use super::context::Context;
 use super::memory::Kind;
@@ -17,6 +22,12 @@ const GRAM: Kernel = Kernel {
     entry: "gram",
     source: SOURCE,
     buffers: BUFFERS,
+};
+/// For the groups that another kernel left.
+const REST: Kernel = Kernel {
+    entry: "gram",
+    source: SOURCE,
+    buffers: &[Access::Read, Access::Write, Access::Write, Access::Read],
 };
 const FACTORS: Kernel = Kernel {
     entry: "gram_factors",
@@ -70,19 +81,28 @@ pub(super) fn gram(context: &Context, x: &Tensor, kind: GramKind) -> Result<Tens
         _ => 1,
     };
     let factors = context.pool.get(Kind::Storage, rows as u64 * 8)?;
-    let buffers = [x.buffer.whole(), result.buffer.whole(), factors.whole()];
+    let mut buffers = vec![x.buffer.whole(), result.buffer.whole(), factors.whole()];
     let mut recorder = Recorder::new(context);
     if kind == GramKind::Cosine {
         let pipeline = context.pipeline(&FACTORS, &[])?;
         let work = rows as u64 * dim as u64 * 3;
         recorder.dispatch(&pipeline, &params, &buffers, rows as u64, work)?;
     }
-    let define: &[Define] = match kind {
-        GramKind::Linear => &[],
-        GramKind::Cosine => &[("COSINE", None)],
-        GramKind::Gaussian(_) => &[("SQUARED_DIFFERENCES", None)],
+    let mut defines: Vec<Define> = match kind {
+        GramKind::Linear => vec![],
+        GramKind::Cosine => vec![("COSINE", None)],
+        GramKind::Gaussian(_) => vec![("SQUARED_DIFFERENCES", None)],
     };
-    let pipeline = context.pipeline(&GRAM, define)?;
+    let halves = half::Halves::new(context, x, kind)?;
+    let pipeline = match &halves {
+        Some(halves) => {
+            halves.gram(context, &mut recorder, &buffers, &defines)?;
+            defines.push(("REST", None));
+            buffers.push(halves.exactness.whole());
+            context.pipeline(&REST, &defines)?
+        }
+        None => context.pipeline(&GRAM, &defines)?,
+    };
     let all = (groups * tiles * (tiles + 1) / 2) as u64;
     let work = (TILE * TILE * 2) as u64 * dim.max(1) as u64;
     let step = (DISPATCH_WORK / work).max(1);

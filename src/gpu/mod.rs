@@ -1,8 +1,10 @@
 //! WGSL backend through wgpu. One stem per kernel, as in `cpu/` and `shaders/`.
 
+mod adapter;
 mod ceiling;
 mod context;
 mod conv2d;
+mod cooperative;
 mod correlate;
 mod each;
 mod filters;
@@ -23,7 +25,8 @@ mod shuffle;
 mod strided;
 mod tensor;
 
-pub use context::{Adapter, Options, Wide, adapters, preferred};
+pub use adapter::{Adapter, adapters, preferred};
+pub use context::{Options, Wide};
 pub use knn::{Candidates, Points};
 pub use profile::KernelTime;
 pub use tensor::Tensor;
@@ -73,6 +76,11 @@ impl Gpu {
     /// Arithmetic of the steps that decide.
     pub const fn wide(&self) -> Wide {
         self.context.wide
+    }
+
+    /// Side of the cooperative matrices that products run on; `None`: none are used.
+    pub fn cooperative_matrix(&self) -> Option<u32> {
+        self.context.cooperative.map(|c| c.side)
     }
 
     /// Candidate lists on the host: sample indices (-1: none) and squared distances,
@@ -125,11 +133,12 @@ impl Backend for Gpu {
     }
 
     fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
-        knn::points_bytes(groups, rows, dim)
+        knn::points_bytes(&self.context, groups, rows, dim)
     }
 
-    fn graph_bytes(&self, groups: usize, queries: usize, k: usize, _: usize) -> u64 {
-        knn::state_bytes(groups, queries, k) + nnk::scratch_bytes(groups * queries, k)
+    fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
+        knn::state_bytes(&self.context, groups, queries, k, dim)
+            + nnk::scratch_bytes(groups * queries, k)
     }
 
     fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Tensor> {

@@ -2,7 +2,8 @@
 //!
 //! Shaders are WGSL with three line directives, resolved here: `#import NAME` (a file of
 //! `shaders/shared/`, once), `#ifdef NAME` / `#ifndef NAME` ... `#else` ... `#endif`. Constants given by the
-//! host are prepended as `const NAME = VALUEu;`: register tiles need sizes known when compiling.
+//! host are prepended as `const NAME = VALUEu;`: register tiles need sizes known when compiling. `enable`
+//! lines are moved to the start, where the language wants them.
 
 use super::context::{Context, Wide};
 use crate::Result;
@@ -50,7 +51,19 @@ const SHARED: &[(&str, &str)] = &[
         include_str!("../../shaders/shared/distance.wgsl"),
     ),
     ("exp", include_str!("../../shaders/shared/exp.wgsl")),
+    (
+        "filtered",
+        include_str!("../../shaders/shared/filtered.wgsl"),
+    ),
     ("filters", include_str!("../../shaders/shared/filters.wgsl")),
+    (
+        "half_product",
+        include_str!("../../shaders/shared/half_product.wgsl"),
+    ),
+    (
+        "half_tile",
+        include_str!("../../shaders/shared/half_tile.wgsl"),
+    ),
     ("lower", include_str!("../../shaders/shared/lower.wgsl")),
     ("nnk", include_str!("../../shaders/shared/nnk.wgsl")),
     (
@@ -66,6 +79,7 @@ const SHARED: &[(&str, &str)] = &[
         include_str!("../../shaders/shared/nnk_memory.wgsl"),
     ),
     ("tile", include_str!("../../shaders/shared/tile.wgsl")),
+    ("upper", include_str!("../../shaders/shared/upper.wgsl")),
     ("wide", include_str!("../../shaders/shared/wide.wgsl")),
     (
         "workgroup",
@@ -83,7 +97,13 @@ pub(super) fn expand(source: &str, defines: &[Define]) -> Result<String, String>
     }
     let mut imported = HashSet::new();
     expand_into(source, defines, &mut imported, &mut out)?;
-    Ok(out)
+    let (enables, rest): (Vec<&str>, Vec<&str>) =
+        out.lines().partition(|line| line.starts_with("enable "));
+    Ok(enables
+        .into_iter()
+        .chain(rest)
+        .flat_map(|line| [line, "\n"])
+        .collect())
 }
 
 fn expand_into<'a>(
@@ -246,6 +266,13 @@ mod tests {
         assert!(expand("#ifdef X", &[]).is_err());
         assert!(expand("#endif", &[]).is_err());
         assert!(expand("#import nothing", &[]).is_err());
+    }
+
+    #[test]
+    fn extensions_come_first() {
+        let source = "enable f16;\na\n";
+        let expanded = expand(source, &[("X", Some(3))]);
+        assert_eq!(expanded.as_deref(), Ok("enable f16;\nconst X = 3u;\na\n"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn run(devices: &Devices, x: &[f32], shape: [usize; 3], kind: GramKind) -> Vec<f
 }
 
 /// Forward error bound of a sum of `dim` products in f32, and of exp for the exponents that matter.
-fn check(x: &[f32], [groups, n, dim]: [usize; 3], kind: GramKind, got: &[f32]) {
+pub fn check(x: &[f32], [groups, n, dim]: [usize; 3], kind: GramKind, got: &[f32]) {
     let eps = f64::from(f32::EPSILON);
     for g in 0..groups {
         let rows = &x[g * n * dim..][..n * dim];

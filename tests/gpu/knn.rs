@@ -86,10 +86,10 @@ pub fn ranges(cuts: &[usize], n: usize) -> Vec<Range<usize>> {
         .collect()
 }
 
-type Lists = Vec<Vec<(f64, usize)>>;
+pub type Lists = Vec<Vec<(f64, usize)>>;
 
 /// Lists `[groups, n]` of (squared distance, index); queries and points in blocks.
-fn search(
+pub fn search(
     gpu: &Gpu,
     data: &Data,
     params: &GraphParams,
@@ -153,7 +153,7 @@ fn precision(gpu: &Gpu) -> f64 {
 
 /// Distances at each rank agree, each neighbour has the distance it is listed with, order is
 /// (distance, index). `exact`: everything is, ties included.
-fn check(gpu: &Gpu, data: &Data, params: &GraphParams, lists: &Lists, exact: bool) {
+pub fn check(gpu: &Gpu, data: &Data, params: &GraphParams, lists: &Lists, exact: bool) {
     let relative = if exact { 0.0 } else { precision(gpu) };
     let absolute = if exact { 0.0 } else { 1e-14 };
     for (i, list) in lists.iter().enumerate() {

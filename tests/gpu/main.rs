@@ -1,5 +1,6 @@
 //! Tests of the GPU backend, against the same oracles as the CPU's. A harness of its own, so that on a
-//! machine without any adapter they show as ignored, and with `CI=true` fail instead.
+//! machine without any adapter they show as ignored, and with `CI=true` fail instead. Those of kernels
+//! on cooperative matrices show as ignored, and why, wherever the adapter has none.
 //!
 //! `CHANSCOPE_TEST_ADAPTER` picks an adapter by index or name; default: a real GPU, else the first one.
 
@@ -13,6 +14,7 @@ mod support;
 
 mod ceiling;
 mod conv2d;
+mod cooperative;
 mod data;
 mod exact;
 mod filters;
@@ -89,6 +91,8 @@ fn main() {
     let tests: Vec<Test> = [
         ceiling::TESTS,
         conv2d::TESTS,
+        cooperative::TESTS,
+        cooperative::WITH_MATRICES,
         exact::TESTS,
         filters::TESTS,
         gram::TESTS,
@@ -105,7 +109,12 @@ fn main() {
             Ok(d) => (Some(Arc::clone(d)), String::new()),
             Err(e) => (None, e.clone()),
         };
-        let ignored = devices.is_none() && !ci;
+        let with_matrices = cooperative::WITH_MATRICES.iter().any(|(n, _)| *n == name);
+        let matrices = devices
+            .as_ref()
+            .is_some_and(|d| d.gpu().cooperative_matrix().is_some());
+        let lacking = devices.is_some() && with_matrices && !matrices;
+        let ignored = lacking || devices.is_none() && !ci;
         let run = move || match devices {
             Some(d) => {
                 test(&d);
@@ -113,7 +122,13 @@ fn main() {
             }
             None => Err(Failed::from(missing)),
         };
-        Trial::test(format!("gpu::{name}"), run).with_ignored_flag(ignored)
+        let kind = match lacking {
+            true => "no cooperative matrices here",
+            false => "",
+        };
+        Trial::test(format!("gpu::{name}"), run)
+            .with_kind(kind)
+            .with_ignored_flag(ignored)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

@@ -1,5 +1,6 @@
 //! Candidate lists on the device.
 
+use super::half::row_bytes;
 use super::{Points, SCRATCH};
 use crate::device::MAX_K;
 use crate::gpu::context::{Context, Wide};
@@ -27,14 +28,21 @@ pub(super) fn capacity(k: usize) -> usize {
 }
 
 /// Device bytes of the lists of a block of queries and of the search's scratch.
-pub(in crate::gpu) fn state_bytes(groups: usize, queries: usize, k: usize) -> u64 {
+pub(in crate::gpu) fn state_bytes(
+    context: &Context,
+    groups: usize,
+    queries: usize,
+    k: usize,
+    dim: usize,
+) -> u64 {
     let lists = groups as u64 * queries as u64;
-    lists * (k as u64 * ENTRY + 8) + (lists * per_list(k)).min(SCRATCH.max(per_list(k)))
+    let scratch = per_list(k, row_bytes(context, dim));
+    lists * (k as u64 * ENTRY + 8) + (lists * scratch).min(SCRATCH.max(scratch))
 }
 
-/// Scratch of one list during a search.
-pub(super) fn per_list(k: usize) -> u64 {
-    capacity(k) as u64 * 4 + ENTRY
+/// Scratch of one list during a search; `packed`: bytes of its query as the filter reads it.
+pub(super) fn per_list(k: usize, packed: u64) -> u64 {
+    capacity(k) as u64 * 4 + ENTRY + packed
 }
 
 impl Candidates {

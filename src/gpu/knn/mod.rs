@@ -9,6 +9,7 @@
 //! Floors for `g` groups of `Q` queries and `P` points of `d`: `4 g (Q + P) d` bytes, `2 g Q P d`
 //! operations.
 
+mod half;
 mod lists;
 mod points;
 mod rows;
@@ -25,6 +26,7 @@ use super::pipeline::{Access, Define, Kernel as Shader};
 use super::record::{DISPATCH_WORK, Recorder};
 use crate::device::{GraphParams, Identical, Kernel};
 use crate::{Error, Result};
+use half::{Half, Packed};
 use lists::{capacity, per_list};
 use std::ops::Range;
 
@@ -77,6 +79,7 @@ struct KnnParams {
     direct: u32,
     distinct: u32,
     shrink: f32,
+    strip: u32,
     first: u32,
     workgroups: u32,
     zero: u32,
@@ -162,13 +165,15 @@ pub(super) fn search(
             direct: 0,
             distinct: u32::from(params.identical == Identical::Replace),
             shrink: (1.0 - gamma) as f32,
+            strip: 1,
             first: 0,
             workgroups: 0,
             zero: 0,
         },
     };
     let budget = SCRATCH.min(context.max_buffer);
-    let lists = tile(groups * count, per_list(state.k), budget);
+    let bytes = per_list(state.k, half::row_bytes(context, queries.dim));
+    let lists = tile(groups * count, bytes, budget);
     let (lists, survivors) = context.pool.get_tile(lists, capacity(state.k) as u64 * 4)?;
     let group_step = (lists / count).max(1);
     let query_step = lists.min(count);
@@ -182,12 +187,13 @@ pub(super) fn search(
             0..points.rows,
             state.k,
         )?;
+        let packed = search.pack(points, chunk.clone(), 0..points.rows, &point_norms)?;
         for q in (0..count).step_by(query_step) {
             let pass = Pass {
                 groups: chunk.clone(),
                 queries: q..count.min(q + query_step),
             };
-            search.pass(&pass, &rows, &point_norms, &survivors)?;
+            search.pass(&pass, &rows, &point_norms, packed.as_ref(), &survivors)?;
         }
     }
     state.seen += points.rows;
@@ -235,11 +241,25 @@ fn with_kernel(defines: &[Define], kernel: Kernel) -> Vec<Define> {
 }
 
 impl Search<'_> {
+    /// Rows as the filter on cooperative matrices reads them, where that is the one to use.
+    fn pack(
+        &self,
+        of: &Points,
+        groups: Range<usize>,
+        rows: Range<usize>,
+        norms: &Buffer,
+    ) -> Result<Option<Packed>> {
+        half::usable(self.context, of.dim)
+            .map(|_| half::pack(self.context, of, self.queries, groups, rows, norms))
+            .transpose()
+    }
+
     fn pass(
         &self,
         pass: &Pass,
         rows: &Range<usize>,
         point_norms: &Buffer,
+        packed_points: Option<&Packed>,
         survivors: &Buffer,
     ) -> Result<()> {
         let (context, state) = (self.context, self.state);
@@ -249,9 +269,20 @@ impl Search<'_> {
             self.queries,
             self.queries,
             pass.groups.clone(),
-            own,
+            own.clone(),
             0,
         )?;
+        let packed_queries = self.pack(self.queries, pass.groups.clone(), own, &query_norms)?;
+        let matrices = half::usable(context, self.queries.dim);
+        let half = match (matrices, &packed_queries, packed_points) {
+            (Some(matrices), Some(queries), Some(points)) => Some(Half {
+                matrices,
+                queries,
+                points,
+                survivors,
+            }),
+            _ => None,
+        };
         let mut params = self.params;
         params.group_first = pass.groups.start as u32;
         params.group_count = pass.groups.len() as u32;
@@ -284,7 +315,11 @@ impl Search<'_> {
             params.point_count = count as u32;
             params.direct = u32::from(seen == 0);
             if seen > 0 {
-                self.filter(&mut recorder, params, &buffers)?;
+                if let Some(half) = &half {
+                    let kernel = self.queries.kernel;
+                    half.filter(context, &mut recorder, &params, state, kernel)?;
+                }
+                self.filter(&mut recorder, params, &buffers, half.is_some())?;
             }
             self.merge(&mut recorder, params, &buffers)?;
             start += count;
@@ -307,18 +342,32 @@ impl Search<'_> {
         Ok((sort_size(k).min(longest), longest))
     }
 
+    /// `again`: only for the queries that another filter marked. Few are, so that each workgroup looks
+    /// for them before a whole strip of tiles.
     fn filter(
         &self,
         recorder: &mut Recorder<'_>,
         mut params: KnnParams,
         buffers: &[wgpu::BufferBinding<'_>],
+        again: bool,
     ) -> Result<()> {
-        let defines = with_kernel(&[("FILTER", None)], self.queries.kernel);
-        let pipeline = self.context.pipeline(&FILTER, &defines)?;
+        let mut defines = vec![("FILTER", None)];
         let tiles = |n: u32| u64::from(n.div_ceil(64));
-        let all =
-            u64::from(params.group_count) * tiles(params.query_count) * tiles(params.point_count);
-        let work = 4096 * (2 * u64::from(params.dim) + 16);
+        let columns = u64::from(params.group_count) * tiles(params.query_count);
+        params.strip = 1;
+        if again {
+            defines.push(("AGAIN", None));
+            // Workgroups enough for any device; loops that a software adapter finishes.
+            let steps = params.dim as usize / 16 * 26 + 150;
+            let longest = (self.context.loop_budget() / steps).clamp(1, 32) as u64;
+            let strip = columns * tiles(params.point_count) / 4096;
+            params.strip = strip.clamp(1, longest) as u32;
+        }
+        let defines = with_kernel(&defines, self.queries.kernel);
+        let pipeline = self.context.pipeline(&FILTER, &defines)?;
+        let strip = u64::from(params.strip);
+        let all = columns * tiles(params.point_count).div_ceil(strip);
+        let work = 4096 * (2 * u64::from(params.dim) + 16) * strip;
         let step = (DISPATCH_WORK / work).max(1);
         params.workgroups = u32::try_from(all).unwrap_or(u32::MAX);
         for first in (0..all).step_by(step as usize) {

@@ -1,5 +1,6 @@
 //! Rows prepared for neighbour search: as read, with a frame for the filter.
 
+use super::half::row_bytes;
 use crate::device::{Kernel, PointsBlock};
 use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
@@ -27,9 +28,15 @@ pub struct Points {
 }
 
 /// Device bytes of a [`Points`] and of the norms a search computes for it.
-pub(in crate::gpu) fn points_bytes(groups: usize, rows: usize, dim: usize) -> u64 {
+pub(in crate::gpu) fn points_bytes(
+    context: &Context,
+    groups: usize,
+    rows: usize,
+    dim: usize,
+) -> u64 {
+    let packed = row_bytes(context, dim);
     let (groups, rows, dim) = (groups as u64, rows as u64, dim as u64);
-    groups * (rows * dim * 4 + rows * (4 + 16) + (dim + 1) * 4) + 1024
+    groups * (rows * (dim * 4 + packed) + rows * (4 + 16) + (dim + 1) * 4) + 1024
 }
 
 impl Points {

@@ -1,0 +1,192 @@
+//! Which adapters there are, and which one to take.
+
+use super::cooperative::Cooperative;
+use crate::device::DeviceInfo;
+use crate::{Error, Result};
+
+/// Never GL: it finds the same adapters with fewer features.
+pub(super) const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN
+    .union(wgpu::Backends::METAL)
+    .union(wgpu::Backends::DX12);
+
+/// Buffers stay below 2^31 bytes whatever the adapter claims: drivers use signed offsets.
+pub(super) const MAX_BUFFER: u64 = (1 << 31) - (1 << 16);
+
+/// One adapter, as `chanscope devices` lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adapter {
+    /// Position for `--device gpu:INDEX`.
+    pub index: usize,
+    /// Name, backend, driver.
+    pub info: DeviceInfo,
+    /// `discrete`, `integrated`, `virtual`, `software`, `other`.
+    pub kind: &'static str,
+    /// Largest buffer that will be used, bytes.
+    pub max_buffer_bytes: u64,
+    /// Workgroup memory, bytes.
+    pub workgroup_bytes: u32,
+    /// Smallest and largest subgroup.
+    pub subgroup: [u32; 2],
+    /// Features that matter here: `f64`, `f16`, `subgroups`, `timestamps`, `cooperative-matrix`.
+    pub features: Vec<&'static str>,
+    /// Side of the cooperative matrices (f16 products, f32 sums) that will be used; `None`: none are.
+    pub cooperative_matrix: Option<u32>,
+}
+
+pub(super) fn instance() -> wgpu::Instance {
+    let mut desc = wgpu::InstanceDescriptor::new_without_display_handle();
+    desc.backends = BACKENDS;
+    desc.flags = wgpu::InstanceFlags::empty();
+    wgpu::Instance::new(desc)
+}
+
+pub(super) fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
+    let driver = [info.driver.as_str(), info.driver_info.as_str()];
+    DeviceInfo {
+        name: info.name.clone(),
+        backend: info.backend.to_string(),
+        driver: driver.join(" ").trim().to_string(),
+    }
+}
+
+const fn kind(device_type: wgpu::DeviceType) -> &'static str {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete",
+        wgpu::DeviceType::IntegratedGpu => "integrated",
+        wgpu::DeviceType::VirtualGpu => "virtual",
+        wgpu::DeviceType::Cpu => "software",
+        wgpu::DeviceType::Other => "other",
+    }
+}
+
+pub(super) fn buffer_limit(limits: &wgpu::Limits) -> u64 {
+    let limit = limits
+        .max_storage_buffer_binding_size
+        .min(limits.max_buffer_size)
+        .min(MAX_BUFFER);
+    limit & !255
+}
+
+/// Adapters of the native backends, software ones included, in the order that indices refer to.
+pub fn adapters() -> Vec<Adapter> {
+    let found = pollster::block_on(instance().enumerate_adapters(BACKENDS));
+    found.iter().enumerate().map(summary).collect()
+}
+
+pub(super) fn summary((index, adapter): (usize, &wgpu::Adapter)) -> Adapter {
+    let (info, limits, has) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let known = [
+        (wgpu::Features::SHADER_F64, "f64"),
+        (wgpu::Features::SHADER_F16, "f16"),
+        (wgpu::Features::SUBGROUP, "subgroups"),
+        (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+        (
+            wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+            "cooperative-matrix",
+        ),
+    ];
+    Adapter {
+        index,
+        info: describe(&info),
+        kind: kind(info.device_type),
+        max_buffer_bytes: buffer_limit(&limits),
+        workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        subgroup: [info.subgroup_min_size, info.subgroup_max_size],
+        features: known
+            .iter()
+            .filter(|(f, _)| has.contains(*f))
+            .map(|(_, name)| *name)
+            .collect(),
+        cooperative_matrix: Cooperative::of(adapter).map(|c| c.side),
+    }
+}
+
+/// The adapter that `--device gpu` and `--device auto` take: the first real GPU, discrete ones first.
+pub fn preferred(found: &[Adapter]) -> Option<&Adapter> {
+    let rank = |a: &Adapter| match a.kind {
+        "discrete" => 0,
+        "integrated" => 1,
+        "virtual" => 2,
+        _ => 3,
+    };
+    found
+        .iter()
+        .filter(|a| a.kind != "software")
+        .min_by_key(|a| (rank(a), a.index))
+}
+
+/// Picks an adapter: by index or part of its name, else the preferred one.
+pub(super) fn choose(name: Option<&str>, found: &[Adapter]) -> Result<usize> {
+    let chosen = match name {
+        None => preferred(found),
+        Some(name) => match name.parse::<usize>() {
+            Ok(index) => found.get(index),
+            Err(_) => {
+                let wanted = name.to_lowercase();
+                found
+                    .iter()
+                    .find(|a| a.info.name.to_lowercase().contains(&wanted))
+            }
+        },
+    };
+    chosen.map(|a| a.index).ok_or_else(|| {
+        let list: Vec<String> = found
+            .iter()
+            .map(|a| {
+                format!(
+                    "{}: {} ({}, {})",
+                    a.index, a.info.name, a.kind, a.info.backend
+                )
+            })
+            .collect();
+        Error::NoAdapter {
+            wanted: match name {
+                None => "for --device gpu (software adapters only when named)".into(),
+                Some(n) => format!("'{n}'"),
+            },
+            found: match list.is_empty() {
+                true => "none".into(),
+                false => list.join(", "),
+            },
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(index: usize, name: &str, kind: &'static str) -> Adapter {
+        Adapter {
+            index,
+            info: DeviceInfo {
+                name: name.into(),
+                backend: "vulkan".into(),
+                driver: String::new(),
+            },
+            kind,
+            max_buffer_bytes: 0,
+            workgroup_bytes: 0,
+            subgroup: [0, 0],
+            features: Vec::new(),
+            cooperative_matrix: None,
+        }
+    }
+
+    #[test]
+    fn software_adapters_only_when_named() {
+        let found = [
+            adapter(0, "llvmpipe (LLVM 15)", "software"),
+            adapter(1, "Iris Xe", "integrated"),
+            adapter(2, "H200", "discrete"),
+        ];
+        assert_eq!(choose(None, &found).ok(), Some(2));
+        assert_eq!(choose(None, &found[..2]).ok(), Some(1));
+        assert_eq!(choose(Some("LLVMpipe"), &found).ok(), Some(0));
+        assert_eq!(choose(Some("1"), &found).ok(), Some(1));
+        let refused = choose(None, &found[..1]).map_err(|e| e.to_string());
+        assert!(refused.is_err_and(|e| e.contains("llvmpipe (LLVM 15)")));
+        let none = choose(Some("7"), &[]).map_err(|e| e.to_string());
+        assert!(none.is_err_and(|e| e.contains("'7'") && e.contains("none")));
+    }
+}

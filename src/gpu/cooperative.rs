@@ -1,0 +1,198 @@
+//! Cooperative matrices (tensor cores): whether an adapter has those the kernels use, and what the
+//! shaders are told about them.
+//!
+//! Used are square ones, f16 times f16 summed in f32, of a side of 16 (NVIDIA, AMD) or 8 (Mesa's
+//! software adapter). An adapter without them, or whose subgroups vary in size, runs the f32 kernels.
+
+use super::context::Context;
+use super::pipeline::Define;
+
+/// Subgroups of a workgroup; each sums 4 x 2 matrices (`shaders/shared/half_product.wgsl`).
+const SUBGROUPS: u32 = 8;
+
+/// Operations on matrices that take as long as one of other kernels, at least: how work is counted that
+/// bounds a dispatch.
+pub(super) const SPEEDUP: u64 = 8;
+
+/// Features of a device that runs these kernels.
+pub(super) const FEATURES: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+    .union(wgpu::Features::SHADER_F16)
+    .union(wgpu::Features::SUBGROUP);
+
+/// The matrices that are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cooperative {
+    /// Rows, columns and terms.
+    pub(super) side: u32,
+    /// Threads of a subgroup.
+    pub(super) subgroup: u32,
+}
+
+impl Cooperative {
+    /// What the kernels would use on this adapter, if it can run them.
+    pub(super) fn of(adapter: &wgpu::Adapter) -> Option<Self> {
+        if !adapter.features().contains(FEATURES) {
+            return None;
+        }
+        let info = adapter.get_info();
+        choose(
+            &adapter.cooperative_matrix_properties(),
+            [info.subgroup_min_size, info.subgroup_max_size],
+            &adapter.limits(),
+        )
+    }
+
+    /// Rows and columns of a workgroup's block of results.
+    pub(super) const fn block(self) -> usize {
+        self.side as usize * 8
+    }
+
+    /// Constants of the shaders.
+    pub(super) fn defines(self) -> Vec<Define> {
+        let mut defines = vec![("SIDE", Some(self.side)), ("SUBGROUP", Some(self.subgroup))];
+        if self.side == 16 {
+            defines.push(("SIDE_16", None));
+        }
+        defines
+    }
+
+    /// Bytes of workgroup memory of the largest of the kernels: tiles of both factors, sums on their way
+    /// to the threads, what the filter knows of each row and column.
+    const fn workgroup_bytes(self) -> u32 {
+        let block = 8 * self.side;
+        let tiles = 2 * block * 10 * 8;
+        let sums = SUBGROUPS * self.side * (2 * self.side + 4) * 4;
+        tiles + sums + 2 * block * 16
+    }
+}
+
+/// The largest usable matrices. All threads of a subgroup must find work in each of them.
+fn choose(
+    found: &[wgpu::CooperativeMatrixProperties],
+    subgroup: [u32; 2],
+    limits: &wgpu::Limits,
+) -> Option<Cooperative> {
+    let [size, largest] = subgroup;
+    let threads = SUBGROUPS * size;
+    if size != largest
+        || !size.is_power_of_two()
+        || threads > limits.max_compute_invocations_per_workgroup
+        || threads > limits.max_compute_workgroup_size_x
+    {
+        return None;
+    }
+    let fits = |c: &Cooperative| {
+        (c.side..=c.side * c.side).contains(&size)
+            && c.workgroup_bytes() <= limits.max_compute_workgroup_storage_size
+    };
+    found
+        .iter()
+        .filter(|p| {
+            p.ab_type == wgpu::CooperativeScalarType::F16
+                && p.cr_type == wgpu::CooperativeScalarType::F32
+                && p.m_size == p.n_size
+                && p.m_size == p.k_size
+                && matches!(p.m_size, 8 | 16)
+        })
+        .map(|p| Cooperative {
+            side: p.m_size,
+            subgroup: size,
+        })
+        .filter(fits)
+        .max_by_key(|c| c.side)
+}
+
+impl Context {
+    /// What may take the place of an f32 kernel for rows of `dim` numbers: a matrix's worth of them, or
+    /// most of what is multiplied would be padding.
+    pub(super) fn cooperative_for(&self, dim: usize) -> Option<Cooperative> {
+        self.cooperative.filter(|_| dim >= 16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::pipeline::expand;
+    use wgpu::CooperativeScalarType::{self, F16, F32};
+    use wgpu::naga;
+
+    fn properties(
+        side: u32,
+        ab_type: CooperativeScalarType,
+        cr_type: CooperativeScalarType,
+    ) -> wgpu::CooperativeMatrixProperties {
+        wgpu::CooperativeMatrixProperties {
+            m_size: side,
+            n_size: side,
+            k_size: side,
+            ab_type,
+            cr_type,
+            saturating_accumulation: false,
+        }
+    }
+
+    #[test]
+    fn the_largest_exact_matrices_are_chosen() {
+        let with = |bytes| wgpu::Limits {
+            max_compute_workgroup_storage_size: bytes,
+            ..wgpu::Limits::default()
+        };
+        let limits = with(48 << 10);
+        let all = [
+            properties(8, F16, F32),
+            properties(16, F16, F16),
+            properties(16, F16, F32),
+            properties(8, F32, F32),
+        ];
+        let side =
+            |found: &[_], subgroup, limits: &_| choose(found, subgroup, limits).map(|c| c.side);
+        assert_eq!(side(&all, [32, 32], &limits), Some(16));
+        assert_eq!(side(&all[..2], [32, 32], &limits), Some(8));
+        assert_eq!(side(&all, [8, 8], &limits), Some(8));
+        assert_eq!(side(&all, [16, 32], &limits), None);
+        assert_eq!(side(&all[1..2], [32, 32], &limits), None);
+        assert_eq!(side(&all, [64, 64], &limits), None, "too many threads");
+        let mut oblong = properties(16, F16, F32);
+        oblong.n_size = 8;
+        assert_eq!(side(&[oblong], [32, 32], &limits), None);
+        assert_eq!(side(&all, [32, 32], &with(32 << 10)), Some(8));
+    }
+
+    /// Both sizes as SPIR-V, whatever the adapter here has.
+    #[test]
+    fn the_shaders_compile_for_both_sizes() {
+        use naga::front::wgsl::{Frontend, Options};
+        use naga::valid::{Capabilities, ValidationFlags, Validator};
+        let sources = [
+            include_str!("../../shaders/ceiling_half.wgsl"),
+            include_str!("../../shaders/gram_half.wgsl"),
+            include_str!("../../shaders/knn_half.wgsl"),
+        ];
+        for (side, subgroup) in [(8, 8), (16, 32)] {
+            let matrices = Cooperative { side, subgroup };
+            for source in sources {
+                let text = expand(source, &matrices.defines()).expect("directives");
+                let mut options = Options::new();
+                options.capabilities = Capabilities::all();
+                let parsed = Frontend::new_with_options(options).parse(&text);
+                let module = parsed.map_err(|e| e.emit_to_string(&text)).expect("WGSL");
+                let checked = Validator::new(ValidationFlags::all(), Capabilities::all())
+                    .validate(&module)
+                    .map_err(|e| e.emit_to_string(&text));
+                let options = naga::back::spv::Options::default();
+                let words =
+                    naga::back::spv::write_vec(&module, &checked.expect("valid"), &options, None);
+                assert!(words.expect("SPIR-V").len() > 1000);
+                let mut layouter = naga::proc::Layouter::default();
+                layouter.update(module.to_ctx()).expect("sizes");
+                let workgroup = module.global_variables.iter().map(|(_, v)| v);
+                let bytes: u32 = workgroup
+                    .filter(|v| v.space == naga::AddressSpace::WorkGroup)
+                    .map(|v| layouter[v.ty].size)
+                    .sum();
+                assert!(bytes <= matrices.workgroup_bytes(), "{bytes} bytes");
+            }
+        }
+    }
+}
