@@ -1,4 +1,5 @@
-"""The work of `chanscope bench` in torch, in float32 without TF32, on the GPU if torch has one.
+"""The work of `chanscope bench` in torch, in float32 without TF32, on the GPU if torch has one. Work that runs on
+matrices of f16 there (`half` in its row) also in float16, with the ratio that is wanted of it.
 
     peer.py BENCH.json TORCH.json
 
@@ -64,6 +65,11 @@ def gram(torch, device, s):
     return {"bmm": lambda: torch.bmm(x, x.transpose(1, 2))}
 
 
+def gram_half(torch, device, s):
+    x = (torch.rand(s["groups"], s["n"], s["dim"], device=device) - 0.5).half()
+    return {"bmm in float16": lambda: torch.bmm(x, x.transpose(1, 2))}
+
+
 def knn(torch, device, s):
     x = torch.rand(s["n"], s["dim"], device=device) - 0.5
     if s["kernel"] == "cosine":
@@ -77,6 +83,8 @@ def knn(torch, device, s):
     calls = {"matmul + topk": matmul}
     if s["kernel"] == "gaussian":
         calls["cdist + topk"] = lambda: torch.cdist(q, x).topk(s["k"] + 1, largest=False)
+    half = x.half()
+    calls["float16 matmul alone"] = lambda: torch.matmul(half[: s["queries"]], half.T)
     return calls
 
 
@@ -127,7 +135,10 @@ def filters(torch, device, s):
     return {"autograd through the identity (cancels)": identity, "grouped conv2d, one filter of M": grouped}
 
 
-MAKE = {"conv2d": conv2d, "gram": gram, "knn": knn, "nnk": nnk, "filters": filters}
+MAKE = {"conv2d": conv2d, "gram": gram, "gram f16": gram_half, "knn": knn, "nnk": nnk, "filters": filters}
+
+# Of torch's time over chanscope's, where chanscope runs on matrices of f16.
+WANTED = {"bmm in float16": 0.35, "float16 matmul alone": 0.35}
 
 
 def main(bench, out):
@@ -147,6 +158,8 @@ def main(bench, out):
         try:
             for what, call in make(torch, device, row["sizes"]).items():
                 entry = {"kernel": row["kernel"], "shape": row["shape"], "what": what, "seconds": clock.seconds(call)}
+                if row.get("half"):
+                    entry["wanted"] = WANTED.get(what)
                 found["rows"].append(entry)
         except RuntimeError as error:  # out of memory: the others still count
             reason = str(error).splitlines()[0][:200]

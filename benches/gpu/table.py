@@ -32,11 +32,13 @@ def main(folder, code):
     }
     (folder / "gpu.json").write_text(json.dumps(joined, indent=1) + "\n")
     device, ceilings = bench["device"], bench["ceilings"]
+    half = ceilings.get("half_gflops")
+    half = f"{figure(half)} on f16 matrices" if half else "no f16 matrices that are used"
     lines = [
         f"chanscope {bench['version']} on {device['name']} ({device['backend']}, {device['driver']}), {joined['date']}.",
         f"Card as its driver says: {joined['card'] or 'no NVIDIA card'}.",
         f"GPU tests: {joined['tests']['result'] or 'did not finish'}" + (f" Failed: {', '.join(failed)}." if failed else ""),
-        f"Ceilings measured: {figure(ceilings['gflops'])} GFLOP/s in float32, copies {figure(ceilings['gbytes_per_second'])} GB/s.",
+        f"Ceilings measured: {figure(ceilings['gflops'])} GFLOP/s in float32, {half}, copies {figure(ceilings['gbytes_per_second'])} GB/s.",
         f"Beside it: torch {torch['torch']} on {torch['device']}, float32 without TF32." if torch else "torch was not there: no comparison.",
         "",
         "Times are the device's own where it has timestamps (the whole call in brackets). Ratio: torch's time over chanscope's.",
@@ -52,7 +54,8 @@ def main(folder, code):
         peers = [r for r in (torch["rows"] if torch else []) if same(r)] or [{"what": "-"}]
         for peer in peers:
             time = peer.get("seconds")
-            lines.append(f"{ours} {peer['what']} | {figure(time * 1e3)} | {figure(time / seconds)}x |" if time else f"{ours} {peer['what']} | | |")
+            wanted = f" (wanted: {peer['wanted']}x)" if peer.get("wanted") else ""
+            lines.append(f"{ours} {peer['what']} | {figure(time * 1e3)} | {figure(time / seconds)}x{wanted} |" if time else f"{ours} {peer['what']} | | |")
     (folder / "gpu.md").write_text("\n".join(lines) + "\n")
 
 

@@ -42,6 +42,8 @@ pub struct Row {
 /// What the device can do at most, per second.
 pub struct Limits {
     pub flops: f64,
+    /// On matrices of f16 numbers, where there are such.
+    pub half_flops: Option<f64>,
     pub bytes: f64,
 }
 
@@ -53,7 +55,11 @@ impl Row {
 
     /// The larger of the shares of both ceilings.
     pub fn share(&self, limits: &Limits) -> f64 {
-        let flops = self.job.flops as f64 / self.best() / limits.flops;
+        let ceiling = match self.job.half {
+            true => limits.half_flops.unwrap_or(limits.flops),
+            false => limits.flops,
+        };
+        let flops = self.job.flops as f64 / self.best() / ceiling;
         flops.max(self.job.bytes as f64 / self.best() / limits.bytes)
     }
 }
@@ -93,7 +99,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             "version": env!("CARGO_PKG_VERSION"),
             "device": { "name": info.name, "backend": info.backend, "driver": info.driver },
             "threads": common.threads(),
-            "ceilings": { "gflops": limits.flops / 1e9, "gbytes_per_second": limits.bytes / 1e9 },
+            "ceilings": {
+                "gflops": limits.flops / 1e9,
+                "half_gflops": limits.half_flops.map(|f| f / 1e9),
+                "gbytes_per_second": limits.bytes / 1e9,
+            },
             "rows": rows,
         }));
     }
@@ -121,6 +131,7 @@ fn ceilings<B: Ceilings>(backend: &B) -> Result<Limits> {
     let mut to = backend.zeros(&[COPIED])?;
     let mut limits = Limits {
         flops: 0.0,
+        half_flops: None,
         bytes: 0.0,
     };
     for _ in 0..2 * REPEATS {
@@ -130,6 +141,12 @@ fn ceilings<B: Ceilings>(backend: &B) -> Result<Limits> {
         limits.flops = limits
             .flops
             .max(flops as f64 / start.elapsed().as_secs_f64());
+        let start = Instant::now();
+        if let Some(flops) = backend.half_products()? {
+            backend.finish()?;
+            let rate = flops as f64 / start.elapsed().as_secs_f64();
+            limits.half_flops = Some(limits.half_flops.unwrap_or(0.0).max(rate));
+        }
         let start = Instant::now();
         backend.copy(&from, &mut to)?;
         backend.finish()?;

@@ -100,6 +100,7 @@ impl Maps {
         let [n, channels, h, w] = self.shape;
         Job {
             kernel,
+            half: false,
             shape: format!("{} {n}x{channels}x{h}x{w} {what}", self.name),
             sizes: json!({ "shape": self.shape }),
             flops: flops * self.size,
@@ -121,6 +122,7 @@ fn linear<B: NetOps + Ceilings>(
     let bias = tensor(&[columns])?;
     let job = Job {
         kernel: "linear",
+        half: false,
         shape: format!("{name} {rows}x{inner}x{columns}"),
         sizes: json!({ "rows": rows, "inner": inner, "columns": columns }),
         flops: (2 * rows * inner * columns) as u64,
@@ -157,6 +159,7 @@ fn pool2d<B: NetOps + Ceilings>(
     let outputs = n * channels * side(h) * side(w);
     let job = Job {
         kernel: "pool2d",
+        half: false,
         shape: format!("{name} {n}x{channels}x{h}x{w}, {window}x{window} by {step}"),
         sizes: json!({ "shape": shape, "window": window, "step": step, "padding": padding }),
         flops: (outputs * window * window) as u64,

@@ -18,6 +18,7 @@ pub fn json(row: &Row, limits: &Limits) -> Value {
         "bytes": row.job.bytes,
         "items": row.job.items,
         "unit": row.job.unit,
+        "half": row.job.half && limits.half_flops.is_some(),
         "items_per_second": row.job.items as f64 / seconds,
         "gflops": row.job.flops as f64 / seconds / 1e9,
         "gbytes_per_second": row.job.bytes as f64 / seconds / 1e9,
@@ -28,11 +29,15 @@ pub fn json(row: &Row, limits: &Limits) -> Value {
 /// All of them, with the ceilings above.
 pub fn text(device: &DeviceInfo, rows: &[Row], limits: &Limits) -> String {
     let mut text = format!(
-        "{} ({}, {})\nceilings: {} GFLOP/s in float32, copies {} GB/s\n\n",
+        "{} ({}, {})\nceilings: {} GFLOP/s in float32{}, copies {} GB/s\n\n",
         device.name,
         device.backend,
         device.driver,
         figure(limits.flops / 1e9),
+        limits.half_flops.map_or(String::new(), |f| format!(
+            ", {} on f16 matrices",
+            figure(f / 1e9)
+        )),
         figure(limits.bytes / 1e9),
     );
     let width = rows

@@ -33,6 +33,8 @@ pub struct Job {
     /// The shape by its parts, for whoever repeats the job with another library.
     pub sizes: Value,
     pub flops: u64,
+    /// Operations run on matrices of f16 numbers where the device has them.
+    pub half: bool,
     pub bytes: u64,
     /// What a user counts, and its name.
     pub items: u64,
@@ -59,7 +61,9 @@ pub fn visit<B: NetOps + FilterOps + Ceilings>(
     }
     if visitor.wants("gram") {
         for (name, shape) in GRAMS {
-            gram(backend, visitor, name, *shape)?;
+            for half in [false, true] {
+                gram(backend, visitor, name, *shape, half)?;
+            }
         }
     }
     for channel in CHANNELS.iter().filter(|c| CHANNEL_NAMES.contains(&c.name)) {
@@ -79,6 +83,7 @@ pub fn visit<B: NetOps + FilterOps + Ceilings>(
         let pairs = maps * (maps + 1) / 2;
         let job = Job {
             kernel: "correlate",
+            half: false,
             shape: format!("{name} {h}x{w}"),
             sizes: json!({ "shape": shape }),
             // By FFT, a product and a transform back per pair; directly it would be more.
@@ -122,6 +127,7 @@ fn convolution<B: Ceilings>(backend: &B, visitor: &mut impl Visit, conv: &Conv) 
     let numbers = |shape: [usize; 4]| shape.iter().product::<usize>();
     let job = Job {
         kernel: "conv2d",
+        half: false,
         shape: format!("{} x{}", conv.name, conv.batch),
         sizes: json!({
             "batch": conv.batch, "channels": conv.channels, "size": conv.size,
@@ -146,11 +152,20 @@ fn gram<B: Ceilings>(
     visitor: &mut impl Visit,
     name: &str,
     shape: [usize; 3],
+    half: bool,
 ) -> Result<()> {
     let [groups, n, dim] = shape;
-    let x = backend.upload(&shape, &noise(groups * n * dim))?;
+    let mut values = noise(groups * n * dim);
+    if half {
+        // As activations that were kept in half precision.
+        values
+            .iter_mut()
+            .for_each(|v| *v = (*v * 1024.0).round() / 1024.0);
+    }
+    let x = backend.upload(&shape, &values)?;
     let job = Job {
-        kernel: "gram",
+        kernel: if half { "gram f16" } else { "gram" },
+        half,
         shape: format!("{name} {groups}x{n}x{dim}"),
         sizes: json!({ "groups": groups, "n": n, "dim": dim }),
         flops: (groups * n * (n + 1) * dim) as u64,
@@ -206,6 +221,7 @@ fn graph<B: Ceilings>(
     if visitor.wants("knn") {
         let job = Job {
             kernel: "knn",
+            half: dim >= 16,
             shape: shape.clone(),
             sizes: sizes.clone(),
             flops: 2 * (queries * n * dim) as u64,
@@ -219,6 +235,7 @@ fn graph<B: Ceilings>(
         let found = search()?;
         let job = Job {
             kernel: "nnk",
+            half: false,
             shape,
             sizes,
             // The kernel matrix and one product with it.
@@ -259,6 +276,7 @@ fn overlap<B: Ceilings>(backend: &B, visitor: &mut impl Visit) -> Result<()> {
     let zeros = vec![0; channels * channels];
     let job = Job {
         kernel: "overlap",
+        half: false,
         shape: format!("{name}, {channels} channels, {queries} queries, k {k}"),
         sizes: json!({ "channels": channels, "queries": queries, "k": k }),
         // Sorted supports are compared in one walk along both.
@@ -292,6 +310,7 @@ fn filters<B: FilterOps>(
     let lags = ((2 * shape.height - 1) * (2 * shape.width - 1)).div_ceil(2);
     let job = Job {
         kernel: "filters",
+        half: false,
         shape: format!(
             "{name} {}x{}x{}x{} with gradient",
             shape.filters, shape.channels, shape.height, shape.width
