@@ -240,7 +240,7 @@ fn check(data: &Data, params: &GraphParams, graph: &GraphBlock, gap: f64) -> Tal
 
 #[test]
 fn rectified_channels_are_exact() {
-    for (dim, seed) in [(16, 1), (25, 2), (4, 3)] {
+    for (dim, seed) in [(16, 1), (25, 2), (4, 3), (49, 4)] {
         let data = relu_like(180, dim, seed);
         for k in [25, 50] {
             for kernel in [Kernel::Gaussian, Kernel::Cosine] {
@@ -421,12 +421,17 @@ fn fixed_bandwidths_from_tiny_to_huge() {
 #[test]
 fn large_k() {
     let data = relu_like(301, 40, 15);
-    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
-        let params = params(300, kernel);
+    let kernels = [Kernel::Gaussian, Kernel::Cosine];
+    // Both sides of every number of candidates from which on another solver takes over.
+    for (kernel, k) in kernels
+        .into_iter()
+        .flat_map(|kernel| [64, 65, 128, 129, 300].map(|k| (kernel, k)))
+    {
+        let params = params(k, kernel);
         let graph = graph(&cpu(), &data, &params, false);
         assert!(graph.kkt_residual.iter().all(|&r| r <= 1e-13));
         // The oracle's cost grows with the fourth power; a few queries tell.
-        let vectors: Vec<&[f32]> = graph.neighbors[..300]
+        let vectors: Vec<&[f32]> = graph.neighbors[..k]
             .iter()
             .filter(|&&j| j >= 0)
             .map(|&j| data.row(j as usize))
@@ -446,7 +451,7 @@ fn large_k() {
 
 #[test]
 fn every_instruction_set_is_exact() {
-    let data = relu_like(120, 19, 17);
+    let sets = [relu_like(120, 19, 17), relu_like(120, 45, 18)];
     for set in [
         InstructionSet::Portable,
         InstructionSet::Avx2,
@@ -458,9 +463,12 @@ fn every_instruction_set_is_exact() {
             continue;
         };
         for kernel in [Kernel::Gaussian, Kernel::Cosine] {
-            for k in [1, 30, 70] {
+            for (k, data) in [1, 30, 70]
+                .into_iter()
+                .flat_map(|k| sets.iter().map(move |d| (k, d)))
+            {
                 let params = params(k, kernel);
-                check(&data, &params, &graph(&device, &data, &params, true), 1e-9);
+                check(data, &params, &graph(&device, data, &params, true), 1e-9);
             }
         }
     }
@@ -468,8 +476,12 @@ fn every_instruction_set_is_exact() {
 
 #[test]
 fn threads_blocks_and_gathering_give_the_same_bits() {
-    let data = relu_like(203, 16, 16);
-    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+    let kernels = [Kernel::Gaussian, Kernel::Cosine];
+    for (kernel, dim) in kernels
+        .into_iter()
+        .flat_map(|kernel| [16, 50].map(|dim| (kernel, dim)))
+    {
+        let data = relu_like(203, dim, 16);
         let params = params(25, kernel);
         let whole = graph(&Cpu::new(1).unwrap(), &data, &params, false);
         assert_eq!(graph(&Cpu::new(3).unwrap(), &data, &params, true), whole);
@@ -478,24 +490,25 @@ fn threads_blocks_and_gathering_give_the_same_bits() {
             data: &data.x,
             groups: 1,
             rows: 203,
-            dim: 16,
+            dim,
             first: 0,
         };
         let points = device.points(block, kernel).unwrap();
-        for rows in [0..7, 7..100, 100..203] {
+        // Written over from part to part, the longer ones too.
+        let mut part = GraphBlock::default();
+        for rows in [7..100, 0..7, 100..203] {
             let mut found = device.candidates(1, rows.len(), 25).unwrap();
             device
                 .knn(&points, rows.clone(), &points, &params, &mut found)
                 .unwrap();
-            let part = device
-                .nnk(
-                    &points,
-                    rows.clone(),
-                    &found,
-                    Vectors::Points(&points),
-                    &params,
-                )
+            let vectors = Vectors::Points(&points);
+            device
+                .nnk_into(&points, rows.clone(), &found, vectors, &params, &mut part)
                 .unwrap();
+            assert_eq!(
+                part.neighbors,
+                whole.neighbors[rows.start * 25..rows.end * 25]
+            );
             assert_eq!(part.weights, whole.weights[rows.start * 25..rows.end * 25]);
             assert_eq!(part.objective, whole.objective[rows.clone()]);
             assert_eq!(part.kkt_residual, whole.kkt_residual[rows.clone()]);
@@ -508,7 +521,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn any_shape_is_exact(
-        n in 1usize..40, dim in 1usize..20, k in 1usize..40, levels in 2u32..300, seed: u64,
+        n in 1usize..40, dim in 1usize..50, k in 1usize..40, levels in 2u32..300, seed: u64,
         cosine: bool, drop: bool,
     ) {
         let data = integers(n, dim, levels, seed);

@@ -10,6 +10,8 @@ mod lanes;
 mod lockstep;
 mod pca;
 mod rows;
+mod set;
+mod task;
 
 use super::f64x8::{self, Isa, LANES, Pack, Work};
 use super::simd::{InstructionSet, prefetch};
@@ -25,7 +27,9 @@ use lanes::{Lanes, Source, Sources};
 use lockstep::Lockstep;
 use pca::Pca;
 use rayon::prelude::*;
+use set::Set;
 use std::ops::Range;
+use task::{Inputs, Task, split};
 
 /// Queries of one task: enough to outweigh its cost, few enough to keep threads evenly busy.
 const TASK: usize = 64;
@@ -46,7 +50,7 @@ const fn sweeps(kernel: Kernel) -> usize {
 /// Bytes of working memory for `threads` threads.
 pub(super) fn scratch_bytes(threads: usize, k: usize, dim: usize) -> u64 {
     let one = gram::bytes(k, dim) + active_set::bytes(k) + pca::bytes(k, dim) + 16 * k as u64;
-    let eight = match k <= lockstep::MOST {
+    let eight = match k <= set::MOST {
         true => lanes::bytes(k, dim) + lockstep::bytes(k),
         false => 0,
     };
@@ -96,117 +100,23 @@ fn refill<T: Zeroable + Clone>(values: &mut Vec<T>, len: usize) {
     }
 }
 
-/// What all queries share.
-struct Inputs<'a> {
-    queries: &'a Points,
-    rows: Range<usize>,
-    candidates: &'a Candidates,
-    vectors: Vectors<'a, Cpu>,
-    params: &'a GraphParams,
-    groups: usize,
-    count: usize,
-}
-
-impl<'a> Inputs<'a> {
-    fn new(
-        queries: &'a Points,
-        rows: Range<usize>,
-        candidates: &'a Candidates,
-        vectors: Vectors<'a, Cpu>,
-        params: &'a GraphParams,
-    ) -> Result<Self> {
-        let (groups, count, dim) = (queries.groups, rows.len(), queries.dim);
-        let fits = match vectors {
-            Vectors::Points(p) => p.groups == groups && p.dim == dim,
-            Vectors::Gathered(t) => t.shape() == [groups, count, params.k, dim],
-        };
-        if !fits || rows.end > queries.rows {
-            return Err(Error::Shape(format!(
-                "the candidates' vectors do not belong to {count} queries of {groups} groups with {dim} numbers"
-            )));
-        }
-        Ok(Self {
-            queries,
-            rows,
-            candidates,
-            vectors,
-            params,
-            groups,
-            count,
-        })
-    }
-
-    /// Vector of candidate `slot` (sample `index`) of a query, `None` if it is not there.
-    #[inline(always)]
-    fn vector(&self, group: usize, query: usize, slot: usize, index: u32) -> Option<&'a [f32]> {
-        match self.vectors {
-            Vectors::Points(p) => {
-                let row = (index as usize).checked_sub(p.first)?;
-                (row < p.rows).then(|| p.row(group, row))
-            }
-            Vectors::Gathered(t) => {
-                let dim = self.queries.dim;
-                let at = ((group * self.count + query) * self.params.k + slot) * dim;
-                t.data().get(at..at + dim)
-            }
-        }
-    }
-}
-
-/// Results of [`TASK`] queries, the first of them `first` in `[groups, Q]`.
-struct Task<'a> {
-    first: usize,
-    neighbors: &'a mut [i32],
-    sq_distances: &'a mut [f32],
-    weights: &'a mut [f32],
-    objective: &'a mut [f64],
-    kkt_residual: &'a mut [f32],
-    pca_dimension: &'a mut [u16],
-    degenerate: &'a mut [bool],
-}
-
-fn split(block: &mut GraphBlock, k: usize) -> Vec<Task<'_>> {
-    let slots = block
-        .neighbors
-        .chunks_mut(TASK * k)
-        .zip(block.sq_distances.chunks_mut(TASK * k))
-        .zip(block.weights.chunks_mut(TASK * k));
-    let queries = block
-        .objective
-        .chunks_mut(TASK)
-        .zip(block.kkt_residual.chunks_mut(TASK))
-        .zip(block.pca_dimension.chunks_mut(TASK))
-        .zip(block.degenerate.chunks_mut(TASK));
-    let tasks = slots.zip(queries).enumerate().map(
-        |(
-            i,
-            (
-                ((neighbors, sq_distances), weights),
-                (((objective, kkt_residual), pca_dimension), degenerate),
-            ),
-        )| Task {
-            first: i * TASK,
-            neighbors,
-            sq_distances,
-            weights,
-            objective,
-            kkt_residual,
-            pca_dimension,
-            degenerate,
-        },
-    );
-    tasks.collect()
-}
-
 /// Working memory of one thread.
 #[derive(Default)]
 struct Scratch<'a> {
+    room: Room<'a>,
+    /// For at most 64 candidates, and at most 128.
+    few: Lockstep<u64>,
+    many: Lockstep<u128>,
+}
+
+/// Working memory, whatever the number of candidates.
+#[derive(Default)]
+struct Room<'a> {
     /// Slots of the candidates in use, per lane; later of the support.
     used: [Vec<u16>; LANES],
     /// The lanes' queries and the vectors in `used`.
     sources: Sources<'a>,
     lanes: Lanes,
-    lockstep: Lockstep,
     pca: Pca,
     gram: Gram,
     active: ActiveSet,
@@ -229,21 +139,24 @@ impl Work for Solve<'_, '_, '_> {
             scratch,
             mut task,
         } = self;
+        let Scratch { room, few, many } = scratch;
         let (k, dim) = (inputs.params.k, inputs.queries.dim);
         let total = task.objective.len();
         for first in (0..total).step_by(LANES) {
             let lanes = 0..LANES.min(total - first);
-            for source in &mut scratch.sources {
+            for source in &mut room.sources {
                 source.vectors.clear();
             }
             for lane in lanes.clone() {
-                prepare(inputs, scratch, &mut task, first + lane, lane)?;
+                prepare(inputs, room, &mut task, first + lane, lane)?;
             }
-            if k <= lockstep::MOST {
-                together::<I>(inputs, scratch, &mut task, first);
+            if k <= <u64 as Set>::MOST {
+                together::<I, u64>(inputs, room, few, &mut task, first);
+            } else if k <= <u128 as Set>::MOST {
+                together::<I, u128>(inputs, room, many, &mut task, first);
             } else {
                 for lane in lanes.clone() {
-                    alone::<I>(inputs, scratch, &mut task, first + lane, lane);
+                    alone::<I>(inputs, room, &mut task, first + lane, lane);
                 }
             }
             if !inputs.params.pca_dimension {
@@ -251,14 +164,14 @@ impl Work for Solve<'_, '_, '_> {
             }
             for lane in lanes.clone() {
                 let weights = &task.weights[(first + lane) * k..][..k];
-                keep_support(weights, &mut scratch.used[lane], &mut scratch.sources[lane]);
+                keep_support(weights, &mut room.used[lane], &mut room.sources[lane]);
             }
             // A choice from the parameters alone: it must not depend on a lane's neighbours.
             let short = match inputs.params.kernel {
                 Kernel::Gaussian => 3 * dim <= 2 * k,
                 Kernel::Cosine => 4 * dim <= k,
             };
-            let dimensions = scratch.pca.dimensions::<I>(&scratch.sources, dim, short);
+            let dimensions = room.pca.dimensions::<I>(&room.sources, dim, short);
             task.pca_dimension[first..first + lanes.len()].copy_from_slice(&dimensions[lanes]);
         }
         Ok(())
@@ -270,7 +183,7 @@ impl Work for Solve<'_, '_, '_> {
 #[inline(always)]
 fn prepare<'a>(
     inputs: &Inputs<'a>,
-    scratch: &mut Scratch<'a>,
+    room: &mut Room<'a>,
     task: &mut Task<'_>,
     at: usize,
     lane: usize,
@@ -294,8 +207,8 @@ fn prepare<'a>(
         *sq_distance = c.sq_distance as f32;
     }
     missing.fill(-1);
-    let used = &mut scratch.used[lane];
-    let source = &mut scratch.sources[lane];
+    let used = &mut room.used[lane];
+    let source = &mut room.sources[lane];
     source.query = inputs.queries.row(group, inputs.rows.start + query);
     let inverse = usable(inputs.params, source.query, list, used);
     task.degenerate[at] = inverse.is_none();
@@ -345,38 +258,39 @@ fn usable(
 
 /// Solves eight queries from `first` on, a lane each.
 #[inline(always)]
-fn together<I: Isa>(
+fn together<I: Isa, S: Set>(
     inputs: &Inputs<'_>,
-    scratch: &mut Scratch<'_>,
+    room: &mut Room<'_>,
+    lockstep: &mut Lockstep<S>,
     task: &mut Task<'_>,
     first: usize,
 ) {
     let (k, dim) = (inputs.params.k, inputs.queries.dim);
     let busy = |s: &Source<'_>| !s.vectors.is_empty();
-    let wanted = (0..LANES).fold(0, |m, l| m | u8::from(busy(&scratch.sources[l])) << l);
+    let wanted = (0..LANES).fold(0, |m, l| m | u8::from(busy(&room.sources[l])) << l);
     if wanted == 0 {
         return;
     }
-    let (lanes, lockstep) = (&mut scratch.lanes, &mut scratch.lockstep);
-    lanes.build::<I>(&scratch.sources, inputs.params.kernel, dim);
-    lockstep.solve::<I>(lanes, sweeps(inputs.params.kernel), wanted);
+    room.lanes
+        .build::<I>(&room.sources, inputs.params.kernel, dim);
+    lockstep.solve::<I>(&room.lanes, sweeps(inputs.params.kernel), wanted);
     for lane in (0..LANES).filter(|l| wanted >> l & 1 == 1) {
-        let (at, used) = (first + lane, &scratch.used[lane]);
-        let x = scratch.lockstep.x.iter().map(|x| x.0[lane]);
-        if scratch.lockstep.solved >> lane & 1 == 1 {
+        let (at, used) = (first + lane, &room.used[lane]);
+        let x = lockstep.x.iter().map(|x| x.0[lane]);
+        if lockstep.solved >> lane & 1 == 1 {
             let weights = &mut task.weights[at * k..(at + 1) * k];
             for (&slot, x) in used.iter().zip(x) {
                 weights[usize::from(slot)] = x as f32;
             }
-            task.objective[at] = scratch.lockstep.objective[lane];
-            task.kkt_residual[at] = scratch.lockstep.residual[lane] as f32;
+            task.objective[at] = lockstep.objective[lane];
+            task.kkt_residual[at] = lockstep.residual[lane] as f32;
         } else {
-            scratch.gram.extract(&scratch.lanes, lane, used.len());
-            resize(&mut scratch.theta, scratch.gram.width);
-            for (theta, x) in flat_mut(&mut scratch.theta).iter_mut().zip(x) {
+            room.gram.extract(&room.lanes, lane, used.len());
+            resize(&mut room.theta, room.gram.width);
+            for (theta, x) in flat_mut(&mut room.theta).iter_mut().zip(x) {
                 *theta = x;
             }
-            finish::<I>(scratch, task, k, at, lane);
+            finish::<I>(room, task, k, at, lane);
         }
     }
 }
@@ -385,36 +299,30 @@ fn together<I: Isa>(
 #[inline(always)]
 fn alone<I: Isa>(
     inputs: &Inputs<'_>,
-    scratch: &mut Scratch<'_>,
+    room: &mut Room<'_>,
     task: &mut Task<'_>,
     at: usize,
     lane: usize,
 ) {
-    let source = &scratch.sources[lane];
+    let source = &room.sources[lane];
     if source.vectors.is_empty() {
         return;
     }
-    scratch.gram.build::<I>(source, inputs.params.kernel);
-    resize(&mut scratch.theta, scratch.gram.width);
-    active_set::descend::<I>(&scratch.gram.problem(), SWEEPS, &mut scratch.theta);
-    finish::<I>(scratch, task, inputs.params.k, at, lane);
+    room.gram.build::<I>(source, inputs.params.kernel);
+    resize(&mut room.theta, room.gram.width);
+    active_set::descend::<I>(&room.gram.problem(), SWEEPS, &mut room.theta);
+    finish::<I>(room, task, inputs.params.k, at, lane);
 }
 
-/// Takes the problem in `scratch.gram` from the feasible `scratch.theta` to the optimum.
+/// Takes the problem in `room.gram` from the feasible `room.theta` to the optimum.
 #[inline(always)]
-fn finish<I: Isa>(
-    scratch: &mut Scratch<'_>,
-    task: &mut Task<'_>,
-    k: usize,
-    at: usize,
-    lane: usize,
-) {
-    let problem = scratch.gram.problem();
-    scratch.active.solve::<I>(&problem, &mut scratch.theta);
+fn finish<I: Isa>(room: &mut Room<'_>, task: &mut Task<'_>, k: usize, at: usize, lane: usize) {
+    let problem = room.gram.problem();
+    room.active.solve::<I>(&problem, &mut room.theta);
     let (mut objective, mut residual) = (0.0, 0.0f64);
-    for (j, &slot) in scratch.used[lane].iter().enumerate() {
-        let theta = flat(&scratch.theta)[j];
-        let slope = problem.slope::<I>(j, &scratch.theta);
+    for (j, &slot) in room.used[lane].iter().enumerate() {
+        let theta = flat(&room.theta)[j];
+        let slope = problem.slope::<I>(j, &room.theta);
         objective += 0.5 * theta * (slope - problem.b[j]);
         residual = residual.max(if theta > 0.0 { slope.abs() } else { -slope });
         task.weights[at * k + usize::from(slot)] = theta as f32;

@@ -6,20 +6,19 @@
 
 use super::active_set::dependence;
 use super::lanes::{Lanes, at};
+use super::set::{MOST, Set, members, owners, transposed};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 
-/// Most candidates: a support is a bit set.
-pub(super) const MOST: usize = 64;
 /// Columns factorised at a time, and rows below them.
 const TILE: (usize, usize) = (4, 2);
 
 /// Room for the systems, and their solutions.
 #[derive(Default)]
-pub(super) struct Factor {
+pub(super) struct Factor<S> {
     /// Rows of a system.
     size: usize,
-    /// Bit set of the indices that have a row, per lane.
-    pub(super) frames: [u64; LANES],
+    /// Candidates that have a row, per lane.
+    pub(super) frames: [S; LANES],
     /// All frames are the same.
     shared: bool,
     /// Packed lower triangle of the matrix, then of its factor; the row below it is the right-hand
@@ -38,7 +37,7 @@ pub(super) fn bytes(k: usize) -> u64 {
     (size_of::<Pack>() * (at(k + 1, 0) + k) + 2 * k) as u64
 }
 
-impl Factor {
+impl<S: Set> Factor<S> {
     /// Right-hand sides, then solutions, a row a pack.
     pub(super) fn solution(&self) -> &[Pack] {
         &self.rows[at(self.size, 0)..][..self.size]
@@ -49,28 +48,32 @@ impl Factor {
     pub(super) fn accept<I: Isa>(&self, accepted: u8, x: &mut [Pack]) {
         let solution = self.solution();
         if self.shared {
-            for ((z, present), j) in solution.iter().zip(&self.present).zip(bits(self.frames[0])) {
+            for ((z, present), j) in solution
+                .iter()
+                .zip(&self.present)
+                .zip(members(self.frames[0]))
+            {
                 let (z, now) = (I::F64::load(z), I::F64::load(&x[j]));
                 I::F64::select(present & accepted, z, now).store(&mut x[j]);
             }
             return;
         }
-        for l in bits(u64::from(accepted)) {
-            for (z, j) in solution.iter().zip(bits(self.frames[l])) {
+        for l in members(u64::from(accepted)) {
+            for (z, j) in solution.iter().zip(members(self.frames[l])) {
                 x[j].0[l] = z.0[l];
             }
         }
     }
 
-    /// Bit set of the rows whose column depends on those before, per lane.
+    /// Rows whose column depends on those before, per lane.
     #[inline(always)]
-    pub(super) fn dependent(&self) -> [u64; LANES] {
+    pub(super) fn dependent(&self) -> [S; LANES] {
         transposed(&self.dependent)
     }
 
-    /// Bit set of the support's rows whose solution is not positive, per lane.
+    /// Rows of the support whose solution is not positive, per lane.
     #[inline(always)]
-    pub(super) fn negative<I: Isa>(&self) -> [u64; LANES] {
+    pub(super) fn negative<I: Isa>(&self) -> [S; LANES] {
         let mut flags = [0; MOST];
         for ((f, z), present) in flags.iter_mut().zip(self.solution()).zip(&self.present) {
             *f = present & !I::F64::splat(0.0).lt(I::F64::load(z));
@@ -81,13 +84,13 @@ impl Factor {
     /// Solves the systems of `supports`; what lanes with an empty one compute is not used, nor what
     /// follows a dependent column.
     #[inline(always)]
-    pub(super) fn solve<I: Isa>(&mut self, problem: &Lanes, supports: [u64; LANES]) {
-        let all = supports.iter().fold(0, |all, s| all | s);
-        let most = supports.iter().map(|s| s.count_ones()).max().unwrap_or(0) as usize;
-        let copied: u32 = supports.iter().map(|s| s.count_ones().pow(2)).sum();
+    pub(super) fn solve<I: Isa>(&mut self, problem: &Lanes, supports: [S; LANES]) {
+        let all = supports.iter().fold(S::default(), |all, &s| all | s);
+        let most = supports.iter().map(|s| s.len()).max().unwrap_or(0);
+        let copied: usize = supports.iter().map(|s| s.len().pow(2)).sum();
         // In numbers copied singly (a few cycles each) and packs factorised.
-        let cost = |size: usize| (size * size * (size + 12) / 6) as u32;
-        let wide = all.count_ones() as usize;
+        let cost = |size: usize| size * size * (size + 12) / 6;
+        let wide = all.len();
         self.shared = cost(wide) < cost(most) + 2 * copied;
         self.size = if self.shared { wide } else { most };
         self.frames = if self.shared { [all; LANES] } else { supports };
@@ -104,20 +107,20 @@ impl Factor {
 
     /// Copies the rows of all supports.
     #[inline(always)]
-    fn select<I: Isa>(&mut self, problem: &Lanes, supports: [u64; LANES]) {
+    fn select<I: Isa>(&mut self, problem: &Lanes, supports: [S; LANES]) {
         let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
         let owners = owners(supports);
-        let mut members = [0; MOST];
-        for (m, j) in members.iter_mut().zip(bits(self.frames[0])) {
+        let mut chosen = [0; MOST];
+        for (m, j) in chosen.iter_mut().zip(members(self.frames[0])) {
             *m = j;
         }
-        let members = &members[..self.size];
+        let chosen = &chosen[..self.size];
         self.present.clear();
         let (matrix, right) = self.rows.split_at_mut(at(self.size, 0));
-        for (a, &j) in members.iter().enumerate() {
+        for (a, &j) in chosen.iter().enumerate() {
             let row = &problem.kernel[at(j, 0)..=at(j, j)];
             let out = &mut matrix[at(a, 0)..=at(a, a)];
-            for (out, &m) in out.iter_mut().zip(members) {
+            for (out, &m) in out.iter_mut().zip(chosen) {
                 let value = I::F64::load(&row[m]);
                 I::F64::select(owners[j] & owners[m], value, zero).store(out);
             }
@@ -130,18 +133,22 @@ impl Factor {
 
     /// Copies each lane's own rows.
     #[inline(always)]
-    fn gather(&mut self, problem: &Lanes, supports: [u64; LANES]) {
+    fn gather(&mut self, problem: &Lanes, supports: [S; LANES]) {
         self.present.clear();
         self.present.resize(self.size, 0);
         let (matrix, right) = self.rows.split_at_mut(at(self.size, 0));
-        for (l, support) in supports.into_iter().enumerate().filter(|(_, s)| *s != 0) {
-            let mut members = [0u8; MOST];
+        for (l, support) in supports
+            .into_iter()
+            .enumerate()
+            .filter(|(_, s)| !s.is_empty())
+        {
+            let mut chosen = [0u8; MOST];
             let mut count = 0;
-            for j in bits(support) {
-                members[count] = j as u8;
+            for j in members(support) {
+                chosen[count] = j as u8;
                 let row = &problem.kernel[at(j, 0)..=at(j, j)];
                 let out = &mut matrix[at(count, 0)..=at(count, count)];
-                for (out, &m) in out.iter_mut().zip(&members) {
+                for (out, &m) in out.iter_mut().zip(&chosen) {
                     out.0[l] = row[usize::from(m)].0[l];
                 }
                 right[count].0[l] = problem.b[j].0[l];
@@ -311,56 +318,4 @@ pub(super) fn first_columns<const N: usize>(rows: &[Pack], a: usize, c: usize) -
         *out = &rows[at(a + i, 0)..][..c];
     }
     out
-}
-
-/// Numbers of the bits set, ascending.
-#[inline(always)]
-pub(super) fn bits(mut set: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        (set != 0).then(|| {
-            let bit = set.trailing_zeros() as usize;
-            set &= set - 1;
-            bit
-        })
-    })
-}
-
-/// Transposes an 8 x 8 matrix of bits, a row a byte.
-#[inline(always)]
-fn swapped(rows: [u8; LANES]) -> [u8; LANES] {
-    let mut m = u64::from_le_bytes(rows);
-    // Swap the off-diagonal halves of ever larger squares.
-    for (shift, mask) in [
-        (7, 0x00aa_00aa_00aa_00aa),
-        (14, 0x0000_cccc_0000_cccc),
-        (28, 0x0000_0000_f0f0_f0f0),
-    ] {
-        let swap = (m ^ (m >> shift)) & mask;
-        m ^= swap ^ (swap << shift);
-    }
-    m.to_le_bytes()
-}
-
-/// Turns a bit per lane for each row into a bit per row for each lane.
-#[inline(always)]
-pub(super) fn transposed(rows: &[u8]) -> [u64; LANES] {
-    let mut lanes = [0; LANES];
-    for (block, rows) in rows.chunks(LANES).enumerate() {
-        let mut bytes = [0; LANES];
-        bytes[..rows.len()].copy_from_slice(rows);
-        for (lane, byte) in lanes.iter_mut().zip(swapped(bytes)) {
-            *lane |= u64::from(byte) << (block * LANES);
-        }
-    }
-    lanes
-}
-
-/// Turns a bit per row for each lane into a bit per lane for each row.
-#[inline(always)]
-fn owners(lanes: [u64; LANES]) -> [u8; MOST] {
-    let mut rows = [0; MOST];
-    for (block, rows) in rows.chunks_exact_mut(LANES).enumerate() {
-        rows.copy_from_slice(&swapped(lanes.map(|l| (l >> (block * LANES)) as u8)));
-    }
-    rows
 }

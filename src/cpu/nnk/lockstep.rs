@@ -5,12 +5,11 @@
 //! objective falls at every step. A lane that meets a dependent column on the way, or needs too many
 //! rounds, is left to [`super::active_set`]. What a lane does depends on that lane alone.
 
-use super::factor::{self, Factor, bits, first_columns, transposed};
+use super::factor::{self, Factor, first_columns};
 use super::gram::resize;
 use super::lanes::{Lanes, at};
+use super::set::{Set, members, transposed};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
-
-pub(super) use super::factor::MOST;
 
 /// Rounds after which a lane is given up.
 const ROUNDS: usize = 48;
@@ -21,7 +20,7 @@ const STEEP: f64 = 0.5;
 
 /// Room for eight problems, and their solutions.
 #[derive(Default)]
-pub(super) struct Lockstep {
+pub(super) struct Lockstep<S> {
     /// `x [n]`; of an unsolved lane a feasible point.
     pub(super) x: Vec<Pack>,
     /// Objective per lane.
@@ -31,7 +30,7 @@ pub(super) struct Lockstep {
     /// Bit per lane that has its optimum.
     pub(super) solved: u8,
     /// The matrix restricted to the support.
-    factor: Factor,
+    factor: Factor<S>,
     /// `K x - b`.
     slopes: Vec<Pack>,
     /// Bit per lane for each index: in the support; then: steep.
@@ -57,12 +56,12 @@ enum Phase {
 }
 
 #[derive(Clone, Copy)]
-struct Lane {
-    support: u64,
+struct Lane<S> {
+    support: S,
     phase: Phase,
 }
 
-impl Lockstep {
+impl<S: Set> Lockstep<S> {
     /// Solves the lanes whose bit in `wanted` is set, from `sweeps` of coordinate descent.
     #[inline(always)]
     pub(super) fn solve<I: Isa>(&mut self, problem: &Lanes, sweeps: usize, wanted: u8) {
@@ -83,7 +82,7 @@ impl Lockstep {
                 return;
             }
             let supports = lanes.map(|lane| match lane.phase {
-                Phase::Done => 0,
+                Phase::Done => S::default(),
                 _ => lane.support,
             });
             self.factor.solve::<I>(problem, supports);
@@ -134,7 +133,7 @@ impl Lockstep {
 
     /// The support after the descent.
     #[inline(always)]
-    fn start<I: Isa>(&mut self, scale: I::F64, wanted: u8) -> [Lane; LANES] {
+    fn start<I: Isa>(&mut self, scale: I::F64, wanted: u8) -> [Lane<S>; LANES] {
         let least = scale.mul(I::F64::splat(1e-12));
         for (x, bits) in self.x.iter().zip(&mut self.flags) {
             *bits = least.lt(I::F64::load(x));
@@ -151,27 +150,29 @@ impl Lockstep {
 
     /// Takes the lanes from the solution on their support to the next support.
     #[inline(always)]
-    fn advance<I: Isa>(&mut self, lanes: &mut [Lane; LANES]) {
+    fn advance<I: Isa>(&mut self, lanes: &mut [Lane<S>; LANES]) {
         let (dependent, negative) = (self.factor.dependent(), self.factor.negative::<I>());
         // Lanes at their minimum, and those of them whose `x` is still the descent's.
         let (mut accepted, mut fresh) = (0u8, 0u8);
         for (l, lane) in lanes.iter_mut().enumerate() {
-            match (lane.phase, dependent[l], negative[l]) {
+            let (dependent, negative) = (dependent[l], negative[l]);
+            match (lane.phase, dependent.is_empty(), negative.is_empty()) {
                 (Phase::Done, ..) => {}
-                (phase, 0, 0) => {
+                (phase, true, true) => {
                     accepted |= 1 << l;
                     fresh |= u8::from(phase == Phase::Start) << l;
                     lane.phase = Phase::Minimum;
                 }
                 // Without dependent columns the rest of the factor is what it would be.
-                (Phase::Start, dependent, negative) => {
-                    let mut out = dependent | negative;
-                    for j in bits(self.factor.frames[l]) {
-                        lane.support &= !((out & 1) << j);
-                        out >>= 1;
+                (Phase::Start, ..) => {
+                    let out = dependent | negative;
+                    for (a, j) in members(self.factor.frames[l]).enumerate() {
+                        if out.has(a) {
+                            lane.support = lane.support & !S::run(j, 1);
+                        }
                     }
                 }
-                (_, 0, _) => self.step(l, lane),
+                (_, true, _) => self.step(l, lane),
                 _ => lane.phase = Phase::Done,
             }
         }
@@ -188,13 +189,13 @@ impl Lockstep {
 
     /// Goes towards the solution until a member of the support is 0, and leaves it out.
     #[inline(always)]
-    fn step(&mut self, l: usize, lane: &mut Lane) {
+    fn step(&mut self, l: usize, lane: &mut Lane<S>) {
         let support = lane.support;
         let mut step = f64::INFINITY;
         let solution = self.factor.solution();
         let members = || {
-            let frame = bits(self.factor.frames[l]).enumerate();
-            frame.filter(|(_, j)| support >> j & 1 == 1)
+            let frame = members(self.factor.frames[l]).enumerate();
+            frame.filter(|(_, j)| support.has(*j))
         };
         for (a, j) in members() {
             let (now, goal) = (self.x[j].0[l], solution[a].0[l]);
@@ -209,7 +210,7 @@ impl Lockstep {
             // A member that just entered stays at 0 on a step of length 0.
             if goal <= 0.0 && (limit <= step || next <= 0.0) {
                 self.x[j].0[l] = 0.0;
-                lane.support &= !(1 << j);
+                lane.support = lane.support & !S::run(j, 1);
             } else {
                 self.x[j].0[l] = next.max(0.0);
             }
@@ -218,19 +219,19 @@ impl Lockstep {
 
     /// Ends the lanes at their optimum and lets the steepest indices of the others enter.
     #[inline(always)]
-    fn enter<I: Isa>(&mut self, problem: &Lanes, scale: I::F64, lanes: &mut [Lane; LANES]) {
+    fn enter<I: Isa>(&mut self, problem: &Lanes, scale: I::F64, lanes: &mut [Lane<S>; LANES]) {
         let zero = I::F64::splat(0.0);
         let (mut objective, mut residual, mut steepest) = (zero, zero, zero);
         // Elsewhere the lanes in question are 0.
         let at_minimum = lanes.iter().filter(|lane| lane.phase == Phase::Minimum);
-        let members = at_minimum.fold(0, |all, lane| all | lane.support);
+        let members = at_minimum.fold(S::default(), |all, lane| all | lane.support);
         let mut j = 0;
         while j + TILE <= problem.n {
-            images::<I, TILE>(problem, &self.x, members, j, &mut self.slopes);
+            images::<I, S, TILE>(problem, &self.x, members, j, &mut self.slopes);
             j += TILE;
         }
         while j < problem.n {
-            images::<I, 1>(problem, &self.x, members, j, &mut self.slopes);
+            images::<I, S, 1>(problem, &self.x, members, j, &mut self.slopes);
             j += 1;
         }
         for ((slope, x), b) in self.slopes.iter_mut().zip(&self.x).zip(&problem.b) {
@@ -257,9 +258,9 @@ impl Lockstep {
             if lane.phase != Phase::Minimum {
                 continue;
             }
-            lane.support |= steep[l];
+            lane.support = lane.support | steep[l];
             lane.phase = Phase::Step;
-            if steep[l] == 0 {
+            if steep[l].is_empty() {
                 (self.objective[l], self.residual[l]) = (o.0[l], r.0[l]);
                 self.solved |= 1 << l;
                 lane.phase = Phase::Done;
@@ -285,26 +286,26 @@ fn product<I: Isa>(problem: &Lanes, x: &[Pack], j: usize) -> I::F64 {
     row.add(column)
 }
 
-/// `K x`, `R` rows from `j` on, where `x` is 0 outside of `members`.
+/// `K x`, `R` rows from `j` on, where `x` is 0 outside of `columns`.
 #[inline(always)]
-fn images<I: Isa, const R: usize>(
+fn images<I: Isa, S: Set, const R: usize>(
     problem: &Lanes,
     x: &[Pack],
-    members: u64,
+    columns: S,
     j: usize,
     out: &mut [Pack],
 ) {
     let mut sums = [I::F64::splat(0.0); R];
     let rows = first_columns::<R>(&problem.kernel, j, j);
-    let before = (1 << j) - 1;
-    for l in bits(members & before) {
+    let before = S::run(0, j);
+    for l in members(columns & before) {
         let x = I::F64::load(&x[l]);
         for (sum, row) in sums.iter_mut().zip(rows) {
             *sum = I::F64::load(&row[l]).mul_add(x, *sum);
         }
     }
-    let own = ((1 << R) - 1) << j;
-    for l in bits(members & own) {
+    let own = S::run(j, R);
+    for l in members(columns & own) {
         let x = I::F64::load(&x[l]);
         for (i, sum) in sums.iter_mut().enumerate() {
             let place = at(l.max(j + i), l.min(j + i));
@@ -312,7 +313,7 @@ fn images<I: Isa, const R: usize>(
         }
     }
     // Below the diagonal a row goes on as a column.
-    for l in bits(members & !before & !own) {
+    for l in members(columns & !before & !own) {
         let x = I::F64::load(&x[l]);
         let column = &problem.kernel[at(l, j)..][..R];
         for (sum, k) in sums.iter_mut().zip(column) {
