@@ -2,11 +2,13 @@
 
 use super::exact::Query;
 use super::points::Points;
-use super::select::{Candidate, keep_nearest};
+use super::select::{Candidate, keep_nearest, ordered};
 use crate::cpu::f64x8::{F64x8, LANES, Pack};
 use crate::cpu::simd::prefetch;
 use crate::device::{GraphParams, Identical};
 
+/// Most candidates that are ordered by counting: a square of their number, but without a branch on a distance.
+const FEW: usize = 128;
 /// Rows measured before the bound is lowered.
 const BATCH: usize = 128;
 /// Steps towards the k-th distance: it need not be met, only approached from above.
@@ -205,7 +207,7 @@ impl<'a> Lists<'a> {
         self.bounds[query] = bound;
         if kept > 2 * k {
             // Many at the same distance.
-            self.sort(query);
+            self.sort::<D>(query);
             self.counts[query] = k;
             self.bounds[query] = self.sorted[k - 1].sq_distance;
             let distances = distances_mut(&mut self.distances, query, self.room);
@@ -217,12 +219,21 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// Orders the nearest `k` of a query.
-    fn sort(&mut self, query: usize) {
+    /// Orders the nearest `k` of a query. Of equal distances the earlier one has the lower index: lists
+    /// begin in order, and points come in order.
+    #[inline(always)]
+    fn sort<D: F64x8>(&mut self, query: usize) {
+        let len = self.counts[query];
         let distances = distances_mut(&mut self.distances, query, self.room);
-        let both = distances[..self.counts[query]]
-            .iter()
-            .zip(&self.indices[query * self.room..]);
+        distances[len..len.next_multiple_of(LANES)].fill(f64::INFINITY);
+        let packs = &self.distances[query * (self.room / LANES)..][..len.div_ceil(LANES)];
+        let indices = &self.indices[query * self.room..][..len];
+        if len <= FEW {
+            ordered::<D>(packs, indices, &mut self.sorted);
+            self.sorted.truncate(self.job.k);
+            return;
+        }
+        let both = bytemuck::cast_slice::<_, f64>(packs).iter().zip(indices);
         self.sorted.clear();
         self.sorted
             .extend(both.map(|(&sq_distance, &index)| Candidate { sq_distance, index }));
@@ -230,9 +241,10 @@ impl<'a> Lists<'a> {
     }
 
     /// Writes the lists.
-    pub(super) fn finish(mut self) {
+    #[inline(always)]
+    pub(super) fn finish<D: F64x8>(mut self) {
         for query in 0..self.count() {
-            self.sort(query);
+            self.sort::<D>(query);
             let len = self.sorted.len();
             self.lens[query] = len as u32;
             self.entries[query * self.job.k..][..len].copy_from_slice(&self.sorted);

@@ -108,7 +108,7 @@ impl SimdOp for FloatTile<'_> {
             self.cut(query);
             self.measure::<S::Doubles>(query);
         }
-        self.lists.finish();
+        self.lists.finish::<S::Doubles>();
     }
 }
 

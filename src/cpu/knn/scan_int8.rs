@@ -277,7 +277,7 @@ impl SimdOp for Int8Tile<'_> {
             done = self.pass::<S::Doubles>();
         }
         if done {
-            self.lists.finish();
+            self.lists.finish::<S::Doubles>();
         } else {
             self.job.blunt.fetch_add(1, Relaxed);
         }

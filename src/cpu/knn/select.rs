@@ -1,5 +1,6 @@
 //! The k nearest so far.
 
+use crate::cpu::f64x8::{F64x8, LANES, Pack};
 use crate::cpu::pages;
 use crate::{Error, Result};
 
@@ -74,6 +75,30 @@ impl Candidates {
             "candidate lists [groups {}, queries {}, k {}] for a search of [groups {groups}, queries {queries}, k {k}]",
             self.groups, self.queries, self.k
         )))
+    }
+}
+
+/// Candidates in order, `distances` infinite past the last of `indices`; of equal distances the first comes
+/// first. Each goes to the place that as many as come before it leave, without a branch on a distance.
+#[inline(always)]
+pub(super) fn ordered<D: F64x8>(distances: &[Pack], indices: &[u32], out: &mut Vec<Candidate>) {
+    out.clear();
+    out.resize(indices.len(), Candidate::default());
+    for (i, &index) in indices.iter().enumerate() {
+        let (own, lane) = (i / LANES, i % LANES);
+        let sq_distance = distances[own].0[lane];
+        let this = D::splat(sq_distance);
+        let mut place = 0;
+        for other in &distances[..own] {
+            place += (!this.lt(D::load(other))).count_ones();
+        }
+        let other = D::load(&distances[own]);
+        let earlier = (1u8 << lane) - 1;
+        place += (other.lt(this) | (!this.lt(other) & earlier)).count_ones();
+        for other in &distances[own + 1..] {
+            place += D::load(other).lt(this).count_ones();
+        }
+        out[place as usize] = Candidate { sq_distance, index };
     }
 }
 
