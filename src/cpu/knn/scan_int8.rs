@@ -18,6 +18,8 @@ const EXPECTED: usize = 16;
 /// An exact distance costs about as much as the byte filter saves on so many pairs.
 const PAIRS: usize = 32;
 
+/// A rank may be missed by this part of it.
+const SLACK: usize = 8;
 /// Panels of which one is in the sample that marks are guessed from.
 const SAMPLE: usize = 16;
 /// Points per neighbour wanted that make a sample worth its while.
@@ -189,13 +191,20 @@ impl<'a> Int8Tile<'a> {
         }
     }
 
-    /// Raises the mark to the score of this rank, and drops scores below it.
+    /// Raises the mark to the score of this rank or a little less, and drops scores below it.
     #[inline(always)]
     fn keep_largest(&mut self, query: usize, rank: usize) {
         let count = self.counts[query] as usize;
         let scores = &mut self.passed[query * CAPACITY..][..count];
-        let (_, &mut mark, _) = scores.select_nth_unstable_by(rank - 1, |a, b| b.cmp(a));
-        self.counts[query] = rank as u32;
+        let mark = near_largest(scores, rank);
+        let mut kept = 0;
+        for i in 0..count {
+            let score = scores[i];
+            scores[kept] = score;
+            kept += usize::from(score >= mark);
+        }
+        // There are more only of equal ones.
+        self.counts[query] = kept.min(rank + rank / SLACK) as u32;
         self.marks[query] = mark;
     }
 
@@ -259,6 +268,32 @@ impl<'a> Int8Tile<'a> {
     }
 }
 
+/// A score near the one of this rank and not above it, found by halving: selecting would mispredict a branch
+/// for each score.
+#[inline(always)]
+fn near_largest(scores: &[i32], rank: usize) -> i32 {
+    let (mut low, mut high) = (i32::MAX, i32::MIN);
+    for &score in scores {
+        low = low.min(score);
+        high = high.max(score);
+    }
+    // `rank` scores or more reach `low`, fewer what is above `high`.
+    while low < high {
+        let middle = low.wrapping_add_unsigned(high.abs_diff(low).div_ceil(2));
+        let reach: u32 = scores.iter().map(|&score| u32::from(score >= middle)).sum();
+        let reach = reach as usize;
+        if reach >= rank {
+            low = middle;
+            if reach <= rank + rank / SLACK {
+                break;
+            }
+        } else {
+            high = middle - 1;
+        }
+    }
+    low
+}
+
 impl SimdOp for Int8Tile<'_> {
     /// Whether the search is done; if not, the lists are as they were.
     type Output = bool;
@@ -282,5 +317,34 @@ impl SimdOp for Int8Tile<'_> {
             self.job.blunt.fetch_add(1, Relaxed);
         }
         done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_met_from_below() {
+        let mut state = 7u32;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % below
+        };
+        for case in 0..2000 {
+            let count = 1 + random(80) as usize;
+            let levels = [3, 50, 1 << 20][case % 3];
+            let mut scores: Vec<i32> = (0..count).map(|_| random(levels) as i32 - 9).collect();
+            if case % 5 == 0 {
+                scores[0] = i32::MIN;
+                scores[count / 2] = i32::MAX;
+            }
+            let rank = 1 + random(count as u32) as usize;
+            let mark = near_largest(&scores, rank);
+            let reach = |mark: i32| scores.iter().filter(|&&s| s >= mark).count();
+            assert!(reach(mark) >= rank, "{scores:?} {rank} {mark}");
+            let spare = reach(mark) <= rank + rank / SLACK;
+            assert!(spare || reach(mark + 1) < rank, "{scores:?} {rank} {mark}");
+        }
     }
 }
