@@ -81,6 +81,9 @@ fn gram_pack(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
     let e = exponent(atomicLoad(&measured[group].largest));
     // Its power of two, and the inverse, must be numbers.
     var inexact = e < 30u || e > 240u;
+    if (atomicLoad(&measured[group].inexact) != 0u) {
+        return;
+    }
     let scale = bitcast<f32>(min(268u - min(e, 268u), 253u) << 23u);
     for (var i = lane; i < params.pitch; i += 64u) {
         var quad: vec4<f32>;

@@ -165,7 +165,8 @@ fn gram<B: Ceilings>(
     let x = backend.upload(&shape, &values)?;
     let job = Job {
         kernel: if half { "gram f16" } else { "gram" },
-        half,
+        // Fewer rows do not fill a block of matrices.
+        half: half && n >= 64,
         shape: format!("{name} {groups}x{n}x{dim}"),
         sizes: json!({ "groups": groups, "n": n, "dim": dim }),
         flops: (groups * n * (n + 1) * dim) as u64,
