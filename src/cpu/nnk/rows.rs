@@ -16,6 +16,8 @@ const TILE: (usize, usize) = (4, 2);
 /// Room for the vectors of a query and the products of eight.
 #[derive(Default)]
 pub(super) struct Rows {
+    /// `[packs]`.
+    origin: Vec<Pack>,
     /// `[rows, packs]`.
     rows: Vec<Pack>,
     /// `[LANES, groups]`, each pack a group of eight products.
@@ -36,7 +38,7 @@ struct Group {
 /// Bytes of [`Rows`] for `rows` vectors of `dim` numbers.
 pub(super) fn bytes(rows: usize, dim: usize) -> u64 {
     let groups = at(rows + 1, 0) / LANES + 3 * rows;
-    let packs = rows * packs(dim) + LANES * groups;
+    let packs = (rows + 1) * packs(dim) + LANES * groups;
     (size_of::<Pack>() * packs + size_of::<Group>() * groups) as u64
 }
 
@@ -57,6 +59,7 @@ impl Rows {
         }
         let (width, groups) = (packs(dim), self.groups.len());
         out.resize(at(rows, 0), Pack::ZERO);
+        self.origin.resize(width, Pack::ZERO);
         self.rows.resize(rows * width, Pack::ZERO);
         self.dots.resize(LANES * groups, Pack::ZERO);
         for (lane, source) in sources.iter().enumerate() {
@@ -70,7 +73,7 @@ impl Rows {
                     prefetch(v);
                 }
             }
-            widen::<I>(source, rows, centred, width, &mut self.rows);
+            widen::<I>(source, rows, centred, &mut self.origin, &mut self.rows);
             multiply::<I>(&self.rows, width, rows, dots);
         }
         for (g, group) in self.groups.iter().enumerate() {
@@ -128,10 +131,28 @@ impl Group {
     }
 }
 
-/// A query's vectors in float64.
+/// A query's vectors in float64, less `origin`, which is the query where they are `centred`.
 #[inline(always)]
-fn widen<I: Isa>(source: &Source<'_>, rows: usize, centred: bool, width: usize, out: &mut [Pack]) {
-    for (j, out) in out.chunks_exact_mut(width).take(rows).enumerate() {
+fn widen<I: Isa>(
+    source: &Source<'_>,
+    rows: usize,
+    centred: bool,
+    origin: &mut [Pack],
+    out: &mut [Pack],
+) {
+    match centred {
+        true => {
+            let (numbers, rest) = source.query.as_chunks::<LANES>();
+            for (out, v) in origin.iter_mut().zip(numbers) {
+                I::F64::widen(v).store(out);
+            }
+            if let Some(out) = origin.get_mut(numbers.len()) {
+                I::F64::widen_part(rest).store(out);
+            }
+        }
+        false => origin.fill(Pack::ZERO),
+    }
+    for (j, out) in out.chunks_exact_mut(origin.len()).take(rows).enumerate() {
         let vector = match source.vectors.get(j) {
             Some(v) => *v,
             None if !centred && j + 1 == rows => source.query,
@@ -141,26 +162,12 @@ fn widen<I: Isa>(source: &Source<'_>, rows: usize, centred: bool, width: usize, 
             }
         };
         let (numbers, rest) = vector.as_chunks::<LANES>();
-        let (origin, origin_rest) = source.query.as_chunks::<LANES>();
-        let (whole, part) = out.split_at_mut(numbers.len());
-        match centred {
-            true => {
-                for ((out, v), o) in whole.iter_mut().zip(numbers).zip(origin) {
-                    I::F64::widen(v).sub(I::F64::widen(o)).store(out);
-                }
-                if let Some(out) = part.first_mut() {
-                    let origin = I::F64::widen_part(origin_rest);
-                    I::F64::widen_part(rest).sub(origin).store(out);
-                }
-            }
-            false => {
-                for (out, v) in whole.iter_mut().zip(numbers) {
-                    I::F64::widen(v).store(out);
-                }
-                if let Some(out) = part.first_mut() {
-                    I::F64::widen_part(rest).store(out);
-                }
-            }
+        for ((out, v), o) in out.iter_mut().zip(numbers).zip(&*origin) {
+            I::F64::widen(v).sub(I::F64::load(o)).store(out);
+        }
+        if let (Some(out), Some(o)) = (out.get_mut(numbers.len()), origin.get(numbers.len())) {
+            let part = I::F64::widen_part(rest);
+            part.sub(I::F64::load(o)).store(out);
         }
     }
 }
