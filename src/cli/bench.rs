@@ -71,12 +71,22 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         only: args.only.clone(),
         quiet: common.quiet,
         rows: Vec::new(),
+        float32: false,
     };
     let limits = on_device!(&device, |backend| {
         let limits = ceilings(backend)?;
         visit(backend, &mut clock)?;
         Ok::<_, Error>(limits)
     })?;
+    let gpu = match &device {
+        Device::Gpu(gpu) => Some(gpu),
+        Device::Cpu(_) => None,
+    };
+    let matrices = gpu.filter(|gpu| gpu.cooperative_matrix().is_some());
+    if let Some(gpu) = matrices {
+        clock.float32 = true;
+        visit(&again(&common.choice()?, gpu, true, false)?, &mut clock)?;
+    }
     let mut rows = clock.rows;
     if rows.is_empty() {
         return Err(Error::Usage(format!(
@@ -84,11 +94,15 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             args.only.as_deref().unwrap_or_default()
         )));
     }
-    if let Device::Gpu(gpu) = &device {
-        let profiled = timestamps(&common.choice()?, gpu)?;
+    for float32 in [false, true] {
+        let Some(gpu) = (if float32 { matrices } else { gpu }) else {
+            continue;
+        };
+        let profiled = again(&common.choice()?, gpu, float32, true)?;
         let mut stamps = Stamps {
             gpu: &profiled,
             rows: &mut rows,
+            float32,
         };
         visit(&profiled, &mut stamps)?;
     }
@@ -110,18 +124,27 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     output::print(&table::text(device.info(), &rows, &limits))
 }
 
-/// The same adapter again, timing its kernels. Those times cost waiting, so they are taken apart.
-fn timestamps(choice: &DeviceChoice, gpu: &Gpu) -> Result<Gpu> {
+/// The same adapter again: without cooperative matrices, or timing its kernels. Those times cost waiting, so
+/// they are taken apart.
+fn again(choice: &DeviceChoice, gpu: &Gpu, float32: bool, profile: bool) -> Result<Gpu> {
     let name = match choice {
         DeviceChoice::GpuNamed(name) => Some(name.as_str()),
         _ => None,
     };
     let options = Options {
         wide: Some(gpu.wide()),
-        profile: true,
+        profile,
+        cooperative_matrix: float32.then_some(false),
         ..Options::default()
     };
     Gpu::open_with(name, &options)
+}
+
+/// The job as it is named where searches that might run on cooperative matrices do not.
+fn without_matrices(mut job: Job) -> Job {
+    job.half = false;
+    job.shape.push_str(", float32 filter");
+    job
 }
 
 /// Best of a few runs: a ceiling is what nothing exceeds.
@@ -161,16 +184,22 @@ struct Clock {
     only: Option<String>,
     quiet: bool,
     rows: Vec<Row>,
+    /// Only searches, on a device that has been told not to use its cooperative matrices.
+    float32: bool,
 }
 
 impl Visit for Clock {
     fn wants(&self, kernel: &str) -> bool {
-        self.only
-            .as_ref()
-            .is_none_or(|only| kernel.contains(only.as_str()))
+        let named = |only: &String| kernel.contains(only.as_str());
+        self.only.as_ref().is_none_or(named) && (!self.float32 || kernel == "knn")
     }
 
     fn job(&mut self, job: Job, run: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let job = match self.float32 {
+            true if !job.half => return Ok(()),
+            true => without_matrices(job),
+            false => job,
+        };
         if !self.quiet {
             output::note(&format!("{}: {}", job.kernel, job.shape));
         }
@@ -200,14 +229,22 @@ impl Visit for Clock {
 struct Stamps<'a> {
     gpu: &'a Gpu,
     rows: &'a mut [Row],
+    /// As in [`Clock`].
+    float32: bool,
 }
 
 impl Visit for Stamps<'_> {
     fn wants(&self, kernel: &str) -> bool {
-        self.rows.iter().any(|row| row.job.kernel == kernel)
+        let timed = self.rows.iter().any(|row| row.job.kernel == kernel);
+        timed && (!self.float32 || kernel == "knn")
     }
 
     fn job(&mut self, job: Job, run: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let job = if self.float32 {
+            without_matrices(job)
+        } else {
+            job
+        };
         // Preparation ran kernels too. Compiling is not on the device's clock: one run will do.
         self.gpu.kernel_times();
         run()?;
