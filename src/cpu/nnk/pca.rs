@@ -29,12 +29,14 @@ pub(super) struct Pca {
     diagonal: Vec<Pack>,
     /// Squares of the entries beside the diagonal, `beside[i]` between `i` and `i + 1`.
     beside: Vec<Pack>,
+    /// Bit per lane at its first row that has not split off.
+    tops: Vec<u8>,
 }
 
 /// Bytes of a [`Pca`] for `k` candidates.
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
     let n = k.next_multiple_of(LANES);
-    products_bytes(k, dim) + (size_of::<Pack>() * (at(n, 0) + 3 * n)) as u64
+    products_bytes(k, dim) + (size_of::<Pack>() * (at(n, 0) + 3 * n) + n) as u64
 }
 
 impl Pca {
@@ -103,44 +105,53 @@ impl Pca {
     /// Eigenvalues of the tridiagonal matrices, in `diagonal`, in no order.
     #[inline(always)]
     fn eigenvalues<I: Isa>(&mut self, trace: I::F64) {
-        let n = self.diagonal.len();
-        let mut scale = Pack::ZERO;
-        trace.store(&mut scale);
-        let small = scale.0.map(|t| (0.25 * f64::EPSILON * t).powi(2));
-        let mut tops = [0usize; LANES];
+        let last = self.diagonal.len() - 1;
+        let small = trace.mul(I::F64::splat(0.25 * f64::EPSILON));
+        let small = small.mul(small);
+        self.tops.clear();
+        self.tops.resize(last + 1, 0);
+        self.tops[0] = 0xff;
+        let mut first = 0;
         // A matrix of size n takes about 2n sweeps; the bound only guards against endless rounding.
-        for _ in 0..60 * n {
-            let (mut d, mut next, mut square) = (Pack::ZERO, Pack::ZERO, Pack([1.0; LANES]));
-            for (l, top) in tops.iter_mut().enumerate() {
-                while *top + 1 < n && self.beside[*top].0[l] <= small[l] {
-                    *top += 1;
-                }
-                if *top + 1 < n {
-                    d.0[l] = self.diagonal[*top].0[l];
-                    next.0[l] = self.diagonal[*top + 1].0[l];
-                    square.0[l] = self.beside[*top].0[l];
+        for _ in 0..60 * (last + 1) {
+            let (mut d, mut next) = (I::F64::splat(0.0), I::F64::splat(0.0));
+            let mut square = I::F64::splat(1.0);
+            let mut found = 0;
+            for i in first..last {
+                let beside = I::F64::load(&self.beside[i]);
+                let deflated = self.tops[i] & !small.lt(beside);
+                self.tops[i] &= !deflated;
+                self.tops[i + 1] |= deflated;
+                let here = self.tops[i];
+                d = I::F64::select(here, I::F64::load(&self.diagonal[i]), d);
+                next = I::F64::select(here, I::F64::load(&self.diagonal[i + 1]), next);
+                square = I::F64::select(here, beside, square);
+                found |= here;
+                if found | self.tops[last] == 0xff {
+                    break;
                 }
             }
-            let shift = wilkinson(I::F64::load(&d), I::F64::load(&next), I::F64::load(&square));
-            let first = tops.iter().copied().min().unwrap_or(n);
-            if first + 1 >= n {
+            if self.tops[last] == 0xff {
                 return;
             }
-            self.sweep::<I>(first, &tops, shift);
+            while self.tops[first] == 0 {
+                first += 1;
+            }
+            self.sweep::<I>(first, wilkinson(d, next, square));
         }
     }
 
-    /// One QL sweep over the rows from each lane's `top` on, in squares of sines and cosines.
+    /// One QL sweep over the rows from each lane's top on, in squares of sines and cosines.
     #[inline(always)]
-    fn sweep<I: Isa>(&mut self, first: usize, tops: &[usize; LANES], shift: I::F64) {
+    fn sweep<I: Isa>(&mut self, first: usize, shift: I::F64) {
         let last = self.diagonal.len() - 1;
         let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
-        let top = I::F64::load(&Pack(tops.map(|t| t as f64)));
         let (mut cos2, mut sin2) = (one, zero);
         let mut gamma = I::F64::load(&self.diagonal[last]).sub(shift);
         let mut p = gamma.mul(gamma);
+        let mut done = 0;
         for i in (first..last).rev() {
-            let done = I::F64::splat(i as f64).lt(top);
+            done |= self.tops[i + 1];
             let square = I::F64::load(&self.beside[i]);
             let r = p.add(square);
             if i + 1 < last {
@@ -164,13 +175,12 @@ impl Pca {
             gamma = I::F64::select(done, gamma, next);
             cos2 = I::F64::select(done, cos2, cos);
             sin2 = I::F64::select(done, sin2, sin);
-        }
-        let (mut beside, mut diagonal) = (Pack::ZERO, Pack::ZERO);
-        sin2.mul(p).store(&mut beside);
-        gamma.add(shift).store(&mut diagonal);
-        for (l, &top) in tops.iter().enumerate().filter(|(_, t)| **t < last) {
-            self.beside[top].0[l] = beside.0[l];
-            self.diagonal[top].0[l] = diagonal.0[l];
+            let top = self.tops[i];
+            if top != 0 {
+                let (beside, diagonal) = (&mut self.beside[i], &mut self.diagonal[i]);
+                I::F64::select(top, sin2.mul(p), I::F64::load(beside)).store(beside);
+                I::F64::select(top, gamma.add(shift), d).store(diagonal);
+            }
         }
     }
 
