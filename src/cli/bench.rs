@@ -140,11 +140,17 @@ fn again(choice: &DeviceChoice, gpu: &Gpu, float32: bool, profile: bool) -> Resu
     Gpu::open_with(name, &options)
 }
 
-/// The job as it is named where searches that might run on cooperative matrices do not.
-fn without_matrices(mut job: Job) -> Job {
-    job.half = false;
-    job.shape.push_str(", float32 filter");
-    job
+/// The job as it is named on a device that has been told not to use its cooperative matrices (`float32`);
+/// `None` where that changes nothing.
+fn named(mut job: Job, float32: bool) -> Option<Job> {
+    if float32 {
+        if !job.half {
+            return None;
+        }
+        job.half = false;
+        job.shape.push_str(", float32 filter");
+    }
+    Some(job)
 }
 
 /// Best of a few runs: a ceiling is what nothing exceeds.
@@ -195,10 +201,8 @@ impl Visit for Clock {
     }
 
     fn job(&mut self, job: Job, run: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-        let job = match self.float32 {
-            true if !job.half => return Ok(()),
-            true => without_matrices(job),
-            false => job,
+        let Some(job) = named(job, self.float32) else {
+            return Ok(());
         };
         if !self.quiet {
             output::note(&format!("{}: {}", job.kernel, job.shape));
@@ -240,10 +244,8 @@ impl Visit for Stamps<'_> {
     }
 
     fn job(&mut self, job: Job, run: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-        let job = if self.float32 {
-            without_matrices(job)
-        } else {
-            job
+        let Some(job) = named(job, self.float32) else {
+            return Ok(());
         };
         // Preparation ran kernels too. Compiling is not on the device's clock: one run will do.
         self.gpu.kernel_times();

@@ -12,7 +12,7 @@ pub(super) trait Set:
 {
     /// Most members.
     const MOST: usize;
-    /// `count` members from `first` on, which is below [`Self::MOST`].
+    /// `count` members from `first` on; fewer than [`Self::MOST`].
     fn run(first: usize, count: usize) -> Self;
     /// The least member and the others; `None` of an empty set.
     fn split_first(self) -> Option<(usize, Self)>;

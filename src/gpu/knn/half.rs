@@ -17,7 +17,6 @@
 use super::lists::Candidates;
 use super::{KnnParams, Points, with_kernel};
 use crate::Result;
-use crate::device::Kernel;
 use crate::gpu::context::Context;
 use crate::gpu::cooperative::{Cooperative, SPEEDUP};
 use crate::gpu::memory::{Buffer, Kind};
@@ -113,6 +112,7 @@ pub(super) fn row_bytes(context: &Context, dim: usize) -> u64 {
 
 /// Rows as the filter reads them.
 pub(super) struct Packed {
+    matrices: Cooperative,
     /// f16, `[groups, rows, 4 pitch]`.
     halves: Buffer,
     /// `[groups, rows, 4]`: see the shader.
@@ -122,6 +122,7 @@ pub(super) struct Packed {
 /// Packs a part of `of` in the frames of `frame`. `norms` are those of the same part.
 pub(super) fn pack(
     context: &Context,
+    matrices: Cooperative,
     of: &Points,
     frame: &Points,
     groups: Range<usize>,
@@ -131,6 +132,7 @@ pub(super) fn pack(
     let all = groups.len() as u64 * rows.len() as u64;
     let pitch = pitch(of.dim);
     let packed = Packed {
+        matrices,
         halves: context.pool.get(Kind::Storage, all * pitch as u64 * 8)?,
         bounds: context.pool.get(Kind::Storage, all * 16)?,
     };
@@ -166,7 +168,6 @@ pub(super) fn pack(
 
 /// What the filter of one pass reads and writes.
 pub(super) struct Half<'a> {
-    pub(super) matrices: Cooperative,
     pub(super) queries: &'a Packed,
     pub(super) points: &'a Packed,
     pub(super) survivors: &'a Buffer,
@@ -180,7 +181,6 @@ impl Half<'_> {
         recorder: &mut Recorder<'_>,
         params: &KnnParams,
         state: &Candidates,
-        kernel: Kernel,
     ) -> Result<()> {
         let dim = params.dim as usize;
         let mut half = HalfParams {
@@ -200,7 +200,7 @@ impl Half<'_> {
             first: 0,
             workgroups: 0,
         };
-        let pipeline = context.pipeline(&FILTER, &with_kernel(&self.matrices.defines(), kernel))?;
+        let pipeline = context.pipeline(&FILTER, &self.points.matrices.defines())?;
         let buffers = [
             self.queries.halves.whole(),
             self.points.halves.whole(),
@@ -209,7 +209,7 @@ impl Half<'_> {
             state.progress.whole(),
             self.survivors.whole(),
         ];
-        let block = self.matrices.block();
+        let block = self.points.matrices.block();
         let blocks = |n: u32| n.div_ceil(block as u32);
         let pairs = u64::from(blocks(params.query_count)) * u64::from(blocks(params.point_count));
         let all = u64::from(params.group_count) * pairs;

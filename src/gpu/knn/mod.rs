@@ -250,7 +250,7 @@ impl Search<'_> {
         norms: &Buffer,
     ) -> Result<Option<Packed>> {
         half::usable(self.context, of.dim)
-            .map(|_| half::pack(self.context, of, self.queries, groups, rows, norms))
+            .map(|m| half::pack(self.context, m, of, self.queries, groups, rows, norms))
             .transpose()
     }
 
@@ -273,16 +273,12 @@ impl Search<'_> {
             0,
         )?;
         let packed_queries = self.pack(self.queries, pass.groups.clone(), own, &query_norms)?;
-        let matrices = half::usable(context, self.queries.dim);
-        let half = match (matrices, &packed_queries, packed_points) {
-            (Some(matrices), Some(queries), Some(points)) => Some(Half {
-                matrices,
-                queries,
-                points,
-                survivors,
-            }),
-            _ => None,
-        };
+        let packed = packed_queries.as_ref().zip(packed_points);
+        let half = packed.map(|(queries, points)| Half {
+            queries,
+            points,
+            survivors,
+        });
         let mut params = self.params;
         params.group_first = pass.groups.start as u32;
         params.group_count = pass.groups.len() as u32;
@@ -316,8 +312,7 @@ impl Search<'_> {
             params.direct = u32::from(seen == 0);
             if seen > 0 {
                 if let Some(half) = &half {
-                    let kernel = self.queries.kernel;
-                    half.filter(context, &mut recorder, &params, state, kernel)?;
+                    half.filter(context, &mut recorder, &params, state)?;
                 }
                 self.filter(&mut recorder, params, &buffers, half.is_some())?;
             }
