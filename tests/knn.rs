@@ -278,6 +278,21 @@ fn many_candidates() {
     }
 }
 
+/// Enough points for a search to guess how near the nearest are, among rows that are all zero or copies.
+#[test]
+fn dead_samples_among_many() {
+    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+        let mut data = random(2, 2000, 6, 8);
+        for (i, row) in data.x.chunks_exact_mut(6).enumerate() {
+            let keep = i % 3 != 1;
+            row.iter_mut()
+                .for_each(|x| *x = if keep { x.max(0.0) } else { 0.0 });
+        }
+        data.x.copy_within(0..600, 9000);
+        check_whole(&data, &params(12, kernel, Identical::Keep), 1e-9);
+    }
+}
+
 #[test]
 fn long_rows() {
     for dim in [255, 256, 257, 511, 800, 1025] {

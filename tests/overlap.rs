@@ -58,6 +58,44 @@ proptest! {
 }
 
 #[test]
+fn widths_of_the_counters_and_beyond() {
+    let shapes = [
+        (1, 600, 9),
+        (16, 70, 20),
+        (17, 40, 20),
+        (32, 20, 30),
+        (33, 20, 30),
+        (64, 5, 40),
+        (65, 5, 40),
+        (3, 4, 255),
+        (3, 4, 256),
+    ];
+    for (i, (channels, queries, k)) in shapes.into_iter().enumerate() {
+        // The last two: supports of nearly as many members as a byte counts, and of more.
+        let (mut indices, degenerate) = draw(channels, queries, k, 6 * k as i32, i as u64);
+        if k > 200 {
+            for (i, index) in indices.iter_mut().enumerate() {
+                *index = (i % k) as i32;
+            }
+        }
+        let supports = Supports {
+            indices: &indices,
+            degenerate: &degenerate,
+            channels,
+            queries,
+            k,
+        };
+        let mut sums = zeros(channels);
+        Cpu::new(2).unwrap().overlap(supports, &mut sums).unwrap();
+        assert_eq!(
+            sums,
+            oracle::overlap::overlap(supports),
+            "{channels} channels, k {k}"
+        );
+    }
+}
+
+#[test]
 fn many_members_with_large_indices() {
     // Enough members for the radix sort, indices that need three digits.
     let (channels, queries, k) = (150, 3, 20);

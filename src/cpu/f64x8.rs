@@ -4,12 +4,15 @@
 //! generic over [`Isa`], and compiled for each instruction set behind [`dispatch`]. Everything under a [`Work::run`] must be `inline(always)`,
 //! or it would be compiled without the wider instructions.
 
-use super::simd::InstructionSet;
+use super::f32x16::{F32x16, Lanes};
+use super::simd::{self, InstructionSet};
 
 /// Vector types of an instruction set.
 pub(super) trait Isa: Copy + Send + Sync + 'static {
     /// Eight `f64`.
     type F64: F64x8;
+    /// Sixteen `f32`.
+    type F32: F32x16;
 }
 
 /// Work compiled for every instruction set.
@@ -24,11 +27,11 @@ pub(super) trait Work {
 pub(super) fn dispatch<W: Work>(set: InstructionSet, work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     {
-        #[target_feature(enable = "avx512f")]
+        #[target_feature(enable = "avx512f,popcnt,bmi1,bmi2")]
         fn avx512<W: Work>(work: W) -> W::Output {
             work.run::<x86::Avx512>()
         }
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2")]
         fn avx2<W: Work>(work: W) -> W::Output {
             work.run::<x86::Avx2>()
         }
@@ -187,6 +190,7 @@ pub(super) struct Portable;
 
 impl Isa for Portable {
     type F64 = Pack;
+    type F32 = Lanes<simd::Portable, 4>;
 }
 
 #[inline(always)]

@@ -5,6 +5,7 @@ mod conv2d;
 mod correlate;
 mod disjoint;
 mod dots;
+mod f32x16;
 mod f64x8;
 mod filters;
 mod gemm;

@@ -107,17 +107,19 @@ struct Scratch<'a> {
     /// For at most 64 candidates, and at most 128.
     few: Lockstep<u64>,
     many: Lockstep<u128>,
+    /// Queries and the vectors of their supports.
+    polytopes: [Source<'a>; pca::BATCH],
+    pca: Pca,
 }
 
 /// Working memory, whatever the number of candidates.
 #[derive(Default)]
 struct Room<'a> {
-    /// Slots of the candidates in use, per lane; later of the support.
+    /// Slots of the candidates in use, per lane.
     used: [Vec<u16>; LANES],
     /// The lanes' queries and the vectors in `used`.
     sources: Sources<'a>,
     lanes: Lanes,
-    pca: Pca,
     gram: Gram,
     active: ActiveSet,
     theta: Vec<Pack>,
@@ -139,8 +141,14 @@ impl Work for Solve<'_, '_, '_> {
             scratch,
             mut task,
         } = self;
-        let Scratch { room, few, many } = scratch;
-        let (k, dim) = (inputs.params.k, inputs.queries.dim);
+        let Scratch {
+            room,
+            few,
+            many,
+            polytopes,
+            pca,
+        } = scratch;
+        let k = inputs.params.k;
         let total = task.objective.len();
         for first in (0..total).step_by(LANES) {
             let lanes = 0..LANES.min(total - first);
@@ -159,20 +167,9 @@ impl Work for Solve<'_, '_, '_> {
                     alone::<I>(inputs, room, &mut task, first + lane, lane);
                 }
             }
-            if !inputs.params.pca_dimension {
-                continue;
-            }
-            for lane in lanes.clone() {
-                let weights = &task.weights[(first + lane) * k..][..k];
-                keep_support(weights, &mut room.used[lane], &mut room.sources[lane]);
-            }
-            // A choice from the parameters alone: it must not depend on a lane's neighbours.
-            let short = match inputs.params.kernel {
-                Kernel::Gaussian => 3 * dim <= 2 * k,
-                Kernel::Cosine => 4 * dim <= k,
-            };
-            let dimensions = room.pca.dimensions::<I>(&room.sources, dim, short);
-            task.pca_dimension[first..first + lanes.len()].copy_from_slice(&dimensions[lanes]);
+        }
+        if inputs.params.pca_dimension {
+            dimensions::<I>(inputs, polytopes, pca, &mut task);
         }
         Ok(())
     }
@@ -189,14 +186,11 @@ fn prepare<'a>(
     lane: usize,
 ) -> Result<()> {
     let k = inputs.params.k;
-    let (group, query) = (
-        (task.first + at) / inputs.count,
-        (task.first + at) % inputs.count,
-    );
+    let (group, query) = inputs.place(task.first + at);
     let list = inputs.candidates.list(group, query);
     let ahead = task.first + at + LANES;
     if ahead < inputs.groups * inputs.count {
-        let (group, query) = (ahead / inputs.count, ahead % inputs.count);
+        let (group, query) = inputs.place(ahead);
         prefetch(inputs.candidates.list(group, query));
     }
     let neighbors = &mut task.neighbors[at * k..(at + 1) * k];
@@ -331,17 +325,37 @@ fn finish<I: Isa>(room: &mut Room<'_>, task: &mut Task<'_>, k: usize, at: usize,
     task.kkt_residual[at] = residual as f32;
 }
 
-/// Leaves the support in `used` and `source`.
+/// Counts the principal components of all queries of the task, from their weights.
 #[inline(always)]
-fn keep_support(weights: &[f32], used: &mut Vec<u16>, source: &mut Source<'_>) {
-    let mut kept = 0;
-    for i in 0..used.len() {
-        if weights[usize::from(used[i])] > SUPPORT_THRESHOLD {
-            source.vectors[kept] = source.vectors[i];
-            used[kept] = used[i];
-            kept += 1;
+fn dimensions<'a, I: Isa>(
+    inputs: &Inputs<'a>,
+    polytopes: &mut [Source<'a>; pca::BATCH],
+    pca: &mut Pca,
+    task: &mut Task<'_>,
+) {
+    let k = inputs.params.k;
+    let batches = task.pca_dimension.chunks_mut(pca::BATCH);
+    for (first, out) in (0..).step_by(pca::BATCH).zip(batches) {
+        for (at, polytope) in (first..).zip(polytopes.iter_mut()) {
+            polytope.query = &[];
+            polytope.vectors.clear();
+            if at < first + out.len() {
+                let (group, query) = inputs.place(task.first + at);
+                polytope.query = inputs.queries.row(group, inputs.rows.start + query);
+                let slots = task.weights[at * k..][..k]
+                    .iter()
+                    .zip(&task.neighbors[at * k..]);
+                for (slot, (_, &index)) in slots
+                    .enumerate()
+                    .filter(|(_, (w, _))| **w > SUPPORT_THRESHOLD)
+                {
+                    // A weight has a candidate, whose vector was there.
+                    polytope
+                        .vectors
+                        .extend(inputs.vector(group, query, slot, index as u32));
+                }
+            }
         }
+        pca.dimensions::<I>(polytopes, inputs.queries.dim, out);
     }
-    used.truncate(kept);
-    source.vectors.truncate(kept);
 }

@@ -4,6 +4,11 @@
 //! the members of all supports of a query are sorted by sample index; two channels meet only where
 //! they share one, and the work is the number of such meetings. Threads share the queries' sorted
 //! members and own rows of the sums, so nothing is merged and the sums stay in cache.
+//!
+//! Of few channels ([`dense`]) those that share a sample are counted a vector of channels at a time, and
+//! every thread has sums of its own.
+
+mod dense;
 
 use crate::device::{OverlapSums, Supports};
 use crate::{Error, Result};
@@ -35,21 +40,24 @@ pub(super) fn accumulate(supports: Supports<'_>, sums: &mut OverlapSums) -> Resu
             supports.queries
         )));
     }
+    let dense = dense::fits(c, k);
+    if dense {
+        dense::meet(&supports, sums);
+    }
     let step = (MEMBERS / (c * k).max(1)).clamp(1, supports.queries.max(1));
     for first in (0..supports.queries).step_by(step) {
         let count = step.min(supports.queries - first);
-        let members: Vec<Members> = (first..first + count)
-            .into_par_iter()
-            .map_init(Vec::new, |sort, q| Members::collect(&supports, q, sort))
-            .collect();
+        let members: Vec<Members> = match dense {
+            true => Vec::new(),
+            false => (first..first + count)
+                .into_par_iter()
+                .map_init(Vec::new, |sort, q| Members::collect(&supports, q, sort))
+                .collect(),
+        };
         let alive = Alive::collect(&supports, first, count);
-        rows(sums, c).into_par_iter().for_each(|row| {
-            let work = Meet {
-                members: &members,
-                alive: &alive,
-                row,
-            };
-            work.run();
+        rows(sums, c).into_par_iter().for_each(|mut row| {
+            row.meet(&members);
+            row.count(&alive);
         });
     }
     for m in [
@@ -224,25 +232,13 @@ fn rows(sums: &mut OverlapSums, c: usize) -> Vec<Row<'_>> {
     rows.collect()
 }
 
-/// Adds one channel's overlaps with itself and all later ones.
-struct Meet<'a, 'r> {
-    members: &'a [Members],
-    alive: &'a Alive,
-    row: Row<'r>,
-}
-
-impl Meet<'_, '_> {
-    fn run(self) {
-        let Row {
-            channel: c,
-            intersection,
-            jaccard_q40,
-            queries,
-            unions,
-        } = self.row;
-        let mut common = vec![0u32; intersection.len()];
+impl Row<'_> {
+    /// Adds the channel's overlaps with itself and all later ones.
+    fn meet(&mut self, members: &[Members]) {
+        let c = self.channel;
+        let mut common = vec![0u32; self.intersection.len()];
         let mut met: Vec<u32> = Vec::new();
-        for m in self.members {
+        for m in members {
             let size = m.size(c);
             if size == 0 {
                 continue;
@@ -261,22 +257,26 @@ impl Meet<'_, '_> {
                 let e = e as usize;
                 let both = u64::from(std::mem::take(&mut common[e]));
                 let either = u64::from(size) + u64::from(m.size(e)) - both;
-                intersection[e] += both;
-                jaccard_q40[e] += (both << 40) / either;
+                self.intersection[e] += both;
+                self.jaccard_q40[e] += (both << 40) / either;
             }
-            intersection[c] += u64::from(size);
-            jaccard_q40[c] += 1 << 40;
+            self.intersection[c] += u64::from(size);
+            self.jaccard_q40[c] += 1 << 40;
         }
-        let alive = self.alive;
+    }
+
+    /// Counts the queries with both channels, and those where one of them has a support.
+    fn count(&mut self, alive: &Alive) {
+        let c = self.channel;
         let (usable, filled) = (alive.of(&alive.usable, c), alive.of(&alive.filled, c));
-        for e in c..intersection.len() {
+        for e in c..self.intersection.len() {
             let others = alive
                 .of(&alive.usable, e)
                 .iter()
                 .zip(alive.of(&alive.filled, e));
             for ((a, b), (x, y)) in usable.iter().zip(filled).zip(others) {
-                queries[e] += u64::from((a & x).count_ones());
-                unions[e] += u64::from((a & x & (b | y)).count_ones());
+                self.queries[e] += u64::from((a & x).count_ones());
+                self.unions[e] += u64::from((a & x & (b | y)).count_ones());
             }
         }
     }

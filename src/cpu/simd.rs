@@ -35,12 +35,19 @@ impl InstructionSet {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => {
-                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")
+                Self::Avx512.is_available() && is_x86_feature_detected!("avx512vnni")
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => is_x86_feature_detected!("avx512f"),
+            Self::Avx512 => Self::Avx2.is_available() && is_x86_feature_detected!("avx512f"),
+            // Every processor with AVX2 counts and scans bits too; compilers must be told.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("popcnt")
+                    && is_x86_feature_detected!("bmi1")
+                    && is_x86_feature_detected!("bmi2")
+            }
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx512Vnni | Self::Avx512 | Self::Avx2 => false,
             Self::Portable => true,
@@ -129,6 +136,10 @@ pub(super) trait Simd: Copy {
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn sqrt(a: Self::Vector) -> Self::Vector;
+    /// `a` where the lane's bit is set, else `b`.
+    unsafe fn select(mask: u32, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a` where `a > b`, else `b`.
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a` where `a < b`, else `b`.
@@ -190,6 +201,18 @@ impl Simd for Portable {
         Self::map2(a, b, |x, y| x * y)
     }
     #[inline(always)]
+    unsafe fn div(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        Self::map2(a, b, |x, y| x / y)
+    }
+    #[inline(always)]
+    unsafe fn sqrt(a: [f32; 4]) -> [f32; 4] {
+        a.map(f32::sqrt)
+    }
+    #[inline(always)]
+    unsafe fn select(mask: u32, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if mask >> i & 1 == 1 { a[i] } else { b[i] })
+    }
+    #[inline(always)]
     unsafe fn max(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         Self::map2(a, b, |x, y| if x > y { x } else { y })
     }
@@ -217,29 +240,39 @@ impl Simd for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use super::{Simd, SimdOp};
     use crate::cpu::f64x8::x86::{Pair, Wide};
     use std::arch::x86_64::*;
 
     /// 32 registers: tiles of 8 rows by 2 vectors keep both multipliers of a core busy.
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,popcnt,bmi1,bmi2")]
     pub(super) unsafe fn run_avx512<O: SimdOp>(op: O) -> O::Output {
         // SAFETY: the caller checked for AVX-512F.
         unsafe { op.run::<Avx512, 8, 2>() }
     }
 
     /// 16 registers: tiles of 4 rows by 2 vectors leave room for operands.
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2")]
     pub(super) unsafe fn run_avx2<O: SimdOp>(op: O) -> O::Output {
         // SAFETY: the caller checked for AVX2 and FMA.
         unsafe { op.run::<Avx2, 4, 2>() }
     }
 
     #[derive(Clone, Copy)]
-    pub(super) struct Avx512;
+    pub(crate) struct Avx512;
     #[derive(Clone, Copy)]
-    pub(super) struct Avx2;
+    pub(crate) struct Avx2;
+
+    /// Lane `i`'s sign bit is bit `i` of the mask.
+    #[inline(always)]
+    unsafe fn signs(mask: u32) -> __m256i {
+        // SAFETY: the caller checked for AVX2.
+        unsafe {
+            let shifts = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+            _mm256_sllv_epi32(_mm256_set1_epi32(mask as i32), shifts)
+        }
+    }
 
     // SAFETY of both implementations: the instructions are there and pointers valid, by `Simd`'s contract.
     impl Simd for Avx512 {
@@ -274,6 +307,18 @@ mod x86 {
         #[inline(always)]
         unsafe fn mul(a: __m512, b: __m512) -> __m512 {
             unsafe { _mm512_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn div(a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_div_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn sqrt(a: __m512) -> __m512 {
+            unsafe { _mm512_sqrt_ps(a) }
+        }
+        #[inline(always)]
+        unsafe fn select(mask: u32, a: __m512, b: __m512) -> __m512 {
+            unsafe { _mm512_mask_blend_ps(mask as u16, b, a) }
         }
         #[inline(always)]
         unsafe fn max(a: __m512, b: __m512) -> __m512 {
@@ -313,9 +358,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn load_lanes(v: __m256, mask: u32, p: *const f32) -> __m256 {
             unsafe {
-                // Lane i's sign bit is bit i of the mask.
-                let shifts = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
-                let lanes = _mm256_sllv_epi32(_mm256_set1_epi32(mask as i32), shifts);
+                let lanes = signs(mask);
                 _mm256_blendv_ps(v, _mm256_maskload_ps(p, lanes), _mm256_castsi256_ps(lanes))
             }
         }
@@ -330,6 +373,18 @@ mod x86 {
         #[inline(always)]
         unsafe fn mul(a: __m256, b: __m256) -> __m256 {
             unsafe { _mm256_mul_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn div(a: __m256, b: __m256) -> __m256 {
+            unsafe { _mm256_div_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn sqrt(a: __m256) -> __m256 {
+            unsafe { _mm256_sqrt_ps(a) }
+        }
+        #[inline(always)]
+        unsafe fn select(mask: u32, a: __m256, b: __m256) -> __m256 {
+            unsafe { _mm256_blendv_ps(b, a, _mm256_castsi256_ps(signs(mask))) }
         }
         #[inline(always)]
         unsafe fn max(a: __m256, b: __m256) -> __m256 {

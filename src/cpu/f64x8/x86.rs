@@ -5,6 +5,8 @@
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
 use super::{F64x8, Isa, LANES, Pack};
+use crate::cpu::f32x16::Lanes;
+use crate::cpu::simd;
 use std::arch::x86_64::*;
 
 /// AVX-512 F, DQ, VL.
@@ -23,10 +25,12 @@ pub(crate) struct Pair(__m256d, __m256d);
 
 impl Isa for Avx512 {
     type F64 = Wide;
+    type F32 = Lanes<simd::x86::Avx512, 1>;
 }
 
 impl Isa for Avx2 {
     type F64 = Pair;
+    type F32 = Lanes<simd::x86::Avx2, 2>;
 }
 
 // Functions, not closures: only what is inlined for certain gets the instructions.

@@ -1,11 +1,14 @@
 //! Sums of products of bytes, and the points whose sums reach a mark.
 
+use super::int8::DONE;
 use crate::cpu::gemm::{COLS, ROWS};
 
+/// Panels of which it is noted together what passes: as many as a word of [`nonzero`] has bits.
+pub(super) const CHUNK: usize = 32;
 /// Entries of a query's buffer beyond which it is emptied: few, so that marks rise early.
 pub(super) const BUFFER: usize = 48;
-/// Room in a buffer: a panel more, and the vector that the last of it is written with.
-pub(super) const CAPACITY: usize = BUFFER + COLS + 16;
+/// Room in a buffer: a panel more.
+pub(super) const CAPACITY: usize = BUFFER + COLS;
 
 /// A tile of queries by a panel of points.
 pub(super) struct Block<'a> {
@@ -14,21 +17,22 @@ pub(super) struct Block<'a> {
     /// `[quads, COLS]`.
     pub(super) panel: &'a [i32],
     pub(super) starts: &'a [i32; COLS],
-    /// The panel's first row.
-    pub(super) first: i32,
     pub(super) marks: &'a [i32],
-    /// `[queries, CAPACITY]`.
-    pub(super) passed: &'a mut [i32],
-    pub(super) counts: &'a mut [u32],
+    /// `[queries, CHUNK]` a bit for each point of a panel.
+    pub(super) bits: &'a mut [u32],
+    /// The panel's word of a query's.
+    pub(super) column: usize,
+    /// `[queries, COLS]` the largest sum of each lane.
+    pub(super) largest: &'a mut [i32],
 }
 
-/// Buffers the rows of the panel that reach a query's mark, or with `SCORES` what they reach; true if a
-/// buffer has more than [`BUFFER`]. What the vectors do, one number at a time.
+/// Takes note of which points of the panel reach a query's mark, or of the largest sums. What the vectors
+/// do, one number at a time.
 #[cfg(any(test, not(target_arch = "x86_64")))]
-fn reference<const SCORES: bool>(block: Block<'_>) -> bool {
+fn reference<const LARGEST: bool>(block: Block<'_>) {
     let quads = block.panel.len() / COLS;
-    let mut full = false;
-    for (query, (&mark, count)) in block.marks.iter().zip(block.counts).enumerate() {
+    for (query, &mark) in block.marks.iter().enumerate() {
+        let mut reached = 0;
         for (lane, &start) in block.starts.iter().enumerate() {
             let mut sum = start;
             for i in 0..quads {
@@ -38,19 +42,16 @@ fn reference<const SCORES: bool>(block: Block<'_>) -> bool {
                     sum += i32::from(q) * i32::from(p.cast_signed());
                 }
             }
-            if sum >= mark {
-                let what = if SCORES {
-                    sum
-                } else {
-                    block.first + lane as i32
-                };
-                block.passed[query * CAPACITY + *count as usize] = what;
-                *count += 1;
+            reached |= u32::from(sum >= mark) << lane;
+            if LARGEST {
+                let largest = &mut block.largest[query * COLS + lane];
+                *largest = sum.max(*largest);
             }
         }
-        full |= *count as usize > BUFFER;
+        if !LARGEST {
+            block.bits[query * CHUNK + block.column] = reached;
+        }
     }
-    full
 }
 
 /// [`reference`], where there is no instruction for it.
@@ -58,42 +59,47 @@ fn reference<const SCORES: bool>(block: Block<'_>) -> bool {
 /// # Safety
 /// Nothing to keep to; the vectors' version asks for its instructions.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) unsafe fn products<const SCORES: bool>(block: Block<'_>) -> bool {
-    reference::<SCORES>(block)
+pub(super) unsafe fn products<const LARGEST: bool>(block: Block<'_>) {
+    reference::<LARGEST>(block);
 }
 
 /// [`reference`] in vectors of sixteen points, two at a time.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vnni,popcnt")]
-pub(super) fn products<const SCORES: bool>(block: Block<'_>) -> bool {
+#[target_feature(enable = "avx512f,avx512vnni")]
+pub(super) fn products<const LARGEST: bool>(block: Block<'_>) {
     use std::arch::x86_64::*;
     const LANES: usize = 16;
     let Block {
         queries,
         panel,
         starts,
-        first,
         marks,
-        passed,
-        counts,
+        bits,
+        column,
+        largest,
     } = block;
     let quads = panel.len() / COLS;
     let (panel, _) = panel.as_chunks::<LANES>();
     let (starts, _) = starts.as_chunks::<LANES>();
-    let (passed, _) = passed.as_chunks_mut::<CAPACITY>();
+    let (words, _) = bits.as_chunks_mut::<CHUNK>();
     // SAFETY: an array of 16 integers is a vector; loads may be unaligned.
     let load = |from: &[i32; LANES]| unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
     let start = [load(&starts[0]), load(&starts[1])];
-    let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    let low = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
-    let rows = [low, _mm512_add_epi32(low, _mm512_set1_epi32(LANES as i32))];
-    let mut full = false;
-    for (((queries, marks), counts), passed) in queries
+    let (largest, _) = largest.as_chunks_mut::<LANES>();
+    for (((queries, marks), words), largest) in queries
         .chunks_exact(quads * ROWS)
         .zip(marks.as_chunks::<ROWS>().0)
-        .zip(counts.as_chunks_mut::<ROWS>().0)
-        .zip(passed.as_chunks_mut::<ROWS>().0)
+        .zip(words.as_chunks_mut::<ROWS>().0)
+        .zip(largest.chunks_exact_mut(2 * ROWS))
     {
+        if marks == &[DONE; ROWS] {
+            if !LARGEST {
+                for words in words {
+                    words[column] = 0;
+                }
+            }
+            continue;
+        }
         let mut sums = [start; ROWS];
         for (query, point) in queries
             .as_chunks::<ROWS>()
@@ -109,36 +115,80 @@ pub(super) fn products<const SCORES: bool>(block: Block<'_>) -> bool {
                 }
             }
         }
-        let mut reached: [[__mmask16; 2]; ROWS] = [[0; 2]; ROWS];
-        let mut any = 0;
-        for ((reached, sums), &mark) in reached.iter_mut().zip(&sums).zip(marks) {
-            let mark = _mm512_set1_epi32(mark);
-            for (reached, &sum) in reached.iter_mut().zip(sums) {
-                *reached = _mm512_cmpge_epi32_mask(sum, mark);
-                any |= *reached;
+        if LARGEST {
+            for (largest, &sum) in largest.iter_mut().zip(sums.as_flattened()) {
+                let sum = _mm512_max_epi32(load(largest), sum);
+                // SAFETY: room for 16 integers.
+                unsafe { _mm512_storeu_si512(largest.as_mut_ptr().cast(), sum) };
             }
-        }
-        if any == 0 {
             continue;
         }
-        // No branch for each query: which of them have something to keep is anyone's guess.
-        for (((reached, sums), count), passed) in
-            reached.into_iter().zip(sums).zip(counts).zip(passed)
-        {
-            let what = if SCORES { sums } else { rows };
-            let mut end = *count as usize;
-            for (reached, what) in reached.into_iter().zip(what) {
-                let to: &mut [i32; LANES] = passed[end..].first_chunk_mut().expect("room");
-                let which = _mm512_maskz_compress_epi32(reached, what);
-                // SAFETY: room for 16 integers.
-                unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), which) };
-                end += reached.count_ones() as usize;
-            }
-            *count = end as u32;
-            full |= end > BUFFER;
+        // No branch for each query: which of them let something pass is anyone's guess.
+        for ((&mark, [low, high]), words) in marks.iter().zip(sums).zip(words) {
+            let mark = _mm512_set1_epi32(mark);
+            let low = _mm512_cmpge_epi32_mask(low, mark);
+            let high = _mm512_cmpge_epi32_mask(high, mark);
+            words[column] = u32::from(low) | u32::from(high) << LANES;
         }
     }
-    full
+}
+
+/// Bit per word that is not 0.
+///
+/// # Safety
+/// Nothing to keep to, as above.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) unsafe fn nonzero(words: &[u32; CHUNK]) -> u32 {
+    let bits = words.iter().enumerate();
+    bits.fold(0, |bits, (i, &word)| bits | u32::from(word != 0) << i)
+}
+
+/// Bit per word that is not 0.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+pub(super) fn nonzero(words: &[u32; CHUNK]) -> u32 {
+    use std::arch::x86_64::*;
+    let mut bits = 0;
+    for (i, half) in words.as_chunks::<16>().0.iter().enumerate() {
+        // SAFETY: an array of 16 integers is a vector; loads may be unaligned.
+        let half = unsafe { _mm512_loadu_si512(half.as_ptr().cast()) };
+        bits |= u32::from(_mm512_test_epi32_mask(half, half)) << (16 * i);
+    }
+    bits
+}
+
+/// The sum of this rank: the least of those that fewer are above.
+///
+/// # Safety
+/// Nothing to keep to, as above.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) unsafe fn nth_largest(sums: &[i32; COLS], rank: usize) -> i32 {
+    let above = |sum: i32| sums.iter().filter(|&&other| other > sum).count();
+    let enough = sums.iter().filter(|&&sum| above(sum) < rank);
+    enough.fold(i32::MAX, |least, &sum| least.min(sum))
+}
+
+/// The sum of this rank: the least of those that fewer are above. Counting them all takes fewer cycles than
+/// the branches of a selection that are guessed wrong.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+pub(super) fn nth_largest(sums: &[i32; COLS], rank: usize) -> i32 {
+    use std::arch::x86_64::*;
+    let one = _mm512_set1_epi32(1);
+    let rank = _mm512_set1_epi32(rank as i32);
+    let mut least = _mm512_set1_epi32(i32::MAX);
+    for own in sums.as_chunks::<16>().0 {
+        // SAFETY: an array of 16 integers is a vector; loads may be unaligned.
+        let own = unsafe { _mm512_loadu_si512(own.as_ptr().cast()) };
+        let mut above = _mm512_setzero_si512();
+        for &other in sums {
+            let higher = _mm512_cmpgt_epi32_mask(_mm512_set1_epi32(other), own);
+            above = _mm512_mask_add_epi32(above, higher, above, one);
+        }
+        let enough = _mm512_cmplt_epi32_mask(above, rank);
+        least = _mm512_mask_min_epi32(least, enough, least, own);
+    }
+    _mm512_reduce_min_epi32(least)
 }
 
 #[cfg(all(test, target_arch = "x86_64"))]
@@ -160,39 +210,82 @@ mod tests {
             (state >> 24) as i32
         };
         for quads in [1, 2, 5, 64] {
-            let queries: Vec<i32> = (0..2 * ROWS * quads).map(|_| next()).collect();
+            let queries: Vec<i32> = (0..3 * ROWS * quads).map(|_| next()).collect();
             let panel: Vec<i32> = (0..COLS * quads).map(|_| next()).collect();
             let starts = std::array::from_fn(|_| next() % 4096);
-            let marks: Vec<i32> = (0..2 * ROWS).map(|_| next() % 65536).collect();
-            for scores in [false, true] {
-                // Rooms as they may be found: from empty to all but full.
-                let counts: Vec<u32> = (0..2 * ROWS as u32).map(|i| i * 3).collect();
+            let mut marks: Vec<i32> = (0..3 * ROWS).map(|_| next() % 65536).collect();
+            marks[ROWS..2 * ROWS].fill(DONE);
+            for largest in [false, true] {
                 let run = |vectors: bool| {
-                    let (mut passed, mut counts) = (vec![0; 2 * ROWS * CAPACITY], counts.clone());
+                    let mut bits = vec![7; 3 * ROWS * CHUNK];
+                    let mut sums = vec![-20_000; 3 * ROWS * COLS];
                     let block = Block {
                         queries: &queries,
                         panel: &panel,
                         starts: &starts,
-                        first: 96,
                         marks: &marks,
-                        passed: &mut passed,
-                        counts: &mut counts,
+                        bits: &mut bits,
+                        column: 3,
+                        largest: &mut sums,
                     };
-                    let full = match (vectors, scores) {
+                    match (vectors, largest) {
                         // SAFETY: the processor has the instructions.
                         (true, true) => unsafe { products::<true>(block) },
                         // SAFETY: as above.
                         (true, false) => unsafe { products::<false>(block) },
                         (false, true) => reference::<true>(block),
                         (false, false) => reference::<false>(block),
-                    };
-                    let kept: Vec<Vec<i32>> = (0..2 * ROWS)
-                        .map(|q| passed[q * CAPACITY..][..counts[q] as usize].to_vec())
-                        .collect();
-                    (full, kept)
+                    }
+                    // Queries that are done may have gone without.
+                    sums[ROWS * COLS..2 * ROWS * COLS].fill(0);
+                    (bits, sums)
                 };
-                assert_eq!(run(true), run(false), "{quads} quads, scores {scores}");
+                assert_eq!(run(true), run(false), "{quads} quads, largest {largest}");
             }
+        }
+    }
+
+    #[test]
+    fn ranks_are_met() {
+        if !InstructionSet::Avx512.is_available() {
+            println!("skipped: this processor has no AVX-512");
+            return;
+        }
+        let mut state = 7u32;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % below
+        };
+        for case in 0..2000 {
+            let levels = [3, 50, 1 << 20][case % 3];
+            let mut sums: [i32; COLS] = std::array::from_fn(|_| random(levels) as i32 - 9);
+            if case % 5 == 0 {
+                sums[0] = i32::MIN;
+                sums[COLS / 2] = i32::MAX;
+            }
+            let rank = 1 + random(COLS as u32) as usize;
+            // SAFETY: the processor has the instructions.
+            let found = unsafe { nth_largest(&sums, rank) };
+            sums.sort_unstable_by(|a, b| b.cmp(a));
+            assert_eq!(found, sums[rank - 1]);
+        }
+    }
+
+    #[test]
+    fn words_are_found() {
+        if !InstructionSet::Avx512.is_available() {
+            println!("skipped: this processor has no AVX-512");
+            return;
+        }
+        for seed in 0u32..200 {
+            let words: [u32; CHUNK] = std::array::from_fn(|i| {
+                let word = seed.wrapping_add(i as u32 * 77).wrapping_mul(0x9e37_79b9);
+                if word >> 30 == 0 { 1 << (word & 31) } else { 0 }
+            });
+            // SAFETY: the processor has the instructions.
+            let bits = unsafe { nonzero(&words) };
+            let wanted = (0..CHUNK).filter(|&i| words[i] != 0);
+            assert_eq!(bits, wanted.fold(0, |bits, i| bits | 1 << i));
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::exact::PARALLEL;
 use super::int8::{DONE, EXCLUDED, Int8, LOWEST_MARK, Query};
 use super::lists::{Job, Lists};
-use super::products::{BUFFER, Block, CAPACITY, products};
+use super::products::{BUFFER, Block, CAPACITY, CHUNK, nonzero, nth_largest, products};
 use super::select::Candidate;
 use crate::cpu::f64x8::F64x8;
 use crate::cpu::gemm::{COLS, ROWS};
@@ -18,10 +18,12 @@ const EXPECTED: usize = 16;
 /// An exact distance costs about as much as the byte filter saves on so many pairs.
 const PAIRS: usize = 32;
 
-/// A rank may be missed by this part of it.
-const SLACK: usize = 8;
-/// Panels of which one is in the sample that marks are guessed from.
-const SAMPLE: usize = 16;
+/// Panels of which one may be in the sample that marks are guessed from.
+const SAMPLES: [usize; 6] = [4, 8, 16, 32, 64, 128];
+/// One query in so many, of more than [`FEW`], may be misled by its guess before no more are made. Their
+/// search is repeated, with those that are packed beside them.
+const MISLED: usize = 16;
+const FEW: usize = 256;
 /// Points per neighbour wanted that make a sample worth its while.
 const ENOUGH: usize = 64;
 
@@ -35,10 +37,47 @@ pub(super) struct Int8Job<'a> {
     begun: AtomicUsize,
     /// Tiles that let too much pass.
     blunt: AtomicUsize,
-    /// Tiles for which a guess was wrong.
+    /// Queries whose marks were guessed.
+    guessed: AtomicUsize,
+    /// Those of them whose guess was wrong.
     misled: AtomicUsize,
-    /// Which of a sample's scores to guess marks from; none if marks are not guessed.
-    rank: Option<usize>,
+    /// What to guess marks from; none if they are not guessed.
+    sample: Option<Sample>,
+}
+
+/// Panels whose scores marks are guessed from.
+#[derive(Clone, Copy)]
+struct Sample {
+    /// One in so many.
+    step: usize,
+    /// Rank of the score, among the largest of each lane.
+    rank: usize,
+}
+
+impl Sample {
+    /// The sample after which a search should take least time.
+    fn new(rows: usize, dim: usize, k: usize, outliers: &[u32]) -> Option<Self> {
+        let seen = |step: usize| k as f64 / step as f64;
+        // As many of the nearest are expected in the sample, give or take their spread; the query itself.
+        let wanted = |step: usize| seen(step) + 3.0 * seen(step).sqrt() + 2.0;
+        // In cycles: a product of a pair, an exact distance of what the guess lets pass.
+        let cost = |step: usize| {
+            let pairs = rows as f64 / step as f64 * (dim + 6) as f64 / 64.0;
+            pairs + wanted(step) * step as f64 * (25 + dim / 2) as f64
+        };
+        let step = SAMPLES
+            .into_iter()
+            .min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
+        // What passes unseen is among the largest too.
+        let in_sample = |row: &&u32| (**row as usize / COLS).is_multiple_of(step);
+        let unseen = outliers.iter().filter(in_sample).count();
+        // So many scores fall into this many lanes.
+        let lanes = COLS as f64;
+        let rank = lanes * (1.0 - (-wanted(step) / lanes).exp());
+        let rank = rank.round() as usize + unseen;
+        let worth = rows >= ENOUGH * k && rank <= COLS * 3 / 4;
+        worth.then_some(Self { step, rank })
+    }
 }
 
 impl<'a> Int8Job<'a> {
@@ -47,19 +86,13 @@ impl<'a> Int8Job<'a> {
         let packed = &job.points.packed[job.group];
         let points = packed.int8.as_ref()?;
         let starts = packed.without_copies(job.k, &points.starts, EXCLUDED);
-        // As many of the nearest are expected in the sample, give or take their spread; the query itself,
-        // and what passes unseen.
-        let expected = job.k as f64 / SAMPLE as f64;
-        let in_sample = |row: &&u32| (**row as usize / COLS).is_multiple_of(SAMPLE);
-        let unseen = points.outliers.iter().filter(in_sample).count();
-        let rank = (expected + 3.5 * expected.sqrt() + 2.0) as usize + unseen;
-        let worth = job.points.rows >= ENOUGH * job.k && rank <= BUFFER / 2;
         Some(Self {
             job,
             points,
             starts,
+            guessed: AtomicUsize::new(0),
             misled: AtomicUsize::new(0),
-            rank: worth.then_some(rank),
+            sample: Sample::new(job.points.rows, job.points.dim, job.k, &points.outliers),
             begun: AtomicUsize::new(0),
             blunt: AtomicUsize::new(0),
         })
@@ -72,7 +105,7 @@ impl<'a> Int8Job<'a> {
 
     /// Whether guesses have been wrong too often, as they are where samples come in no random order.
     fn is_misleading(&self) -> bool {
-        4 * self.misled.load(Relaxed) > self.begun.load(Relaxed).max(4)
+        MISLED * self.misled.load(Relaxed) > self.guessed.load(Relaxed).max(FEW)
     }
 }
 
@@ -86,7 +119,11 @@ pub(super) struct Int8Tile<'a> {
     /// Marks that were guessed.
     guesses: Vec<i32>,
     marks: Vec<i32>,
-    /// `[queries, CAPACITY]` rows, or scores of a sample.
+    /// `[queries, CHUNK]` a bit for each point of a chunk that passed.
+    bits: Vec<u32>,
+    /// `[queries, COLS]` the largest scores of a sample, by lane.
+    largest: Vec<i32>,
+    /// `[queries, CAPACITY]` rows that passed.
     passed: Vec<i32>,
     counts: Vec<u32>,
 }
@@ -109,6 +146,8 @@ impl<'a> Int8Tile<'a> {
             queries: vec![Query::default(); padded],
             guesses: vec![LOWEST_MARK; padded],
             marks: vec![DONE; padded],
+            bits: vec![0; padded * CHUNK],
+            largest: vec![i32::MIN; padded * COLS],
             passed: vec![0; padded * CAPACITY],
             counts: vec![0; padded],
         };
@@ -169,80 +208,93 @@ impl<'a> Int8Tile<'a> {
     /// Guesses marks from the scores of a sample: such that about as many points as wanted reach them.
     /// Whether they do shows in the end.
     #[inline(always)]
-    fn guess(&mut self, rank: usize) {
-        let marks = self.marks.clone();
-        for p in (0..self.job.starts.len() / COLS).step_by(SAMPLE) {
-            if self.filter::<true>(p) {
-                for query in 0..self.lists.count() {
-                    if self.counts[query] as usize > BUFFER {
-                        self.keep_largest(query, rank);
-                    }
-                }
-            }
+    fn guess(&mut self, sample: Sample) {
+        for p in (0..self.job.starts.len() / COLS).step_by(sample.step) {
+            self.filter::<true>(p, 0);
         }
-        for (query, mark) in marks.into_iter().enumerate() {
-            if self.counts[query] as usize >= rank {
-                self.keep_largest(query, rank);
-                let guess = f64::from(self.marks[query]) - self.queries[query].margin();
-                self.guesses[query] = (guess as i32).max(LOWEST_MARK);
+        for query in 0..self.lists.count() {
+            if self.marks[query] == DONE {
+                continue;
             }
-            self.counts[query] = 0;
-            self.marks[query] = mark.max(self.guesses[query]);
+            // SAFETY: as for `filter`.
+            let score = unsafe { nth_largest(&self.largest.as_chunks().0[query], sample.rank) };
+            let guess = f64::from(score) - self.queries[query].margin();
+            self.guesses[query] = (guess as i32).max(LOWEST_MARK);
+            self.marks[query] = self.marks[query].max(self.guesses[query]);
         }
     }
 
-    /// Raises the mark to the score of this rank or a little less, and drops scores below it.
+    /// Takes note of the points of a panel that pass, as column `column` of a chunk, or of the largest scores.
     #[inline(always)]
-    fn keep_largest(&mut self, query: usize, rank: usize) {
-        let count = self.counts[query] as usize;
-        let scores = &mut self.passed[query * CAPACITY..][..count];
-        let mark = near_largest(scores, rank);
-        let mut kept = 0;
-        for i in 0..count {
-            let score = scores[i];
-            scores[kept] = score;
-            kept += usize::from(score >= mark);
-        }
-        // There are more only of equal ones.
-        self.counts[query] = kept.min(rank + rank / SLACK) as u32;
-        self.marks[query] = mark;
-    }
-
-    /// Buffers what passes of a panel, rows or their scores; true if a buffer is full.
-    #[inline(always)]
-    fn filter<const SCORES: bool>(&mut self, panel: usize) -> bool {
+    fn filter<const LARGEST: bool>(&mut self, panel: usize, column: usize) {
         let size = self.job.points.quads * COLS;
         let block = Block {
             queries: &self.packed,
             panel: &self.job.points.panels[panel * size..][..size],
             starts: &self.job.starts.as_chunks::<COLS>().0[panel],
-            first: (panel * COLS) as i32,
             marks: &self.marks,
-            passed: &mut self.passed,
-            counts: &mut self.counts,
+            bits: &mut self.bits,
+            column,
+            largest: &mut self.largest,
         };
         // SAFETY: the byte filter is chosen where the processor has its instructions.
-        unsafe { products::<SCORES>(block) }
+        unsafe { products::<LARGEST>(block) }
+    }
+
+    /// Buffers the rows of a chunk of `panels` from `first` on that passed for a query, and measures them
+    /// whenever there are enough; returns how many it measured.
+    #[inline(always)]
+    fn take<D: F64x8>(&mut self, query: usize, first: usize, panels: usize) -> usize {
+        let place = query * CHUNK;
+        let words: &[u32; CHUNK] = &self.bits.as_chunks().0[query];
+        // SAFETY: the byte filter is chosen where the processor has its instructions.
+        let passed = unsafe { nonzero(words) };
+        // The last chunk may be shorter than the one before it.
+        let mut left = passed & (u32::MAX >> (CHUNK - panels));
+        let mut measured = 0;
+        while left != 0 {
+            let panel = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let mut bits = self.bits[place + panel];
+            let row = ((first + panel) * COLS) as i32;
+            let mut count = self.counts[query] as usize;
+            let passed = &mut self.passed[query * CAPACITY..][..CAPACITY];
+            while bits != 0 {
+                passed[count] = row + bits.trailing_zeros() as i32;
+                bits &= bits - 1;
+                count += 1;
+            }
+            self.counts[query] = count as u32;
+            if count > BUFFER {
+                measured += count;
+                self.measure::<D>(query);
+            }
+        }
+        measured
     }
 
     /// All points past the queries; false if too many pass.
     #[inline(always)]
     fn pass<D: F64x8>(&mut self) -> bool {
+        let panels = self.job.starts.len() / COLS;
         let mut budget = self.lists.count() * EXPECTED * self.job.job.k.max(BUFFER);
         let mut spent = 0;
-        for panel in 0..self.job.starts.len() / COLS {
-            budget += self.marks.len() * COLS / PAIRS;
-            if self.filter::<false>(panel) {
-                for query in 0..self.lists.count() {
-                    if self.counts[query] as usize > BUFFER {
-                        spent += self.counts[query] as usize;
-                        self.measure::<D>(query);
-                    }
-                }
-                if spent > budget {
-                    return false;
-                }
+        // Chunks grow as marks rise.
+        let (mut first, mut step) = (0, 2);
+        while first < panels {
+            let len = step.min(panels - first);
+            for column in 0..len {
+                self.filter::<false>(first + column, column);
             }
+            budget += self.marks.len() * len * COLS / PAIRS;
+            for query in 0..self.lists.count() {
+                spent += self.take::<D>(query, first, len);
+            }
+            if spent > budget {
+                return false;
+            }
+            first += len;
+            step = (2 * step).min(CHUNK);
         }
         for query in 0..self.lists.count() {
             self.measure::<D>(query);
@@ -251,47 +303,21 @@ impl<'a> Int8Tile<'a> {
     }
 
     /// Forgets the queries whose guess has hidden points that may be among the nearest, and shuts the
-    /// others; false if there are none.
-    fn is_to_be_repeated(&mut self) -> bool {
-        let mut any = false;
+    /// others; how many there are.
+    fn repeated(&mut self) -> usize {
+        let mut misled = 0;
         for query in 0..self.lists.count() {
             let guess = std::mem::replace(&mut self.guesses[query], LOWEST_MARK);
             if self.is_misled(query, guess) {
                 self.lists.reset(query);
                 self.raise_mark(query);
-                any = true;
+                misled += 1;
             } else {
                 self.marks[query] = DONE;
             }
         }
-        any
+        misled
     }
-}
-
-/// A score near the one of this rank and not above it, found by halving: selecting would mispredict a branch
-/// for each score.
-#[inline(always)]
-fn near_largest(scores: &[i32], rank: usize) -> i32 {
-    let (mut low, mut high) = (i32::MAX, i32::MIN);
-    for &score in scores {
-        low = low.min(score);
-        high = high.max(score);
-    }
-    // `rank` scores or more reach `low`, fewer what is above `high`.
-    while low < high {
-        let middle = low.wrapping_add_unsigned(high.abs_diff(low).div_ceil(2));
-        let reach: u32 = scores.iter().map(|&score| u32::from(score >= middle)).sum();
-        let reach = reach as usize;
-        if reach >= rank {
-            low = middle;
-            if reach <= rank + rank / SLACK {
-                break;
-            }
-        } else {
-            high = middle - 1;
-        }
-    }
-    low
 }
 
 impl SimdOp for Int8Tile<'_> {
@@ -301,15 +327,16 @@ impl SimdOp for Int8Tile<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const R: usize, const V: usize>(mut self) -> bool {
         self.job.begun.fetch_add(1, Relaxed);
-        if let Some(rank) = self.job.rank
-            && !self.job.is_misleading()
-        {
-            self.guess(rank);
+        let sample = self.job.sample.filter(|_| !self.job.is_misleading());
+        if let Some(sample) = sample {
+            self.guess(sample);
         }
         let mut done = self.pass::<S::Doubles>();
-        if done && self.is_to_be_repeated() {
-            self.job.misled.fetch_add(1, Relaxed);
-            done = self.pass::<S::Doubles>();
+        if done && sample.is_some() {
+            let misled = self.repeated();
+            self.job.guessed.fetch_add(self.lists.count(), Relaxed);
+            self.job.misled.fetch_add(misled, Relaxed);
+            done = misled == 0 || self.pass::<S::Doubles>();
         }
         if done {
             self.lists.finish::<S::Doubles>();
@@ -317,34 +344,5 @@ impl SimdOp for Int8Tile<'_> {
             self.job.blunt.fetch_add(1, Relaxed);
         }
         done
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_are_met_from_below() {
-        let mut state = 7u32;
-        let mut random = |below: u32| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) % below
-        };
-        for case in 0..2000 {
-            let count = 1 + random(80) as usize;
-            let levels = [3, 50, 1 << 20][case % 3];
-            let mut scores: Vec<i32> = (0..count).map(|_| random(levels) as i32 - 9).collect();
-            if case % 5 == 0 {
-                scores[0] = i32::MIN;
-                scores[count / 2] = i32::MAX;
-            }
-            let rank = 1 + random(count as u32) as usize;
-            let mark = near_largest(&scores, rank);
-            let reach = |mark: i32| scores.iter().filter(|&&s| s >= mark).count();
-            assert!(reach(mark) >= rank, "{scores:?} {rank} {mark}");
-            let spare = reach(mark) <= rank + rank / SLACK;
-            assert!(spare || reach(mark + 1) < rank, "{scores:?} {rank} {mark}");
-        }
     }
 }

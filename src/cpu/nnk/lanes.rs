@@ -9,7 +9,7 @@ use super::rows::{self, Rows};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 use crate::device::Kernel;
 
-/// Most terms of inner products summed at a time, so that the transposed vectors take 100 KiB at most.
+/// Longest vectors that are taken side by side: of 25 candidates they take 50 KiB.
 const DEPTH: usize = 32;
 /// Rows and columns of a register tile.
 const TILE: (usize, usize) = (4, 2);
@@ -122,10 +122,10 @@ impl Lanes {
     }
 }
 
-/// Inner products of all pairs of vectors, or of all pairs of dimensions, as packed triangles.
+/// Inner products of all pairs of vectors, as packed triangles.
 #[derive(Default)]
 pub(super) struct Products {
-    /// Vectors `[rows, DEPTH]`, or dimensions of some vectors.
+    /// Vectors `[rows, DEPTH]`.
     slice: Vec<Pack>,
     /// For vectors longer than that.
     rows: Rows,
@@ -138,8 +138,7 @@ pub(super) fn products_bytes(rows: usize, dim: usize) -> u64 {
     } else {
         0
     };
-    // Dimensions are the rows only where they are fewer.
-    (size_of::<Pack>() * rows.next_multiple_of(LANES) * DEPTH) as u64 + long
+    (size_of::<Pack>() * rows * DEPTH) as u64 + long
 }
 
 impl Products {
@@ -196,40 +195,8 @@ impl Products {
             slice: &self.slice,
             depth,
             len: dim,
-            kept: 0,
         };
         accumulate::<I>(&terms, rows, out);
-    }
-
-    /// `Y' Y` of the vectors less the query.
-    #[inline(always)]
-    pub(super) fn outer<I: Isa>(&mut self, sources: &Sources<'_>, dim: usize, out: &mut Vec<Pack>) {
-        let (vectors, padded) = (most(sources), dim.next_multiple_of(LANES));
-        out.resize(at(padded, 0), Pack::ZERO);
-        resize(&mut self.slice, padded * DEPTH);
-        for first in (0..vectors).step_by(DEPTH) {
-            let end = (first + DEPTH).min(vectors);
-            for t in (0..dim).step_by(LANES) {
-                let origin = columns::<I>(sources.each_ref().map(|s| s.query), t);
-                for j in first..end {
-                    let vectors = sources
-                        .each_ref()
-                        .map(|s| s.vectors.get(j).copied().unwrap_or(s.query));
-                    let columns = columns::<I>(vectors, t);
-                    for (i, (c, o)) in columns.into_iter().zip(origin).enumerate() {
-                        let place = (t + i) * DEPTH + j - first;
-                        c.sub(o).store(&mut self.slice[place]);
-                    }
-                }
-            }
-            let terms = Terms {
-                slice: &self.slice,
-                depth: DEPTH,
-                len: end - first,
-                kept: if first == 0 { 0 } else { 0xff },
-            };
-            accumulate::<I>(&terms, padded, out);
-        }
     }
 }
 
@@ -248,7 +215,7 @@ fn columns<I: Isa>(vectors: [&[f32]; LANES], t: usize) -> [I::F64; LANES] {
     I::F64::columns(rows)
 }
 
-/// Adds the products of all pairs of rows to the packed triangle. Every pair is summed in the order
+/// Products of all pairs of rows, as a packed triangle. Every pair is summed in the order
 /// of the terms, a row with itself too.
 #[inline(always)]
 fn accumulate<I: Isa>(terms: &Terms<'_>, rows: usize, out: &mut [Pack]) {
@@ -272,8 +239,6 @@ struct Terms<'a> {
     slice: &'a [Pack],
     depth: usize,
     len: usize,
-    /// All lanes, or none where the triangle holds nothing yet.
-    kept: u8,
 }
 
 impl Terms<'_> {
@@ -285,12 +250,6 @@ impl Terms<'_> {
             *row = &self.slice[(j + i) * self.depth..][..self.len];
         }
         rows
-    }
-
-    #[inline(always)]
-    fn add<I: Isa>(&self, products: I::F64, out: &mut Pack) {
-        let sum = I::F64::select(self.kept, I::F64::load(out), I::F64::splat(0.0));
-        sum.add(products).store(out);
     }
 
     /// The last rows, fewer than a tile has: their tiles are as wide as those are high.
@@ -326,7 +285,7 @@ impl Terms<'_> {
         }
         for (j, acc) in (j..).zip(acc) {
             for (out, acc) in out[at(j, l)..].iter_mut().zip(acc) {
-                self.add::<I>(acc, out);
+                acc.store(out);
             }
         }
     }
@@ -349,7 +308,7 @@ impl Terms<'_> {
         }
         for (i, acc) in acc.into_iter().enumerate() {
             for (out, &acc) in out[at(j + i, j)..].iter_mut().zip(&acc[..=i]) {
-                self.add::<I>(acc, out);
+                acc.store(out);
             }
         }
     }

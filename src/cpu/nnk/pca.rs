@@ -1,264 +1,304 @@
-//! How many principal components hold 95 % of the squared norm of a query's NNK polytope: eight
-//! queries at once, a query a lane.
+//! How many principal components hold 95 % of the squared norm of a query's NNK polytope.
 //!
-//! The polytope's vectors `y_j = x_j - x_i` give an `m x m` Gram matrix, or, where the vectors are
-//! short, a `dim x dim` one with the same non-zero eigenvalues. Householder's reduction to
-//! tridiagonal form, then the square-root-free QL iteration of Pal, Walker and Kahan: only
-//! eigenvalues are needed, to an absolute accuracy of rounding errors of the trace. Rows that a lane
-//! lacks are 0 and change nothing in the others.
+//! The polytope's vectors `y_j = x_j - x_i` give an `m x m` Gram matrix, or, where they are short, a
+//! `dim x dim` one with the same non-zero eigenvalues. Householder's reduction to tridiagonal form, then
+//! the square-root-free QL iteration of Pal, Walker and Kahan: only eigenvalues are needed.
+//!
+//! Sixteen queries at once, a query a lane, in float32, which nearly always tells: a count is taken where
+//! no sum of the largest eigenvalues comes near the share, measured by what rounding and the early end of
+//! the iteration can do to it. Where one does, [`Single`] decides in float64. So no count depends on the
+//! instruction set, or on which queries were taken together. Rows that a lane lacks are 0.
 
-use super::gram::resize;
-use super::lanes::{Products, Sources, at, most, products_bytes};
-use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
+mod single;
+mod tridiagonal;
 
+use super::lanes::{Source, at};
+use crate::cpu::f32x16::{F32x16, LANES, Pack};
+use crate::cpu::f64x8::Isa;
+use crate::cpu::transpose::transpose;
+use single::Single;
+use tridiagonal::{Found, Tridiagonal};
+
+/// Queries taken together.
+pub(super) const BATCH: usize = LANES;
 /// Share of the squared norm that the components must hold.
 const SHARE: f64 = 0.95;
-/// Relative slack of the comparison: rounding errors of a sum that holds exactly the share (equal
-/// integer-valued vectors do) must not count one component more.
-const SLACK: f64 = 1e-12;
+/// Terms of inner products summed at a time, so that the transposed vectors fit the first-level cache.
+const DEPTH: usize = 16;
+/// Rows and columns of a register tile.
+const TILE: (usize, usize) = (4, 2);
 
-/// Room for eight queries.
+/// Room for sixteen queries.
 #[derive(Default)]
 pub(super) struct Pca {
-    products: Products,
-    /// Lower triangle of the matrix, packed.
-    matrix: Vec<Pack>,
-    /// `A u`, then the update of the reflection.
-    update: Vec<Pack>,
-    /// Diagonal, then eigenvalues.
-    diagonal: Vec<Pack>,
-    /// Squares of the entries beside the diagonal, `beside[i]` between `i` and `i + 1`.
-    beside: Vec<Pack>,
-    /// Bit per lane at its first row that has not split off.
-    tops: Vec<u8>,
+    /// A row of each lane's vectors, `[LANES, dim]`.
+    staged: Vec<f32>,
+    /// The queries transposed, `[dim]`.
+    origin: Vec<Pack>,
+    /// Vectors less the query, `[rows, DEPTH]`.
+    slice: Vec<Pack>,
+    tridiagonal: Tridiagonal,
+    single: Single,
 }
 
 /// Bytes of a [`Pca`] for `k` candidates.
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
-    let n = k.next_multiple_of(LANES);
-    products_bytes(k, dim) + (size_of::<Pack>() * (at(n, 0) + 3 * n) + n) as u64
+    let rows = k.next_multiple_of(TILE.0);
+    let packs = dim + rows * DEPTH + at(rows, 0) + 3 * rows;
+    (size_of::<Pack>() * packs + size_of::<f32>() * LANES * dim + size_of::<u16>() * rows) as u64
+        + single::bytes(k, dim)
 }
 
 impl Pca {
-    /// Dimensions of `vectors - query` of all lanes, 0 where there are none or all equal the query.
-    /// `short`: use the `dim x dim` matrix.
+    /// Dimensions of `vectors - query` of each source, 0 where there are none or all equal the query.
     #[inline(always)]
     pub(super) fn dimensions<I: Isa>(
         &mut self,
-        sources: &Sources<'_>,
+        sources: &[Source<'_>; BATCH],
         dim: usize,
-        short: bool,
-    ) -> [u16; LANES] {
-        let n = match short {
-            true => dim,
-            false => most(sources),
+        out: &mut [u16],
+    ) {
+        let most = sources.iter().map(|s| s.vectors.len()).max().unwrap_or(0);
+        let n = most.min(dim);
+        let found = match n {
+            0 => Found::default(),
+            _ => {
+                self.matrix::<I>(sources, [most, dim]);
+                self.tridiagonal.count::<I>(n)
+            }
         };
-        if n == 0 || most(sources) == 0 {
-            return [0; LANES];
+        for (l, (out, source)) in out.iter_mut().zip(sources).enumerate() {
+            *out = match (source.vectors.is_empty(), found.certain >> l & 1) {
+                (true, _) => 0,
+                (_, 0) => self.single.dimension(source),
+                _ => found.counts[l],
+            };
         }
-        match short {
-            true => self.products.outer::<I>(sources, dim, &mut self.matrix),
-            false => self
-                .products
-                .inner::<I>(sources, n, true, dim, &mut self.matrix),
-        }
-        let mut trace = I::F64::splat(0.0);
-        for j in 0..n {
-            trace = trace.add(I::F64::load(&self.matrix[at(j, j)]));
-        }
-        self.tridiagonalise::<I>(n);
-        self.eigenvalues::<I>(trace);
-        self.count::<I>(trace)
     }
 
-    /// Reduces the matrix to `diagonal` and `beside`, from the last row up.
+    /// Products of the vectors, or of the dimensions if there are fewer.
     #[inline(always)]
-    fn tridiagonalise<I: Isa>(&mut self, n: usize) {
-        resize(&mut self.update, n);
-        resize(&mut self.diagonal, n);
-        resize(&mut self.beside, n);
-        let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
-        for i in (1..n).rev() {
-            let (block, rest) = self.matrix.split_at_mut(at(i, 0));
-            let (row, own) = rest.split_at_mut(i);
-            self.diagonal[i] = own[0];
-            let mut square = zero;
-            for x in row.iter() {
-                square = I::F64::load(x).mul_add(I::F64::load(x), square);
-            }
-            square.store(&mut self.beside[i - 1]);
-            if i == 1 {
-                break;
-            }
-            // u = row + sign(last) |row| e_last; H = |u|^2 / 2.
-            let last = I::F64::load(&row[i - 1]);
-            let norm = square.sqrt();
-            let norm = I::F64::select(last.lt(zero), zero.sub(norm), norm);
-            let half = last.mul_add(norm, square);
-            last.add(norm).store(&mut row[i - 1]);
-            let inverse = I::F64::select(zero.lt(half), one.div(half), zero);
-            reflect::<I>(block, row, &mut self.update[..i], inverse);
+    fn matrix<I: Isa>(&mut self, sources: &[Source<'_>; BATCH], [most, dim]: [usize; 2]) {
+        let outer = dim <= most;
+        let (n, terms) = if outer { (dim, most) } else { (most, dim) };
+        let rows = n.next_multiple_of(TILE.0);
+        let matrix = &mut self.tridiagonal.matrix;
+        // Rows past the last vector stay 0; all else that is read is written first.
+        matrix.resize(at(rows, 0), Pack::ZERO);
+        self.slice.clear();
+        self.slice.resize(rows * DEPTH, Pack::ZERO);
+        self.staged.resize(LANES * dim.max(1), 0.0);
+        self.origin.resize(dim, Pack::ZERO);
+        for (staged, source) in self.staged.chunks_exact_mut(dim).zip(sources) {
+            copy(source.query, staged);
         }
-        self.diagonal[0] = self.matrix[0];
-    }
-
-    /// Eigenvalues of the tridiagonal matrices, in `diagonal`, in no order.
-    #[inline(always)]
-    fn eigenvalues<I: Isa>(&mut self, trace: I::F64) {
-        let last = self.diagonal.len() - 1;
-        let small = trace.mul(I::F64::splat(0.25 * f64::EPSILON));
-        let small = small.mul(small);
-        self.tops.clear();
-        self.tops.resize(last + 1, 0);
-        self.tops[0] = 0xff;
-        let mut first = 0;
-        // A matrix of size n takes about 2n sweeps; the bound only guards against endless rounding.
-        for _ in 0..60 * (last + 1) {
-            let (mut d, mut next) = (I::F64::splat(0.0), I::F64::splat(0.0));
-            let mut square = I::F64::splat(1.0);
-            let mut found = 0;
-            for i in first..last {
-                let beside = I::F64::load(&self.beside[i]);
-                let deflated = self.tops[i] & !small.lt(beside);
-                self.tops[i] &= !deflated;
-                self.tops[i + 1] |= deflated;
-                let here = self.tops[i];
-                d = I::F64::select(here, I::F64::load(&self.diagonal[i]), d);
-                next = I::F64::select(here, I::F64::load(&self.diagonal[i + 1]), next);
-                square = I::F64::select(here, beside, square);
-                found |= here;
-                if found | self.tops[last] == 0xff {
-                    break;
+        transpose(
+            &self.staged,
+            dim,
+            [LANES, dim],
+            bytemuck::cast_slice_mut(&mut self.origin),
+            LANES,
+        );
+        for first in (0..terms).step_by(DEPTH) {
+            let len = DEPTH.min(terms - first);
+            // Numbers `from..` of the vectors in `vectors`.
+            let (vectors, from, width) = match outer {
+                true => (first..first + len, 0, dim),
+                false => (0..most, first, len),
+            };
+            for j in vectors {
+                for (staged, source) in self.staged.chunks_exact_mut(width).zip(sources) {
+                    let vector = source.vectors.get(j).copied().unwrap_or(source.query);
+                    copy(vector.get(from..).unwrap_or_default(), staged);
+                }
+                let (place, stride) = match outer {
+                    true => (j - first, DEPTH),
+                    false => (j * DEPTH, 1),
+                };
+                let slice = &mut self.slice[place..];
+                transpose(
+                    &self.staged,
+                    width,
+                    [LANES, width],
+                    bytemuck::cast_slice_mut(slice),
+                    LANES * stride,
+                );
+                for (x, origin) in slice
+                    .iter_mut()
+                    .step_by(stride)
+                    .zip(&self.origin[from..][..width])
+                {
+                    I::F32::load(x).sub(I::F32::load(origin)).store(x);
                 }
             }
-            if self.tops[last] == 0xff {
-                return;
-            }
-            while self.tops[first] == 0 {
-                first += 1;
-            }
-            self.sweep::<I>(first, wilkinson(d, next, square));
+            accumulate::<I::F32>(&self.slice, rows, len, first > 0, matrix);
         }
-    }
-
-    /// One QL sweep over the rows from each lane's top on, in squares of sines and cosines.
-    #[inline(always)]
-    fn sweep<I: Isa>(&mut self, first: usize, shift: I::F64) {
-        let last = self.diagonal.len() - 1;
-        let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
-        let (mut cos2, mut sin2) = (one, zero);
-        let mut gamma = I::F64::load(&self.diagonal[last]).sub(shift);
-        let mut p = gamma.mul(gamma);
-        let mut done = 0;
-        for i in (first..last).rev() {
-            done |= self.tops[i + 1];
-            let square = I::F64::load(&self.beside[i]);
-            let r = p.add(square);
-            if i + 1 < last {
-                let out = &mut self.beside[i + 1];
-                I::F64::select(done, I::F64::load(out), sin2.mul(r)).store(out);
-            }
-            // No entry: no rotation, exactly, so that rows past a lane's own leave no trace.
-            let turned = zero.lt(square);
-            let cos = I::F64::select(turned, p.div(r), one);
-            let sin = I::F64::select(turned, square.div(r), zero);
-            // Found beside the cosine, not from it: the chain from one row to the next stays short.
-            let secant = I::F64::select(turned, r.div(p), one);
-            let d = I::F64::load(&self.diagonal[i]);
-            let next = d.sub(shift).mul(cos).sub(sin.mul(gamma));
-            let out = &mut self.diagonal[i + 1];
-            let above = gamma.add(d.sub(next));
-            I::F64::select(done, I::F64::load(out), above).store(out);
-            let regular = zero.lt(cos);
-            let ratio = next.mul(next).mul(I::F64::select(regular, secant, one));
-            p = I::F64::select(done, p, I::F64::select(regular, ratio, cos2.mul(square)));
-            gamma = I::F64::select(done, gamma, next);
-            cos2 = I::F64::select(done, cos2, cos);
-            sin2 = I::F64::select(done, sin2, sin);
-            let top = self.tops[i];
-            if top != 0 {
-                let (beside, diagonal) = (&mut self.beside[i], &mut self.diagonal[i]);
-                I::F64::select(top, sin2.mul(p), I::F64::load(beside)).store(beside);
-                I::F64::select(top, gamma.add(shift), d).store(diagonal);
-            }
-        }
-    }
-
-    /// How many of the largest eigenvalues hold the share.
-    #[inline(always)]
-    fn count<I: Isa>(&mut self, trace: I::F64) -> [u16; LANES] {
-        let n = self.diagonal.len();
-        let enough = trace.mul(I::F64::splat(SHARE * (1.0 - SLACK)));
-        let mut held = I::F64::splat(0.0);
-        let mut counts = [0; LANES];
-        for i in 0..n {
-            let short = held.lt(enough);
-            if short == 0 {
-                break;
-            }
-            // The largest of the rest comes to place i.
-            for j in (i + 1..n).rev() {
-                let (a, b) = (
-                    I::F64::load(&self.diagonal[j - 1]),
-                    I::F64::load(&self.diagonal[j]),
-                );
-                a.max(b).store(&mut self.diagonal[j - 1]);
-                a.min(b).store(&mut self.diagonal[j]);
-            }
-            held = held.add(I::F64::load(&self.diagonal[i]));
-            for (l, count) in counts.iter_mut().enumerate() {
-                *count += u16::from(short >> l & 1);
-            }
-        }
-        counts
     }
 }
 
-/// Eigenvalue of the block `[[d, b], [b, next]]`, `square = b^2 > 0`, that is nearer to `d`.
+/// Copies as many numbers as `to` has, 0 for those that there are not.
 #[inline(always)]
-fn wilkinson<F: F64x8>(d: F, next: F, square: F) -> F {
-    let (zero, one) = (F::splat(0.0), F::splat(1.0));
-    let beside = square.sqrt();
-    let ratio = next.sub(d).div(beside.add(beside));
-    // A ratio whose square overflows leaves d as it is, as it should.
-    let root = ratio.mul_add(ratio, one).sqrt();
-    let signed = F::select(ratio.lt(zero), zero.sub(root), root);
-    d.sub(beside.div(ratio.add(signed)))
+fn copy(from: &[f32], to: &mut [f32]) {
+    let len = to.len().min(from.len());
+    to[..len].copy_from_slice(&from[..len]);
+    to[len..].fill(0.0);
 }
 
-/// Replaces the symmetric `a` by `(I - u u'/H) a (I - u u'/H)`; `inverse` is `1 / H`.
+/// Products of all pairs of rows of `len` terms, into a packed triangle or added to it.
 #[inline(always)]
-fn reflect<I: Isa>(a: &mut [Pack], u: &[Pack], update: &mut [Pack], inverse: I::F64) {
-    let n = u.len();
-    for j in 0..n {
-        let own = I::F64::load(&u[j]);
-        let mut sum = I::F64::splat(0.0);
-        let row = &a[at(j, 0)..at(j, j)];
-        for ((a, u), p) in row.iter().zip(u).zip(update.iter_mut()) {
-            let a = I::F64::load(a);
-            sum = a.mul_add(I::F64::load(u), sum);
-            a.mul_add(own, I::F64::load(p)).store(p);
+fn accumulate<F: F32x16>(slice: &[Pack], rows: usize, len: usize, add: bool, out: &mut [Pack]) {
+    let row = |j: usize| &slice[j * DEPTH..][..len];
+    for j in (0..rows).step_by(TILE.0) {
+        let left = [row(j), row(j + 1), row(j + 2), row(j + 3)];
+        for l in (0..j + TILE.0).step_by(TILE.1) {
+            let right = [row(l), row(l + 1)];
+            let mut sums = [[F::splat(0.0); TILE.1]; TILE.0];
+            for t in 0..len {
+                let (b, c) = (F::load(&right[0][t]), F::load(&right[1][t]));
+                for (sums, left) in sums.iter_mut().zip(left) {
+                    let a = F::load(&left[t]);
+                    sums[0] = a.mul_add(b, sums[0]);
+                    sums[1] = a.mul_add(c, sums[1]);
+                }
+            }
+            for (i, sums) in (j..).zip(sums) {
+                for (l, sum) in (l..=i).zip(sums) {
+                    let out = &mut out[at(i, l)];
+                    match add {
+                        true => F::load(out).add(sum).store(out),
+                        false => sum.store(out),
+                    }
+                }
+            }
         }
-        I::F64::load(&a[at(j, j)])
-            .mul_add(own, sum)
-            .store(&mut update[j]);
     }
-    let mut product = I::F64::splat(0.0);
-    for (p, u) in update.iter_mut().zip(u) {
-        let scaled = I::F64::load(p).mul(inverse);
-        product = scaled.mul_add(I::F64::load(u), product);
-        scaled.store(p);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::InstructionSet;
+    use crate::cpu::f64x8::{Work, dispatch};
+    use tridiagonal::{TRACE, slack};
+
+    /// What it takes to make 16 polytopes of a kind.
+    #[derive(Clone, Copy, Debug)]
+    struct Shape {
+        vectors: usize,
+        dim: usize,
+        /// Each dimension's spread is so much of the one before.
+        decay: f32,
+        /// Share of zeros.
+        zeros: f32,
+        scale: f32,
     }
-    let half = product.mul(inverse).mul(I::F64::splat(0.5));
-    for (p, u) in update.iter_mut().zip(u) {
-        half.neg_mul_add(I::F64::load(u), I::F64::load(p)).store(p);
+
+    fn noise(state: &mut u64) -> f32 {
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (*state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
-    for j in 0..n {
-        let (v, w) = (I::F64::load(&u[j]), I::F64::load(&update[j]));
-        let row = &mut a[at(j, 0)..=at(j, j)];
-        for ((a, u), p) in row.iter_mut().zip(u).zip(update.iter()) {
-            let less = v.neg_mul_add(I::F64::load(p), I::F64::load(a));
-            w.neg_mul_add(I::F64::load(u), less).store(a);
+
+    fn rows(shape: Shape, seed: u64) -> Vec<Vec<Vec<f32>>> {
+        let mut state = seed;
+        let mut value = |t: usize| {
+            let x = noise(&mut state) * shape.scale * shape.decay.powi(t as i32);
+            if noise(&mut state).abs() < shape.zeros {
+                0.0
+            } else {
+                x
+            }
+        };
+        let mut row = || (0..shape.dim).map(&mut value).collect();
+        (0..LANES)
+            .map(|lane| (0..=shape.vectors - lane % 3).map(|_| row()).collect())
+            .collect()
+    }
+
+    /// Largest error of a sum of largest eigenvalues in float32, and the counts, both ways.
+    struct Compare<'a>(&'a [Source<'a>; LANES], Shape);
+
+    impl Work for Compare<'_> {
+        type Output = (f64, [u16; LANES], [u16; LANES]);
+
+        #[inline(always)]
+        fn run<I: Isa>(self) -> Self::Output {
+            let Self(sources, shape) = self;
+            let (mut pca, mut single) = (Pca::default(), Single::default());
+            let (mut counts, mut wanted) = ([0; LANES], [0; LANES]);
+            pca.dimensions::<I>(sources, shape.dim, &mut counts);
+            let n = shape.vectors.min(shape.dim);
+            pca.matrix::<I>(sources, [shape.vectors, shape.dim]);
+            let solved = pca.tridiagonal.solve::<I>(n);
+            let mut worst = 0f64;
+            for (l, source) in sources.iter().enumerate() {
+                wanted[l] = single.dimension(source);
+                let trace: f64 = single.diagonal.iter().sum();
+                let mut values: Vec<f32> =
+                    pca.tridiagonal.diagonal.iter().map(|d| d.0[l]).collect();
+                values.sort_unstable_by(|a, b| b.total_cmp(a));
+                let (mut held, mut exact) = (0.0, 0.0);
+                for (value, own) in values.iter().zip(&single.diagonal) {
+                    held += f64::from(*value);
+                    exact += own;
+                    if solved >> l & 1 == 1 {
+                        worst = worst.max((held / f64::from(TRACE) - exact / trace).abs());
+                    }
+                }
+            }
+            (worst, counts, wanted)
+        }
+    }
+
+    #[test]
+    fn float32_is_trusted_only_where_it_can_be() {
+        let sets = [
+            InstructionSet::Avx512,
+            InstructionSet::Avx2,
+            InstructionSet::Portable,
+        ];
+        for set in sets.into_iter().filter(|set| set.is_available()) {
+            for (i, (vectors, dim)) in [
+                (4, 1),
+                (3, 300),
+                (17, 16),
+                (25, 24),
+                (40, 9),
+                (20, 64),
+                (33, 700),
+                (90, 128),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                for (j, (decay, zeros)) in
+                    [(1.0, 0.0), (0.9, 0.5), (0.5, 0.0), (0.97, 0.9), (0.1, 0.2)]
+                        .into_iter()
+                        .enumerate()
+                {
+                    for scale in [1.0, 1e-8, 1e12, 1e-22, 1e18] {
+                        let shape = Shape {
+                            vectors,
+                            dim,
+                            decay,
+                            zeros,
+                            scale,
+                        };
+                        let rows = rows(shape, (i * 10 + j) as u64);
+                        let sources: [Source<'_>; LANES] = std::array::from_fn(|l| Source {
+                            query: &rows[l][0],
+                            vectors: rows[l][1..].iter().map(Vec::as_slice).collect(),
+                            inverse: 0.0,
+                        });
+                        let (worst, counts, wanted) = dispatch(set, Compare(&sources, shape));
+                        let limit = f64::from(slack(vectors.min(dim)));
+                        println!("{set} {shape:?}: {:.3} of the slack", worst / limit);
+                        assert!(worst < limit / 8.0, "{set} {shape:?}: {worst} of {limit}");
+                        assert_eq!(counts, wanted, "{set} {shape:?}");
+                    }
+                }
+            }
         }
     }
 }

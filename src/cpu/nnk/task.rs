@@ -46,6 +46,12 @@ impl<'a> Inputs<'a> {
         })
     }
 
+    /// Group of query `at` of `[groups, Q]`, and its place there.
+    #[inline(always)]
+    pub(super) fn place(&self, at: usize) -> (usize, usize) {
+        (at / self.count, at % self.count)
+    }
+
     /// Vector of candidate `slot` (sample `index`) of a query, `None` if it is not there.
     #[inline(always)]
     pub(super) fn vector(

@@ -92,12 +92,14 @@ impl<B: Backend> OverlapStage<'_, B> {
     fn unions(&self, supports: &Supports<'_>, aggregate: Option<&[i32]>) -> Unions {
         (0..supports.queries)
             .into_par_iter()
+            // A worker's set takes a bit a sample: 160 KB for all of ImageNet.
+            .with_min_len(64)
             .fold(
-                || (Unions::default(), Vec::new()),
-                |(mut out, mut union), query| {
+                || (Unions::default(), vec![0; self.samples.div_ceil(64)]),
+                |(mut out, mut seen), query| {
                     let own = aggregate.map(|a| &a[query * self.k..(query + 1) * self.k]);
-                    out.add(supports, query, own, &mut union);
-                    (out, union)
+                    out.add(supports, query, own, &mut seen);
+                    (out, seen)
                 },
             )
             .map(|(out, _)| out)
@@ -135,30 +137,38 @@ struct Unions {
 }
 
 impl Unions {
+    /// `seen` holds a bit for each sample, all 0 before and after.
     fn add(
         &mut self,
         supports: &Supports<'_>,
         query: usize,
         aggregate: Option<&[i32]>,
-        union: &mut Vec<i32>,
+        seen: &mut [u64],
     ) {
-        union.clear();
-        for channel in 0..supports.channels {
-            union.extend(inside(support(supports, channel, query)));
+        let members = || {
+            let supports = (0..supports.channels).map(|c| support(supports, c, query));
+            supports.flat_map(inside)
+        };
+        let (mut total, mut distinct) = (0u64, 0);
+        for sample in members() {
+            let (word, bit) = (&mut seen[sample / 64], sample % 64);
+            distinct += !*word >> bit & 1;
+            *word |= 1 << bit;
+            total += 1;
         }
-        let total = union.len();
-        union.sort_unstable();
-        union.dedup();
-        if !union.is_empty() {
-            self.redundancy.add(total as f64 / union.len() as f64);
+        if distinct > 0 {
+            self.redundancy.add(total as f64 / distinct as f64);
         }
-        let Some(own) = aggregate else { return };
-        let size = inside(own).count();
-        if size > 0 {
-            let found = inside(own)
-                .filter(|i| union.binary_search(i).is_ok())
-                .count();
-            self.recall.add(found as f64 / size as f64);
+        if let Some(own) = aggregate {
+            let size = inside(own).count();
+            if size > 0 {
+                let found =
+                    inside(own).filter(|sample| seen[sample / 64] >> (sample % 64) & 1 == 1);
+                self.recall.add(found.count() as f64 / size as f64);
+            }
+        }
+        for sample in members() {
+            seen[sample / 64] = 0;
         }
     }
 
@@ -177,7 +187,10 @@ fn support<'a>(supports: &Supports<'a>, channel: usize, query: usize) -> &'a [i3
     &supports.indices[range_of(supports, channel, query)]
 }
 
-/// The samples of a support, without its unused slots.
-fn inside(support: &[i32]) -> impl Iterator<Item = &i32> {
-    support.iter().filter(|&&index| index >= 0)
+/// The samples of a support, whose unused slots come last.
+fn inside(support: &[i32]) -> impl Iterator<Item = usize> {
+    support
+        .iter()
+        .take_while(|&&index| index >= 0)
+        .map(|&index| index as usize)
 }

@@ -1,0 +1,170 @@
+//! One query in float64, to rounding errors of the trace.
+
+use super::SHARE;
+use crate::cpu::nnk::lanes::{Source, at};
+
+/// Relative slack of the comparison: rounding errors of a sum that holds exactly the share (equal
+/// integer-valued vectors do) must not count one component more.
+const SLACK: f64 = 1e-12;
+
+/// Room for one query.
+#[derive(Default)]
+pub(super) struct Single {
+    /// Vectors less the query, `[m, dim]`.
+    vectors: Vec<f64>,
+    /// Lower triangle, packed.
+    matrix: Vec<f64>,
+    /// `A u`, then the update of the reflection.
+    update: Vec<f64>,
+    /// Diagonal, then eigenvalues, the largest first.
+    pub(super) diagonal: Vec<f64>,
+    /// Squares of the entries beside the diagonal, `beside[i]` between `i` and `i + 1`.
+    beside: Vec<f64>,
+}
+
+/// Bytes of a [`Single`] for `k` candidates.
+pub(super) fn bytes(k: usize, dim: usize) -> u64 {
+    let n = k.min(dim);
+    (size_of::<f64>() * (k * dim + at(n, 0) + 3 * n)) as u64
+}
+
+impl Single {
+    /// Dimension of `vectors - query`, of at least one vector; 0 where all equal the query.
+    pub(super) fn dimension(&mut self, source: &Source<'_>) -> u16 {
+        let (m, dim) = (source.vectors.len(), source.query.len());
+        self.vectors.clear();
+        for vector in &source.vectors {
+            let less = vector.iter().zip(source.query);
+            self.vectors
+                .extend(less.map(|(&x, &q)| f64::from(x) - f64::from(q)));
+        }
+        let n = m.min(dim);
+        self.matrix.clear();
+        self.matrix.resize(at(n, 0), 0.0);
+        if dim < m {
+            for y in self.vectors.chunks_exact(dim) {
+                for i in 0..n {
+                    for (a, x) in self.matrix[at(i, 0)..=at(i, i)].iter_mut().zip(y) {
+                        *a += y[i] * x;
+                    }
+                }
+            }
+        } else {
+            let rows = |j: usize| &self.vectors[j * dim..][..dim];
+            for i in 0..n {
+                for l in 0..=i {
+                    self.matrix[at(i, l)] = rows(i).iter().zip(rows(l)).map(|(a, b)| a * b).sum();
+                }
+            }
+        }
+        let trace: f64 = (0..n).map(|i| self.matrix[at(i, i)]).sum();
+        self.reduce(n);
+        self.eigenvalues(trace);
+        self.diagonal.sort_unstable_by(|a, b| b.total_cmp(a));
+        let (mut held, mut count) = (0.0, 0);
+        for eigenvalue in &self.diagonal {
+            if held >= trace * SHARE * (1.0 - SLACK) {
+                break;
+            }
+            held += eigenvalue;
+            count += 1;
+        }
+        count
+    }
+
+    /// Reduces the matrix to `diagonal` and `beside`, from the last row up.
+    fn reduce(&mut self, n: usize) {
+        for v in [&mut self.update, &mut self.diagonal, &mut self.beside] {
+            v.clear();
+            v.resize(n, 0.0);
+        }
+        for i in (1..n).rev() {
+            let (block, rest) = self.matrix.split_at_mut(at(i, 0));
+            let (u, own) = rest.split_at_mut(i);
+            self.diagonal[i] = own[0];
+            let square: f64 = u.iter().map(|x| x * x).sum();
+            self.beside[i - 1] = square;
+            if square > 0.0 {
+                // u = row + sign(last) |row| e_last; H = |u|^2 / 2.
+                let norm = square.sqrt().copysign(u[i - 1]);
+                let half = square + u[i - 1] * norm;
+                u[i - 1] += norm;
+                reflect(block, u, &mut self.update[..i], 1.0 / half);
+            }
+        }
+        self.diagonal[0] = self.matrix[0];
+    }
+
+    /// Eigenvalues, in `diagonal`, in no order.
+    fn eigenvalues(&mut self, trace: f64) {
+        let (d, beside) = (&mut self.diagonal, &mut self.beside);
+        let last = d.len() - 1;
+        let small = (trace * 0.25 * f64::EPSILON).powi(2);
+        let mut top = 0;
+        // About two sweeps an eigenvalue; the bound only guards against endless rounding.
+        for _ in 0..60 * d.len() {
+            while top < last && beside[top] <= small {
+                top += 1;
+            }
+            if top == last {
+                return;
+            }
+            let shift = wilkinson(d[top], d[top + 1], beside[top]);
+            let (mut cos, mut sin) = (1.0, 0.0);
+            let mut gamma = d[last] - shift;
+            let mut p = gamma * gamma;
+            for i in (top..last).rev() {
+                let square = beside[i];
+                let r = p + square;
+                if i + 1 < last {
+                    beside[i + 1] = sin * r;
+                }
+                let before = cos;
+                // No entry: no rotation.
+                (cos, sin) = match square > 0.0 {
+                    true => (p / r, square / r),
+                    false => (1.0, 0.0),
+                };
+                let next = cos * (d[i] - shift) - sin * gamma;
+                d[i + 1] = gamma + (d[i] - next);
+                p = match cos > 0.0 {
+                    true => next * next / cos,
+                    false => before * square,
+                };
+                gamma = next;
+            }
+            beside[top] = sin * p;
+            d[top] = gamma + shift;
+        }
+    }
+}
+
+/// Eigenvalue of the block `[[d, b], [b, next]]`, `square = b^2 > 0`, that is nearer to `d`.
+fn wilkinson(d: f64, next: f64, square: f64) -> f64 {
+    let beside = square.sqrt();
+    let ratio = (next - d) / (2.0 * beside);
+    // A ratio whose square overflows leaves d as it is, as it should.
+    d - beside / (ratio + (ratio * ratio + 1.0).sqrt().copysign(ratio))
+}
+
+/// Replaces the symmetric `a` by `(I - u u'/H) a (I - u u'/H)`; `inverse` is `1 / H`.
+fn reflect(a: &mut [f64], u: &[f64], update: &mut [f64], inverse: f64) {
+    for j in 0..u.len() {
+        let row = &a[at(j, 0)..=at(j, j)];
+        update[j] = row.iter().zip(u).map(|(a, u)| a * u).sum();
+        for (p, a) in update[..j].iter_mut().zip(row) {
+            *p += a * u[j];
+        }
+    }
+    let product: f64 = update.iter().zip(u).map(|(p, u)| p * u).sum();
+    let half = 0.5 * product * inverse;
+    for (p, u) in update.iter_mut().zip(u) {
+        *p = inverse * (*p - half * u);
+    }
+    for j in 0..u.len() {
+        let row = a[at(j, 0)..=at(j, j)].iter_mut();
+        for ((a, x), p) in row.zip(u).zip(update.iter()) {
+            *a -= u[j] * p + update[j] * x;
+        }
+    }
+}
