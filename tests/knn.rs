@@ -278,6 +278,25 @@ fn many_candidates() {
     }
 }
 
+/// Enough points, along few directions, for a search to leave most of them out.
+#[test]
+fn near_points_among_very_many() {
+    let dim = 5;
+    let mut data = random(1, 17_000, dim, 4);
+    for (i, row) in data.x.chunks_exact_mut(dim).enumerate() {
+        let along = (i * 7919 % 17_000) as f32 / 1000.0;
+        for (t, x) in row.iter_mut().enumerate() {
+            *x = (along * (t + 1) as f32).sin() + 0.05 * *x;
+        }
+    }
+    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+        let params = params(8, kernel, Identical::Keep);
+        let of = |set| search(&cpu(set), &data, &params, &[], &[], false);
+        let all: Vec<_> = sets().map(of).collect();
+        assert!(all.iter().all(|lists| *lists == all[0]), "{kernel:?}");
+    }
+}
+
 /// Enough points for a search to guess how near the nearest are, among rows that are all zero or copies.
 #[test]
 fn dead_samples_among_many() {

@@ -11,6 +11,7 @@
 //! hold (outliers, beyond [`OUTLIERS`] of a sample) pass unseen.
 
 use super::points::{Packed, Points, sample};
+use super::tree::{Rule, Tree};
 use crate::cpu::gemm::{COLS, ROWS};
 use rayon::prelude::*;
 
@@ -46,8 +47,10 @@ pub(super) struct Int8 {
     pub(super) panels: Vec<i32>,
     /// `[panels * COLS]` what sums of products start from: `start(p)`, less what the bias adds.
     pub(super) starts: Vec<i32>,
-    /// Rows that pass unseen.
+    /// Places of rows that pass unseen.
     pub(super) outliers: Vec<u32>,
+    /// What orders the rows, where that spares a search some of them.
+    pub(super) tree: Option<Tree>,
     /// `E`.
     error: f64,
     /// The largest `|B|`.
@@ -83,7 +86,7 @@ impl Query {
 
 impl Int8 {
     /// `None` where the dimension is too large for 32-bit sums.
-    pub(super) fn new(points: &Points, group: usize, packed: &Packed) -> Option<Self> {
+    pub(super) fn new(points: &Points, group: usize, packed: &Packed, rule: Rule) -> Option<Self> {
         let &Points { rows, dim, .. } = points;
         if dim > MAX_DIM {
             return None;
@@ -97,6 +100,7 @@ impl Int8 {
             panels: Vec::new(),
             starts: Vec::new(),
             outliers: Vec::new(),
+            tree: Tree::new(points, group, packed, rule),
             error,
             largest: 0.0,
         };
@@ -109,10 +113,11 @@ impl Int8 {
             .map(|(p, (panel, starts))| {
                 let mut largest = 0f64;
                 for (lane, start) in starts.iter_mut().enumerate() {
-                    let row = p * COLS + lane;
-                    if row >= rows {
+                    let place = p * COLS + lane;
+                    if place >= rows {
                         break;
                     }
+                    let row = int8.row(place);
                     let to = panel[lane..].iter_mut().step_by(COLS);
                     if let Some(row) = int8.pack(points, group, row, packed, 0, to) {
                         largest = largest.max(row.sq_bytes);
@@ -131,6 +136,13 @@ impl Int8 {
         int8.starts = starts;
         int8.largest = largest.sqrt();
         Some(int8)
+    }
+
+    /// The row at a place of the panels.
+    #[inline(always)]
+    pub(super) fn row(&self, place: usize) -> usize {
+        let order = self.tree.as_ref().map(|tree| &tree.order);
+        order.map_or(place, |order| order[place] as usize)
     }
 
     /// Packs a query into column `lane` of a panel `[quads, ROWS]`; `None` where it has no direction.

@@ -2,7 +2,7 @@
 
 use super::exact::Query;
 use super::points::Points;
-use super::select::{Candidate, keep_nearest, ordered};
+use super::select::{Candidate, keep_nearest, order_ties, ordered};
 use crate::cpu::f64x8::{F64x8, LANES, Pack};
 use crate::cpu::simd::prefetch;
 use crate::device::{GraphParams, Identical};
@@ -40,12 +40,14 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The nearest so far of consecutive queries of a group: every point seen that is not nearer than a
-/// query's bound has at least `k` before it. Lists are ordered and cut to `k` at the end only.
+/// The nearest so far of some queries of a group: every point seen that is not nearer than a query's bound
+/// has at least `k` before it. Lists are ordered and cut to `k` at the end only.
 pub(super) struct Lists<'a> {
     job: &'a Job<'a>,
-    /// First query row.
-    first: usize,
+    /// Rows of the queries.
+    rows: Vec<u32>,
+    /// Points come in ascending order, so that of equal distances the first may stay.
+    ascending: bool,
     /// `[queries, k]`.
     entries: &'a mut [Candidate],
     lens: &'a mut [u32],
@@ -64,7 +66,8 @@ pub(super) struct Lists<'a> {
 impl<'a> Lists<'a> {
     pub(super) fn new(
         job: &'a Job<'a>,
-        first: usize,
+        rows: Vec<u32>,
+        ascending: bool,
         entries: &'a mut [Candidate],
         lens: &'a mut [u32],
     ) -> Self {
@@ -72,7 +75,8 @@ impl<'a> Lists<'a> {
         let room = (2 * k + BATCH + 1).next_multiple_of(LANES);
         let mut lists = Self {
             job,
-            first,
+            rows,
+            ascending,
             entries,
             lens,
             distances: vec![Pack::ZERO; count * room / LANES],
@@ -114,22 +118,28 @@ impl<'a> Lists<'a> {
 
     /// Row of a query in its block.
     pub(super) fn query_row(&self, query: usize) -> usize {
-        self.first + query
+        self.rows[query] as usize
     }
 
     /// Whether a row of the points is the query itself.
     #[inline(always)]
     pub(super) fn is_own(&self, query: usize, row: usize) -> bool {
-        self.job.queries.first + self.first + query == self.job.points.first + row
+        self.job.queries.first + self.query_row(query) == self.job.points.first + row
     }
 
     /// Squared distance from which on a point cannot be among the nearest: infinite while there are not
-    /// `k`, 0 where later points can only tie, and ties go to the lower index.
+    /// `k`. One that ties may be where points come in no order.
     pub(super) fn bound(&self, query: usize) -> f64 {
         self.bounds[query]
     }
 
-    /// Measures `count` rows exactly (`row(i)` is the `i`-th, in ascending order over all calls) and takes
+    /// Whether nothing can be improved: where points come in order, later ones can only tie at distance 0,
+    /// and ties go to the lower index.
+    pub(super) fn is_final(&self, query: usize) -> bool {
+        self.ascending && self.bounds[query] == 0.0
+    }
+
+    /// Measures `count` rows exactly (`row(i)` is the `i`-th, in order over all calls if `ascending`) and takes
     /// note of those that may be among the nearest, the query itself left out.
     #[inline(always)]
     pub(super) fn measure<D: F64x8>(
@@ -148,11 +158,16 @@ impl<'a> Lists<'a> {
             identical,
             ..
         } = *self.job;
-        let own = (queries.first + self.first + query).wrapping_sub(points.first);
-        self.query.set(queries, group, self.first + query);
+        let query_row = self.query_row(query);
+        let own = (queries.first + query_row).wrapping_sub(points.first);
+        self.query.set(queries, group, query_row);
         let all = points.rows_of(group);
         for batch in (0..count).step_by(BATCH) {
-            let bound = D::splat(self.bounds[query]);
+            let bound = match self.ascending {
+                true => self.bounds[query],
+                false => self.bounds[query].next_up(),
+            };
+            let bound = D::splat(bound);
             let distances = distances_mut(&mut self.distances, query, self.room);
             let indices = &mut self.indices[query * self.room..][..self.room];
             let mut len = self.counts[query];
@@ -219,8 +234,7 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// Orders the nearest `k` of a query. Of equal distances the earlier one has the lower index: lists
-    /// begin in order, and points come in order.
+    /// Orders the nearest `k` of a query by (distance, index).
     #[inline(always)]
     fn sort<D: F64x8>(&mut self, query: usize) {
         let len = self.counts[query];
@@ -230,6 +244,9 @@ impl<'a> Lists<'a> {
         let indices = &self.indices[query * self.room..][..len];
         if len <= FEW {
             ordered::<D>(packs, indices, &mut self.sorted);
+            if !self.ascending {
+                order_ties(&mut self.sorted);
+            }
             self.sorted.truncate(self.job.k);
             return;
         }

@@ -6,7 +6,8 @@
 //!
 //! There are two filters. The one in `f32` runs anywhere. The one in bytes (`int8`, on processors that
 //! multiply those four at a time) lets about twice as many points pass; a tile of queries for which it
-//! lets too many pass begins again with the other.
+//! lets too many pass begins again with the other. Of many points that vary along few directions it looks
+//! at those near the queries only ([`tree`]).
 
 mod exact;
 mod int8;
@@ -16,6 +17,7 @@ mod products;
 mod scan_f32;
 mod scan_int8;
 mod select;
+mod tree;
 
 pub use points::Points;
 pub(super) use points::points_bytes;
@@ -23,12 +25,13 @@ pub(super) use select::state_bytes;
 pub use select::{Candidate, Candidates};
 
 use super::Tensor;
+use super::disjoint::Disjoint;
 use super::simd::InstructionSet;
 use crate::device::{GraphParams, MAX_K};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use scan_f32::FloatTile;
-use scan_int8::Int8Tile;
+use scan_int8::{Int8Tile, Places};
 use std::ops::Range;
 
 pub(super) fn search(
@@ -55,20 +58,55 @@ pub(super) fn search(
             let job = lists::Job::new(queries, points, group, params);
             let float = scan_f32::FloatJob::new(&job);
             let int8 = scan_int8::Int8Job::new(&job);
-            entries
-                .par_chunks_mut(tile * k)
-                .zip(lens.par_chunks_mut(tile))
-                .enumerate()
-                .for_each(|(t, (entries, lens))| {
-                    let first = rows.start + t * tile;
+            let search =
+                |tile: Vec<u32>, places: Option<Places<'_>>, entries: &mut [_], lens: &mut [_]| {
                     let done = int8
                         .as_ref()
                         .filter(|int8| !int8.is_blunt())
-                        .is_some_and(|int8| set.run(Int8Tile::new(int8, first, entries, lens)));
+                        .is_some_and(|int8| {
+                            set.run(Int8Tile::new(int8, tile.clone(), places, entries, lens))
+                        });
                     if !done {
-                        set.run(FloatTile::new(&float, first, entries, lens));
+                        set.run(FloatTile::new(&float, tile, entries, lens));
                     }
-                });
+                };
+            let sorted = int8.as_ref().and_then(|int8| int8.sorted(rows.clone()));
+            let Some(sorted) = sorted else {
+                entries
+                    .par_chunks_mut(tile * k)
+                    .zip(lens.par_chunks_mut(tile))
+                    .enumerate()
+                    .for_each(|(t, (entries, lens))| {
+                        let first = (rows.start + t * tile) as u32;
+                        let rows = (first..).take(lens.len()).collect();
+                        search(rows, None, entries, lens);
+                    });
+                return;
+            };
+            // Queries near each other are searched together, wherever their lists are.
+            let (all_entries, all_lens) = (Disjoint::new(entries), Disjoint::new(lens));
+            let tiles = sorted.rows.par_chunks(tile).enumerate();
+            tiles.for_each(|(t, tile_rows)| {
+                let mut entries = vec![Candidate::default(); tile_rows.len() * k];
+                let mut lens = vec![0; tile_rows.len()];
+                let lists = |i: usize| {
+                    let place = tile_rows[i] as usize - rows.start;
+                    // SAFETY: a row is in one tile only, once.
+                    unsafe { (all_entries.part(place * k, k), all_lens.part(place, 1)) }
+                };
+                for (i, (entries, len)) in entries.chunks_exact_mut(k).zip(&mut lens).enumerate() {
+                    let (from, from_len) = lists(i);
+                    entries.copy_from_slice(from);
+                    *len = from_len[0];
+                }
+                let places = sorted.places(t * tile..t * tile + tile_rows.len());
+                search(tile_rows.to_vec(), Some(places), &mut entries, &mut lens);
+                for (i, (entries, len)) in entries.chunks_exact(k).zip(&lens).enumerate() {
+                    let (to, to_len) = lists(i);
+                    to.copy_from_slice(entries);
+                    to_len[0] = *len;
+                }
+            });
         });
     Ok(())
 }

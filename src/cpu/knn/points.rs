@@ -1,6 +1,7 @@
 //! Rows prepared for neighbour search: as read, and centred and transposed for the filter.
 
 use super::int8::Int8;
+use super::tree::{self, Rule};
 use crate::cpu::gemm::{CHUNK, COLS, ROWS};
 use crate::cpu::simd::InstructionSet;
 use crate::device::{Kernel, PointsBlock};
@@ -55,6 +56,16 @@ impl Points {
         kernel: Kernel,
         set: InstructionSet,
     ) -> Result<Self> {
+        Self::with_rule(block, kernel, set, Rule::USUAL)
+    }
+
+    /// As [`Points::new`], with a tree by another rule.
+    pub(super) fn with_rule(
+        block: PointsBlock<'_>,
+        kernel: Kernel,
+        set: InstructionSet,
+        rule: Rule,
+    ) -> Result<Self> {
         let PointsBlock {
             data,
             groups,
@@ -94,7 +105,7 @@ impl Points {
         };
         points.packed = (0..groups)
             .into_par_iter()
-            .map(|g| Packed::new(&points, g, set))
+            .map(|g| Packed::new(&points, g, set, rule))
             .collect();
         Ok(points)
     }
@@ -134,7 +145,7 @@ fn inverse_norm(row: &[f32]) -> f64 {
 }
 
 impl Packed {
-    fn new(points: &Points, group: usize, set: InstructionSet) -> Self {
+    fn new(points: &Points, group: usize, set: InstructionSet, rule: Rule) -> Self {
         let &Points { rows, dim, .. } = points;
         let (centre, scale) = frame(points, group);
         let panels = rows.div_ceil(COLS);
@@ -178,7 +189,7 @@ impl Packed {
         packed.panels = values;
         packed.neg_half_norms = norms;
         if set.multiplies_bytes() {
-            packed.int8 = Int8::new(points, group, &packed);
+            packed.int8 = Int8::new(points, group, &packed, rule);
         }
         packed
     }
@@ -221,7 +232,7 @@ impl Packed {
         self.pack_row::<ROWS>(queries, group, row, panel, lane)
     }
 
-    /// A filter's values for a search of `k` neighbours, one a row: `values`, with `excluded` in place of
+    /// A filter's values for a search of `k` neighbours, one a row, in `order` if there is one: `values`, with `excluded` in place of
     /// a point with more than `k` identical points before it (one of which may be the query). Such a point
     /// cannot win, since ties go to the lower index. Dead samples of a ReLU channel are the case in hand.
     pub(super) fn without_copies<'a, T: Copy>(
@@ -229,13 +240,15 @@ impl Packed {
         k: usize,
         values: &'a [T],
         excluded: T,
+        order: Option<&[u32]>,
     ) -> Cow<'a, [T]> {
         if usize::from(self.most_copies) <= k {
             return Cow::Borrowed(values);
         }
         let mut values = values.to_vec();
-        for (value, &copies) in values.iter_mut().zip(&self.copies) {
-            if usize::from(copies) > k {
+        for (at, value) in values.iter_mut().enumerate().take(self.copies.len()) {
+            let row = order.map_or(at, |order| order[at] as usize);
+            if usize::from(self.copies[row]) > k {
                 *value = excluded;
             }
         }
@@ -321,5 +334,5 @@ pub(in crate::cpu) fn points_bytes(groups: usize, rows: usize, dim: usize) -> u6
     let packed = 4 * padded * dim + 4 * padded + 2 * rows + 8 * dim;
     let int8 = padded * dim.next_multiple_of(4) + 4 * padded;
     // Packing sorts (hash, row) pairs.
-    groups * (raw + packed + int8) + 16 * rows * groups
+    groups * (raw + packed + int8 + tree::bytes(rows as usize, dim as usize)) + 16 * rows * groups
 }

@@ -10,46 +10,51 @@ pub(super) const BUFFER: usize = 48;
 /// Room in a buffer: a panel more.
 pub(super) const CAPACITY: usize = BUFFER + COLS;
 
-/// A tile of queries by a panel of points.
+/// Some queries by some panels of points.
 pub(super) struct Block<'a> {
+    /// Quadruples of a row.
+    pub(super) quads: usize,
     /// `[queries / ROWS, quads, ROWS]`.
     pub(super) queries: &'a [i32],
-    /// `[quads, COLS]`.
-    pub(super) panel: &'a [i32],
-    pub(super) starts: &'a [i32; COLS],
+    /// `[panels, quads, COLS]`.
+    pub(super) panels: &'a [i32],
+    /// `[panels]`.
+    pub(super) starts: &'a [[i32; COLS]],
+    /// The panels to look at, at most [`CHUNK`] where bits are wanted.
+    pub(super) which: &'a [u32],
     pub(super) marks: &'a [i32],
-    /// `[queries, CHUNK]` a bit for each point of a panel.
+    /// `[queries, CHUNK]` a bit for each point of the panels.
     pub(super) bits: &'a mut [u32],
-    /// The panel's word of a query's.
-    pub(super) column: usize,
     /// `[queries, COLS]` the largest sum of each lane.
     pub(super) largest: &'a mut [i32],
 }
 
-/// Takes note of which points of the panel reach a query's mark, or of the largest sums. What the vectors
+/// Takes note of which points of the panels reach a query's mark, or of the largest sums. What the vectors
 /// do, one number at a time.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn reference<const LARGEST: bool>(block: Block<'_>) {
-    let quads = block.panel.len() / COLS;
+    let quads = block.quads;
     for (query, &mark) in block.marks.iter().enumerate() {
-        let mut reached = 0;
-        for (lane, &start) in block.starts.iter().enumerate() {
-            let mut sum = start;
-            for i in 0..quads {
-                let q = block.queries[(query / ROWS * quads + i) * ROWS + query % ROWS];
-                let p = block.panel[i * COLS + lane];
-                for (q, p) in q.to_le_bytes().into_iter().zip(p.to_le_bytes()) {
-                    sum += i32::from(q) * i32::from(p.cast_signed());
+        for (column, &panel) in block.which.iter().enumerate() {
+            let mut reached = 0;
+            for (lane, &start) in block.starts[panel as usize].iter().enumerate() {
+                let mut sum = start;
+                for i in 0..quads {
+                    let q = block.queries[(query / ROWS * quads + i) * ROWS + query % ROWS];
+                    let p = block.panels[(panel as usize * quads + i) * COLS + lane];
+                    for (q, p) in q.to_le_bytes().into_iter().zip(p.to_le_bytes()) {
+                        sum += i32::from(q) * i32::from(p.cast_signed());
+                    }
+                }
+                reached |= u32::from(sum >= mark) << lane;
+                if LARGEST {
+                    let largest = &mut block.largest[query * COLS + lane];
+                    *largest = sum.max(*largest);
                 }
             }
-            reached |= u32::from(sum >= mark) << lane;
-            if LARGEST {
-                let largest = &mut block.largest[query * COLS + lane];
-                *largest = sum.max(*largest);
+            if !LARGEST {
+                block.bits[query * CHUNK + column] = reached;
             }
-        }
-        if !LARGEST {
-            block.bits[query * CHUNK + block.column] = reached;
         }
     }
 }
@@ -70,65 +75,68 @@ pub(super) fn products<const LARGEST: bool>(block: Block<'_>) {
     use std::arch::x86_64::*;
     const LANES: usize = 16;
     let Block {
+        quads,
         queries,
-        panel,
+        panels,
         starts,
+        which,
         marks,
         bits,
-        column,
         largest,
     } = block;
-    let quads = panel.len() / COLS;
-    let (panel, _) = panel.as_chunks::<LANES>();
-    let (starts, _) = starts.as_chunks::<LANES>();
     let (words, _) = bits.as_chunks_mut::<CHUNK>();
+    let (largest, _) = largest.as_chunks_mut::<LANES>();
     // SAFETY: an array of 16 integers is a vector; loads may be unaligned.
     let load = |from: &[i32; LANES]| unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
-    let start = [load(&starts[0]), load(&starts[1])];
-    let (largest, _) = largest.as_chunks_mut::<LANES>();
-    for (((queries, marks), words), largest) in queries
-        .chunks_exact(quads * ROWS)
-        .zip(marks.as_chunks::<ROWS>().0)
-        .zip(words.as_chunks_mut::<ROWS>().0)
-        .zip(largest.chunks_exact_mut(2 * ROWS))
-    {
-        if marks == &[DONE; ROWS] {
-            if !LARGEST {
-                for words in words {
-                    words[column] = 0;
-                }
-            }
-            continue;
-        }
-        let mut sums = [start; ROWS];
-        for (query, point) in queries
-            .as_chunks::<ROWS>()
-            .0
-            .iter()
-            .zip(panel.as_chunks::<2>().0)
+    for (column, &panel) in which.iter().enumerate() {
+        let (starts, _) = starts[panel as usize].as_chunks::<LANES>();
+        let start = [load(&starts[0]), load(&starts[1])];
+        let panel = &panels[panel as usize * quads * COLS..][..quads * COLS];
+        let (panel, _) = panel.as_chunks::<LANES>();
+        for (((queries, marks), words), largest) in queries
+            .chunks_exact(quads * ROWS)
+            .zip(marks.as_chunks::<ROWS>().0)
+            .zip(words.as_chunks_mut::<ROWS>().0)
+            .zip(largest.chunks_exact_mut(2 * ROWS))
         {
-            let columns = [load(&point[0]), load(&point[1])];
-            for (sums, &query) in sums.iter_mut().zip(query) {
-                let query = _mm512_set1_epi32(query);
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = _mm512_dpbusd_epi32(*sum, query, column);
+            if marks == &[DONE; ROWS] {
+                if !LARGEST {
+                    for words in words {
+                        words[column] = 0;
+                    }
+                }
+                continue;
+            }
+            let mut sums = [start; ROWS];
+            for (query, point) in queries
+                .as_chunks::<ROWS>()
+                .0
+                .iter()
+                .zip(panel.as_chunks::<2>().0)
+            {
+                let columns = [load(&point[0]), load(&point[1])];
+                for (sums, &query) in sums.iter_mut().zip(query) {
+                    let query = _mm512_set1_epi32(query);
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = _mm512_dpbusd_epi32(*sum, query, column);
+                    }
                 }
             }
-        }
-        if LARGEST {
-            for (largest, &sum) in largest.iter_mut().zip(sums.as_flattened()) {
-                let sum = _mm512_max_epi32(load(largest), sum);
-                // SAFETY: room for 16 integers.
-                unsafe { _mm512_storeu_si512(largest.as_mut_ptr().cast(), sum) };
+            if LARGEST {
+                for (largest, &sum) in largest.iter_mut().zip(sums.as_flattened()) {
+                    let sum = _mm512_max_epi32(load(largest), sum);
+                    // SAFETY: room for 16 integers.
+                    unsafe { _mm512_storeu_si512(largest.as_mut_ptr().cast(), sum) };
+                }
+                continue;
             }
-            continue;
-        }
-        // No branch for each query: which of them let something pass is anyone's guess.
-        for ((&mark, [low, high]), words) in marks.iter().zip(sums).zip(words) {
-            let mark = _mm512_set1_epi32(mark);
-            let low = _mm512_cmpge_epi32_mask(low, mark);
-            let high = _mm512_cmpge_epi32_mask(high, mark);
-            words[column] = u32::from(low) | u32::from(high) << LANES;
+            // No branch for each query: which of them let something pass is anyone's guess.
+            for ((&mark, [low, high]), words) in marks.iter().zip(sums).zip(words) {
+                let mark = _mm512_set1_epi32(mark);
+                let low = _mm512_cmpge_epi32_mask(low, mark);
+                let high = _mm512_cmpge_epi32_mask(high, mark);
+                words[column] = u32::from(low) | u32::from(high) << LANES;
+            }
         }
     }
 }
@@ -211,8 +219,10 @@ mod tests {
         };
         for quads in [1, 2, 5, 64] {
             let queries: Vec<i32> = (0..3 * ROWS * quads).map(|_| next()).collect();
-            let panel: Vec<i32> = (0..COLS * quads).map(|_| next()).collect();
-            let starts = std::array::from_fn(|_| next() % 4096);
+            let panels: Vec<i32> = (0..4 * COLS * quads).map(|_| next()).collect();
+            let starts: Vec<[i32; COLS]> = (0..4)
+                .map(|_| std::array::from_fn(|_| next() % 4096))
+                .collect();
             let mut marks: Vec<i32> = (0..3 * ROWS).map(|_| next() % 65536).collect();
             marks[ROWS..2 * ROWS].fill(DONE);
             for largest in [false, true] {
@@ -220,12 +230,13 @@ mod tests {
                     let mut bits = vec![7; 3 * ROWS * CHUNK];
                     let mut sums = vec![-20_000; 3 * ROWS * COLS];
                     let block = Block {
+                        quads,
                         queries: &queries,
-                        panel: &panel,
+                        panels: &panels,
                         starts: &starts,
+                        which: &[2, 0, 3],
                         marks: &marks,
                         bits: &mut bits,
-                        column: 3,
                         largest: &mut sums,
                     };
                     match (vectors, largest) {

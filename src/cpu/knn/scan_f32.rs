@@ -43,7 +43,12 @@ impl<'a> FloatJob<'a> {
         let packed = &job.points.packed[job.group];
         Self {
             job,
-            neg_half_norms: packed.without_copies(job.k, &packed.neg_half_norms, f32::NEG_INFINITY),
+            neg_half_norms: packed.without_copies(
+                job.k,
+                &packed.neg_half_norms,
+                f32::NEG_INFINITY,
+                None,
+            ),
             gamma: gamma(job.points.dim),
             underflow: (job.points.dim as f64 + 20.0) * UNDERFLOW,
         }
@@ -189,11 +194,11 @@ impl Block {
 impl<'a> FloatTile<'a> {
     pub(super) fn new(
         job: &'a FloatJob<'a>,
-        first: usize,
+        rows: Vec<u32>,
         entries: &'a mut [Candidate],
         lens: &'a mut [u32],
     ) -> Self {
-        let lists = Lists::new(job.job, first, entries, lens);
+        let lists = Lists::new(job.job, rows, true, entries, lens);
         let count = lists.count();
         let padded = count.next_multiple_of(ROWS);
         let Job {

@@ -1,15 +1,21 @@
 //! The filter in bytes: all points past a tile of queries; what passes is measured exactly.
 
+mod near;
+
+pub(super) use near::Places;
+
 use super::exact::PARALLEL;
 use super::int8::{DONE, EXCLUDED, Int8, LOWEST_MARK, Query};
 use super::lists::{Job, Lists};
 use super::products::{BUFFER, Block, CAPACITY, CHUNK, nonzero, nth_largest, products};
 use super::select::Candidate;
+use super::tree::Sorted;
 use crate::cpu::f64x8::F64x8;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::cpu::simd::{Simd, SimdOp};
 use crate::device::Kernel;
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Points that may pass for a query, in multiples of `k`, and beyond that one in [`PAIRS`]: more, and the
@@ -85,7 +91,8 @@ impl<'a> Int8Job<'a> {
     pub(super) fn new(job: &'a Job<'a>) -> Option<Self> {
         let packed = &job.points.packed[job.group];
         let points = packed.int8.as_ref()?;
-        let starts = packed.without_copies(job.k, &points.starts, EXCLUDED);
+        let order = points.tree.as_ref().map(|tree| tree.order.as_slice());
+        let starts = packed.without_copies(job.k, &points.starts, EXCLUDED, order);
         Some(Self {
             job,
             points,
@@ -96,6 +103,18 @@ impl<'a> Int8Job<'a> {
             begun: AtomicUsize::new(0),
             blunt: AtomicUsize::new(0),
         })
+    }
+
+    /// The query rows in the order of the points' tree, if they have one.
+    pub(super) fn sorted(&self, rows: Range<usize>) -> Option<Sorted> {
+        let &Job {
+            queries,
+            points,
+            group,
+            ..
+        } = self.job;
+        let tree = self.points.tree.as_ref()?;
+        Some(tree.sorted(queries, group, &points.packed[group], rows))
     }
 
     /// Whether the bytes have told too little so far: neighbours much nearer than the rounding.
@@ -113,6 +132,8 @@ impl<'a> Int8Job<'a> {
 pub(super) struct Int8Tile<'a> {
     job: &'a Int8Job<'a>,
     lists: Lists<'a>,
+    /// Where the queries are in the points' tree.
+    places: Option<Places<'a>>,
     /// `[queries / ROWS, quads, ROWS]`.
     packed: Vec<i32>,
     queries: Vec<Query>,
@@ -131,17 +152,19 @@ pub(super) struct Int8Tile<'a> {
 impl<'a> Int8Tile<'a> {
     pub(super) fn new(
         job: &'a Int8Job<'a>,
-        first: usize,
+        rows: Vec<u32>,
+        places: Option<Places<'a>>,
         entries: &'a mut [Candidate],
         lens: &'a mut [u32],
     ) -> Self {
-        let lists = Lists::new(job.job, first, entries, lens);
+        let lists = Lists::new(job.job, rows, places.is_none(), entries, lens);
         let count = lists.count();
         let padded = count.next_multiple_of(ROWS);
         let quads = job.points.quads;
         let mut tile = Self {
             job,
             lists,
+            places,
             packed: vec![0; padded * quads],
             queries: vec![Query::default(); padded],
             guesses: vec![LOWEST_MARK; padded],
@@ -176,23 +199,28 @@ impl<'a> Int8Tile<'a> {
 
     /// Pass mark from the list's bound, or the guess.
     fn raise_mark(&mut self, query: usize) {
-        let bound = self.lists.bound(query);
-        self.marks[query] = if bound == 0.0 {
+        self.marks[query] = if self.lists.is_final(query) {
             DONE
         } else {
-            let mark = self.job.points.mark(self.queries[query], bound);
+            let mark = (self.job.points).mark(self.queries[query], self.reach(query));
             mark.max(self.guesses[query])
         };
     }
 
+    /// Squared distance beyond which no point is wanted.
+    #[inline(always)]
+    fn reach(&self, query: usize) -> f64 {
+        match self.job.job.points.kernel {
+            Kernel::Gaussian => self.lists.bound(query),
+            // All distances below this count as 0.
+            Kernel::Cosine => self.lists.bound(query).max(PARALLEL),
+        }
+    }
+
     /// Whether a guess may have hidden points that are as near as the list's bound.
     fn is_misled(&self, query: usize, guess: i32) -> bool {
-        let bound = match self.job.job.points.kernel {
-            Kernel::Gaussian => self.lists.bound(query),
-            // All distances below this count as 0, so that a hidden one may come before those listed.
-            Kernel::Cosine => self.lists.bound(query).max(PARALLEL),
-        };
-        guess > LOWEST_MARK && self.job.points.mark(self.queries[query], bound) < guess
+        guess > LOWEST_MARK
+            && (self.job.points).mark(self.queries[query], self.reach(query)) < guess
     }
 
     /// Moves a buffer into its list.
@@ -209,9 +237,9 @@ impl<'a> Int8Tile<'a> {
     /// Whether they do shows in the end.
     #[inline(always)]
     fn guess(&mut self, sample: Sample) {
-        for p in (0..self.job.starts.len() / COLS).step_by(sample.step) {
-            self.filter::<true>(p, 0);
-        }
+        let panels = 0..self.panels() as u32;
+        let which: Vec<u32> = panels.step_by(sample.step).collect();
+        self.filter::<true>(0..self.marks.len(), &which);
         for query in 0..self.lists.count() {
             if self.marks[query] == DONE {
                 continue;
@@ -224,43 +252,49 @@ impl<'a> Int8Tile<'a> {
         }
     }
 
-    /// Takes note of the points of a panel that pass, as column `column` of a chunk, or of the largest scores.
+    fn panels(&self) -> usize {
+        self.job.starts.len() / COLS
+    }
+
+    /// Takes note of which points of some panels pass for some queries, or of the largest scores.
     #[inline(always)]
-    fn filter<const LARGEST: bool>(&mut self, panel: usize, column: usize) {
-        let size = self.job.points.quads * COLS;
+    fn filter<const LARGEST: bool>(&mut self, queries: Range<usize>, which: &[u32]) {
+        let Int8 { quads, panels, .. } = self.job.points;
+        let Range { start, end } = queries;
         let block = Block {
-            queries: &self.packed,
-            panel: &self.job.points.panels[panel * size..][..size],
-            starts: &self.job.starts.as_chunks::<COLS>().0[panel],
-            marks: &self.marks,
-            bits: &mut self.bits,
-            column,
-            largest: &mut self.largest,
+            quads: *quads,
+            queries: &self.packed[start * quads..end * quads],
+            panels,
+            starts: self.job.starts.as_chunks().0,
+            which,
+            marks: &self.marks[start..end],
+            bits: &mut self.bits[start * CHUNK..end * CHUNK],
+            largest: &mut self.largest[start * COLS..end * COLS],
         };
         // SAFETY: the byte filter is chosen where the processor has its instructions.
         unsafe { products::<LARGEST>(block) }
     }
 
-    /// Buffers the rows of a chunk of `panels` from `first` on that passed for a query, and measures them
-    /// whenever there are enough; returns how many it measured.
+    /// Buffers the rows of some panels that passed for a query, and measures them whenever there are enough;
+    /// returns how many it measured.
     #[inline(always)]
-    fn take<D: F64x8>(&mut self, query: usize, first: usize, panels: usize) -> usize {
-        let place = query * CHUNK;
+    fn take<D: F64x8>(&mut self, query: usize, which: &[u32]) -> usize {
         let words: &[u32; CHUNK] = &self.bits.as_chunks().0[query];
         // SAFETY: the byte filter is chosen where the processor has its instructions.
         let passed = unsafe { nonzero(words) };
-        // The last chunk may be shorter than the one before it.
-        let mut left = passed & (u32::MAX >> (CHUNK - panels));
+        // The words beyond are those of other panels.
+        let mut left = passed & (u32::MAX >> (CHUNK - which.len()));
         let mut measured = 0;
         while left != 0 {
-            let panel = left.trailing_zeros() as usize;
+            let column = left.trailing_zeros() as usize;
             left &= left - 1;
-            let mut bits = self.bits[place + panel];
-            let row = ((first + panel) * COLS) as i32;
+            let mut bits = self.bits[query * CHUNK + column];
+            let place = which[column] as usize * COLS;
             let mut count = self.counts[query] as usize;
             let passed = &mut self.passed[query * CAPACITY..][..CAPACITY];
             while bits != 0 {
-                passed[count] = row + bits.trailing_zeros() as i32;
+                let row = self.job.points.row(place + bits.trailing_zeros() as usize);
+                passed[count] = row as i32;
                 bits &= bits - 1;
                 count += 1;
             }
@@ -276,19 +310,21 @@ impl<'a> Int8Tile<'a> {
     /// All points past the queries; false if too many pass.
     #[inline(always)]
     fn pass<D: F64x8>(&mut self) -> bool {
-        let panels = self.job.starts.len() / COLS;
+        let panels = self.panels();
         let mut budget = self.lists.count() * EXPECTED * self.job.job.k.max(BUFFER);
         let mut spent = 0;
         // Chunks grow as marks rise.
         let (mut first, mut step) = (0, 2);
         while first < panels {
             let len = step.min(panels - first);
-            for column in 0..len {
-                self.filter::<false>(first + column, column);
+            let mut which = [0; CHUNK];
+            for (which, panel) in which.iter_mut().zip(first..first + len) {
+                *which = panel as u32;
             }
+            self.filter::<false>(0..self.marks.len(), &which[..len]);
             budget += self.marks.len() * len * COLS / PAIRS;
             for query in 0..self.lists.count() {
-                spent += self.take::<D>(query, first, len);
+                spent += self.take::<D>(query, &which[..len]);
             }
             if spent > budget {
                 return false;
@@ -300,6 +336,23 @@ impl<'a> Int8Tile<'a> {
             self.measure::<D>(query);
         }
         true
+    }
+
+    /// Looks at all points, from marks that a sample gives; false if too many pass.
+    #[inline(always)]
+    fn all<D: F64x8>(&mut self) -> bool {
+        let sample = self.job.sample.filter(|_| !self.job.is_misleading());
+        let Some(sample) = sample else {
+            return self.pass::<D>();
+        };
+        self.guess(sample);
+        if !self.pass::<D>() {
+            return false;
+        }
+        let misled = self.repeated();
+        self.job.guessed.fetch_add(self.lists.count(), Relaxed);
+        self.job.misled.fetch_add(misled, Relaxed);
+        misled == 0 || self.pass::<D>()
     }
 
     /// Forgets the queries whose guess has hidden points that may be among the nearest, and shuts the
@@ -327,17 +380,10 @@ impl SimdOp for Int8Tile<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const R: usize, const V: usize>(mut self) -> bool {
         self.job.begun.fetch_add(1, Relaxed);
-        let sample = self.job.sample.filter(|_| !self.job.is_misleading());
-        if let Some(sample) = sample {
-            self.guess(sample);
-        }
-        let mut done = self.pass::<S::Doubles>();
-        if done && sample.is_some() {
-            let misled = self.repeated();
-            self.job.guessed.fetch_add(self.lists.count(), Relaxed);
-            self.job.misled.fetch_add(misled, Relaxed);
-            done = misled == 0 || self.pass::<S::Doubles>();
-        }
+        let done = match (self.places, &self.job.points.tree) {
+            (Some(places), Some(tree)) => self.near::<S::Doubles>(places, tree),
+            _ => self.all::<S::Doubles>(),
+        };
         if done {
             self.lists.finish::<S::Doubles>();
         } else {

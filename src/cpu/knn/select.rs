@@ -102,6 +102,14 @@ pub(super) fn ordered<D: F64x8>(distances: &[Pack], indices: &[u32], out: &mut V
     }
 }
 
+/// Brings candidates that are in order of their distances into order of their indices too.
+pub(super) fn order_ties(list: &mut [Candidate]) {
+    let tie = |pair: &[Candidate]| pair[0].key() > pair[1].key();
+    if list.windows(2).any(tie) {
+        list.sort_unstable_by_key(Candidate::key);
+    }
+}
+
 /// Keeps the nearest `k`, in order.
 pub(super) fn keep_nearest(list: &mut Vec<Candidate>, k: usize) {
     if list.len() > k {
