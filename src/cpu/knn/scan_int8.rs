@@ -26,6 +26,8 @@ const PAIRS: usize = 32;
 
 /// Panels of which one may be in the sample that marks are guessed from.
 const SAMPLES: [usize; 6] = [4, 8, 16, 32, 64, 128];
+/// Lanes that a guess may rest on: of more hardly any is left to be told from the others.
+const LANES: usize = COLS * 3 / 4;
 /// One query in so many, of more than [`FEW`], may be misled by its guess before no more are made. Their
 /// search is repeated, with those that are packed beside them.
 const MISLED: usize = 16;
@@ -71,18 +73,18 @@ impl Sample {
             let pairs = rows as f64 / step as f64 * (dim + 6) as f64 / 64.0;
             pairs + wanted(step) * step as f64 * (25 + dim / 2) as f64
         };
-        let step = SAMPLES
-            .into_iter()
-            .min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
-        // What passes unseen is among the largest too.
-        let in_sample = |row: &&u32| (**row as usize / COLS).is_multiple_of(step);
-        let unseen = outliers.iter().filter(in_sample).count();
-        // So many scores fall into this many lanes.
-        let lanes = COLS as f64;
-        let rank = lanes * (1.0 - (-wanted(step) / lanes).exp());
-        let rank = rank.round() as usize + unseen;
-        let worth = rows >= ENOUGH * k && rank <= COLS * 3 / 4;
-        worth.then_some(Self { step, rank })
+        let rank = |step: usize| {
+            // So many scores fall into this many lanes.
+            let lanes = COLS as f64;
+            let rank = lanes * (1.0 - (-wanted(step) / lanes).exp());
+            // What passes unseen is among the largest too.
+            let in_sample = |place: &&u32| (**place as usize / COLS).is_multiple_of(step);
+            rank.round() as usize + outliers.iter().filter(in_sample).count()
+        };
+        let steps = SAMPLES.into_iter().filter(|&step| rank(step) <= LANES);
+        let step = steps.min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
+        let rank = rank(step);
+        (rows >= ENOUGH * k).then_some(Self { step, rank })
     }
 }
 
