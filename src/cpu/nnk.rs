@@ -27,7 +27,7 @@ use lanes::{Lanes, Source, Sources};
 use lockstep::Lockstep;
 use pca::Pca;
 use rayon::prelude::*;
-use set::Set;
+use set::{Set, Wide};
 use std::ops::Range;
 use task::{Inputs, Task, split};
 
@@ -104,9 +104,10 @@ fn refill<T: Zeroable + Clone>(values: &mut Vec<T>, len: usize) {
 #[derive(Default)]
 struct Scratch<'a> {
     room: Room<'a>,
-    /// For at most 64 candidates, and at most 128.
+    /// For at most 64 candidates, at most 128, and at most 256.
     few: Lockstep<u64>,
     many: Lockstep<u128>,
+    most: Lockstep<Wide>,
     /// Queries and the vectors of their supports.
     polytopes: [Source<'a>; pca::BATCH],
     pca: Pca,
@@ -145,6 +146,7 @@ impl Work for Solve<'_, '_, '_> {
             room,
             few,
             many,
+            most,
             polytopes,
             pca,
         } = scratch;
@@ -162,6 +164,8 @@ impl Work for Solve<'_, '_, '_> {
                 together::<I, u64>(inputs, room, few, &mut task, first);
             } else if k <= <u128 as Set>::MOST {
                 together::<I, u128>(inputs, room, many, &mut task, first);
+            } else if k <= Wide::MOST {
+                together::<I, Wide>(inputs, room, most, &mut task, first);
             } else {
                 for lane in lanes.clone() {
                     alone::<I>(inputs, room, &mut task, first + lane, lane);

@@ -9,7 +9,7 @@ fn large_k() {
     // Both sides of every number of candidates from which on another solver takes over.
     for (kernel, k) in kernels
         .into_iter()
-        .flat_map(|kernel| [64, 65, 128, 129, 300].map(|k| (kernel, k)))
+        .flat_map(|kernel| [64, 65, 128, 129, 256, 257, 300].map(|k| (kernel, k)))
     {
         let params = params(k, kernel);
         let graph = graph(&cpu(), &data, &params, false);

@@ -1,10 +1,11 @@
-//! Sets of candidates, a bit each: of 64 or of 128, since half of them cost half as much to go through.
+//! Sets of candidates, a bit each: of 64, of 128 or of 256, since half of them cost half as much to go
+//! through.
 
 use crate::cpu::f64x8::LANES;
 use std::ops::{BitAnd, BitOr, Not};
 
 /// Most members of any [`Set`].
-pub(super) const MOST: usize = u128::BITS as usize;
+pub(super) const MOST: usize = Wide::MOST;
 
 /// A set of candidates.
 pub(super) trait Set:
@@ -66,6 +67,83 @@ macro_rules! set {
 set!(u64);
 set!(u128);
 
+/// A set of at most 256, the low half first.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(super) struct Wide([u128; 2]);
+
+/// Members of a half.
+const HALF: usize = u128::BITS as usize;
+
+impl BitAnd for Wide {
+    type Output = Self;
+    #[inline(always)]
+    fn bitand(self, other: Self) -> Self {
+        Self([self.0[0] & other.0[0], self.0[1] & other.0[1]])
+    }
+}
+
+impl BitOr for Wide {
+    type Output = Self;
+    #[inline(always)]
+    fn bitor(self, other: Self) -> Self {
+        Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
+    }
+}
+
+impl Not for Wide {
+    type Output = Self;
+    #[inline(always)]
+    fn not(self) -> Self {
+        Self([!self.0[0], !self.0[1]])
+    }
+}
+
+/// The members below `end`, all of them from [`HALF`] on.
+#[inline(always)]
+fn below(end: usize) -> u128 {
+    match end {
+        HALF.. => u128::MAX,
+        _ => (1 << end) - 1,
+    }
+}
+
+impl Set for Wide {
+    const MOST: usize = 2 * HALF;
+    #[inline(always)]
+    fn run(first: usize, count: usize) -> Self {
+        let end = first + count;
+        Self([
+            below(end) & !below(first),
+            below(end.saturating_sub(HALF)) & !below(first.saturating_sub(HALF)),
+        ])
+    }
+    #[inline(always)]
+    fn split_first(self) -> Option<(usize, Self)> {
+        let [low, high] = self.0;
+        match (low.split_first(), high.split_first()) {
+            (Some((first, low)), _) => Some((first, Self([low, high]))),
+            (None, Some((first, high))) => Some((HALF + first, Self([0, high]))),
+            (None, None) => None,
+        }
+    }
+    #[inline(always)]
+    fn len(self) -> usize {
+        self.0[0].len() + self.0[1].len()
+    }
+    #[inline(always)]
+    fn byte(self, block: usize) -> u8 {
+        let blocks = HALF / LANES;
+        self.0[block / blocks].byte(block % blocks)
+    }
+    #[inline(always)]
+    fn with_byte(mut self, block: usize, byte: u8) -> Self {
+        let blocks = HALF / LANES;
+        let half = &mut self.0[block / blocks];
+        *half = half.with_byte(block % blocks, byte);
+        self
+    }
+}
+
 /// Members, ascending.
 #[inline(always)]
 pub(super) fn members<S: Set>(mut set: S) -> impl Iterator<Item = usize> {
@@ -114,4 +192,47 @@ pub(super) fn owners<S: Set>(lanes: [S; LANES]) -> [u8; MOST] {
         rows.copy_from_slice(&swapped(lanes.map(|l| l.byte(block))));
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<S: Set>() {
+        let picked = |step: usize| (0..S::MOST).filter(move |j| j % step == 1);
+        let set = |step| picked(step).fold(S::default(), |set, j| set | S::run(j, 1));
+        assert!(members(set(7)).eq(picked(7)));
+        assert!(members(set(3) & !set(2)).eq(picked(3).filter(|j| j % 2 == 0)));
+        assert_eq!(
+            (set(5).len(), set(5).is_empty()),
+            (picked(5).count(), false)
+        );
+        assert!(set(5).has(6) && !set(5).has(7) && S::default().is_empty());
+        for (first, count) in [
+            (0, 0),
+            (3, 4),
+            (60, 4),
+            (S::MOST / 2 - 3, 9),
+            (S::MOST - 8, 8),
+            (0, S::MOST - 1),
+        ] {
+            assert!(
+                members(S::run(first, count)).eq(first..first + count),
+                "{first} {count}"
+            );
+        }
+        let lanes = std::array::from_fn(|l| set(l + 2));
+        let rows = owners::<S>(lanes);
+        assert!(
+            (0..S::MOST).all(|j| (0..LANES).all(|l| (rows[j] >> l & 1 == 1) == lanes[l].has(j)))
+        );
+        assert!(transposed::<S>(&rows[..S::MOST]) == lanes);
+    }
+
+    #[test]
+    fn members_are_found() {
+        check::<u64>();
+        check::<u128>();
+        check::<Wide>();
+    }
 }
