@@ -42,7 +42,7 @@ impl Rule {
     /// Where it is faster.
     pub(super) const USUAL: Self = Self {
         panels: 512,
-        near: 0.7,
+        near: 0.3,
     };
 }
 
