@@ -43,6 +43,23 @@ fn draw(
     (indices, degenerate)
 }
 
+fn check(indices: &[i32], degenerate: &[bool], [channels, queries, k]: [usize; 3]) {
+    let supports = Supports {
+        indices,
+        degenerate,
+        channels,
+        queries,
+        k,
+    };
+    let mut sums = zeros(channels);
+    Cpu::new(2).unwrap().overlap(supports, &mut sums).unwrap();
+    assert_eq!(
+        sums,
+        oracle::overlap::overlap(supports),
+        "{channels} channels, k {k}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
@@ -50,10 +67,7 @@ proptest! {
         channels in 1usize..12, queries in 0usize..70, k in 1usize..9, samples in 1i32..40, seed: u64,
     ) {
         let (indices, degenerate) = draw(channels, queries, k, samples, seed);
-        let supports = Supports { indices: &indices, degenerate: &degenerate, channels, queries, k };
-        let mut sums = zeros(channels);
-        Cpu::new(2).unwrap().overlap(supports, &mut sums).unwrap();
-        prop_assert_eq!(sums, oracle::overlap::overlap(supports));
+        check(&indices, &degenerate, [channels, queries, k]);
     }
 }
 
@@ -78,20 +92,7 @@ fn widths_of_the_counters_and_beyond() {
                 *index = (i % k) as i32;
             }
         }
-        let supports = Supports {
-            indices: &indices,
-            degenerate: &degenerate,
-            channels,
-            queries,
-            k,
-        };
-        let mut sums = zeros(channels);
-        Cpu::new(2).unwrap().overlap(supports, &mut sums).unwrap();
-        assert_eq!(
-            sums,
-            oracle::overlap::overlap(supports),
-            "{channels} channels, k {k}"
-        );
+        check(&indices, &degenerate, [channels, queries, k]);
     }
 }
 
@@ -103,21 +104,19 @@ fn many_members_with_large_indices() {
     for i in indices.iter_mut().filter(|i| **i >= 0) {
         *i *= 7_000_003;
     }
-    let supports = Supports {
-        indices: &indices,
-        degenerate: &degenerate,
-        channels,
-        queries,
-        k,
-    };
-    let mut sums = zeros(channels);
-    Cpu::new(2).unwrap().overlap(supports, &mut sums).unwrap();
-    assert_eq!(sums, oracle::overlap::overlap(supports));
+    check(&indices, &degenerate, [channels, queries, k]);
 }
 
 #[test]
 fn blocks_and_threads_do_not_matter() {
-    let (channels, queries, k) = (9, 64, 6);
+    // Few channels and many are counted in different ways.
+    for channels in [9, 70] {
+        blocks_and_threads(channels);
+    }
+}
+
+fn blocks_and_threads(channels: usize) {
+    let (queries, k) = (64, 6);
     let (indices, degenerate) = draw(channels, queries, k, 30, 3);
     let whole = Supports {
         indices: &indices,

@@ -54,22 +54,18 @@ pub(super) trait F32x16: Copy {
 #[derive(Clone, Copy)]
 pub(super) struct Lanes<S: Simd, const V: usize>([S::Vector; V]);
 
-// Loops: the closure of a map would be compiled without the wider instructions.
-macro_rules! each {
-    ($a:ident => $f:expr) => {{
-        let mut out = $a;
-        for (out, &$a) in out.0.iter_mut().zip(&$a.0) {
-            *out = unsafe { $f };
+/// Operations of two vectors. Loops: the closure of a map would be compiled without the wider instructions.
+macro_rules! binary {
+    ($($name:ident)*) => {$(
+        #[inline(always)]
+        fn $name(self, o: Self) -> Self {
+            let mut out = self;
+            for (out, &o) in out.0.iter_mut().zip(&o.0) {
+                *out = unsafe { S::$name(*out, o) };
+            }
+            out
         }
-        out
-    }};
-    ($a:ident, $b:ident => $f:expr) => {{
-        let mut out = $a;
-        for (out, (&$a, &$b)) in out.0.iter_mut().zip($a.0.iter().zip(&$b.0)) {
-            *out = unsafe { $f };
-        }
-        out
-    }};
+    )*};
 }
 
 impl<S: Simd, const V: usize> F32x16 for Lanes<S, V> {
@@ -91,40 +87,14 @@ impl<S: Simd, const V: usize> F32x16 for Lanes<S, V> {
             unsafe { S::store(p.as_mut_ptr(), v) };
         }
     }
-    #[inline(always)]
-    fn add(self, o: Self) -> Self {
-        let a = self;
-        each!(a, o => S::add(a, o))
-    }
-    #[inline(always)]
-    fn sub(self, o: Self) -> Self {
-        let a = self;
-        each!(a, o => S::sub(a, o))
-    }
-    #[inline(always)]
-    fn mul(self, o: Self) -> Self {
-        let a = self;
-        each!(a, o => S::mul(a, o))
-    }
-    #[inline(always)]
-    fn div(self, o: Self) -> Self {
-        let a = self;
-        each!(a, o => S::div(a, o))
-    }
-    #[inline(always)]
-    fn max(self, o: Self) -> Self {
-        let a = self;
-        each!(a, o => S::max(a, o))
-    }
-    #[inline(always)]
-    fn min(self, o: Self) -> Self {
-        let a = self;
-        each!(a, o => S::min(a, o))
-    }
+    binary!(add sub mul div max min);
     #[inline(always)]
     fn sqrt(self) -> Self {
-        let a = self;
-        each!(a => S::sqrt(a))
+        let mut out = self;
+        for out in &mut out.0 {
+            *out = unsafe { S::sqrt(*out) };
+        }
+        out
     }
     #[inline(always)]
     fn mul_add(self, a: Self, c: Self) -> Self {

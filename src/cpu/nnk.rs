@@ -49,7 +49,9 @@ const fn sweeps(kernel: Kernel) -> usize {
 
 /// Bytes of working memory for `threads` threads.
 pub(super) fn scratch_bytes(threads: usize, k: usize, dim: usize) -> u64 {
-    let one = gram::bytes(k, dim) + active_set::bytes(k) + pca::bytes(k, dim) + 16 * k as u64;
+    // What tells where a lane's vectors are, and its slots in use.
+    let lists = size_of::<&[f32]>() * (LANES + pca::BATCH) + size_of::<u16>() * LANES;
+    let one = gram::bytes(k, dim) + active_set::bytes(k) + pca::bytes(k, dim) + (lists * k) as u64;
     let eight = match k <= set::MOST {
         true => lanes::bytes(k, dim) + lockstep::bytes(k),
         false => 0,

@@ -47,14 +47,17 @@ pub(super) fn accumulate(supports: Supports<'_>, sums: &mut OverlapSums) -> Resu
     let step = (MEMBERS / (c * k).max(1)).clamp(1, supports.queries.max(1));
     for first in (0..supports.queries).step_by(step) {
         let count = step.min(supports.queries - first);
-        let members: Vec<Members> = match dense {
-            true => Vec::new(),
-            false => (first..first + count)
-                .into_par_iter()
-                .map_init(Vec::new, |sort, q| Members::collect(&supports, q, sort))
-                .collect(),
-        };
         let alive = Alive::collect(&supports, first, count);
+        if dense {
+            rows(sums, c)
+                .into_par_iter()
+                .for_each(|mut row| row.count(&alive));
+            continue;
+        }
+        let members: Vec<Members> = (first..first + count)
+            .into_par_iter()
+            .map_init(Vec::new, |sort, q| Members::collect(&supports, q, sort))
+            .collect();
         rows(sums, c).into_par_iter().for_each(|mut row| {
             row.meet(&members);
             row.count(&alive);

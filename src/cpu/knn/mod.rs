@@ -58,7 +58,7 @@ pub(super) fn search(
             let job = lists::Job::new(queries, points, group, params);
             let float = scan_f32::FloatJob::new(&job);
             let int8 = scan_int8::Int8Job::new(&job);
-            let search =
+            let search_tile =
                 |tile: Vec<u32>, places: Option<Places<'_>>, entries: &mut [_], lens: &mut [_]| {
                     let done = int8
                         .as_ref()
@@ -79,7 +79,7 @@ pub(super) fn search(
                     .for_each(|(t, (entries, lens))| {
                         let first = (rows.start + t * tile) as u32;
                         let rows = (first..).take(lens.len()).collect();
-                        search(rows, None, entries, lens);
+                        search_tile(rows, None, entries, lens);
                     });
                 return;
             };
@@ -100,7 +100,7 @@ pub(super) fn search(
                     *len = from_len[0];
                 }
                 let places = sorted.places(t * tile..t * tile + tile_rows.len());
-                search(tile_rows.to_vec(), Some(places), &mut entries, &mut lens);
+                search_tile(tile_rows.to_vec(), Some(places), &mut entries, &mut lens);
                 for (i, (entries, len)) in entries.chunks_exact(k).zip(&lens).enumerate() {
                     let (to, to_len) = lists(i);
                     to.copy_from_slice(entries);

@@ -232,9 +232,10 @@ impl Packed {
         self.pack_row::<ROWS>(queries, group, row, panel, lane)
     }
 
-    /// A filter's values for a search of `k` neighbours, one a row, in `order` if there is one: `values`, with `excluded` in place of
-    /// a point with more than `k` identical points before it (one of which may be the query). Such a point
-    /// cannot win, since ties go to the lower index. Dead samples of a ReLU channel are the case in hand.
+    /// A filter's values for a search of `k` neighbours, one a row, in `order` if there is one: `values`, with
+    /// `excluded` in place of a point with more than `k` identical points before it (one of which may be the
+    /// query). Such a point cannot win, since ties go to the lower index. Dead samples of a ReLU channel are
+    /// the case in hand.
     pub(super) fn without_copies<'a, T: Copy>(
         &self,
         k: usize,
