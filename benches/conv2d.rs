@@ -3,7 +3,7 @@
 use crate::data::noise;
 use crate::shapes::CONVS;
 use chanscope::cpu::Cpu;
-use chanscope::device::{Activation, Backend, Conv2dParams};
+use chanscope::ops::{Activation, Backend, Conv2dParams};
 use criterion::{Criterion, Throughput};
 
 pub fn bench(c: &mut Criterion) {

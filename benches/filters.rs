@@ -3,7 +3,7 @@
 use crate::data::noise;
 use crate::shapes::FILTERS;
 use chanscope::cpu::Cpu;
-use chanscope::device::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
+use chanscope::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
 use criterion::{Criterion, Throughput};
 
 /// Pairs of filters times weights of a filter beyond which a quadratic kernel takes too long to repeat.

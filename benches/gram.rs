@@ -3,7 +3,7 @@
 use crate::data::noise;
 use crate::shapes::GRAMS;
 use chanscope::cpu::Cpu;
-use chanscope::device::{Backend, GramKind};
+use chanscope::ops::{Backend, GramKind};
 use criterion::{Criterion, Throughput};
 
 pub fn bench(c: &mut Criterion) {

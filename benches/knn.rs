@@ -3,7 +3,7 @@
 use crate::data::{clusters, relu};
 use crate::shapes::CHANNELS;
 use chanscope::cpu::Cpu;
-use chanscope::device::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
+use chanscope::ops::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
 use criterion::{Criterion, Throughput};
 
 /// Queries of one measurement, against all points.

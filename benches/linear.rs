@@ -3,8 +3,8 @@
 use crate::data::noise;
 use crate::shapes::LINEARS;
 use chanscope::cpu::Cpu;
-use chanscope::device::net::NetOps;
-use chanscope::device::{Activation, Backend};
+use chanscope::ops::net::NetOps;
+use chanscope::ops::{Activation, Backend};
 use criterion::{Criterion, Throughput};
 
 pub fn bench(c: &mut Criterion) {

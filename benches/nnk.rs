@@ -3,7 +3,7 @@
 use crate::data::{clusters, relu};
 use crate::shapes::CHANNELS;
 use chanscope::cpu::Cpu;
-use chanscope::device::{
+use chanscope::ops::{
     Backend, GraphBlock, GraphParams, Identical, Kernel, PointsBlock, Sigma, Vectors,
 };
 use criterion::{Criterion, Throughput};

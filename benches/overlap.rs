@@ -3,7 +3,7 @@
 use crate::data::noise;
 use crate::shapes::SUPPORTS;
 use chanscope::cpu::Cpu;
-use chanscope::device::{Backend, OverlapSums, Supports};
+use chanscope::ops::{Backend, OverlapSums, Supports};
 use criterion::{Criterion, Throughput};
 
 /// Candidates of a query.

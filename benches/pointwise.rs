@@ -3,8 +3,8 @@
 use crate::data::noise;
 use crate::shapes::MAPS;
 use chanscope::cpu::Cpu;
-use chanscope::device::net::{Binary, NetOps, Unary};
-use chanscope::device::{Activation, Backend};
+use chanscope::ops::net::{Binary, NetOps, Unary};
+use chanscope::ops::{Activation, Backend};
 use criterion::{Criterion, Throughput};
 
 pub fn bench(c: &mut Criterion) {

@@ -3,8 +3,8 @@
 use crate::data::noise;
 use crate::shapes::POOLS;
 use chanscope::cpu::Cpu;
-use chanscope::device::Backend;
-use chanscope::device::net::{NetOps, Pool2dParams, PoolKind};
+use chanscope::ops::Backend;
+use chanscope::ops::net::{NetOps, Pool2dParams, PoolKind};
 use criterion::{Criterion, Throughput};
 
 pub fn bench(c: &mut Criterion) {

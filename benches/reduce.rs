@@ -3,8 +3,8 @@
 use crate::data::noise;
 use crate::shapes::MAPS;
 use chanscope::cpu::Cpu;
-use chanscope::device::Backend;
-use chanscope::device::net::NetOps;
+use chanscope::ops::Backend;
+use chanscope::ops::net::NetOps;
 use criterion::{Criterion, Throughput};
 
 pub fn bench(c: &mut Criterion) {

@@ -3,8 +3,8 @@
 use crate::data::noise;
 use crate::shapes::MAPS;
 use chanscope::cpu::Cpu;
-use chanscope::device::Backend;
-use chanscope::device::net::{NetOps, Shuffle};
+use chanscope::ops::Backend;
+use chanscope::ops::net::{NetOps, Shuffle};
 use criterion::{Criterion, Throughput};
 
 /// Channels exchanged one at a time.

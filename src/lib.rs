@@ -29,7 +29,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`device`] | choosing a device; the kernels as one trait, [`device::Backend`] |
+//! | [`device`] | choosing a device |
+//! | [`ops`] | the kernels as traits, [`ops::Backend`] first, and their parameters |
 //! | [`cpu`], [`gpu`] | the two backends; [`gpu::Gpu::from_wgpu`] takes a device of yours |
 //! | [`io`] | reading dumps in blocks, writing results whole or not at all |
 //! | [`measure`] | the papers' quantities |
@@ -47,6 +48,7 @@ pub mod gpu;
 pub mod io;
 pub mod measure;
 pub mod model;
+pub mod ops;
 pub mod report;
 pub mod stream;
 pub mod tensor;

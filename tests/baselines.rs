@@ -2,11 +2,12 @@ use crate::oracle::baselines as oracle;
 use crate::support::runs::{options, relu_layer};
 use chanscope::Error;
 use chanscope::control::Control;
-use chanscope::device::{Device, DeviceChoice, Kernel};
+use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::source::Layer;
 use chanscope::measure::baselines::{ChannelSimilarity, channel_similarity, cka};
 use chanscope::measure::redundancy::redundancy;
+use chanscope::ops::Kernel;
 use ndarray::{Array2, Array4, Axis, s};
 
 fn layer(a: &Array4<f32>) -> ArrayLayer<'_> {

@@ -2,7 +2,7 @@ use crate::oracle;
 use crate::support::{noise, sets};
 use chanscope::Error;
 use chanscope::cpu::{Cpu, Tensor};
-use chanscope::device::{Activation, Backend, Conv2dParams};
+use chanscope::ops::{Activation, Backend, Conv2dParams};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use crate::oracle::correlate::correlations;
 use crate::support::{noise, sets};
 use chanscope::cpu::Cpu;
-use chanscope::device::Backend;
-use chanscope::device::net::{Correlation, NetOps};
+use chanscope::ops::Backend;
+use chanscope::ops::net::{Correlation, NetOps};
 use proptest::prelude::*;
 
 /// Maps `[maps, inputs, h, w]` of unit norm.

@@ -2,7 +2,7 @@
 
 use crate::support::{digits, exact};
 use chanscope::cpu::Cpu;
-use chanscope::device::Kernel;
+use chanscope::ops::Kernel;
 
 #[test]
 fn graphs_of_lenet5_are_exact() {

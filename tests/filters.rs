@@ -5,7 +5,7 @@ mod study;
 use crate::oracle::filters::Filters;
 use crate::support::filters::{nearly_equal, random};
 use chanscope::cpu::Cpu;
-use chanscope::device::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
+use chanscope::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
 use proptest::prelude::*;
 
 /// For the oracle.

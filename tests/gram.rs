@@ -1,7 +1,7 @@
 use crate::oracle;
 use crate::support::{noise, sets};
 use chanscope::cpu::Cpu;
-use chanscope::device::{Backend, GramKind};
+use chanscope::ops::{Backend, GramKind};
 use proptest::prelude::*;
 
 fn gram(cpu: &Cpu, x: &[f32], shape: [usize; 3], kind: GramKind) -> Vec<f32> {

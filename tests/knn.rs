@@ -1,7 +1,7 @@
 use crate::oracle;
 use crate::support::{noise, sets};
 use chanscope::cpu::{Candidate, Cpu, InstructionSet};
-use chanscope::device::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
+use chanscope::ops::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
 use proptest::prelude::*;
 
 mod hard;

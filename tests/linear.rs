@@ -3,8 +3,8 @@
 use crate::oracle::net::linear;
 use crate::support::{noise, sets};
 use chanscope::cpu::Cpu;
-use chanscope::device::net::NetOps;
-use chanscope::device::{Activation, Backend};
+use chanscope::ops::net::NetOps;
+use chanscope::ops::{Activation, Backend};
 use proptest::prelude::*;
 
 fn random(len: usize, seed: u64) -> Vec<f32> {

@@ -2,12 +2,12 @@
 
 use crate::oracle::net as oracle;
 use chanscope::cpu::Cpu;
-use chanscope::device::Backend;
 use chanscope::model::forward::Session;
 use chanscope::model::graph::Graph;
 use chanscope::model::layers::Tap;
 use chanscope::model::lenet::{Weight, lenet, weights};
 use chanscope::model::resize::bilinear;
+use chanscope::ops::Backend;
 
 const NETS: [(&str, &[u8]); 2] = [
     ("lenet5", include_bytes!("../assets/lenet5.safetensors")),

@@ -1,6 +1,6 @@
 use crate::oracle::{nnk as oracle, pca};
 use chanscope::cpu::{Cpu, InstructionSet};
-use chanscope::device::{
+use chanscope::ops::{
     Backend, GraphBlock, GraphParams, Identical, Kernel, PointsBlock, SUPPORT_THRESHOLD, Sigma,
     Vectors,
 };

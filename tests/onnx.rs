@@ -2,11 +2,11 @@
 
 use crate::support::model::{self, Attribute, Model, Node};
 use chanscope::cpu::Cpu;
-use chanscope::device::Backend;
 use chanscope::model::forward::Session;
 use chanscope::model::graph::{Graph, ValueId};
 use chanscope::model::layers::Tap;
 use chanscope::model::onnx;
+use chanscope::ops::Backend;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 use crate::oracle;
 use chanscope::cpu::Cpu;
-use chanscope::device::{Backend, OverlapSums, Supports};
+use chanscope::ops::{Backend, OverlapSums, Supports};
 use proptest::prelude::*;
 
 fn zeros(c: usize) -> OverlapSums {

@@ -1,8 +1,8 @@
 //! Functions of one or two numbers: against float64, at their edges, under broadcasting.
 
 use chanscope::cpu::Cpu;
-use chanscope::device::net::{Binary, NetOps, Unary};
-use chanscope::device::{Activation, Backend};
+use chanscope::ops::net::{Binary, NetOps, Unary};
+use chanscope::ops::{Activation, Backend};
 use proptest::prelude::*;
 
 /// `erf` by Simpson's rule on its integral.

@@ -2,8 +2,8 @@
 
 use crate::oracle::net::{Pool, pool2d};
 use chanscope::cpu::Cpu;
-use chanscope::device::Backend;
-use chanscope::device::net::{NetOps, Pool2dParams, PoolKind};
+use chanscope::ops::Backend;
+use chanscope::ops::net::{NetOps, Pool2dParams, PoolKind};
 use proptest::prelude::*;
 
 const KINDS: [(PoolKind, Pool); 4] = [

@@ -3,8 +3,8 @@
 use crate::oracle::reduce::{mean, softmax};
 use crate::support::noise;
 use chanscope::cpu::Cpu;
-use chanscope::device::Backend;
-use chanscope::device::net::NetOps;
+use chanscope::ops::Backend;
+use chanscope::ops::net::NetOps;
 use proptest::prelude::*;
 
 fn values(shape: &[usize], seed: u32) -> Vec<f32> {

@@ -5,11 +5,12 @@ use crate::oracle::{knn, nnk};
 use crate::support::runs::{labels, options, relu_layer, run, same};
 use chanscope::Error;
 use chanscope::control::Control;
-use chanscope::device::{Backend, Device, DeviceChoice, Identical, Kernel, Sigma};
+use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::array::ArrayLayer;
 use chanscope::measure::redundancy::{
     Arrays, LayerRedundancy, NonFinite, RedundancyOptions, redundancy, symmetric_graph,
 };
+use chanscope::ops::{Backend, Identical, Kernel, Sigma};
 use ndarray::{Array4, Axis, s};
 use proptest::prelude::*;
 use std::sync::atomic::AtomicBool;

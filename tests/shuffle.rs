@@ -2,7 +2,6 @@
 
 use crate::support::noise;
 use chanscope::cpu::Cpu;
-use chanscope::device::Backend;
 use chanscope::io::array::ArrayLayer;
 use chanscope::measure::shuffle::{
     Cosine, Effect, Job, Mode, Tapped, check_permutation, seeded_permutation, shuffle,
@@ -12,6 +11,7 @@ use chanscope::model::graph::{Graph, ValueId};
 use chanscope::model::layers::ConvLayer;
 use chanscope::model::lenet::{lenet, weights};
 use chanscope::model::onnx;
+use chanscope::ops::Backend;
 use chanscope::tensor::LayerShape;
 
 fn network() -> Graph {

@@ -2,8 +2,8 @@
 
 use crate::oracle::reduce::position;
 use chanscope::cpu::Cpu;
-use chanscope::device::Backend;
-use chanscope::device::net::{NetOps, StridedCopy};
+use chanscope::ops::Backend;
+use chanscope::ops::net::{NetOps, StridedCopy};
 use proptest::prelude::*;
 
 /// The target after the copy, element by element.

@@ -6,9 +6,9 @@
 //! last run computed as raw little-endian files. Arrays come as raw `f32` files with their shapes.
 
 use chanscope::cpu::{Cpu, FilterScratch};
-use chanscope::device::filters::{FilterOps, FilterParams, FilterShape};
-use chanscope::device::net::{Correlation, NetOps};
-use chanscope::device::{
+use chanscope::ops::filters::{FilterOps, FilterParams, FilterShape};
+use chanscope::ops::net::{Correlation, NetOps};
+use chanscope::ops::{
     Activation, Backend, Conv2dParams, GramKind, GraphBlock, GraphParams, Identical, Kernel,
     PointsBlock, Sigma, Vectors,
 };

@@ -6,9 +6,9 @@ mod table;
 mod work;
 
 use super::{Common, network::on_device, output};
-use chanscope::device::ceiling::Ceilings;
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::gpu::{Gpu, Options};
+use chanscope::ops::ceiling::Ceilings;
 use chanscope::{Error, Result};
 use serde_json::json;
 use std::time::{Duration, Instant};

@@ -3,11 +3,11 @@
 use super::progress::Reporter;
 use super::save::{GraphFiles, Record, input, layer_input, redundancy_layer};
 use super::{Common, baselines, output};
-use chanscope::device::{GraphParams, Identical, Kernel, Sigma};
 use chanscope::io::labels::read_labels;
 use chanscope::io::sink::Output;
 use chanscope::io::source::{self, Layer};
 use chanscope::measure::redundancy::{GraphSink, NonFinite, RedundancyOptions, redundancy};
+use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
 use chanscope::report::results::{Redundancy, Results};
 use chanscope::{Error, Result};
 use clap::ValueEnum;

@@ -1,6 +1,5 @@
 //! Writing what a command found: arrays, report, and `results.json` last.
 
-use chanscope::device::DeviceInfo;
 use chanscope::io::fingerprint::fingerprint;
 use chanscope::io::sink::{ArrayWriter, Output};
 use chanscope::io::source::Layer;
@@ -8,6 +7,7 @@ use chanscope::measure::baselines::ChannelSimilarity;
 use chanscope::measure::redundancy::{
     GraphRows, GraphShape, GraphSink, LayerRedundancy, Space, SpaceSummary,
 };
+use chanscope::ops::DeviceInfo;
 use chanscope::report::arrays::Folder;
 use chanscope::report::html;
 use chanscope::report::results::{

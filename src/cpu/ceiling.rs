@@ -3,7 +3,7 @@
 use super::simd::{Simd, SimdOp};
 use super::{Cpu, Tensor};
 use crate::Result;
-use crate::device::ceiling::Ceilings;
+use crate::ops::ceiling::Ceilings;
 use crate::{Error, tensor};
 use rayon::prelude::*;
 use std::hint::black_box;

@@ -16,7 +16,7 @@ use super::disjoint::Disjoint;
 use super::f64x8::{F64x8, Isa, Pack};
 use super::{Cpu, simd::InstructionSet};
 use crate::Result;
-use crate::device::filters::{FilterOps, FilterParams, FilterShape, InputChannels};
+use crate::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels};
 
 /// Buffers kept from call to call.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use super::gemm::{CHUNK, COLS, ROWS, Target, pack, tile};
 use super::simd::{InstructionSet, Simd, SimdOp};
 use super::stream;
 use super::transpose::transpose;
-use crate::device::GramKind;
+use crate::ops::GramKind;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::cell::RefCell;

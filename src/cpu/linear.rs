@@ -4,7 +4,7 @@ use super::Tensor;
 use super::disjoint::Disjoint;
 use super::gemm::{CHUNK, COLS, ROWS, Target, pack, tile};
 use super::simd::{InstructionSet, Simd, SimdOp};
-use crate::device::Activation;
+use crate::ops::Activation;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::ops::Range;

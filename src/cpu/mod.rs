@@ -32,7 +32,7 @@ pub use knn::{Candidate, Candidates, Points};
 pub use simd::InstructionSet;
 pub use tensor::Tensor;
 
-use crate::device::{
+use crate::ops::{
     Backend, Conv2dParams, DeviceInfo, GramKind, GraphBlock, GraphParams, Kernel, Limits,
     OverlapSums, PointsBlock, Supports, Vectors,
 };

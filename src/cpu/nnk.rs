@@ -16,9 +16,7 @@ mod task;
 use super::f64x8::{self, Isa, LANES, Pack, Work};
 use super::simd::{InstructionSet, prefetch};
 use super::{Candidate, Candidates, Cpu, Points, pages};
-use crate::device::{
-    GraphBlock, GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, Vectors,
-};
+use crate::ops::{GraphBlock, GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, Vectors};
 use crate::{Error, Result};
 use active_set::ActiveSet;
 use bytemuck::Zeroable;

@@ -10,7 +10,7 @@
 
 mod dense;
 
-use crate::device::{OverlapSums, Supports};
+use crate::ops::{OverlapSums, Supports};
 use crate::{Error, Result};
 use rayon::prelude::*;
 

@@ -2,8 +2,8 @@
 
 use super::Tensor;
 use crate::Result;
-use crate::device::Activation;
-use crate::device::net::{Binary, BroadcastPlan, Unary};
+use crate::ops::Activation;
+use crate::ops::net::{Binary, BroadcastPlan, Unary};
 use rayon::prelude::*;
 
 /// Elements a thread takes at a time: large enough to outweigh handing it over.

@@ -1,7 +1,7 @@
 //! 2-D pooling.
 
 use super::Tensor;
-use crate::device::net::{Pool2dParams, PoolKind};
+use crate::ops::net::{Pool2dParams, PoolKind};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::ops::Range;

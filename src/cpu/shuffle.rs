@@ -2,7 +2,8 @@
 
 use super::Tensor;
 use crate::Result;
-use crate::device::net::{Shuffle, check_shuffle, check_substitute, check_variants};
+use crate::ops::net::Shuffle;
+use crate::ops::{check_shuffle, check_substitute, check_variants};
 use rayon::prelude::*;
 use std::ops::Range;
 

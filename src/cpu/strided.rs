@@ -1,7 +1,7 @@
 //! Copies between strided views: what concatenation, padding, slicing and transposition come down to.
 
 use super::Tensor;
-use crate::device::net::StridedCopy;
+use crate::ops::net::StridedCopy;
 use crate::{Error, Result};
 use rayon::prelude::*;
 

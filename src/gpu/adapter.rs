@@ -1,7 +1,7 @@
 //! Which adapters there are, and which one to take.
 
 use super::cooperative::Cooperative;
-use crate::device::DeviceInfo;
+use crate::ops::DeviceInfo;
 use crate::{Error, Result};
 
 /// Never GL: it finds the same adapters with fewer features.

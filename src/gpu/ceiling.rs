@@ -5,7 +5,7 @@ use super::cooperative::{Cooperative, SPEEDUP};
 use super::each::{Params, each_of, number};
 use super::pipeline::{Access, Kernel};
 use super::{Gpu, Tensor};
-use crate::device::ceiling::Ceilings;
+use crate::ops::ceiling::Ceilings;
 use crate::{Error, Result, tensor};
 
 const SOURCE: &str = include_str!("../../shaders/ceiling.wgsl");

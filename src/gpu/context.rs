@@ -8,7 +8,7 @@ use super::gram;
 use super::memory::Pool;
 use super::pipeline::Pipelines;
 use super::profile::Profiler;
-use crate::device::DeviceInfo;
+use crate::ops::DeviceInfo;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

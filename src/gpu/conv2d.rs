@@ -7,7 +7,7 @@ use super::memory::Kind;
 use super::pipeline::{Access, Define, Kernel};
 use super::record::{DISPATCH_WORK, Recorder};
 use super::tensor::Tensor;
-use crate::device::{Activation, Conv2dParams};
+use crate::ops::{Activation, Conv2dParams};
 use crate::{Error, Result};
 
 const SOURCE: &str = include_str!("../../shaders/conv2d.wgsl");

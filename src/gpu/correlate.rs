@@ -5,7 +5,8 @@ use super::each::{Params, each, number};
 use super::pipeline::{Access, Kernel};
 use super::tensor::Tensor;
 use crate::Result;
-use crate::device::net::{Correlation, check_correlate};
+use crate::ops::check_correlate;
+use crate::ops::net::Correlation;
 
 const CORRELATE: Kernel = Kernel {
     entry: "correlate",

@@ -13,7 +13,7 @@ use super::memory::{Buffer, Kind};
 use super::pipeline::{Access, Define, Kernel};
 use super::tensor::Tensor;
 use crate::Result;
-use crate::device::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
+use crate::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
 use std::ops::Range;
 
 const SOURCE: &str = include_str!("../../shaders/filters.wgsl");

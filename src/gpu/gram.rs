@@ -13,7 +13,7 @@ use super::memory::Kind;
 use super::pipeline::{Access, Define, Kernel};
 use super::record::{DISPATCH_WORK, Recorder};
 use super::tensor::Tensor;
-use crate::device::GramKind;
+use crate::ops::GramKind;
 use crate::{Error, Result};
 
 const SOURCE: &str = include_str!("../../shaders/gram.wgsl");

@@ -4,8 +4,8 @@
 use super::context::Context;
 use super::tensor::Tensor;
 use super::{conv2d, pointwise};
-use crate::device::net::{Binary, Unary};
-use crate::device::{Activation, Conv2dParams};
+use crate::ops::net::{Binary, Unary};
+use crate::ops::{Activation, Conv2dParams};
 use crate::{Error, Result};
 
 const PLAIN: Conv2dParams = Conv2dParams {

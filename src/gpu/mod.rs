@@ -32,7 +32,7 @@ pub use profile::KernelTime;
 pub use tensor::Tensor;
 
 use crate::Result;
-use crate::device::{
+use crate::ops::{
     Backend, Conv2dParams, DeviceInfo, GramKind, GraphBlock, GraphParams, Kernel, Limits,
     OverlapSums, PointsBlock, Supports, Vectors,
 };

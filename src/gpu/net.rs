@@ -2,8 +2,8 @@
 
 use super::{Gpu, Tensor, correlate, linear, pointwise, pool2d, reduce, shuffle, strided};
 use crate::Result;
-use crate::device::Activation;
-use crate::device::net::{Binary, Correlation, NetOps, Pool2dParams, Shuffle, StridedCopy, Unary};
+use crate::ops::Activation;
+use crate::ops::net::{Binary, Correlation, NetOps, Pool2dParams, Shuffle, StridedCopy, Unary};
 use std::ops::Range;
 
 impl NetOps for Gpu {

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::memory::{Buffer, Kind, tile};
 use super::pipeline::{Access, Kernel as Shader};
 use super::record::{DISPATCH_WORK, Recorder};
-use crate::device::{MAX_K, OverlapSums, Supports};
+use crate::ops::{MAX_K, OverlapSums, Supports};
 use crate::{Error, Result};
 use std::ops::Range;
 

@@ -5,8 +5,8 @@ use super::each::{Params, each, eight, number};
 use super::pipeline::{Access, Kernel};
 use super::tensor::Tensor;
 use crate::Result;
-use crate::device::Activation;
-use crate::device::net::{Binary, BroadcastPlan, Unary};
+use crate::ops::Activation;
+use crate::ops::net::{Binary, BroadcastPlan, Unary};
 
 const SOURCE: &str = include_str!("../../shaders/pointwise.wgsl");
 const BUFFERS: &[Access] = &[Access::Read, Access::Read, Access::Write];

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::each::{Params, each, number};
 use super::pipeline::{Access, Kernel};
 use super::tensor::Tensor;
-use crate::device::net::{Pool2dParams, PoolKind};
+use crate::ops::net::{Pool2dParams, PoolKind};
 use crate::{Error, Result};
 
 const POOL2D: Kernel = Kernel {

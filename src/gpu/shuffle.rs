@@ -6,7 +6,8 @@ use super::memory::Kind;
 use super::pipeline::{Access, Kernel};
 use super::tensor::Tensor;
 use crate::Result;
-use crate::device::net::{Shuffle, check_shuffle, check_substitute, check_variants};
+use crate::ops::net::Shuffle;
+use crate::ops::{check_shuffle, check_substitute, check_variants};
 use std::ops::Range;
 
 const SOURCE: &str = include_str!("../../shaders/shuffle.wgsl");

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::each::{Params, each, eight, number};
 use super::pipeline::{Access, Kernel};
 use super::tensor::Tensor;
-use crate::device::net::{MAX_RANK, StridedCopy};
+use crate::ops::net::{MAX_RANK, StridedCopy};
 use crate::{Error, Result};
 
 const STRIDED: Kernel = Kernel {

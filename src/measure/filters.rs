@@ -17,7 +17,7 @@ pub use regularizer::{Regularized, Regularizer};
 pub use study::{Padding, Relation, Study, StudyOptions, study};
 
 use crate::control::Control;
-use crate::device::filters::{FilterOps, FilterParams, FilterShape, Pairs};
+use crate::ops::filters::{FilterOps, FilterParams, FilterShape, Pairs};
 use crate::{Error, Result};
 use ndarray::Array2;
 

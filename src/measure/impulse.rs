@@ -7,11 +7,11 @@ mod ncc;
 pub use compare::{Findings, Settings, compare};
 pub use ncc::{Match, Ncc, Similar};
 
-use crate::device::net::NetOps;
 use crate::model::forward::Session;
 use crate::model::graph::{Graph, ValueId};
 use crate::model::images::batch_size;
 use crate::model::layers::Tap;
+use crate::ops::net::NetOps;
 use crate::{Error, Result};
 
 /// What is done about biases, whose response would be there without any impulse.

@@ -5,8 +5,8 @@ use super::graph::{Graph, ValueId};
 use super::images::{Images, batch_size};
 use crate::Result;
 use crate::control::{Control, Progress};
-use crate::device::net::NetOps;
 use crate::io::source::Layer;
+use crate::ops::net::NetOps;
 use crate::stream::run::ranges;
 
 /// Most samples at a time: enough to keep a device busy.

@@ -2,8 +2,8 @@
 
 use super::graph::{Fill, Op, SliceSpec};
 use crate::Result;
-use crate::device::Activation;
-use crate::device::net::{Binary, NetOps, StridedCopy, strides};
+use crate::ops::Activation;
+use crate::ops::net::{Binary, NetOps, StridedCopy, strides};
 
 /// Result of `op`; `shape` is the result's, batch included. Reshapes are the caller's.
 pub(super) fn execute<B: NetOps>(

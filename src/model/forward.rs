@@ -4,7 +4,7 @@ use super::execute::execute;
 pub(crate) use super::execute::repeat;
 use super::graph::{Graph, Op, ValueId};
 use super::program::{Operand, Program, Step};
-use crate::device::net::NetOps;
+use crate::ops::net::NetOps;
 use crate::{Error, Result};
 
 /// A compiled network with its constants on a device. Results do not depend on how samples are

@@ -1,8 +1,8 @@
 //! A network as nodes over named values, shapes known but for the batch.
 
 use super::shape;
-use crate::device::net::{Binary, Pool2dParams, Unary};
-use crate::device::{Activation, Conv2dParams};
+use crate::ops::net::{Binary, Pool2dParams, Unary};
+use crate::ops::{Activation, Conv2dParams};
 use crate::{Error, Result};
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Images on their way into a network: read in batches, checked, uploaded.
 
 use super::graph::Graph;
-use crate::device::net::NetOps;
 use crate::io::source::Layer;
+use crate::ops::net::NetOps;
 use crate::{Error, Result};
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 //! Convolutional layers of a network and where their activations are tapped (definitions, section 7).
 
 use super::graph::{Graph, Node, Op, ValueId};
-use crate::device::net::Binary;
 use crate::io::names::{Namer, module_path};
+use crate::ops::net::Binary;
 use crate::{Error, Result};
 
 /// Which value of a layer is meant.

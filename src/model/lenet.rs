@@ -1,8 +1,8 @@
 //! LeNet-5 in any width, from its weights.
 
 use super::graph::{Graph, Op, ValueId};
-use crate::device::net::{Pool2dParams, PoolKind, Unary};
-use crate::device::{Activation, Conv2dParams};
+use crate::ops::net::{Pool2dParams, PoolKind, Unary};
+use crate::ops::{Activation, Conv2dParams};
 use crate::{Error, Result};
 
 /// A named tensor of weights.

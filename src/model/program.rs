@@ -1,8 +1,8 @@
 //! What a forward pass runs: the nodes that are needed, fused, with the end of every value's life.
 
 use super::graph::{Graph, Node, Op, ValueId};
-use crate::device::Activation;
-use crate::device::net::Unary;
+use crate::ops::Activation;
+use crate::ops::net::Unary;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Networks changed for the impulse response (definitions, section 7).
 
 use super::graph::{Graph, Node, Op, ValueId};
-use crate::device::Activation;
-use crate::device::net::{Binary, PoolKind, Unary};
+use crate::ops::Activation;
+use crate::ops::net::{Binary, PoolKind, Unary};
 use crate::{Error, Result};
 
 const NOTHING: Op = Op::Unary(Unary::Activation(Activation::Identity));

@@ -1,7 +1,7 @@
 //! Shapes of results, and whether operands fit.
 
 use super::graph::{Fill, Op, Value};
-use crate::device::net::{MAX_RANK, broadcast_shape};
+use crate::ops::net::{MAX_RANK, broadcast_shape};
 use crate::tensor::checked_product;
 
 type Shape = Result<Vec<usize>, String>;
@@ -109,7 +109,7 @@ fn check_steps(pairs: &[[usize; 2]]) -> Result<(), String> {
     Ok(())
 }
 
-fn conv(p: &crate::device::Conv2dParams, x: &[usize], w: &[usize], b: Option<&[usize]>) -> Shape {
+fn conv(p: &crate::ops::Conv2dParams, x: &[usize], w: &[usize], b: Option<&[usize]>) -> Shape {
     check_steps(&[p.stride, p.dilation])?;
     let (&[c, h, wd], &[m, cg, kh, kw]) = (x, w) else {
         return Err(format!(

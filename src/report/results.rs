@@ -142,8 +142,8 @@ pub struct DeviceRecord {
     pub driver: String,
 }
 
-impl From<&crate::device::DeviceInfo> for DeviceRecord {
-    fn from(info: &crate::device::DeviceInfo) -> Self {
+impl From<&crate::ops::DeviceInfo> for DeviceRecord {
+    fn from(info: &crate::ops::DeviceInfo) -> Self {
         Self {
             name: info.name.clone(),
             backend: info.backend.clone(),

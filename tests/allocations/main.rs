@@ -2,8 +2,8 @@
 //! every step, and after the first call no buffer may be made.
 
 use chanscope::cpu::Cpu;
-use chanscope::device::filters::{FilterParams, FilterShape, InputChannels, Pairs};
 use chanscope::measure::filters::{Regularized, Regularizer};
+use chanscope::ops::filters::{FilterParams, FilterShape, InputChannels, Pairs};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

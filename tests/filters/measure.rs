@@ -4,8 +4,8 @@ use super::{exact, random};
 use chanscope::Error;
 use chanscope::control::Control;
 use chanscope::cpu::Cpu;
-use chanscope::device::filters::{FilterParams, FilterShape, InputChannels, Pairs};
 use chanscope::measure::filters::{Filters, Job, Regularized, Regularizer, Similarity, similarity};
+use chanscope::ops::filters::{FilterParams, FilterShape, InputChannels, Pairs};
 
 fn measure(shape: [usize; 4], k: &[f32], job: &Job) -> chanscope::Result<Similarity> {
     let filters = Filters {

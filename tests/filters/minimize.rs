@@ -5,8 +5,8 @@ use crate::oracle::minimize::{Rule, minimize as by_hand};
 use chanscope::Error;
 use chanscope::control::Control;
 use chanscope::cpu::Cpu;
-use chanscope::device::filters::{FilterParams, FilterShape, InputChannels, Pairs};
 use chanscope::measure::filters::{Filters, Minimization, Minimized, Optimizer, State, minimize};
+use chanscope::ops::filters::{FilterParams, FilterShape, InputChannels, Pairs};
 
 const fn sgd(lr: f64, momentum: f64, nesterov: bool) -> Optimizer {
     Optimizer::Sgd {

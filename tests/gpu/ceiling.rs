@@ -1,8 +1,8 @@
 use crate::data::Random;
 use crate::{Devices, Test};
-use chanscope::device::ceiling::Ceilings;
-use chanscope::device::{Backend, GramKind};
 use chanscope::gpu::Options;
+use chanscope::ops::ceiling::Ceilings;
+use chanscope::ops::{Backend, GramKind};
 
 pub const TESTS: &[Test] = &[
     ("ceiling::copies_are_copies", copies),

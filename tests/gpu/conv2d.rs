@@ -1,5 +1,5 @@
 use crate::{Devices, Test, data::Random, oracle};
-use chanscope::device::{Activation, Backend, Conv2dParams};
+use chanscope::ops::{Activation, Backend, Conv2dParams};
 
 pub const TESTS: &[Test] = &[
     ("conv2d::matches_oracle", matches_oracle),

@@ -3,9 +3,9 @@
 use crate::data::Random;
 use crate::knn::{Data, check, params, search};
 use crate::{Devices, Test, oracle};
-use chanscope::device::ceiling::Ceilings;
-use chanscope::device::{Backend, GramKind, Identical, Kernel};
 use chanscope::gpu::{Gpu, Options, adapters};
+use chanscope::ops::ceiling::Ceilings;
+use chanscope::ops::{Backend, GramKind, Identical, Kernel};
 
 pub const TESTS: &[Test] = &[
     ("cooperative::turned_on_and_off", turned_on_and_off),

@@ -2,7 +2,7 @@
 
 use crate::support::{digits, exact};
 use crate::{Devices, Test};
-use chanscope::device::Kernel;
+use chanscope::ops::Kernel;
 
 pub const TESTS: &[Test] = &[
     ("exact::gaussian_graphs_of_lenet5", gaussian_graphs),

@@ -1,7 +1,7 @@
 use crate::support::filters::{check, nearly_equal, random};
 use crate::{Devices, Test};
-use chanscope::device::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
 use chanscope::gpu::{Gpu, Options, Wide};
+use chanscope::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
 
 pub const TESTS: &[Test] = &[
     ("filters::every_variant", every_variant),

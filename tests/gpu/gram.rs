@@ -1,5 +1,5 @@
 use crate::{Devices, Test, data::Random, oracle};
-use chanscope::device::{Backend, GramKind};
+use chanscope::ops::{Backend, GramKind};
 
 pub const TESTS: &[Test] = &[
     ("gram::matches_oracle", matches_oracle),

@@ -1,6 +1,6 @@
 use crate::{Devices, Test, data::Random, oracle};
-use chanscope::device::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
 use chanscope::gpu::{Gpu, Wide};
+use chanscope::ops::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::ops::Range;

@@ -1,6 +1,6 @@
 use crate::{Devices, Test};
-use chanscope::device::Backend;
 use chanscope::gpu::{Gpu, Options, adapters};
+use chanscope::ops::Backend;
 
 pub const TESTS: &[Test] = &[
     ("memory::tensors_come_back", tensors_come_back),

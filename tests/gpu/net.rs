@@ -2,12 +2,12 @@
 
 use crate::{Devices, Test, data::Random};
 use chanscope::cpu::Cpu;
-use chanscope::device::net::{Binary, NetOps, Pool2dParams, PoolKind, Shuffle, StridedCopy, Unary};
-use chanscope::device::{Activation, Backend};
 use chanscope::model::forward::Session;
 use chanscope::model::graph::ValueId;
 use chanscope::model::layers::Tap;
 use chanscope::model::onnx;
+use chanscope::ops::net::{Binary, NetOps, Pool2dParams, PoolKind, Shuffle, StridedCopy, Unary};
+use chanscope::ops::{Activation, Backend};
 
 pub const TESTS: &[Test] = &[
     ("net::pointwise", pointwise),

@@ -1,10 +1,10 @@
 use crate::knn::{Data, params, ranges};
 use crate::oracle::{nnk as oracle, pca};
 use crate::{Devices, Test, data::Random};
-use chanscope::device::{
+use chanscope::gpu::{Gpu, Wide};
+use chanscope::ops::{
     Backend, GraphBlock, GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, Vectors,
 };
-use chanscope::gpu::{Gpu, Wide};
 
 pub const TESTS: &[Test] = &[
     ("nnk::rectified_channels", rectified_channels),

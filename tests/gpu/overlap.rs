@@ -1,6 +1,6 @@
 use crate::{Devices, Test, data::Random, oracle};
 use chanscope::cpu::Cpu;
-use chanscope::device::{Backend, OverlapSums, Supports};
+use chanscope::ops::{Backend, OverlapSums, Supports};
 
 pub const TESTS: &[Test] = &[
     ("overlap::equals_oracle_and_cpu", equals_oracle_and_cpu),

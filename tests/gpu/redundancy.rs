@@ -2,8 +2,9 @@
 
 use crate::support::runs::{options, relu_layer, run, same};
 use crate::{Devices, Test};
-use chanscope::device::{Backend, Device, Kernel};
+use chanscope::device::Device;
 use chanscope::gpu::{Gpu, Options};
+use chanscope::ops::{Backend, Kernel};
 
 pub const TESTS: &[Test] = &[
     ("redundancy::gaussian_bits", gaussian_bits),

@@ -1,6 +1,6 @@
 //! 2-D convolution from the definition: zero padding, cross-correlation, groups.
 
-use chanscope::device::{Activation, Conv2dParams};
+use chanscope::ops::{Activation, Conv2dParams};
 
 /// `x [N, C, H, W]`, `weight [M, C / groups, kh, kw]`, `bias [M]` or empty: the output's shape, its
 /// values, and for each the sum of the absolute terms (what rounding errors are relative to).

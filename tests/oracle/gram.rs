@@ -1,6 +1,6 @@
 //! Gram matrices (definitions, section 2).
 
-use chanscope::device::GramKind;
+use chanscope::ops::GramKind;
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()

@@ -1,6 +1,6 @@
 //! Exact k nearest neighbours (definitions, section 1): every distance, sorted.
 
-use chanscope::device::{Identical, Kernel};
+use chanscope::ops::{Identical, Kernel};
 
 /// `x [n, dim]`. The sorted (distance, index) of all candidates of `query`, not cut at k.
 pub fn neighbors(

@@ -1,6 +1,6 @@
 //! Overlaps of supports from their definition.
 
-use chanscope::device::{OverlapSums, Supports};
+use chanscope::ops::{OverlapSums, Supports};
 use std::collections::BTreeSet;
 
 /// The sums for these queries.

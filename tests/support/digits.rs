@@ -1,10 +1,10 @@
 //! Activations of the LeNet-5 in the binary on the digits in the binary: real data for both backends.
 
-use chanscope::device::net::NetOps;
 use chanscope::model::forward::Session;
 use chanscope::model::layers::Tap;
 use chanscope::model::lenet::{lenet, weights};
 use chanscope::model::resize::bilinear;
+use chanscope::ops::net::NetOps;
 
 const IMAGES: &[u8] = include_bytes!("../../assets/digits/images.npy");
 const WEIGHTS: &[u8] = include_bytes!("../../assets/lenet5.safetensors");

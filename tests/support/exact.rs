@@ -2,7 +2,7 @@
 
 use super::digits::Activations;
 use crate::oracle::{knn, nnk};
-use chanscope::device::{
+use chanscope::ops::{
     Backend, GraphParams, Identical, Kernel, PointsBlock, SUPPORT_THRESHOLD, Sigma, Vectors,
 };
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! Convolutional Similarity of any backend against its definition.
 
 use crate::oracle::filters::Filters;
-use chanscope::device::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
+use chanscope::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
 
 /// Filters in `[-1, 1)`.
 pub fn random(m: usize, c: usize, h: usize, w: usize, seed: u64) -> Vec<f32> {

@@ -2,11 +2,12 @@
 
 use chanscope::Result;
 use chanscope::control::Control;
-use chanscope::device::{Device, GraphParams, Identical, Kernel, Sigma};
+use chanscope::device::Device;
 use chanscope::io::array::ArrayLayer;
 use chanscope::measure::redundancy::{
     Arrays, GraphArrays, LayerRedundancy, RedundancyOptions, redundancy,
 };
+use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
 use ndarray::{Array4, Axis, s};
 
 /// Activations after a ReLU: many zeros, some dead samples, exact duplicates, one dead channel.

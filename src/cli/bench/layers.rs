@@ -3,9 +3,9 @@
 use super::shapes::{LINEARS, MAPS, POOLS};
 use super::work::{Job, Visit, noise};
 use chanscope::Result;
-use chanscope::device::Activation;
-use chanscope::device::ceiling::Ceilings;
-use chanscope::device::net::{Binary, NetOps, Pool2dParams, PoolKind, Shuffle, StridedCopy};
+use chanscope::ops::Activation;
+use chanscope::ops::ceiling::Ceilings;
+use chanscope::ops::net::{Binary, NetOps, Pool2dParams, PoolKind, Shuffle, StridedCopy};
 use serde_json::json;
 
 /// Activations that everything but pooling and fully connected layers goes over: not the smallest.

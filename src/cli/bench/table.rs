@@ -1,7 +1,7 @@
 //! The measurements as text and JSON.
 
 use super::{Limits, Row};
-use chanscope::device::DeviceInfo;
+use chanscope::ops::DeviceInfo;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 

@@ -3,10 +3,10 @@
 use super::layers;
 use super::shapes::{CHANNELS, CONVS, Channel, Conv, FILTERS, GRAMS, RESPONSES, SUPPORTS};
 use chanscope::Result;
-use chanscope::device::ceiling::Ceilings;
-use chanscope::device::filters::{FilterOps, FilterParams, FilterShape};
-use chanscope::device::net::NetOps;
-use chanscope::device::{
+use chanscope::ops::ceiling::Ceilings;
+use chanscope::ops::filters::{FilterOps, FilterParams, FilterShape};
+use chanscope::ops::net::NetOps;
+use chanscope::ops::{
     Activation, Conv2dParams, GramKind, GraphBlock, GraphParams, Identical, Kernel, OverlapSums,
     PointsBlock, Sigma, Supports, Vectors,
 };

@@ -2,8 +2,8 @@
 
 use super::weights::Weights;
 use crate::cli::save::Record;
-use chanscope::device::filters::{FilterParams, InputChannels, Pairs};
 use chanscope::measure::filters::{Minimization, Optimizer};
+use chanscope::ops::filters::{FilterParams, InputChannels, Pairs};
 use chanscope::{Error, Result};
 use std::path::PathBuf;
 

@@ -1,11 +1,11 @@
 //! The convolutions of a file of weights.
 
 use crate::cli::save::input;
-use chanscope::device::filters::FilterShape;
 use chanscope::io::names::{Namer, module_path};
 use chanscope::io::safetensors::{Replacement, SafetensorsFile, TensorInfo};
 use chanscope::measure::filters::Filters;
 use chanscope::model::onnx::{self, ConvFilters};
+use chanscope::ops::filters::FilterShape;
 use chanscope::report::results::{Input, Skipped};
 use chanscope::{Error, Result};
 use std::path::{Path, PathBuf};

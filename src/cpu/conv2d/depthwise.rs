@@ -3,7 +3,7 @@
 use super::geometry::Geometry;
 use super::strip::write;
 use crate::cpu::simd::{InstructionSet, Simd, SimdOp};
-use crate::device::Activation;
+use crate::ops::Activation;
 use rayon::prelude::*;
 
 /// Output rows in flight, to hide the latency of one sum.

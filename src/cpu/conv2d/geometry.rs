@@ -1,6 +1,6 @@
 //! Shapes of a convolution, checked.
 
-use crate::device::Conv2dParams;
+use crate::ops::Conv2dParams;
 use crate::{Error, Result};
 
 /// All sizes of one convolution.

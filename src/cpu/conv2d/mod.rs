@@ -14,7 +14,7 @@ use super::disjoint::Disjoint;
 use super::gemm::{COLS, ROWS, pack};
 use super::simd::InstructionSet;
 use crate::Result;
-use crate::device::{Activation, Conv2dParams};
+use crate::ops::{Activation, Conv2dParams};
 use geometry::Geometry;
 use rayon::prelude::*;
 

@@ -5,7 +5,7 @@ use super::patch::Panel;
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::gemm::{CHUNK, COLS, ROWS, Target, tile};
 use crate::cpu::simd::{Simd, SimdOp};
-use crate::device::Activation;
+use crate::ops::Activation;
 use std::ops::Range;
 
 /// Panels of filters up to which a panel of input pixels is not worth packing.

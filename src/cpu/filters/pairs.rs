@@ -3,7 +3,7 @@
 use super::{Lags, autocorrelate};
 use crate::cpu::f64x8::{self, F64x8, Isa, LANES, Pack, Work};
 use crate::cpu::simd::InstructionSet;
-use crate::device::filters::FilterShape;
+use crate::ops::filters::FilterShape;
 use rayon::prelude::*;
 
 /// Packs of features of a filter that are worked on at a time: sixteen filters' fit a first-level cache.

@@ -2,7 +2,7 @@
 
 use super::{FilterScratch, Job, Lags, autocorrelate, inner, reserve};
 use crate::cpu::f64x8::{self, F64x8, Isa, LANES, Pack, Work};
-use crate::device::filters::Pairs;
+use crate::ops::filters::Pairs;
 use rayon::prelude::*;
 
 /// Filters whose sums are kept at a time: with their weights they fit a second-level cache.

@@ -4,7 +4,7 @@ use super::{FilterScratch, Job, Lags, reserve};
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::f64x8::{self, F64x8, Isa, LANES, Pack, Work};
 use crate::cpu::simd::InstructionSet;
-use crate::device::filters::{FilterParams, FilterShape, InputChannels, Pairs};
+use crate::ops::filters::{FilterParams, FilterShape, InputChannels, Pairs};
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 
 use super::Points;
 use crate::cpu::f64x8::{F64x8, LANES, Pack};
-use crate::device::Kernel;
+use crate::ops::Kernel;
 
 /// Below this `2 - 2 cos` vectors that were parallel before they were rounded to `f32` cannot be told
 /// from others: the distance is taken as 0.

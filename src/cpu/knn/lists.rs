@@ -5,7 +5,7 @@ use super::points::Points;
 use super::select::{Candidate, keep_nearest, order_ties, ordered};
 use crate::cpu::f64x8::{F64x8, LANES, Pack};
 use crate::cpu::simd::prefetch;
-use crate::device::{GraphParams, Identical};
+use crate::ops::{GraphParams, Identical};
 
 /// Most candidates that are ordered by counting: a square of their number, but without a branch on a distance.
 const FEW: usize = 128;

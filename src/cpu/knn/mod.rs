@@ -27,7 +27,7 @@ pub use select::{Candidate, Candidates};
 use super::Tensor;
 use super::disjoint::Disjoint;
 use super::simd::InstructionSet;
-use crate::device::{GraphParams, MAX_K};
+use crate::ops::{GraphParams, MAX_K};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use scan_f32::FloatTile;

@@ -4,7 +4,7 @@ use super::int8::Int8;
 use super::tree::{self, Rule};
 use crate::cpu::gemm::{CHUNK, COLS, ROWS};
 use crate::cpu::simd::InstructionSet;
-use crate::device::{Kernel, PointsBlock};
+use crate::ops::{Kernel, PointsBlock};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;

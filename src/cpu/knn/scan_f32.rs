@@ -15,7 +15,7 @@ use super::select::Candidate;
 use crate::cpu::f64x8::F64x8;
 use crate::cpu::gemm::{CHUNK, COLS, ROWS, dots};
 use crate::cpu::simd::{Simd, SimdOp};
-use crate::device::{Identical, Kernel};
+use crate::ops::{Identical, Kernel};
 use std::borrow::Cow;
 
 /// Products that might vanish below the smallest float, and packed values rounded there.

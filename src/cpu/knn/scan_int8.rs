@@ -13,7 +13,7 @@ use super::tree::Sorted;
 use crate::cpu::f64x8::F64x8;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::cpu::simd::{Simd, SimdOp};
-use crate::device::Kernel;
+use crate::ops::Kernel;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -8,7 +8,7 @@
 use super::active_set::Problem;
 use super::lanes::{Lanes, Source, at};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
-use crate::device::Kernel;
+use crate::ops::Kernel;
 
 /// Kernel matrix and right-hand side of one query, with the room to build them.
 #[derive(Default)]

@@ -7,7 +7,7 @@
 use super::gram::resize;
 use super::rows::{self, Rows};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
-use crate::device::Kernel;
+use crate::ops::Kernel;
 
 /// Longest vectors that are taken side by side: of 25 candidates they take 50 KiB.
 const DEPTH: usize = 32;

@@ -2,7 +2,7 @@
 
 use super::TASK;
 use crate::cpu::{Candidates, Cpu, Points};
-use crate::device::{GraphBlock, GraphParams, Vectors};
+use crate::ops::{GraphBlock, GraphParams, Vectors};
 use crate::{Error, Result};
 use std::ops::Range;
 

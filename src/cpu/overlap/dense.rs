@@ -4,7 +4,7 @@
 //! at once. Floors: a look-up for each member of a support, and a vector addition (16 channels on any
 //! processor) for each member and 16 channels.
 
-use crate::device::{OverlapSums, Supports};
+use crate::ops::{OverlapSums, Supports};
 use rayon::prelude::*;
 
 /// Most channels.

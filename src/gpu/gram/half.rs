@@ -10,13 +10,13 @@
 //! operations on matrices, and `8 g n^2 / 2` bytes through workgroup memory.
 
 use crate::Result;
-use crate::device::GramKind;
 use crate::gpu::Tensor;
 use crate::gpu::context::Context;
 use crate::gpu::cooperative::{Cooperative, SPEEDUP};
 use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::pipeline::{Access, Define, Kernel};
 use crate::gpu::record::{DISPATCH_WORK, Recorder};
+use crate::ops::GramKind;
 
 const SOURCE: &str = include_str!("../../../shaders/gram_half.wgsl");
 const MEASURE: &[Access] = &[Access::Read, Access::Write, Access::Write];

@@ -2,10 +2,10 @@
 
 use super::half::row_bytes;
 use super::{Points, SCRATCH};
-use crate::device::MAX_K;
 use crate::gpu::context::{Context, Wide};
 use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::record::Recorder;
+use crate::ops::MAX_K;
 use crate::{Error, Result};
 
 /// Bytes of one list entry and of one row norm.

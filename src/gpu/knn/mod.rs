@@ -24,7 +24,7 @@ use super::context::Context;
 use super::memory::{Buffer, tile};
 use super::pipeline::{Access, Define, Kernel as Shader};
 use super::record::{DISPATCH_WORK, Recorder};
-use crate::device::{GraphParams, Identical, Kernel};
+use crate::ops::{GraphParams, Identical, Kernel};
 use crate::{Error, Result};
 use half::{Half, Packed};
 use lists::{capacity, per_list};

@@ -1,9 +1,9 @@
 //! Rows prepared for neighbour search: as read, with a frame for the filter.
 
 use super::half::row_bytes;
-use crate::device::{Kernel, PointsBlock};
 use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
+use crate::ops::{Kernel, PointsBlock};
 use crate::{Error, Result};
 use rayon::prelude::*;
 

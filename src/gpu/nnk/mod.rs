@@ -17,7 +17,7 @@ use super::memory::{Buffer, Kind, tile};
 use super::pipeline::{Define, Kernel as Shader, Pipeline};
 use super::record::{DISPATCH_WORK, Recorder};
 use super::tensor::Tensor;
-use crate::device::{GraphBlock, GraphParams, Identical, Kernel, Sigma};
+use crate::ops::{GraphBlock, GraphParams, Identical, Kernel, Sigma};
 use crate::{Error, Result};
 use layout::{
     GRAM, LOCAL_BYTES, MISSING, NnkParams, Outcome, PCA, POLYTOPE, POLYTOPE_SIDE, PREPARE, SCRATCH,

@@ -2,7 +2,7 @@
 
 use super::Filters;
 use crate::control::Control;
-use crate::device::{Backend, GramKind};
+use crate::ops::{Backend, GramKind};
 use crate::{Error, Result};
 use ndarray::Array2;
 

@@ -2,7 +2,7 @@
 
 use super::{Filters, cosine};
 use crate::control::{Control, Progress};
-use crate::device::filters::{FilterOps, FilterParams};
+use crate::ops::filters::{FilterOps, FilterParams};
 use crate::{Error, Result};
 use rayon::prelude::*;
 

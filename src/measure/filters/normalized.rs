@@ -2,7 +2,7 @@
 
 use super::Filters;
 use crate::Result;
-use crate::device::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
+use crate::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
 use rayon::prelude::*;
 
 /// Mean of `P_ij / sqrt(P_ii P_jj)` over pairs of filters that are not zero.

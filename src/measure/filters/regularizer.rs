@@ -1,6 +1,6 @@
 //! Convolutional Similarity as a regulariser: what a trainer calls at every step.
 
-use crate::device::filters::{FilterOps, FilterParams, FilterShape};
+use crate::ops::filters::{FilterOps, FilterParams, FilterShape};
 use crate::{Error, Result};
 
 /// One convolution of a network in training.
@@ -21,7 +21,7 @@ pub struct Regularized<'a> {
 ///
 /// ```
 /// use chanscope::cpu::Cpu;
-/// use chanscope::device::filters::{FilterParams, FilterShape};
+/// use chanscope::ops::filters::{FilterParams, FilterShape};
 /// use chanscope::measure::filters::{Regularized, Regularizer};
 ///
 /// let cpu = Cpu::new(0)?;

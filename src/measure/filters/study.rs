@@ -6,7 +6,7 @@
 //! feature maps orthogonal on any input. The cosine of the kernels is `R_12[0]` alone.
 
 use super::{Optimizer, State};
-use crate::device::filters::{FilterOps, FilterParams, FilterShape};
+use crate::ops::filters::{FilterOps, FilterParams, FilterShape};
 use crate::{Error, Result};
 
 /// Size of the experiment. The default is the one whose figures the documentation quotes.

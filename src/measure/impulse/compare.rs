@@ -4,7 +4,7 @@ use super::Response;
 use super::ncc::{Match, Ncc, Ready, Similar, across, ready, within};
 use crate::Result;
 use crate::control::{Control, Progress};
-use crate::device::net::NetOps;
+use crate::ops::net::NetOps;
 
 /// How responses are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use super::Response;
 use crate::Result;
-use crate::device::net::NetOps;
+use crate::ops::net::NetOps;
 
 /// Largest normalised cross-correlation of every pair of channels of one layer.
 #[derive(Clone, Debug, PartialEq)]

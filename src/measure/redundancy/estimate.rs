@@ -4,11 +4,10 @@
 use super::graphs::BackendCosts;
 use super::{RedundancyOptions, check_params, select};
 use crate::Result;
-use crate::device::{
-    Backend, Device, OverlapSums, PointsBlock, SUPPORT_THRESHOLD, Supports, Vectors,
-};
+use crate::device::Device;
 use crate::io::source::Layer;
 use crate::io::spill::SupportStore;
+use crate::ops::{Backend, OverlapSums, PointsBlock, SUPPORT_THRESHOLD, Supports, Vectors};
 use crate::stream::plan::{GraphJob, GraphPlan, plan_graph};
 use std::time::Instant;
 

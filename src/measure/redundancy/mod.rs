@@ -18,11 +18,12 @@ pub use sink::{
 pub use stats::SpaceSummary;
 
 use crate::control::Control;
-use crate::device::{Backend, Device, GraphParams, Identical, Kernel, MAX_K, Sigma};
+use crate::device::Device;
 use crate::io::kept::Kept;
 use crate::io::scan::{Scan, scan};
 use crate::io::source::Layer;
 use crate::io::spill::SupportStore;
+use crate::ops::{Backend, GraphParams, Identical, Kernel, MAX_K, Sigma};
 use crate::stream::run::Layout;
 use crate::tensor::LayerShape;
 use crate::{Error, Result};

@@ -2,8 +2,8 @@
 
 use super::matrix;
 use crate::control::{Control, Progress};
-use crate::device::{Backend, OverlapSums, Supports};
 use crate::io::spill::SupportStore;
+use crate::ops::{Backend, OverlapSums, Supports};
 use crate::stream::run::ranges;
 use crate::stream::sum::FixedSum;
 use crate::{Error, Result};

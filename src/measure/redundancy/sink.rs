@@ -1,7 +1,7 @@
 //! Where the graphs themselves go, for those who want them.
 
 use crate::Result;
-use crate::device::SUPPORT_THRESHOLD;
+use crate::ops::SUPPORT_THRESHOLD;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut1, s};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

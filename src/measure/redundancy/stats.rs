@@ -1,7 +1,7 @@
 //! What one space (a channel, or the aggregate) adds up to over its queries.
 
-use crate::device::{GraphBlock, SUPPORT_THRESHOLD};
 use crate::measure::baselines::{log_ratio, two_nn};
+use crate::ops::{GraphBlock, SUPPORT_THRESHOLD};
 use crate::stream::sum::FixedSum;
 
 /// Sums over the queries of one space; order-free, so blocks may arrive in any order.

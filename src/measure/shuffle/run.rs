@@ -4,10 +4,10 @@ use super::check::{check_job, check_labels};
 use super::compare::{Tap, correct};
 use super::tail::{Tail, slice_rows};
 use super::{Effect, Job, Mode, Observed, Tapped, permute};
-use crate::device::net::{NetOps, Shuffle};
 use crate::model::forward::Session;
 use crate::model::graph::ValueId;
 use crate::model::images::{Images, batch_size};
+use crate::ops::net::{NetOps, Shuffle};
 use crate::stream::run::ranges;
 use crate::{Error, Result};
 use std::ops::Range;
@@ -180,7 +180,7 @@ impl<'a, B: NetOps> Run<'a, B> {
             let x =
                 (self.images).read(self.backend, rows.start + part.start..rows.start + part.end)?;
             let out = self.head.run(&[&x])?;
-            let place = crate::device::net::StridedCopy {
+            let place = crate::ops::net::StridedCopy {
                 extents: vec![part.len() * row],
                 src_offset: 0,
                 src_strides: vec![1],

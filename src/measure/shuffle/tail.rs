@@ -4,10 +4,10 @@
 //! anew: a convolution is linear, so what changes when channel `k` changes by `D` is the convolution of
 //! `D` with the weights of that one input channel. That saves a factor of the number of channels.
 
-use crate::device::net::{Binary, NetOps, StridedCopy, Unary};
-use crate::device::{Activation, Conv2dParams};
 use crate::model::forward::{Session, repeat};
 use crate::model::graph::{Graph, Node, Op, ValueId};
+use crate::ops::net::{Binary, NetOps, StridedCopy, Unary};
+use crate::ops::{Activation, Conv2dParams};
 use crate::{Error, Result};
 use std::ops::Range;
 

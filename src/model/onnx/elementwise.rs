@@ -1,9 +1,9 @@
 //! Operators on elements, and matrix products.
 
 use super::convert::Context;
-use crate::device::Activation;
-use crate::device::net::{Binary, Unary};
 use crate::model::graph::Op;
+use crate::ops::Activation;
+use crate::ops::net::{Binary, Unary};
 
 type Done = Result<(), String>;
 

@@ -5,7 +5,7 @@ use super::convert::Context;
 use super::layout::slice_range;
 use super::proto::data_type;
 use super::tensor::{Constant, Dim, Elements};
-use crate::device::net::{BroadcastPlan, strides};
+use crate::ops::net::{BroadcastPlan, strides};
 
 type Done = Result<(), String>;
 

@@ -1,9 +1,9 @@
 //! Operators with windows, and batch normalisation.
 
 use super::convert::Context;
-use crate::device::net::{Pool2dParams, PoolKind};
-use crate::device::{Activation, Conv2dParams};
 use crate::model::graph::Op;
+use crate::ops::net::{Pool2dParams, PoolKind};
+use crate::ops::{Activation, Conv2dParams};
 
 type Done = Result<(), String>;
 

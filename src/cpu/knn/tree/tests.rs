@@ -3,7 +3,7 @@
 use super::*;
 use crate::cpu::InstructionSet;
 use crate::cpu::knn::{Candidates, search};
-use crate::device::{GraphParams, Identical, Kernel, PointsBlock, Sigma};
+use crate::ops::{GraphParams, Identical, Kernel, PointsBlock, Sigma};
 
 /// A tree wherever there can be one.
 const ALWAYS: Rule = Rule {

@@ -1,6 +1,6 @@
 //! Whether operands fit each other: the same answer on every backend.
 
-use super::{Shuffle, StridedCopy};
+use super::net::{Shuffle, StridedCopy};
 use crate::{Error, Result};
 use std::ops::Range;
 

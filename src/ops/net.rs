@@ -3,10 +3,6 @@
 //! Every operation treats samples (axis 0) independently, so a batch can be cut anywhere without
 //! changing a bit of the result.
 
-mod check;
-
-pub(crate) use check::{check_correlate, check_shuffle, check_substitute, check_variants};
-
 use super::{Activation, Backend};
 use crate::{Error, Result};
 use std::ops::Range;
@@ -63,35 +59,6 @@ pub enum Unary {
     GeluTanh,
     /// Error function.
     Erf,
-}
-
-impl Activation {
-    /// The value at `x`; NaN stays NaN.
-    #[must_use]
-    pub fn apply(self, x: f32) -> f32 {
-        match self {
-            Self::Identity => x,
-            Self::Relu => {
-                if x < 0.0 {
-                    0.0
-                } else {
-                    x
-                }
-            }
-            Self::Clip(lo, hi) => {
-                // Not `max`/`min`, which would swallow a NaN; the upper bound wins, as in ONNX.
-                let y = if x < lo { lo } else { x };
-                if y > hi { hi } else { y }
-            }
-            Self::LeakyRelu(slope) => {
-                if x < 0.0 {
-                    slope * x
-                } else {
-                    x
-                }
-            }
-        }
-    }
 }
 
 /// Function of two numbers, applied element by element under numpy's broadcasting.

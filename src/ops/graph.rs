@@ -1,0 +1,119 @@
+//! Parameters and results of neighbour search and non-negative kernel regression.
+
+use super::Backend;
+
+/// Similarity between two vectors (definitions, section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// `exp(-||x-y||^2 / (2 s^2))`.
+    Gaussian,
+    /// `1/2 + 1/2 cos(x, y)`; a zero vector has no direction.
+    Cosine,
+}
+
+/// Bandwidth of the Gaussian kernel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sigma {
+    /// Per query: distance to the last used candidate, divided by 3.
+    KthThird,
+    /// Shared by all queries; positive and finite.
+    Fixed(f64),
+}
+
+/// What happens to candidates at distance 0 of the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identical {
+    /// They are candidates like any other.
+    Keep,
+    /// Find `k`, then give weight 0 to those at distance 0 unless all are.
+    Drop,
+    /// The `k` nearest with distance above 0.
+    Replace,
+}
+
+/// Largest `k`.
+pub const MAX_K: usize = 1024;
+/// A neighbour belongs to the support when its weight exceeds this (definitions, section 3).
+pub const SUPPORT_THRESHOLD: f32 = 1e-6;
+
+/// Parameters of an NNK graph.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GraphParams {
+    /// Candidates per query, `1..=MAX_K`.
+    pub k: usize,
+    /// Similarity.
+    pub kernel: Kernel,
+    /// Gaussian bandwidth.
+    pub sigma: Sigma,
+    /// Rule for identical points.
+    pub identical: Identical,
+    /// Whether to count principal components too ([`GraphBlock::pca_dimension`]); a third of the work of
+    /// [`Backend::nnk`] on the CPU.
+    pub pca_dimension: bool,
+}
+
+/// Rows of a few channels on their way to a device: `data` is `[groups, rows, dim]`, C order.
+#[derive(Clone, Copy, Debug)]
+pub struct PointsBlock<'a> {
+    /// Values, finite.
+    pub data: &'a [f32],
+    /// Channels (or 1 for the aggregate).
+    pub groups: usize,
+    /// Samples in this block.
+    pub rows: usize,
+    /// Numbers per sample and channel.
+    pub dim: usize,
+    /// Index of the first sample among all samples.
+    pub first: usize,
+}
+
+/// NNK graphs of a block of queries, one per group, on the host. `Q` queries, `k` candidates.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GraphBlock {
+    /// `[groups, Q, k]` sample indices ordered by (distance, index), -1 where there is none.
+    pub neighbors: Vec<i32>,
+    /// `[groups, Q, k]` squared distances (`2 - 2 cos` under cosine), 0 where there is none.
+    pub sq_distances: Vec<f32>,
+    /// `[groups, Q, k]` raw theta, 0 where unused.
+    pub weights: Vec<f32>,
+    /// `[groups, Q]` objective `J = theta' K theta / 2 - b' theta`, 0 where degenerate.
+    pub objective: Vec<f64>,
+    /// `[groups, Q]` largest KKT violation, `max(|g_j| where theta_j > 0, max(0, -g_j) elsewhere)`.
+    pub kkt_residual: Vec<f32>,
+    /// `[groups, Q]` principal components that hold 95 % of the squared norm of
+    /// `{x_j - x_i : j in support}` (about `x_i`, not centred); 0 where degenerate, and all 0 unless
+    /// [`GraphParams::pca_dimension`] asks for them.
+    pub pca_dimension: Vec<u16>,
+    /// `[groups, Q]` no usable candidate, zero bandwidth, or a zero vector under cosine.
+    pub degenerate: Vec<bool>,
+}
+
+impl GraphBlock {
+    /// Takes all queries out; the memory stays.
+    pub fn clear(&mut self) {
+        let Self {
+            neighbors,
+            sq_distances,
+            weights,
+            objective,
+            kkt_residual,
+            pca_dimension,
+            degenerate,
+        } = self;
+        neighbors.clear();
+        sq_distances.clear();
+        weights.clear();
+        objective.clear();
+        kkt_residual.clear();
+        pca_dimension.clear();
+        degenerate.clear();
+    }
+}
+
+/// Where [`Backend::nnk`] finds the candidates' vectors.
+pub enum Vectors<'a, B: Backend + ?Sized> {
+    /// All points are in one block that starts at sample 0.
+    Points(&'a B::Points),
+    /// Gathered by [`Backend::gather`], `[groups, Q, k, dim]`.
+    Gathered(&'a B::Tensor),
+}

@@ -1,0 +1,125 @@
+//! What a backend must offer: the traits, their parameters and results, and the checks of arguments that
+//! both backends share. Nothing here knows a backend.
+//!
+//! - [`Backend`]: neighbour search, non-negative kernel regression, overlap, Gram matrices, convolution
+//! - [`net::NetOps`]: what a network needs beyond convolution
+//! - [`filters::FilterOps`]: Convolutional Similarity
+//! - [`ceiling::Ceilings`]: what a device can do at most, to measure kernels against
+//!
+//! Two backends, one meaning: the same ordering rules and formulas, each bit-identical to itself
+//! whatever the block size, thread count or memory cap.
+
+pub mod ceiling;
+mod check;
+mod conv2d;
+pub mod filters;
+mod gram;
+mod graph;
+mod info;
+pub mod net;
+mod overlap;
+
+pub(crate) use check::{check_correlate, check_shuffle, check_substitute, check_variants};
+pub use conv2d::{Activation, Conv2dParams};
+pub use gram::GramKind;
+pub use graph::{
+    GraphBlock, GraphParams, Identical, Kernel, MAX_K, PointsBlock, SUPPORT_THRESHOLD, Sigma,
+    Vectors,
+};
+pub use info::{DeviceInfo, Limits};
+pub use overlap::{OverlapSums, Supports};
+
+use crate::Result;
+use std::ops::Range;
+
+/// The kernels. Both backends implement all of them with the same meaning.
+pub trait Backend: Send + Sync + 'static {
+    /// Dense `f32` tensor on the device, C order.
+    type Tensor: Send + Sync;
+    /// Rows of a few channels prepared for neighbour search.
+    type Points: Send + Sync;
+    /// Running k nearest of a block of queries, `[groups, Q, k]`.
+    type Candidates: Send;
+
+    /// What the results record.
+    fn info(&self) -> &DeviceInfo;
+    /// What fits.
+    fn limits(&self) -> Limits;
+    /// Device bytes of a prepared block (raw rows, transposed copies, norms). Pure, for planning.
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64;
+    /// Device bytes that [`Backend::candidates`], [`Backend::knn`] and [`Backend::nnk`] take for a block
+    /// of queries, scratch included, the host's [`GraphBlock`] and the gathered vectors not. Pure.
+    fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64;
+
+    /// Copies a tensor to the device. `data.len()` is the product of `shape`.
+    fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Self::Tensor>;
+    /// Shape of a tensor.
+    fn shape<'a>(&self, tensor: &'a Self::Tensor) -> &'a [usize];
+    /// Copies a tensor back, C order.
+    fn download(&self, tensor: &Self::Tensor) -> Result<Vec<f32>>;
+
+    /// Prepares rows for neighbour search under `kernel`. The values must be finite.
+    fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Self::Points>;
+    /// Empty candidate lists for `queries` queries in each of `groups` groups.
+    fn candidates(&self, groups: usize, queries: usize, k: usize) -> Result<Self::Candidates>;
+    /// Improves the k nearest of the query rows `rows` (relative to `queries`' block) with `points`.
+    /// Called once per block of points, in ascending order of their first sample. Exact, ordered by
+    /// (distance, index), the query itself left out by index; `k > N - 1` leaves -1 at the end.
+    fn knn(
+        &self,
+        queries: &Self::Points,
+        rows: Range<usize>,
+        points: &Self::Points,
+        params: &GraphParams,
+        state: &mut Self::Candidates,
+    ) -> Result<()>;
+    /// Zeroed room for candidate vectors, `[groups, Q, k, dim]`, for [`Backend::gather`].
+    fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
+    /// Copies the vectors of the candidates that lie in `points` to their places in `into`
+    /// (`[groups, Q, k, dim]`). Called once per block of points after the last [`Backend::knn`].
+    fn gather(
+        &self,
+        points: &Self::Points,
+        candidates: &Self::Candidates,
+        into: &mut Self::Tensor,
+    ) -> Result<()>;
+    /// Solves non-negative kernel regression for every query (definitions, section 3) and brings the
+    /// graph to the host. `rows` as in [`Backend::knn`].
+    fn nnk(
+        &self,
+        queries: &Self::Points,
+        rows: Range<usize>,
+        candidates: &Self::Candidates,
+        vectors: Vectors<'_, Self>,
+        params: &GraphParams,
+    ) -> Result<GraphBlock> {
+        let mut block = GraphBlock::default();
+        self.nnk_into(queries, rows, candidates, vectors, params, &mut block)?;
+        Ok(block)
+    }
+    /// [`Backend::nnk`] in place of what `block` holds, in its memory: for calls one after another, as
+    /// fresh memory takes up to a tenth of the time of small problems. After an error `block` holds nothing
+    /// of use.
+    fn nnk_into(
+        &self,
+        queries: &Self::Points,
+        rows: Range<usize>,
+        candidates: &Self::Candidates,
+        vectors: Vectors<'_, Self>,
+        params: &GraphParams,
+        block: &mut GraphBlock,
+    ) -> Result<()>;
+    /// Adds the overlaps of these queries to `sums` (`[C, C]` each, sized by the caller).
+    fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()>;
+
+    /// Gram matrices `[groups, n, n]` of `x [groups, n, dim]`.
+    fn gram(&self, x: &Self::Tensor, kind: GramKind) -> Result<Self::Tensor>;
+    /// `x [N, C, H, W]`, `weight [M, C / groups, kh, kw]`, `bias [M]` to `[N, M, H', W']`.
+    fn conv2d(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
+        bias: Option<&Self::Tensor>,
+        params: &Conv2dParams,
+    ) -> Result<Self::Tensor>;
+}
