@@ -1,4 +1,4 @@
-// Convolutional Similarity, input channels separate (definitions, section 5): autocorrelations a_i, what
+// Convolutional Similarity, input channels separate (docs/definitions.md#convolutional-similarity): autocorrelations a_i, what
 // the partners of each filter add up to, and the gradient. Sums that leave the filter itself out have
 // nothing to cancel; taken from both ends they cost M steps, not M^2.
 #import filters

@@ -1,4 +1,4 @@
-// Gram matrices [groups, n, n] of x [groups, n, dim]: linear, cosine, gaussian (definitions, section 2).
+// Gram matrices [groups, n, n] of x [groups, n, dim]: linear, cosine, gaussian (docs/definitions.md#kernels).
 // Tiles on and above the diagonal; each result is written twice.
 #import workgroup
 #import exp

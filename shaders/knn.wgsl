@@ -1,4 +1,4 @@
-// Exact k nearest neighbours (definitions, section 1). Per tile of points: `knn_filter` computes f32
+// Exact k nearest neighbours (docs/definitions.md#candidates). Per tile of points: `knn_filter` computes f32
 // lower bounds of all squared distances and notes the points that might beat a query's k-th value;
 // `knn_merge` computes those distances in wide arithmetic and merges them into the query's list.
 #import workgroup

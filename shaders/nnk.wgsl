@@ -1,4 +1,4 @@
-// Exact non-negative kernel regression: min 1/2 x'Kx - b'x, x >= 0 (definitions, section 3). A workgroup
+// Exact non-negative kernel regression: min 1/2 x'Kx - b'x, x >= 0 (docs/definitions.md#nnk). A workgroup
 // per query: sweeps of projected coordinate descent find most of the support, then Lawson and Hanson's
 // active-set method makes it exact: Cholesky (as L D L') on the support, re-admitting any index with
 // negative slope. All in wide arithmetic.

@@ -1,4 +1,4 @@
-// Kernel matrices of every query's candidates, in wide arithmetic (definitions, sections 2 and 3).
+// Kernel matrices of every query's candidates, in wide arithmetic (docs/definitions.md#kernels).
 #import nnk
 #ifdef GRAM
 #import nnk_block

@@ -1,5 +1,5 @@
 // Principal components that hold 95 % of the squared norm of a query's NNK polytope {x_j - x_i} about
-// x_i (definitions, section 4), from its Gram matrix by Jacobi's rotations, as many disjoint ones at a
+// x_i (docs/definitions.md#principal-components), from its Gram matrix by Jacobi's rotations, as many disjoint ones at a
 // time as there are pairs.
 #import nnk_memory
 

@@ -1,4 +1,4 @@
-// Gram matrices [s, s] of every query's NNK polytope {x_j - x_i : j in support} (definitions, section 4).
+// Gram matrices [s, s] of every query's NNK polytope {x_j - x_i : j in support} (docs/definitions.md#principal-components).
 #import nnk_block
 
 @group(0) @binding(1) var<storage, read> entries: array<Entry>;

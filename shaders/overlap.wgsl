@@ -1,4 +1,4 @@
-// Intersections and unions of supports for all pairs of channels (definitions, section 4), exact
+// Intersections and unions of supports for all pairs of channels (docs/definitions.md#overlap-and-jaccard-index), exact
 // integers. `overlap_sort` brings the indices of every support into order, `overlap` merges pairs.
 #import workgroup
 

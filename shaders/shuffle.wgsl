@@ -1,4 +1,4 @@
-// Shuffling channels of x [N, C, d] and comparing what follows (definitions, section 6).
+// Shuffling channels of x [N, C, d] and comparing what follows (docs/definitions.md#shuffling).
 #import workgroup
 
 struct ShuffleParams {

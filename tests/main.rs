@@ -7,6 +7,7 @@ mod cli_inspect;
 mod cli_networks;
 mod conv2d;
 mod correlate;
+mod docs;
 mod exact;
 mod filters;
 mod formats;

@@ -1,4 +1,4 @@
-//! Exact non-negative kernel regression (definitions, section 3; arXiv 1910.09383).
+//! Exact non-negative kernel regression (docs/definitions.md#nnk; arXiv 1910.09383).
 //!
 //! Every query is a problem of its own, solved by one thread in one order, so the result does not
 //! depend on the block, the thread count or the memory cap.

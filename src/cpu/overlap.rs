@@ -1,4 +1,4 @@
-//! Intersections and unions of supports for all pairs of channels (definitions, section 4).
+//! Intersections and unions of supports for all pairs of channels (docs/definitions.md#overlap-and-jaccard-index).
 //!
 //! Comparing the supports of all pairs would look at every pair of channels for every query. Instead
 //! the members of all supports of a query are sorted by sample index; two channels meet only where

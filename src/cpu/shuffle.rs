@@ -1,4 +1,4 @@
-//! Shuffling channels and comparing what follows from it (definitions, section 6).
+//! Shuffling channels and comparing what follows from it (docs/definitions.md#shuffling).
 
 use super::Tensor;
 use crate::Result;

@@ -1,4 +1,4 @@
-//! Convolutional Similarity on the device, in wide arithmetic throughout (definitions, section 5).
+//! Convolutional Similarity on the device, in wide arithmetic throughout (docs/definitions.md#convolutional-similarity).
 //!
 //! Weights are scaled by a power of two first, so that the fourth powers of what a network holds stay
 //! within what pairs of `f32` can; results are scaled back on the host, exactly.

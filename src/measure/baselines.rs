@@ -1,4 +1,4 @@
-//! Other people's measures of the same activations, to compare with (definitions, section 8): cosine and
+//! Other people's measures of the same activations, to compare with (docs/definitions.md#baselines): cosine and
 //! Pearson correlation between channels, linear CKA between layers, TwoNN intrinsic dimension.
 //!
 //! All of them are sums over samples, taken in the order of the samples in float64: equal to the bit
@@ -23,7 +23,7 @@ const BLOCK: usize = 256;
 /// Similarity of the channels of a layer, `[C, C]` over the channels asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelSimilarity {
-    /// Cosine between the maps of two channels, per sample, mean over samples (definitions, section 5).
+    /// Cosine between the maps of two channels, per sample, mean over samples (docs/definitions.md#feature-maps).
     /// Samples where either map is zero have no cosine and are left out; NaN where none is left.
     pub cosine: Array2<f64>,
     /// Pearson correlation over all samples and places of the map; NaN where a channel is constant.

@@ -1,4 +1,4 @@
-//! Convolutional Similarity of a layer's filters (arXiv 2411.03226; definitions, section 5): value, pairs,
+//! Convolutional Similarity of a layer's filters (arXiv 2411.03226; docs/definitions.md#convolutional-similarity): value, pairs,
 //! gradient, and minimising it.
 //!
 //! Filters are compared as they are stored, `K[M, C, h, w]`. Those of a grouped convolution read different

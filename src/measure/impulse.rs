@@ -1,5 +1,4 @@
-//! Unit impulse responses of a network's channels and how alike they are (arXiv 1906.03986; definitions,
-//! section 7).
+//! Unit impulse responses of a network's channels and how alike they are (arXiv 1906.03986; docs/definitions.md#impulse-response).
 
 mod compare;
 mod ncc;

@@ -1,4 +1,4 @@
-//! Channel and pixel shuffling (arXiv 1906.03986; definitions, section 6).
+//! Channel and pixel shuffling (arXiv 1906.03986; docs/definitions.md#shuffling).
 //!
 //! One channel of a tensor at a time is shuffled, across the samples of a mini-batch or inside each map;
 //! what that does to later layers (cosine similarity per channel) and to the accuracy says how much the

@@ -1,4 +1,4 @@
-//! Convolutional layers of a network and where their activations are tapped (definitions, section 7).
+//! Convolutional layers of a network and where their activations are tapped (docs/definitions.md#taps).
 
 use super::graph::{Graph, Node, Op, ValueId};
 use crate::io::names::{Namer, module_path};

@@ -1,4 +1,4 @@
-//! Networks changed for the impulse response (definitions, section 7).
+//! Networks changed for the impulse response (docs/definitions.md#impulse-response).
 
 use super::graph::{Graph, Node, Op, ValueId};
 use crate::ops::Activation;

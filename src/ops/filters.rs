@@ -1,4 +1,4 @@
-//! Convolutional Similarity (definitions, section 5; arXiv 2411.03226) on a device: parameters, and the
+//! Convolutional Similarity (docs/definitions.md#convolutional-similarity; arXiv 2411.03226) on a device: parameters, and the
 //! trait that both backends implement.
 
 use super::Backend;

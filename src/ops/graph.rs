@@ -2,7 +2,7 @@
 
 use super::Backend;
 
-/// Similarity between two vectors (definitions, section 2).
+/// Similarity between two vectors (docs/definitions.md#kernels).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     /// `exp(-||x-y||^2 / (2 s^2))`.
@@ -33,7 +33,7 @@ pub enum Identical {
 
 /// Largest `k`.
 pub const MAX_K: usize = 1024;
-/// A neighbour belongs to the support when its weight exceeds this (definitions, section 3).
+/// A neighbour belongs to the support when its weight exceeds this (docs/definitions.md#nnk).
 pub const SUPPORT_THRESHOLD: f32 = 1e-6;
 
 /// Parameters of an NNK graph.

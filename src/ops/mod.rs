@@ -83,7 +83,7 @@ pub trait Backend: Send + Sync + 'static {
         candidates: &Self::Candidates,
         into: &mut Self::Tensor,
     ) -> Result<()>;
-    /// Solves non-negative kernel regression for every query (definitions, section 3) and brings the
+    /// Solves non-negative kernel regression for every query (docs/definitions.md#nnk) and brings the
     /// graph to the host. `rows` as in [`Backend::knn`].
     fn nnk(
         &self,

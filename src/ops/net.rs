@@ -17,7 +17,7 @@ pub enum PoolKind {
     /// Sum of the in-range elements over the number of positions inside the padded input
     /// (`count_include_pad`).
     AveragePadded,
-    /// First in-range element in row order: max pooling made linear (definitions, section 7).
+    /// First in-range element in row order: max pooling made linear (docs/definitions.md#impulse-response).
     First,
 }
 
@@ -95,7 +95,7 @@ pub struct StridedCopy {
 /// Most axes of a tensor in a network, batch included.
 pub const MAX_RANK: usize = 8;
 
-/// Which elements a shuffle exchanges (definitions, section 6).
+/// Which elements a shuffle exchanges (docs/definitions.md#shuffling).
 #[derive(Clone, Copy, Debug)]
 pub enum Shuffle<'a> {
     /// `out[i, c, p] = x[index[i], c, p]`, `[N]`.
@@ -182,7 +182,7 @@ pub trait NetOps: Backend {
     fn channel_dots(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Vec<f32>>;
     /// `R_ij[lag] = sum_p x_i[p] y_j[p + lag]`, summed over the `I` inputs, for every pair of maps of
     /// `x [P, I, h, w]` and `y [Q, I, h', w']` (`x` again where there is none); out-of-range terms are 0,
-    /// lags those at which the maps overlap. What comes back are the extremes (definitions, section 7).
+    /// lags those at which the maps overlap. What comes back are the extremes (docs/definitions.md#ncc).
     /// Scale maps to unit norm first: errors are relative to the product of the norms.
     fn correlate(&self, x: &Self::Tensor, y: Option<&Self::Tensor>) -> Result<Correlation>;
 }

@@ -49,16 +49,16 @@ pub struct Results {
     /// Networks compared side by side; layer names start with `NAME.` (the demo).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Network>,
-    /// Channel-wise NNK graphs (definitions, section 4).
+    /// Channel-wise NNK graphs (docs/definitions.md#channel-graphs).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redundancy: Option<Redundancy>,
-    /// Convolutional Similarity (definitions, section 5).
+    /// Convolutional Similarity (docs/definitions.md#convolutional-similarity).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filters: Option<Filters>,
-    /// Channel and pixel shuffling (definitions, section 6).
+    /// Channel and pixel shuffling (docs/definitions.md#shuffling).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffle: Option<Shuffle>,
-    /// Impulse responses (definitions, section 7).
+    /// Impulse responses (docs/definitions.md#impulse-response).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impulse: Option<Impulse>,
     /// What was asked for or found but not computed, with the reason.
@@ -217,7 +217,7 @@ pub struct Redundancy {
     pub cka: Option<Cka>,
 }
 
-/// Similarity of whole layers (definitions, section 8).
+/// Similarity of whole layers (docs/definitions.md#baselines).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cka {
     /// Layers, the order of rows and columns.
@@ -297,7 +297,7 @@ pub struct Aggregate {
     pub recall: Option<f64>,
 }
 
-/// Baselines reported beside (definitions, section 8).
+/// Baselines reported beside (docs/definitions.md#baselines).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
     /// Mean of the absolute off-diagonal cosine between channels' maps (`layers/NAME/cosine.npy`).

@@ -1,4 +1,4 @@
-//! Gram matrices (definitions, section 2).
+//! Gram matrices (docs/definitions.md#kernels).
 
 use chanscope::ops::GramKind;
 

@@ -1,4 +1,4 @@
-//! Exact k nearest neighbours (definitions, section 1): every distance, sorted.
+//! Exact k nearest neighbours (docs/definitions.md#candidates): every distance, sorted.
 
 use chanscope::ops::{Identical, Kernel};
 

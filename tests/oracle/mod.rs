@@ -1,4 +1,4 @@
-//! Plain float64 loops written from the definitions, for reading. Shares no code with `src/`.
+//! Plain float64 loops written from docs/definitions.md, for reading. Shares no code with `src/`.
 
 #![allow(clippy::needless_range_loop)]
 // Indices as in the formulas.

@@ -1,4 +1,4 @@
-//! Section 4 of the definitions, over graphs given as plain lists.
+//! What docs/definitions.md#channel-graphs takes from the graphs, given as plain lists.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-"""What section 4 of the definitions takes from the graphs, in float64, by plain set arithmetic."""
+"""What docs/definitions.md#channel-graphs takes from the graphs, in float64, by plain set arithmetic."""
 import numpy as np
 
 

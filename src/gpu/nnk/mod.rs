@@ -1,4 +1,4 @@
-//! Exact non-negative kernel regression on the device (definitions, section 3; arXiv 1910.09383).
+//! Exact non-negative kernel regression on the device (docs/definitions.md#nnk; arXiv 1910.09383).
 //!
 //! Four kernels per pass: which candidates are used and the bandwidth; kernel matrices, tiled; the
 //! solver, a workgroup per query; principal components of the support. Everything is computed in wide

@@ -1,4 +1,4 @@
-//! Channel redundancy from channel-wise NNK graphs (arXiv 2110.11400; definitions, section 4).
+//! Channel redundancy from channel-wise NNK graphs (arXiv 2110.11400; docs/definitions.md#channel-graphs).
 //!
 //! Three passes over a layer: a scan (non-finite values, dead channels), the graphs (candidates,
 //! Gram matrices and solves on the device, a few numbers per query back), and the overlap of the

@@ -161,7 +161,7 @@ pub struct SymmetricEdge {
     pub weight: f32,
 }
 
-/// Undirected graph of one space from its directed one (definitions, section 4): where both directions
+/// Undirected graph of one space from its directed one (docs/definitions.md#symmetric-graph): where both directions
 /// exist the query with the smaller reconstruction error keeps its edge (ties: the lower query).
 /// `neighbors`, `weights` are `[N, k]`, `objective` is `[N]`; edges come ordered by (low, high).
 pub fn symmetric_graph(
