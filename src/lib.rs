@@ -50,6 +50,7 @@ pub mod measure;
 pub mod model;
 pub mod ops;
 pub mod report;
+mod simd;
 pub mod stream;
 pub mod tensor;
 

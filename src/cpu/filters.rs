@@ -17,6 +17,8 @@ use super::f64x8::{F64x8, Isa, Pack};
 use super::{Cpu, simd::InstructionSet};
 use crate::Result;
 use crate::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels};
+#[allow(unused_imports, reason = "methods until they are operators")]
+use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 
 /// Buffers kept from call to call.
 #[derive(Default)]

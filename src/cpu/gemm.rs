@@ -1,8 +1,13 @@
-//! Register tiles of products: the inner loop that neighbour search, Gram matrices and convolutions share.
+//! Register tiles of matrix products: the inner loop of neighbour search, Gram matrices and convolutions.
+//!
+//! A product is cut into tiles of [`ROWS`] x [`COLS`] results. The left operand is packed in panels
+//! `[inner][ROWS]` and the right one in panels `[inner][COLS]`, so that a step of the inner loop reads one row
+//! of each. A tile is computed in register tiles of `R` rows by `V` vectors, the shape that
+//! [`SimdKernel::run`](crate::simd::SimdKernel::run) is given.
 
 use super::pages;
-use super::simd::Simd;
 use super::transpose::transpose;
+use crate::simd::{F32, Simd};
 use rayon::prelude::*;
 
 /// Rows of a packed panel of the left operand, `[inner][ROWS]`.
@@ -14,16 +19,16 @@ pub(super) const COLS: usize = 32;
 /// `(left[i][r] - right[i][v])^2` in place of the product.
 ///
 /// # Safety
-/// The processor has `S`. At `left` lie `len` rows `ROWS` apart of at least `R` floats, at `right`
-/// `len` rows `stride` apart of at least `V * S::LANES` floats.
+/// At `left` lie `len` rows, [`ROWS`] apart, of at least `R` floats that can be read; at `right` lie `len`
+/// rows, `stride` apart, of at least `V` vectors.
 #[inline(always)]
 pub(super) unsafe fn dots<S: Simd, const R: usize, const V: usize, const SQUARES: bool>(
     left: *const f32,
     right: *const f32,
     stride: usize,
     len: usize,
-    acc: [[S::Vector; V]; R],
-) -> [[S::Vector; V]; R] {
+    acc: [[S::F32; V]; R],
+) -> [[S::F32; V]; R] {
     // SAFETY: the caller's promises are passed on.
     unsafe { dots_apart::<S, R, V, ROWS, SQUARES>(left, right, stride, len, acc) }
 }
@@ -44,57 +49,51 @@ unsafe fn dots_apart<
     right: *const f32,
     stride: usize,
     len: usize,
-    mut acc: [[S::Vector; V]; R],
-) -> [[S::Vector; V]; R] {
+    mut acc: [[S::F32; V]; R],
+) -> [[S::F32; V]; R] {
     for i in 0..len {
-        // SAFETY: row `i < len` of both operands, by the caller's contract.
-        unsafe {
-            let left = left.add(i * LEFT);
-            let right = right.add(i * stride);
-            let mut columns = [S::splat(0.0); V];
-            for (v, column) in columns.iter_mut().enumerate() {
-                *column = S::load(right.add(v * S::LANES));
-            }
-            for (r, row) in acc.iter_mut().enumerate() {
-                let x = S::splat(*left.add(r));
-                for (v, a) in row.iter_mut().enumerate() {
-                    *a = if SQUARES {
-                        let difference = S::sub(x, columns[v]);
-                        S::mul_add(difference, difference, *a)
-                    } else {
-                        S::mul_add(x, columns[v], *a)
-                    };
-                }
+        let mut columns = [S::F32::splat(0.0); V];
+        for (v, column) in columns.iter_mut().enumerate() {
+            // SAFETY: row `i < len` of the right operand holds `V` vectors, by the caller's promise.
+            *column = unsafe { S::F32::load(right.add(i * stride + v * S::F32::LANES)) };
+        }
+        for (r, row) in acc.iter_mut().enumerate() {
+            // SAFETY: row `i < len` of the left operand holds `R` floats, by the caller's promise.
+            let x = S::F32::splat(unsafe { *left.add(i * LEFT + r) });
+            for (v, a) in row.iter_mut().enumerate() {
+                *a = if SQUARES {
+                    let difference = x - columns[v];
+                    difference.mul_add(difference, *a)
+                } else {
+                    x.mul_add(columns[v], *a)
+                };
             }
         }
     }
     acc
 }
 
-/// Inner indices summed before the sum is added to the rest: fixed, so that a result depends on nothing
-/// else, and short, so that rounding errors grow with the number of such sums.
+/// Inner indices that are summed before their sum is added to the rest. The number is fixed, so that a result
+/// depends on nothing else, and small, so that rounding errors grow with the number of such sums only.
 pub(super) const CHUNK: usize = 256;
 
 /// Where a product goes: a [`ROWS`] x [`COLS`] tile of a larger array.
 pub(super) struct Target<'a> {
-    /// From the tile's first value on.
+    /// The array, from the tile's first value on.
     pub(super) to: &'a mut [f32],
-    /// Distance of its rows.
+    /// Distance between the tile's rows.
     pub(super) stride: usize,
-    /// Whether to add to what is there, or to write over it.
+    /// Whether to add to the values there, or to overwrite them.
     pub(super) add: bool,
 }
 
 /// The product of `len` rows of [`ROWS`] values, `LEFT` apart ([`ROWS`] in a packed left panel), and `len`
-/// rows of [`COLS`] values, `right_stride` apart (with `SQUARES` their squared distances).
-///
-/// # Safety
-/// The processor has `S`.
+/// rows of [`COLS`] values, `right_stride` apart; with `SQUARES` the squared distances.
 ///
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-pub(super) unsafe fn tile<
+pub(super) fn tile<
     S: Simd,
     const R: usize,
     const V: usize,
@@ -112,18 +111,23 @@ pub(super) unsafe fn tile<
     assert!(left.len() >= (len - 1) * LEFT + ROWS);
     assert!(to.len() >= (ROWS - 1) * stride + COLS);
     for r0 in (0..ROWS).step_by(R) {
-        for c0 in (0..COLS).step_by(V * S::LANES) {
-            // SAFETY: lengths are asserted above, and R and V * LANES divide ROWS and COLS.
-            unsafe {
+        for c0 in (0..COLS).step_by(V * S::F32::LANES) {
+            let zero = [[S::F32::splat(0.0); V]; R];
+            // SAFETY: the rows of both operands lie in their slices, as asserted above: `R` divides `ROWS`, and
+            // `V` vectors divide `COLS`.
+            let acc = unsafe {
                 let (left, right) = (left.as_ptr().add(r0), right.as_ptr().add(c0));
-                let zero = [[S::splat(0.0); V]; R];
-                let acc =
-                    dots_apart::<S, R, V, LEFT, SQUARES>(left, right, right_stride, len, zero);
-                for (r, row) in acc.iter().enumerate() {
-                    for (v, &sum) in row.iter().enumerate() {
-                        let to = to.as_mut_ptr().add((r0 + r) * stride + c0 + v * S::LANES);
-                        let sum = if add { S::add(S::load(to), sum) } else { sum };
-                        S::store(to, sum);
+                dots_apart::<S, R, V, LEFT, SQUARES>(left, right, right_stride, len, zero)
+            };
+            for (r, row) in acc.iter().enumerate() {
+                for (v, &sum) in row.iter().enumerate() {
+                    // SAFETY: the tile lies in `to`, as asserted above.
+                    unsafe {
+                        let to = to
+                            .as_mut_ptr()
+                            .add((r0 + r) * stride + c0 + v * S::F32::LANES);
+                        let sum = if add { S::F32::load(to) + sum } else { sum };
+                        sum.store(to);
                     }
                 }
             }
@@ -154,7 +158,7 @@ pub(super) fn pack<const WIDTH: usize>(
                 WIDTH,
             );
         });
-    // SAFETY: every panel is written.
+    // SAFETY: every panel has been written, zeros included.
     unsafe { packed.set_len(size) };
     packed
 }

@@ -250,8 +250,7 @@ impl Block<'_> {
                         stride: STRIDE,
                         add: number > 0,
                     };
-                    // SAFETY: `S` is there.
-                    unsafe { tile::<S, R, V, COLS, SQUARES>(left, right, COLS, len, target) };
+                    tile::<S, R, V, COLS, SQUARES>(left, right, COLS, len, target);
                 }
             }
         }

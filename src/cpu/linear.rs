@@ -99,8 +99,7 @@ impl SimdOp for Block<'_> {
                         add: first > 0,
                     };
                     let left = &left[(r * k + first) * ROWS..];
-                    // SAFETY: `S` is there by the contract of `run`.
-                    unsafe { tile::<S, R, V, ROWS, false>(left, &right, COLS, len, target) };
+                    tile::<S, R, V, ROWS, false>(left, &right, COLS, len, target);
                 }
             }
             for (row, sums) in self.rows.clone().zip(sums.chunks_exact(COLS)) {

@@ -105,8 +105,7 @@ impl SimdOp for Strip<'_> {
                         Some(input) => (input, plane_len),
                         None => (patches, COLS),
                     };
-                    // SAFETY: as above.
-                    unsafe { tile::<S, R, V, ROWS, false>(weights, patches, stride, len, target) };
+                    tile::<S, R, V, ROWS, false>(weights, patches, stride, len, target);
                 }
                 if channels.end == shape.group_channels() {
                     let row_panel = self.task.row_panels.start + r;

@@ -5,6 +5,8 @@ use crate::cpu::f64x8::{self, F64x8, Isa, LANES, Pack, Work};
 use crate::cpu::simd::InstructionSet;
 use crate::ops::filters::FilterShape;
 use rayon::prelude::*;
+#[allow(unused_imports, reason = "methods until they are operators")]
+use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 
 /// Packs of features of a filter that are worked on at a time: sixteen filters' fit a first-level cache.
 const DEPTH: usize = 32;

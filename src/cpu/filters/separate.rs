@@ -4,6 +4,8 @@ use super::{FilterScratch, Job, Lags, autocorrelate, inner, reserve};
 use crate::cpu::f64x8::{self, F64x8, Isa, LANES, Pack, Work};
 use crate::ops::filters::Pairs;
 use rayon::prelude::*;
+#[allow(unused_imports, reason = "methods until they are operators")]
+use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 
 /// Filters whose sums are kept at a time: with their weights they fit a second-level cache.
 const GROUP: usize = 32;

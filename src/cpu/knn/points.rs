@@ -188,7 +188,7 @@ impl Packed {
             });
         packed.panels = values;
         packed.neg_half_norms = norms;
-        if set.multiplies_bytes() {
+        if set.byte_products().is_some() {
             packed.int8 = Int8::new(points, group, &packed, rule);
         }
         packed

@@ -8,6 +8,8 @@ use super::active_set::dependence;
 use super::lanes::{Lanes, at};
 use super::set::{MOST, Set, members, owners, transposed};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
+#[allow(unused_imports, reason = "methods until they are operators")]
+use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 
 /// Columns factorised at a time, and rows below them.
 const TILE: (usize, usize) = (4, 2);

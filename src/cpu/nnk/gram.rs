@@ -9,6 +9,8 @@ use super::active_set::Problem;
 use super::lanes::{Lanes, Source, at};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 use crate::ops::Kernel;
+#[allow(unused_imports, reason = "methods until they are operators")]
+use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 
 /// Kernel matrix and right-hand side of one query, with the room to build them.
 #[derive(Default)]

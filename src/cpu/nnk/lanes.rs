@@ -8,6 +8,8 @@ use super::gram::resize;
 use super::rows::{self, Rows};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 use crate::ops::Kernel;
+#[allow(unused_imports, reason = "methods until they are operators")]
+use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 
 /// Longest vectors that are taken side by side: of 25 candidates they take 50 KiB.
 const DEPTH: usize = 32;

@@ -10,6 +10,8 @@ use super::gram::resize;
 use super::lanes::{Lanes, at};
 use super::set::{Set, members, transposed};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
+#[allow(unused_imports, reason = "methods until they are operators")]
+use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 
 /// Rounds after which a lane is given up.
 const ROUNDS: usize = 48;

@@ -17,6 +17,8 @@ use crate::cpu::f32x16::{F32x16, LANES, Pack};
 use crate::cpu::f64x8::Isa;
 use crate::cpu::transpose::transpose;
 use single::Single;
+#[allow(unused_imports, reason = "methods until they are operators")]
+use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 use tridiagonal::{Found, Tridiagonal};
 
 /// Queries taken together.

@@ -9,6 +9,8 @@ use super::gram::packs;
 use super::lanes::{Source, Sources, at};
 use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
 use crate::cpu::simd::prefetch;
+#[allow(unused_imports, reason = "methods until they are operators")]
+use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 
 /// Rows and columns of a register tile; eight sums are added up together.
 const TILE: (usize, usize) = (4, 2);

@@ -4,6 +4,8 @@ use super::SHARE;
 use crate::cpu::f32x16::{F32x16, LANES, Pack};
 use crate::cpu::f64x8::Isa;
 use crate::cpu::nnk::lanes::at;
+#[allow(unused_imports, reason = "methods until they are operators")]
+use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 
 /// What every trace is scaled to: products of six entries neither overflow nor vanish.
 pub(super) const TRACE: f32 = (1u32 << 18) as f32;
