@@ -1,4 +1,4 @@
-//! One slice written by many threads, each its own parts.
+//! One slice that many threads write, each its own parts.
 
 use std::marker::PhantomData;
 
@@ -13,6 +13,7 @@ pub(super) struct Disjoint<'a, T = f32> {
 unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
 
 impl<'a, T> Disjoint<'a, T> {
+    /// Borrows `data` for as long as parts of it are handed out.
     pub(super) fn new(data: &'a mut [T]) -> Self {
         Self {
             data: data.as_mut_ptr(),
@@ -24,7 +25,7 @@ impl<'a, T> Disjoint<'a, T> {
     /// The `len` values from `start` on.
     ///
     /// # Safety
-    /// Nobody else has any of them while the result lives.
+    /// No other part that overlaps this one is in use while the result lives.
     ///
     /// # Panics
     /// If they are out of range.

@@ -6,12 +6,10 @@ use crate::simd::{InstructionSet, Simd, SimdKernel};
 /// [`Simd`] by its old name.
 pub(super) trait Isa: Simd {
     type F64: F64x8;
-    type F32: crate::simd::F32x16;
 }
 
 impl<S: Simd> Isa for S {
     type F64 = S::F64x8;
-    type F32 = S::F32x16;
 }
 
 /// [`SimdKernel`] without tiles.

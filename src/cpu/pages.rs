@@ -1,13 +1,13 @@
-//! Memory of large arrays. Fresh memory comes a page at a time, at a fault each: with small pages that takes
-//! longer than most kernels take to fill it.
+//! Memory for large arrays. The system maps fresh memory one page at a time, with a page fault each. With small pages
+//! the faults take longer than most kernels take to fill the memory, so large pages are asked for.
 
 use bytemuck::Zeroable;
 use std::mem::MaybeUninit;
 
-/// Bytes from which on large pages are asked for: enough to hold one, wherever the array begins.
+/// Fewest bytes for which large pages are asked for: an array of this size holds one wherever it begins.
 const LARGE: usize = 4 << 20;
 
-/// `len` zeros; those of fresh memory are the system's, so that the thread that fills them touches them first.
+/// `len` zeros. The system zeroes fresh pages on first touch, so the thread that fills a page also pays for it.
 pub(super) fn zeros<T: Zeroable>(len: usize) -> Vec<T> {
     let values = bytemuck::zeroed_vec(len);
     on_large_pages(&values);
@@ -21,7 +21,8 @@ pub(super) fn room<T>(len: usize) -> Vec<T> {
     values
 }
 
-/// The same memory, full of zeros: by the thread that fills it, part by part, each still in its cache then.
+/// The same memory, filled with zeros. The thread that goes on to fill it does this part by part, while the part is
+/// in its cache.
 pub(super) fn zeroed(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     for value in room.iter_mut() {
         value.write(0.0);
@@ -30,7 +31,7 @@ pub(super) fn zeroed(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     unsafe { &mut *(std::ptr::from_mut(room) as *mut [f32]) }
 }
 
-/// Asks for large pages where the memory is not there yet; a hint, so failure means nothing.
+/// Asks for large pages where memory is not mapped yet. This is a hint, so a failure is ignored.
 #[cfg(target_os = "linux")]
 fn on_large_pages<T>(values: &Vec<T>) {
     use std::ffi::{c_int, c_void};
@@ -38,17 +39,17 @@ fn on_large_pages<T>(values: &Vec<T>) {
         fn madvise(addr: *mut c_void, length: usize, advice: c_int) -> c_int;
     }
     const MADV_HUGEPAGE: c_int = 14;
-    // Of the smallest page: systems with larger ones refuse other addresses, and fault less as it is.
+    // Addresses are aligned to the smallest page. Systems with larger ones refuse them, but also fault less.
     const PAGE: usize = 4096;
     let (start, bytes) = (values.as_ptr(), values.capacity() * size_of::<T>());
     if bytes >= LARGE {
         let before = start.addr() % PAGE;
         let page = start.wrapping_byte_sub(before).cast_mut();
-        // SAFETY: changes no content, only how large the pages are that hold it.
+        // SAFETY: the call changes no content, only how large the pages are that hold it.
         unsafe { madvise(page.cast(), before + bytes, MADV_HUGEPAGE) };
     }
 }
 
-/// Other systems choose for themselves.
+/// Other systems choose page sizes by themselves.
 #[cfg(not(target_os = "linux"))]
 fn on_large_pages<T>(_: &Vec<T>) {}

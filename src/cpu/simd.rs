@@ -5,7 +5,7 @@ pub(super) use crate::simd::prefetch;
 use crate::simd::{F32, Simd as New, SimdKernel};
 
 /// [`SimdKernel`] by its old name.
-pub(super) trait SimdOp {
+pub(crate) trait SimdOp {
     type Output;
     /// # Safety
     /// The processor has the instructions of `S`.
@@ -22,7 +22,7 @@ impl<O: SimdOp> SimdKernel for O {
 }
 
 /// Vectors of [`crate::simd::Simd`] by their old names.
-pub(super) trait Simd: New {
+pub(crate) trait Simd: New {
     type Vector: F32;
     type Doubles: crate::simd::F64x8;
     const LANES: usize;

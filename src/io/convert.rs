@@ -1,6 +1,6 @@
 //! Stored elements to `f32`, in loops that compilers vectorise.
 
-use super::wide::{self, Loop};
+use crate::simd::{self, InstructionSet, Simd, SimdKernel};
 use crate::tensor::DType;
 use half::f16;
 
@@ -21,7 +21,8 @@ impl Element {
     /// `f32` becomes an infinity.
     pub(crate) fn widen(self, bytes: &[u8], out: &mut [f32]) {
         debug_assert_eq!(bytes.len(), out.len() * self.dtype.size());
-        wide::run(Widen {
+        // Bound by memory: wider vectors gain nothing.
+        InstructionSet::Avx2.or_portable().run(Widen {
             element: self,
             bytes,
             out,
@@ -35,11 +36,11 @@ struct Widen<'a> {
     out: &'a mut [f32],
 }
 
-impl Loop for Widen<'_> {
+impl SimdKernel for Widen<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd, const R: usize, const V: usize>(self) {
         let Self {
             element,
             bytes,
@@ -76,26 +77,11 @@ fn each<const S: usize>(bytes: &[u8], out: &mut [f32], f: impl Fn([u8; S]) -> f3
 /// Little-endian halves: eight at a time where the processor can, else by arithmetic.
 #[inline(always)]
 fn widen_f16(bytes: &[u8], out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if wide::has_f16c() {
-        let (chunks, rest) = bytes.as_chunks::<16>();
-        let (eights, tail) = out.as_chunks_mut::<8>();
-        // SAFETY: F16C was just checked.
-        unsafe { widen_eights(chunks, eights) };
-        return each(rest, tail, |b| f16::from_le_bytes(b).to_f32_const());
-    }
-    each(bytes, out, |b| f16::from_le_bytes(b).to_f32_const());
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,f16c")]
-fn widen_eights(chunks: &[[u8; 16]], eights: &mut [[f32; 8]]) {
-    use std::arch::x86_64::{_mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps};
-    for (chunk, eight) in chunks.iter().zip(eights) {
-        // SAFETY: both pointers are to whole arrays of 16 and 32 bytes; the operations need no alignment.
-        unsafe {
-            let halves = _mm_loadu_si128(chunk.as_ptr().cast());
-            _mm256_storeu_ps(eight.as_mut_ptr(), _mm256_cvtph_ps(halves));
-        }
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    let (eights, tail) = out.as_chunks_mut::<8>();
+    if simd::f16_to_f32(chunks, eights) {
+        each(rest, tail, |b| f16::from_le_bytes(b).to_f32_const());
+    } else {
+        each(bytes, out, |b| f16::from_le_bytes(b).to_f32_const());
     }
 }

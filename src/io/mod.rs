@@ -24,4 +24,3 @@ pub mod size;
 pub mod source;
 pub mod spill;
 mod stored;
-mod wide;

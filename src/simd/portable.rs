@@ -2,7 +2,7 @@
 //! aarch64). Every processor runs these.
 
 use super::f32x16::Registers;
-use super::{F32, F32x16, F64_LANES, F64x8, I32_LANES, I32x16, LineF64, Simd, SimdKernel};
+use super::{F32, F64_LANES, F64x8, I32_LANES, I32x16, LineF64, Simd, SimdKernel};
 use std::array::from_fn;
 use std::ops::{Add, Div, Mul, Sub};
 

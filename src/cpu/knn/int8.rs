@@ -1,63 +1,92 @@
-//! Rows in bytes, for a filter that multiplies four pairs where `f32` multiplies one.
+//! Rows as bytes, for a filter that multiplies four pairs where `f32` multiplies one; and the bound that keeps
+//! this filter exact.
 //!
-//! A row is `Y = (x - centre) * scale`, rounded to integers `B`, `|B_i| <= 127`; `e = Y - B`. A squared
-//! distance of such rows is `|Yq|^2 - 2 s`, `s = <Yq, Yp> - |Yp|^2 / 2`, and since
-//! `<Yq, Yp> = <Bq, Bp> + <eq, Bp> + <Yq, ep>`, by Cauchy and Schwarz
+//! # Why no neighbour is lost
+//! A row `x` is scaled to `Y = (x - centre) * scale` and rounded to integers `B`, `|B_i| <= 127`, with the
+//! rounding error `e = Y - B`. For a query `q` and a point `p`
 //!
-//! `s <= <Bq, Bp> + start(p) + |Yq| E + max(0, |eq| - E) max |B|`, `start(p) = E |Bp| - |Yp|^2 / 2`,
+//! `scale^2 |q - p|^2 = |Yq - Yp|^2 = |Yq|^2 - 2 s`, where `s = <Yq, Yp> - |Yp|^2 / 2`.
 //!
-//! with `E` at least `|ep|`. Products and sums of integers are exact, the errors `e` are measured: nothing
-//! that may be nearer than the k-th neighbour is lost, however coarse the bytes. Rows that the bytes cannot
-//! hold (outliers, beyond [`OUTLIERS`] of a sample) pass unseen.
+//! Only `s` depends on both rows, and `<Yq, Yp> = <Bq, Bp> + <eq, Bp> + <Yq, ep>`. Let `E` be a bound on `|ep|`
+//! that all points keep. By the Cauchy-Schwarz inequality the last two terms are at most `|eq| |Bp| + |Yq| E`,
+//! and so
+//!
+//! `s <= <Bq, Bp> + offset(p) + slack(q)`, where
+//! - `offset(p) = E |Bp| - |Yp|^2 / 2` and
+//! - `slack(q) = |Yq| E + max(0, |eq| - E) max |B|`.
+//!
+//! The **score** `<Bq, Bp> + offset(p)` is one sum of integers. A point nearer than `t` has
+//! `s > (|Yq|^2 - scale^2 t) / 2`; so its score is at least the **threshold**
+//!
+//! `(|Yq|^2 - scale^2 t) / 2 - slack(q)`.
+//!
+//! With `t` the distance of the k-th neighbour found so far, a point whose score is below the threshold is not
+//! among the k nearest, and needs no exact distance. That holds however coarse the bytes are: coarse bytes make
+//! `E` and the slack larger, so that more points pass the filter, and the search is slower but not wrong.
+//!
+//! What is rounded on the way is rounded to the safe side. Products and sums of bytes are exact in `i32` up to
+//! [`MAX_DIM`]; `|e|` is measured in float64 and enlarged by more than its rounding ([`Int8::pack`]); offsets
+//! are rounded up ([`Int8::offset`]) and thresholds down ([`Int8::threshold`]). Points that do not keep `E`
+//! (outliers, which the bytes cannot hold) are given an offset that reaches every threshold: they always get an
+//! exact distance.
+//!
+//! # Example
+//! With `scale = 1` and `E = 0.5`, `Yq = (10.4, -3.2)` has the bytes `(10, -3)` and the slack `5.4`. `Yp =
+//! (9.7, -2.9)` has the same bytes and the offset `-46.03`, rounded up to `-45`; its score is `109 - 45 = 64`.
+//! For `t = 1` the threshold is `58.7 - 5.4 - 1`, rounded down to 52: the point passes, as it must, since
+//! `|q - p|^2 = 0.58`. The score of `(-8.1, 6.2)` is `-98 - 46 = -144`: it is dropped.
 
 use super::points::{Packed, Points, sample};
-use super::tree::{Rule, Tree};
+use super::tree::{Tree, TreePolicy};
 use crate::cpu::gemm::{COLS, ROWS};
+use crate::simd::ByteProducts;
 use rayon::prelude::*;
 
-/// Numbers multiplied by one instruction.
+/// Bytes that are multiplied and added up by one instruction.
 pub(super) const QUAD: usize = 4;
 
-/// Beyond it sums of products might leave [`PRODUCTS`].
+/// Largest dimension: above it sums of products might leave [`PRODUCTS`].
 const MAX_DIM: usize = 1 << 14;
-/// What is added to the bytes of a query, which the instruction wants without a sign.
+/// Added to the bytes of a query, because the instruction takes them without a sign. Offsets make up for it.
 const BIAS: i32 = 128;
-/// More than any sum of biased products, `MAX_DIM * 255 * 127`, and than any [`bound`](Int8::mark) that a
-/// row within the bytes' range reaches.
+/// More than any sum of biased products, `MAX_DIM * 255 * 127`, and than any threshold that a point which keeps
+/// `E` can reach.
 const PRODUCTS: i32 = 1 << 29;
-/// Start of a row that cannot be a neighbour: stays below [`LOWEST_MARK`].
+/// Offset of a point that cannot be a neighbour: its score stays below [`PASS_ALL`].
 pub(super) const EXCLUDED: i32 = i32::MIN + PRODUCTS;
-/// Start of an outlier: reaches every mark but [`DONE`].
+/// Offset of an outlier: its score reaches every threshold but [`PASS_NONE`].
 const OUTLIER: i32 = 2 * PRODUCTS;
-/// Mark that every row reaches which is not excluded.
-pub(super) const LOWEST_MARK: i32 = 1 - 2 * PRODUCTS;
-/// Mark that nothing reaches.
-pub(super) const DONE: i32 = i32::MAX;
+/// Threshold that every point reaches which is not excluded.
+pub(super) const PASS_ALL: i32 = 1 - 2 * PRODUCTS;
+/// Threshold that no point reaches.
+pub(super) const PASS_NONE: i32 = i32::MAX;
 
-/// One row in so many may be an outlier of the sample that the scale is chosen by.
+/// At most one sampled row in so many is left out as an outlier when the scale is chosen.
 const OUTLIERS: usize = 512;
 
-/// The byte filter's copy of a group's rows.
+/// The int8 filter's copy of a group's points.
 pub(super) struct Int8 {
-    /// Quadruples of a row, the last one padded with zeros.
+    /// Proof that the processor multiplies bytes; runs the kernels that do.
+    pub(super) byte_products: ByteProducts,
+    /// Groups of four bytes in a row, the last one padded with zeros.
     pub(super) quads: usize,
-    /// Of `x - centre`.
+    /// Scale of `x - centre`.
     scale: f64,
-    /// `[panels, quads, COLS]`, four bytes each.
-    pub(super) panels: Vec<i32>,
-    /// `[panels * COLS]` what sums of products start from: `start(p)`, less what the bias adds.
-    pub(super) starts: Vec<i32>,
-    /// Places of rows that pass unseen.
+    /// `[tiles, quads, COLS]`, four signed bytes each.
+    pub(super) tiles: Vec<i32>,
+    /// `[tiles * COLS]` what sums of products start from: `offset(p)`, less what [`BIAS`] adds.
+    pub(super) offsets: Vec<i32>,
+    /// Places of outliers among the tiles.
     pub(super) outliers: Vec<u32>,
-    /// What orders the rows, where that spares a search some of them.
+    /// The k-d tree that orders the points, where one lets a search skip enough tiles.
     pub(super) tree: Option<Tree>,
-    /// `E`.
+    /// `E`, the bound on `|ep|`.
     error: f64,
-    /// The largest `|B|`.
+    /// The largest `|B|` of a point.
     largest: f64,
 }
 
-/// A row in bytes.
+/// What is measured of a row while its bytes are written.
 struct Row {
     /// `|Y|^2`.
     sq_norm: f64,
@@ -69,16 +98,17 @@ struct Row {
     sum: i32,
 }
 
-/// What a query's marks are made of.
+/// What the thresholds of a query are made of.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Query {
+    /// `|Yq|^2`.
     sq_norm: f64,
     /// `|Yq| E + max(0, |eq| - E) max |B|`.
     slack: f64,
 }
 
 impl Query {
-    /// How far apart the score of a point and the mark that it must reach may be, more or less.
+    /// About how far the score of a point may lie above the lowest threshold that it must reach.
     pub(super) fn margin(&self) -> f64 {
         2.0 * self.slack
     }
@@ -86,7 +116,13 @@ impl Query {
 
 impl Int8 {
     /// `None` where the dimension is too large for 32-bit sums.
-    pub(super) fn new(points: &Points, group: usize, packed: &Packed, rule: Rule) -> Option<Self> {
+    pub(super) fn new(
+        points: &Points,
+        group: usize,
+        packed: &Packed,
+        policy: TreePolicy,
+        byte_products: ByteProducts,
+    ) -> Option<Self> {
         let &Points { rows, dim, .. } = points;
         if dim > MAX_DIM {
             return None;
@@ -95,67 +131,68 @@ impl Int8 {
         let (scale, error) = frame(points, group, packed);
         let count = rows.div_ceil(COLS);
         let mut int8 = Self {
+            byte_products,
             quads,
             scale,
-            panels: Vec::new(),
-            starts: Vec::new(),
+            tiles: Vec::new(),
+            offsets: Vec::new(),
             outliers: Vec::new(),
-            tree: Tree::new(points, group, packed, rule),
+            tree: Tree::new(points, group, packed, policy),
             error,
             largest: 0.0,
         };
-        let mut panels = vec![0i32; count * quads * COLS];
-        let mut starts = vec![EXCLUDED; count * COLS];
-        let largest = panels
+        let mut tiles = vec![0i32; count * quads * COLS];
+        let mut offsets = vec![EXCLUDED; count * COLS];
+        let largest = tiles
             .par_chunks_mut(quads * COLS)
-            .zip(starts.par_chunks_mut(COLS))
+            .zip(offsets.par_chunks_mut(COLS))
             .enumerate()
-            .map(|(p, (panel, starts))| {
+            .map(|(t, (tile, offsets))| {
                 let mut largest = 0f64;
-                for (lane, start) in starts.iter_mut().enumerate() {
-                    let place = p * COLS + lane;
+                for (lane, offset) in offsets.iter_mut().enumerate() {
+                    let place = t * COLS + lane;
                     if place >= rows {
                         break;
                     }
                     let row = int8.row(place);
-                    let to = panel[lane..].iter_mut().step_by(COLS);
+                    let to = tile[lane..].iter_mut().step_by(COLS);
                     if let Some(row) = int8.pack(points, group, row, packed, 0, to) {
                         largest = largest.max(row.sq_bytes);
-                        *start = int8.start(&row);
+                        *offset = int8.offset(&row);
                     }
                 }
                 largest
             })
             .reduce(|| 0.0, f64::max);
-        int8.panels = panels;
-        let rows = starts.iter().zip(0..);
-        int8.outliers = rows
-            .filter(|row| *row.0 == OUTLIER)
-            .map(|row| row.1)
+        int8.tiles = tiles;
+        let places = offsets.iter().zip(0..);
+        int8.outliers = places
+            .filter(|place| *place.0 == OUTLIER)
+            .map(|place| place.1)
             .collect();
-        int8.starts = starts;
+        int8.offsets = offsets;
         int8.largest = largest.sqrt();
         Some(int8)
     }
 
-    /// The row at a place of the panels.
+    /// The row at a place among the tiles.
     #[inline(always)]
     pub(super) fn row(&self, place: usize) -> usize {
         let order = self.tree.as_ref().map(|tree| &tree.order);
         order.map_or(place, |order| order[place] as usize)
     }
 
-    /// Packs a query into column `lane` of a panel `[quads, ROWS]`; `None` where it has no direction.
+    /// Packs a query into column `lane` of a tile `[quads, ROWS]`; `None` where it has no direction.
     pub(super) fn pack_query(
         &self,
         queries: &Points,
         group: usize,
         row: usize,
         packed: &Packed,
-        panel: &mut [i32],
+        tile: &mut [i32],
         lane: usize,
     ) -> Option<Query> {
-        let to = panel[lane..].iter_mut().step_by(ROWS);
+        let to = tile[lane..].iter_mut().step_by(ROWS);
         let row = self.pack(queries, group, row, packed, BIAS, to)?;
         let beyond = (row.error - self.error).max(0.0);
         Some(Query {
@@ -164,27 +201,29 @@ impl Int8 {
         })
     }
 
-    /// Sums of products, [`Int8::starts`] included, that every point reaches whose squared distance, of
-    /// rows as read, is below `sq_distance`.
-    pub(super) fn mark(&self, query: Query, sq_distance: f64) -> i32 {
+    /// The score that every point reaches whose squared distance from the query, of rows as read, is below
+    /// `sq_distance`.
+    pub(super) fn threshold(&self, query: Query, sq_distance: f64) -> i32 {
         let sq_distance = sq_distance * self.scale * self.scale;
-        // Less what float64 rounds, much of it for queries far from all points only.
+        // More than float64 rounds here; much only for a query that is far from all points.
         let rounding = 1.0 + 1e-14 * (query.sq_norm + sq_distance);
-        let mark = (0.5 * (query.sq_norm - sq_distance) - query.slack - rounding).floor();
-        // Beyond 2^29 only outliers, which reach it too. A NaN becomes 0, so test for it.
-        if mark.is_nan() {
-            LOWEST_MARK
+        let threshold = (0.5 * (query.sq_norm - sq_distance) - query.slack - rounding).floor();
+        // Only outliers reach scores beyond PRODUCTS, and they reach those thresholds too. A NaN as an integer
+        // would be 0.
+        if threshold.is_nan() {
+            PASS_ALL
         } else {
-            (mark as i32).clamp(LOWEST_MARK, PRODUCTS)
+            (threshold as i32).clamp(PASS_ALL, PRODUCTS)
         }
     }
 
-    fn start(&self, row: &Row) -> i32 {
+    /// `offset(p)`, rounded up, without what [`BIAS`] adds to the point's products.
+    fn offset(&self, row: &Row) -> i32 {
         if row.error > self.error {
             return OUTLIER;
         }
-        let start = self.error * row.sq_bytes.sqrt() - 0.5 * row.sq_norm;
-        start.ceil() as i32 + 1 - BIAS * row.sum
+        let offset = self.error * row.sq_bytes.sqrt() - 0.5 * row.sq_norm;
+        offset.ceil() as i32 + 1 - BIAS * row.sum
     }
 
     /// Writes the bytes of a row, `bias` added, to `to`, four at a time.
@@ -223,15 +262,15 @@ impl Int8 {
     }
 }
 
-/// The nearest integer, of numbers below 2^51: a call into the mathematical library elsewhere.
+/// The nearest integer of a number below 2^51. (`f64::round` would be a call into libm.)
 #[inline(always)]
 fn nearest(y: f64) -> f64 {
     const SHIFT: f64 = 6_755_399_441_055_744.0;
     (y + SHIFT) - SHIFT
 }
 
-/// The scale that brings all but outliers of a sample of rows into the range of a byte, and what rounding
-/// then does to most of them.
+/// The scale that brings all but the outliers of a sample of rows into the range of a byte, and `E`, which most
+/// rounding errors then keep.
 fn frame(points: &Points, group: usize, packed: &Packed) -> (f64, f64) {
     let deviations = |row: &[f32], factor: f64| -> Vec<f64> {
         let centre = &packed.centre;
@@ -249,7 +288,7 @@ fn frame(points: &Points, group: usize, packed: &Packed) -> (f64, f64) {
     let kept = largest.len() - largest.len() / OUTLIERS;
     let most = largest.last().copied().unwrap_or(0.0);
     let usual = largest[..kept].last().copied().unwrap_or(0.0);
-    // Outliers pass for every query: only much finer steps are worth some.
+    // Outliers pass for every query. To have some is worth it only where the bytes become much finer.
     let range = if 2.0 * usual < most { usual } else { most };
     let scale = 127.0 / range;
     if !(scale.is_finite() && range.is_finite()) {
@@ -263,6 +302,6 @@ fn frame(points: &Points, group: usize, packed: &Packed) -> (f64, f64) {
             row.iter().map(|&y| rounded(y).powi(2)).sum::<f64>().sqrt()
         })
         .fold(0.0, f64::max);
-    // Rows outside of the sample may be rounded by a little more, and are no outliers for that.
+    // Rows outside of the sample may be rounded by a little more, which should not make them outliers.
     (scale, 1.05 * error)
 }

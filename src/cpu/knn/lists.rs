@@ -1,20 +1,20 @@
-//! What a search knows of its group, and the nearest so far of a tile of queries.
+//! The neighbours found so far of a batch of queries, and the exact distances that decide about them.
 
 use super::exact::Query;
 use super::points::Points;
 use super::select::{Candidate, keep_nearest, order_ties, ordered};
-use crate::cpu::f64x8::{F64x8, LANES, Pack};
-use crate::cpu::simd::prefetch;
 use crate::ops::{GraphParams, Identical};
+use crate::simd::{F64_LANES, F64x8, LineF64, prefetch};
 
-/// Most candidates that are ordered by counting: a square of their number, but without a branch on a distance.
-const FEW: usize = 128;
-/// Rows measured before the bound is lowered.
+/// Most candidates that are ordered by counting, which takes time quadratic in their number but does not branch on
+/// distances.
+const MAX_COUNTED: usize = 128;
+/// Rows measured between two updates of the bound.
 const BATCH: usize = 128;
-/// Steps towards the k-th distance: it need not be met, only approached from above.
-const HALVINGS: usize = 12;
+/// Bisection steps towards the k-th distance, which need not be met but approached from above.
+const BISECTIONS: usize = 12;
 
-/// Search of one group of points.
+/// The search of one group: its queries, its points and the parameters.
 pub(super) struct Job<'a> {
     pub(super) queries: &'a Points,
     pub(super) points: &'a Points,
@@ -40,26 +40,32 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The nearest so far of some queries of a group: every point seen that is not nearer than a query's bound
-/// has at least `k` before it. Lists are ordered and cut to `k` at the end only.
+/// The neighbours found so far of some queries of a group.
+///
+/// Each query has a bound on its k-th distance. Points beyond the bound are dropped: at least `k` points are
+/// nearer. Lists are ordered and cut to `k` only at the end.
 pub(super) struct Lists<'a> {
     job: &'a Job<'a>,
     /// Rows of the queries.
     rows: Vec<u32>,
-    /// Points come in ascending order, so that of equal distances the first may stay.
+    /// Whether points come in ascending order of their indices, so that of equal distances the first one wins.
     ascending: bool,
     /// `[queries, k]`.
     entries: &'a mut [Candidate],
     lens: &'a mut [u32],
-    /// `[queries, room]`.
-    distances: Vec<Pack>,
-    /// `[queries, room]` sample indices.
+    /// `[queries, room]` distances of the points kept.
+    distances: Vec<LineF64>,
+    /// `[queries, room]` their sample indices.
     indices: Vec<u32>,
+    /// Points that can be kept for a query.
     room: usize,
+    /// Points kept for each query.
     counts: Vec<usize>,
+    /// Upper bounds on the k-th distances.
     bounds: Vec<f64>,
     /// The query that is being measured.
     query: Query,
+    /// Scratch of [`Lists::sort`].
     sorted: Vec<Candidate>,
 }
 
@@ -72,14 +78,14 @@ impl<'a> Lists<'a> {
         lens: &'a mut [u32],
     ) -> Self {
         let (count, k) = (lens.len(), job.k);
-        let room = (2 * k + BATCH + 1).next_multiple_of(LANES);
+        let room = (2 * k + BATCH + 1).next_multiple_of(F64_LANES);
         let mut lists = Self {
             job,
             rows,
             ascending,
             entries,
             lens,
-            distances: vec![Pack::ZERO; count * room / LANES],
+            distances: vec![LineF64::ZERO; count * room / F64_LANES],
             indices: vec![0; count * room],
             room,
             counts: vec![0; count],
@@ -93,7 +99,7 @@ impl<'a> Lists<'a> {
         lists
     }
 
-    /// Forgets what was measured for a query.
+    /// Returns a query's list to the state from before the search.
     pub(super) fn reset(&mut self, query: usize) {
         let (k, len) = (self.job.k, self.lens[query] as usize);
         let entries = &self.entries[query * k..][..len];
@@ -111,12 +117,12 @@ impl<'a> Lists<'a> {
         };
     }
 
-    /// Queries.
+    /// The number of queries.
     pub(super) fn count(&self) -> usize {
         self.lens.len()
     }
 
-    /// Row of a query in its block.
+    /// The row of a query in its block.
     pub(super) fn query_row(&self, query: usize) -> usize {
         self.rows[query] as usize
     }
@@ -127,20 +133,20 @@ impl<'a> Lists<'a> {
         self.job.queries.first + self.query_row(query) == self.job.points.first + row
     }
 
-    /// Squared distance from which on a point cannot be among the nearest: infinite while there are not
-    /// `k`. One that ties may be where points come in no order.
+    /// Upper bound on the k-th squared distance, infinite while fewer than `k` points are kept. A point beyond it is
+    /// not among the nearest. One that ties with it may be, unless points come in ascending order.
     pub(super) fn bound(&self, query: usize) -> f64 {
         self.bounds[query]
     }
 
-    /// Whether nothing can be improved: where points come in order, later ones can only tie at distance 0,
-    /// and ties go to the lower index.
+    /// Whether no further point can enter the list: the k-th distance is 0, and where points come in ascending
+    /// order, a later point that ties loses to the lower index.
     pub(super) fn is_final(&self, query: usize) -> bool {
         self.ascending && self.bounds[query] == 0.0
     }
 
-    /// Measures `count` rows exactly (`row(i)` is the `i`-th, in order over all calls if `ascending`) and takes
-    /// note of those that may be among the nearest, the query itself left out.
+    /// Computes the exact distances of `count` rows and keeps those that may be among the nearest, the query itself
+    /// left out. `row(i)` is the `i`-th row, in ascending order over all calls if `ascending`.
     #[inline(always)]
     pub(super) fn measure<D: F64x8>(
         &mut self,
@@ -173,20 +179,21 @@ impl<'a> Lists<'a> {
             let mut len = self.counts[query];
             let end = (batch + BATCH).min(count);
             let mut next = rows_at(all, points.dim, batch, end, &row);
-            for first in (batch..end).step_by(LANES) {
+            for first in (batch..end).step_by(F64_LANES) {
                 let (rows, values) = next;
-                if first + LANES < end {
-                    next = rows_at(all, points.dim, first + LANES, end, &row);
+                if first + F64_LANES < end {
+                    next = rows_at(all, points.dim, first + F64_LANES, end, &row);
                 }
                 let measured = self.query.sq_distances::<D>(points, group, rows, values);
-                let mut nearer = measured.lt(bound) & (0xff >> (LANES - LANES.min(end - first)));
+                let in_batch = 0xffu8 >> (F64_LANES - F64_LANES.min(end - first));
+                let mut nearer = measured.lt(bound) & in_batch;
                 if identical == Identical::Replace {
                     nearer &= D::splat(0.0).lt(measured);
                 }
-                let mut pack = Pack::ZERO;
-                measured.store(&mut pack);
-                // Without a branch: which of them stay is anyone's guess.
-                for (l, (row, distance)) in rows.into_iter().zip(pack.0).enumerate() {
+                let mut line = LineF64::ZERO;
+                measured.store(&mut line);
+                // Without a branch, because which of them stay is unpredictable.
+                for (l, (row, distance)) in rows.into_iter().zip(line.0).enumerate() {
                     distances[len] = distance;
                     indices[len] = (points.first + row) as u32;
                     len += usize::from(nearer >> l & 1 == 1) & usize::from(row != own);
@@ -199,16 +206,16 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// Lowers the bound of a query with `k` or more distances, and drops what is beyond it.
+    /// Lowers the bound of a query with `k` or more points, and drops the points beyond it.
     #[inline(always)]
     fn lower<D: F64x8>(&mut self, query: usize) {
         let k = self.job.k;
-        let packs = self.room / LANES;
+        let lines = self.room / F64_LANES;
         let len = self.counts[query];
         let distances = distances_mut(&mut self.distances, query, self.room);
-        distances[len..len.next_multiple_of(LANES)].fill(f64::INFINITY);
-        let packs = &self.distances[query * packs..][..len.div_ceil(LANES)];
-        let bound = at_least_kth_smallest::<D>(packs, k);
+        distances[len..len.next_multiple_of(F64_LANES)].fill(f64::INFINITY);
+        let lines = &self.distances[query * lines..][..len.div_ceil(F64_LANES)];
+        let bound = at_least_kth_smallest::<D>(lines, k);
         let distances = distances_mut(&mut self.distances, query, self.room);
         let indices = &mut self.indices[query * self.room..][..self.room];
         let mut kept = 0;
@@ -221,7 +228,7 @@ impl<'a> Lists<'a> {
         self.counts[query] = kept;
         self.bounds[query] = bound;
         if kept > 2 * k {
-            // Many at the same distance.
+            // Many points are at the same distance.
             self.sort::<D>(query);
             self.counts[query] = k;
             self.bounds[query] = self.sorted[k - 1].sq_distance;
@@ -234,30 +241,30 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// Orders the nearest `k` of a query by (distance, index).
+    /// Leaves the nearest `k` of a query in `sorted`, by (distance, index).
     #[inline(always)]
     fn sort<D: F64x8>(&mut self, query: usize) {
         let len = self.counts[query];
         let distances = distances_mut(&mut self.distances, query, self.room);
-        distances[len..len.next_multiple_of(LANES)].fill(f64::INFINITY);
-        let packs = &self.distances[query * (self.room / LANES)..][..len.div_ceil(LANES)];
+        distances[len..len.next_multiple_of(F64_LANES)].fill(f64::INFINITY);
+        let lines = &self.distances[query * (self.room / F64_LANES)..][..len.div_ceil(F64_LANES)];
         let indices = &self.indices[query * self.room..][..len];
-        if len <= FEW {
-            ordered::<D>(packs, indices, &mut self.sorted);
+        if len <= MAX_COUNTED {
+            ordered::<D>(lines, indices, &mut self.sorted);
             if !self.ascending {
                 order_ties(&mut self.sorted);
             }
             self.sorted.truncate(self.job.k);
             return;
         }
-        let both = bytemuck::cast_slice::<_, f64>(packs).iter().zip(indices);
+        let both = bytemuck::cast_slice::<_, f64>(lines).iter().zip(indices);
         self.sorted.clear();
         self.sorted
             .extend(both.map(|(&sq_distance, &index)| Candidate { sq_distance, index }));
         keep_nearest(&mut self.sorted, self.job.k);
     }
 
-    /// Writes the lists.
+    /// Writes the lists back.
     #[inline(always)]
     pub(super) fn finish<D: F64x8>(mut self) {
         for query in 0..self.count() {
@@ -269,7 +276,8 @@ impl<'a> Lists<'a> {
     }
 }
 
-/// The rows `first..` of at most `end`, and their values, which are asked for: they lie far apart.
+/// Eight rows from the `first`-th on (the last one repeated from `end` on), and their values, which are prefetched
+/// because rows lie far apart.
 #[inline(always)]
 fn rows_at<'a>(
     all: &'a [f32],
@@ -277,9 +285,9 @@ fn rows_at<'a>(
     first: usize,
     end: usize,
     row: &impl Fn(usize) -> usize,
-) -> ([usize; LANES], [&'a [f32]; LANES]) {
-    let mut rows = [0; LANES];
-    let mut values = [&[][..]; LANES];
+) -> ([usize; F64_LANES], [&'a [f32]; F64_LANES]) {
+    let mut rows = [0; F64_LANES];
+    let mut values = [&[][..]; F64_LANES];
     for (l, (to, values)) in rows.iter_mut().zip(&mut values).enumerate() {
         *to = row((first + l).min(end - 1));
         *values = &all[*to * dim..][..dim];
@@ -290,27 +298,25 @@ fn rows_at<'a>(
 
 /// A query's distances.
 #[inline(always)]
-fn distances_mut(distances: &mut [Pack], query: usize, room: usize) -> &mut [f64] {
-    let packs = room / LANES;
-    bytemuck::cast_slice_mut(&mut distances[query * packs..][..packs])
+fn distances_mut(distances: &mut [LineF64], query: usize, room: usize) -> &mut [f64] {
+    let lines = room / F64_LANES;
+    bytemuck::cast_slice_mut(&mut distances[query * lines..][..lines])
 }
 
-/// One of the distances, near the `k`-th smallest of them and not below it; infinite ones do not count,
-/// and there are `k` others.
+/// One of the distances: near the `k`-th smallest of them and not below it. At least `k` of them must be finite.
 #[inline(always)]
-fn at_least_kth_smallest<D: F64x8>(distances: &[Pack], k: usize) -> f64 {
+fn at_least_kth_smallest<D: F64x8>(distances: &[LineF64], k: usize) -> f64 {
     let mut smallest = D::splat(f64::INFINITY);
     for d in distances {
         smallest = smallest.min(D::load(d));
     }
-    let mut pack = Pack::ZERO;
-    smallest.store(&mut pack);
-    let mut low = pack.0.into_iter().fold(f64::INFINITY, f64::min);
+    let mut line = LineF64::ZERO;
+    smallest.store(&mut line);
+    let mut low = line.0.into_iter().fold(f64::INFINITY, f64::min);
     let mut high = f64::INFINITY;
     let mut top = largest_below::<D>(distances, high);
-    // Halving takes a few sweeps of vectors; selecting would take as many mispredicted branches as there
-    // are distances.
-    for _ in 0..HALVINGS {
+    // Bisection takes a few sweeps of vectors. A selection would mispredict a branch for every distance.
+    for _ in 0..BISECTIONS {
         let middle = low + 0.5 * (top - low);
         let within = count_below::<D>(distances, middle);
         if within >= k {
@@ -326,7 +332,7 @@ fn at_least_kth_smallest<D: F64x8>(distances: &[Pack], k: usize) -> f64 {
 }
 
 #[inline(always)]
-fn count_below<D: F64x8>(distances: &[Pack], bound: f64) -> usize {
+fn count_below<D: F64x8>(distances: &[LineF64], bound: f64) -> usize {
     let bound = D::splat(bound);
     let mut count = 0;
     for d in distances {
@@ -336,13 +342,13 @@ fn count_below<D: F64x8>(distances: &[Pack], bound: f64) -> usize {
 }
 
 #[inline(always)]
-fn largest_below<D: F64x8>(distances: &[Pack], bound: f64) -> f64 {
+fn largest_below<D: F64x8>(distances: &[LineF64], bound: f64) -> f64 {
     let (bound, mut largest) = (D::splat(bound), D::splat(0.0));
     for d in distances {
         let d = D::load(d);
         largest = largest.max(D::select(d.lt(bound), d, largest));
     }
-    let mut pack = Pack::ZERO;
-    largest.store(&mut pack);
-    pack.0.into_iter().fold(0.0, f64::max)
+    let mut line = LineF64::ZERO;
+    largest.store(&mut line);
+    line.0.into_iter().fold(0.0, f64::max)
 }

@@ -1,13 +1,59 @@
 //! Exact k nearest neighbours.
 //!
-//! A fast filter bounds squared distances from below; whatever might be among the k nearest is measured
-//! again in float64 by plain differences of the values as read, and ordered by (distance, index). The
-//! result is that order, whatever the filter, the instruction set, the blocks or the threads.
+//! Every pair of a query and a point first meets a *filter*: a cheap lower bound on their distance. Points that may be
+//! among the k nearest pass it and are measured again in float64, by plain differences of the values as read. The
+//! result is ordered by (distance, index) of these exact distances. It has the same bits whatever the filter, the
+//! instruction set, the block sizes and the number of threads.
 //!
-//! There are two filters. The one in `f32` runs anywhere. The one in bytes (`int8`, on processors that
-//! multiply those four at a time) lets about twice as many points pass; a tile of queries for which it
-//! lets too many pass begins again with the other. Of many points that vary along few directions it looks
-//! at those near the queries only ([`tree`]).
+//! # The way of a query
+//! ```text
+//! rows of a dump (f16 or f32, widened to f32 on reading)
+//!   |
+//!   |  points.rs: keep the rows as read ------------------------------------------.
+//!   |  and pack (x - centre) * scale into tiles of 32 points                       |
+//!   v                                                                              |
+//! float32 tiles [dim, 32]                                                          |
+//!   |  int8.rs: round to bytes, measure the rounding errors                        |
+//!   v                                                                              |
+//! int8 tiles [dim / 4, 32] of four bytes, an offset for each point                 |
+//!   |  tree.rs: skip tiles outside of the query's radius (large blocks only)       |
+//!   v                                                                              |
+//! scan_int8.rs, a batch of up to 64 queries at a time                              |
+//!   |  score = <query bytes, point bytes> + offset, 32 points at a time            |
+//!   |  score < threshold of the query?  The point is not a neighbour: dropped.     |
+//!   v                                                                              |
+//! points that passed, buffered for each query                                      |
+//!   |  exact.rs: float64 distances, eight at a time  <-----------------------------'
+//!   |  distance > bound on the k-th distance?  Dropped.
+//!   v
+//! lists.rs: the points kept; their k-th distance lowers the bound, the bound raises
+//!   |       the threshold, and the scan goes on
+//!   v
+//! select.rs: the k nearest, ordered by (distance, index)
+//! ```
+//!
+//! There are two filters. The int8 filter needs a processor that adds up products of bytes (AVX-512 VNNI); it scans
+//! four times as many pairs per instruction and lets about twice as many points pass. The float32 filter
+//! (`scan_f32.rs`) runs everywhere. It also takes over the batches for which the bytes are too coarse.
+//!
+//! **What keeps the filters exact** is stated where the bounds are: in [`int8`] for bytes, in [`scan_f32`] for float32.
+//! A distance is a new kernel's business in three files: `points.rs` (how a row is packed, so that the Euclidean
+//! distance of packed rows bounds it), `exact.rs` (what it is) and, where its ties need care, the two filters' radius.
+//!
+//! # Glossary
+//! | word | meaning |
+//! |---|---|
+//! | group | a channel; each has its own points and lists |
+//! | query, point | rows; a search finds the nearest points of every query |
+//! | tile | 32 points that are packed and scanned together; a leaf of the tree |
+//! | batch | up to 64 queries that are searched together |
+//! | score | `<q, p> - |p|^2 / 2` as far as the filter can tell: the higher, the nearer |
+//! | threshold | the score that every possible neighbour of the query reaches |
+//! | passes | said of a point whose score reaches the threshold |
+//! | bound, radius | upper bound on the query's k-th distance: from the points kept so far |
+//! | estimate | a threshold guessed from a sample, checked after the scan |
+//! | false negative | a neighbour hidden by an estimate that was too high; found by that check, and the query scanned again |
+//! | outlier | a point that bytes cannot hold; it always passes |
 
 mod exact;
 mod int8;
@@ -26,14 +72,18 @@ pub use select::{Candidate, Candidates};
 
 use super::Tensor;
 use super::disjoint::Disjoint;
-use super::simd::InstructionSet;
 use crate::ops::{GraphParams, MAX_K};
+use crate::simd::InstructionSet;
 use crate::{Error, Result};
 use rayon::prelude::*;
-use scan_f32::FloatTile;
-use scan_int8::{Int8Tile, Places};
+use scan_f32::FloatBatch;
+use scan_int8::TreePlaces;
 use std::ops::Range;
 
+/// Enters the nearest `points` of the queries `rows` into `state`, beside those that earlier calls have found.
+///
+/// # Errors
+/// [`Error::Usage`] or [`Error::Shape`] if the arguments do not belong together.
 pub(super) fn search(
     queries: &Points,
     rows: Range<usize>,
@@ -44,7 +94,7 @@ pub(super) fn search(
 ) -> Result<()> {
     check(queries, &rows, points, params, state)?;
     let k = params.k;
-    let tile = scan_f32::tile_rows(k);
+    let batch = scan_f32::batch_rows(k);
     let count = rows.len();
     if count == 0 || points.rows == 0 {
         return Ok(());
@@ -58,40 +108,39 @@ pub(super) fn search(
             let job = lists::Job::new(queries, points, group, params);
             let float = scan_f32::FloatJob::new(&job);
             let int8 = scan_int8::Int8Job::new(&job);
-            let search_tile =
-                |tile: Vec<u32>, places: Option<Places<'_>>, entries: &mut [_], lens: &mut [_]| {
-                    let done = int8
-                        .as_ref()
-                        .filter(|int8| !int8.is_blunt())
-                        .is_some_and(|int8| {
-                            set.run(Int8Tile::new(int8, tile.clone(), places, entries, lens))
-                        });
-                    if !done {
-                        set.run(FloatTile::new(&float, tile, entries, lens));
-                    }
-                };
+            let search_batch = |rows: Vec<u32>,
+                                places: Option<TreePlaces<'_>>,
+                                entries: &mut [_],
+                                lens: &mut [_]| {
+                let done = int8
+                    .as_ref()
+                    .is_some_and(|int8| int8.search(rows.clone(), places, entries, lens));
+                if !done {
+                    set.run(FloatBatch::new(&float, rows, entries, lens));
+                }
+            };
             let sorted = int8.as_ref().and_then(|int8| int8.sorted(rows.clone()));
             let Some(sorted) = sorted else {
                 entries
-                    .par_chunks_mut(tile * k)
-                    .zip(lens.par_chunks_mut(tile))
+                    .par_chunks_mut(batch * k)
+                    .zip(lens.par_chunks_mut(batch))
                     .enumerate()
-                    .for_each(|(t, (entries, lens))| {
-                        let first = (rows.start + t * tile) as u32;
+                    .for_each(|(b, (entries, lens))| {
+                        let first = (rows.start + b * batch) as u32;
                         let rows = (first..).take(lens.len()).collect();
-                        search_tile(rows, None, entries, lens);
+                        search_batch(rows, None, entries, lens);
                     });
                 return;
             };
-            // Queries near each other are searched together, wherever their lists are.
+            // Queries near each other are searched together; their lists lie apart, and are copied.
             let (all_entries, all_lens) = (Disjoint::new(entries), Disjoint::new(lens));
-            let tiles = sorted.rows.par_chunks(tile).enumerate();
-            tiles.for_each(|(t, tile_rows)| {
-                let mut entries = vec![Candidate::default(); tile_rows.len() * k];
-                let mut lens = vec![0; tile_rows.len()];
+            let batches = sorted.rows.par_chunks(batch).enumerate();
+            batches.for_each(|(b, batch_rows)| {
+                let mut entries = vec![Candidate::default(); batch_rows.len() * k];
+                let mut lens = vec![0; batch_rows.len()];
                 let lists = |i: usize| {
-                    let place = tile_rows[i] as usize - rows.start;
-                    // SAFETY: a row is in one tile only, once.
+                    let place = batch_rows[i] as usize - rows.start;
+                    // SAFETY: every row is in one batch, once, so nobody else has its lists.
                     unsafe { (all_entries.part(place * k, k), all_lens.part(place, 1)) }
                 };
                 for (i, (entries, len)) in entries.chunks_exact_mut(k).zip(&mut lens).enumerate() {
@@ -99,8 +148,8 @@ pub(super) fn search(
                     entries.copy_from_slice(from);
                     *len = from_len[0];
                 }
-                let places = sorted.places(t * tile..t * tile + tile_rows.len());
-                search_tile(tile_rows.to_vec(), Some(places), &mut entries, &mut lens);
+                let places = sorted.places(b * batch..b * batch + batch_rows.len());
+                search_batch(batch_rows.to_vec(), Some(places), &mut entries, &mut lens);
                 for (i, (entries, len)) in entries.chunks_exact(k).zip(&lens).enumerate() {
                     let (to, to_len) = lists(i);
                     to.copy_from_slice(entries);
@@ -142,6 +191,10 @@ fn check(
     state.check(queries.groups, rows.len(), params.k)
 }
 
+/// Copies the rows of those candidates that are among `points` to `into`, `[groups, queries, k, dim]`.
+///
+/// # Errors
+/// [`Error::Shape`] if `into` is of another shape.
 pub(super) fn gather(points: &Points, candidates: &Candidates, into: &mut Tensor) -> Result<()> {
     let (groups, queries, k) = candidates.shape();
     let dim = points.dim;

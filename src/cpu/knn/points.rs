@@ -1,15 +1,15 @@
-//! Rows prepared for neighbour search: as read, and centred and transposed for the filter.
+//! Rows prepared for neighbour search: as read for exact distances, and centred, scaled and tiled for the filters.
 
 use super::int8::Int8;
-use super::tree::{self, Rule};
+use super::tree::{self, TreePolicy};
 use crate::cpu::gemm::{CHUNK, COLS, ROWS};
-use crate::cpu::simd::InstructionSet;
 use crate::ops::{Kernel, PointsBlock};
+use crate::simd::InstructionSet;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// Rows that the centre is the mean of: any centre is right, a typical one makes the filter sharp.
+/// Most rows that the centre is the mean of. Any centre is right; a typical one makes the filters sharp.
 const CENTRE_SAMPLE: usize = 1024;
 
 /// Rows of a few channels prepared for neighbour search.
@@ -28,25 +28,26 @@ pub struct Points {
     raw: Vec<f32>,
     /// `[groups, rows]` 1 / norm, 0 for a zero vector; empty unless the kernel is cosine.
     inverse_norms: Vec<f64>,
-    /// One a group.
+    /// The filters' copies, one for each group.
     pub(super) packed: Vec<Packed>,
 }
 
-/// The filter's copy of a group's rows: `(x - centre) * scale`, in panels of [`COLS`] points.
+/// The filters' copy of a group's rows: `(x - centre) * scale`, in tiles of [`COLS`] points.
 pub(super) struct Packed {
-    /// `[dim]` a typical row.
+    /// `[dim]` the mean of a sample of rows.
     pub(super) centre: Vec<f64>,
-    /// A power of two that brings typical values near 1, so that squares neither overflow nor vanish.
+    /// A power of two that brings typical values near 1, so that squares neither overflow nor underflow.
     pub(super) scale: f64,
-    /// `[panels, dim, COLS]`.
-    pub(super) panels: Vec<f32>,
-    /// `[panels * COLS]` minus half the squared norm of the packed row, times `1 - 2 gamma`;
-    /// minus infinity where there is no candidate, NaN where it would be too large for the filter.
+    /// `[tiles, dim, COLS]`.
+    pub(super) tiles: Vec<f32>,
+    /// `[tiles * COLS]` minus half the squared norm of the packed row, times `1 - 2 gamma`; minus infinity where
+    /// there is no candidate, NaN where the norm is too large for the float32 filter.
     pub(super) neg_half_norms: Vec<f32>,
-    /// `[rows]` identical rows before this one.
+    /// `[rows]` how many identical rows come before this one.
     copies: Vec<u16>,
+    /// The largest of them.
     most_copies: u16,
-    /// The rows in bytes, where the processor multiplies those.
+    /// The rows as bytes, where the processor multiplies those.
     pub(super) int8: Option<Int8>,
 }
 
@@ -56,15 +57,15 @@ impl Points {
         kernel: Kernel,
         set: InstructionSet,
     ) -> Result<Self> {
-        Self::with_rule(block, kernel, set, Rule::USUAL)
+        Self::with_tree_policy(block, kernel, set, TreePolicy::USUAL)
     }
 
-    /// As [`Points::new`], with a tree by another rule.
-    pub(super) fn with_rule(
+    /// As [`Points::new`], with another policy for when a tree is built.
+    pub(super) fn with_tree_policy(
         block: PointsBlock<'_>,
         kernel: Kernel,
         set: InstructionSet,
-        rule: Rule,
+        policy: TreePolicy,
     ) -> Result<Self> {
         let PointsBlock {
             data,
@@ -105,7 +106,7 @@ impl Points {
         };
         points.packed = (0..groups)
             .into_par_iter()
-            .map(|g| Packed::new(&points, g, set, rule))
+            .map(|g| Packed::new(&points, g, set, policy))
             .collect();
         Ok(points)
     }
@@ -129,8 +130,8 @@ impl Points {
         self.inverse_norms[group * self.rows + row]
     }
 
-    /// What the filter's copy of a row is made of: a factor that normalises it under cosine, or `None`
-    /// where there is no direction.
+    /// The factor by which a row is multiplied before it is packed: 1 / norm under cosine, else 1. `None` for a
+    /// zero vector under cosine, which has no direction.
     pub(super) fn factor(&self, group: usize, row: usize) -> Option<f64> {
         match self.kernel {
             Kernel::Gaussian => Some(1.0),
@@ -145,39 +146,39 @@ fn inverse_norm(row: &[f32]) -> f64 {
 }
 
 impl Packed {
-    fn new(points: &Points, group: usize, set: InstructionSet, rule: Rule) -> Self {
+    fn new(points: &Points, group: usize, set: InstructionSet, policy: TreePolicy) -> Self {
         let &Points { rows, dim, .. } = points;
         let (centre, scale) = frame(points, group);
-        let panels = rows.div_ceil(COLS);
+        let tiles = rows.div_ceil(COLS);
         let copies = count_copies(points, group);
         let mut packed = Self {
             centre,
             scale,
-            panels: Vec::new(),
+            tiles: Vec::new(),
             neg_half_norms: Vec::new(),
             most_copies: copies.iter().copied().max().unwrap_or(0),
             copies,
             int8: None,
         };
-        let mut values = vec![0f32; panels * dim * COLS];
-        let mut norms = vec![f32::NEG_INFINITY; panels * COLS];
+        let mut values = vec![0f32; tiles * dim * COLS];
+        let mut norms = vec![f32::NEG_INFINITY; tiles * COLS];
         let shrink = 1.0 - 2.0 * gamma(dim);
         let usable = gamma(dim) < 0.05;
         values
             .par_chunks_mut(dim * COLS)
             .zip(norms.par_chunks_mut(COLS))
             .enumerate()
-            .for_each(|(p, (panel, norms))| {
+            .for_each(|(t, (tile, norms))| {
                 for (lane, norm) in norms
                     .iter_mut()
                     .enumerate()
-                    .take(rows - (p * COLS).min(rows))
+                    .take(rows - (t * COLS).min(rows))
                 {
                     if let Some(sq) =
-                        packed.pack_row::<COLS>(points, group, p * COLS + lane, panel, lane)
+                        packed.pack_row::<COLS>(points, group, t * COLS + lane, tile, lane)
                     {
-                        // Beyond 2^100 products might overflow: NaN sends every such pair to the exact test, as do
-                        // dimensions for which the bound says nothing.
+                        // Beyond 2^100 products might overflow, and for large dimensions the error bound is useless:
+                        // a NaN lets every such pair pass to the exact distance.
                         *norm = if usable && sq < 2f64.powi(100) {
                             (-0.5 * sq * shrink) as f32
                         } else {
@@ -186,27 +187,27 @@ impl Packed {
                     }
                 }
             });
-        packed.panels = values;
+        packed.tiles = values;
         packed.neg_half_norms = norms;
-        if set.byte_products().is_some() {
-            packed.int8 = Int8::new(points, group, &packed, rule);
-        }
+        packed.int8 = set
+            .byte_products()
+            .and_then(|byte_products| Int8::new(points, group, &packed, policy, byte_products));
         packed
     }
 
-    /// Writes `(row - centre) * scale` to column `lane` of a panel `[dim, WIDTH]` and returns its squared
-    /// norm, or leaves it zero and returns `None` where the row has no direction.
+    /// Writes `(row - centre) * scale` to column `lane` of a tile `[dim, WIDTH]` and returns its squared norm, or
+    /// leaves the column zero and returns `None` where the row has no direction.
     fn pack_row<const WIDTH: usize>(
         &self,
         points: &Points,
         group: usize,
         row: usize,
-        panel: &mut [f32],
+        tile: &mut [f32],
         lane: usize,
     ) -> Option<f64> {
         let factor = points.factor(group, row)?;
         let mut sum = 0.0;
-        for ((to, &x), c) in panel[lane..]
+        for ((to, &x), c) in tile[lane..]
             .iter_mut()
             .step_by(WIDTH)
             .zip(points.row(group, row))
@@ -220,22 +221,22 @@ impl Packed {
         Some(sum)
     }
 
-    /// Packs a query into column `lane` of a panel `[dim, ROWS]`, as these points are packed.
+    /// Packs a query into column `lane` of a tile `[dim, ROWS]`, as these points are packed.
     pub(super) fn pack_query(
         &self,
         queries: &Points,
         group: usize,
         row: usize,
-        panel: &mut [f32],
+        tile: &mut [f32],
         lane: usize,
     ) -> Option<f64> {
-        self.pack_row::<ROWS>(queries, group, row, panel, lane)
+        self.pack_row::<ROWS>(queries, group, row, tile, lane)
     }
 
-    /// A filter's values for a search of `k` neighbours, one a row, in `order` if there is one: `values`, with
-    /// `excluded` in place of a point with more than `k` identical points before it (one of which may be the
-    /// query). Such a point cannot win, since ties go to the lower index. Dead samples of a ReLU channel are
-    /// the case in hand.
+    /// `values`, one for each point (in `order` if there is one), with `excluded` in place of those points that
+    /// a search of `k` neighbours need not consider: points with more than `k` identical points before them, one
+    /// of which may be the query. Ties go to the lower index, so such a point cannot be a neighbour. It spares
+    /// the samples on which a ReLU channel is dead.
     pub(super) fn without_copies<'a, T: Copy>(
         &self,
         k: usize,
@@ -257,15 +258,16 @@ impl Packed {
     }
 }
 
-/// Relative error that the filter allows for. With `u = 2^-24`: a sum of `n` products is off by at most
-/// `n u` of the product of norms, in chunks by the length of one and their number; rounding the packed
-/// values moves a squared distance by `4 u (|q|^2 + |p|^2)`, and a handful of roundings in norms and
-/// thresholds come on top.
+/// Relative error that the float32 filter allows for, in terms of `u = 2^-24`. A sum of `n` products is off by at
+/// most `n u` times the product of the norms; summed in chunks, `n` is the length of a chunk plus the number of
+/// chunks. Rounding the packed values moves a squared distance by `4 u (|q|^2 + |p|^2)`. The rest of the 20 covers
+/// roundings of norms and thresholds.
 pub(super) fn gamma(dim: usize) -> f64 {
     (dim.min(CHUNK) as f64 + (dim / CHUNK) as f64 + 20.0) * 2f64.powi(-24)
 }
 
-/// Rows spread over a group, with what normalises them; those without direction left out.
+/// At most [`CENTRE_SAMPLE`] rows spread evenly over a group, with their [`Points::factor`]; rows without
+/// direction are left out.
 pub(super) fn sample(points: &Points, group: usize) -> impl Iterator<Item = (&[f32], f64)> {
     let step = points.rows.div_ceil(CENTRE_SAMPLE).max(1);
     (0..points.rows)
@@ -273,7 +275,7 @@ pub(super) fn sample(points: &Points, group: usize) -> impl Iterator<Item = (&[f
         .filter_map(move |row| Some((points.row(group, row), points.factor(group, row)?)))
 }
 
-/// A typical row, and the power of two that brings the largest deviation from it to about 1.
+/// The mean of a sample of rows, and the power of two that brings the largest deviation from it to about 1.
 fn frame(points: &Points, group: usize) -> (Vec<f64>, f64) {
     let mut centre = vec![0f64; points.dim];
     let mut count = 0.0;
@@ -317,7 +319,7 @@ fn count_copies(points: &Points, group: usize) -> Vec<u16> {
         let original = points.row(group, run[0].1 as usize);
         let mut count = 0u16;
         for &(_, row) in &run[1..] {
-            // A hash collision only loses the shortcut.
+            // Two rows with the same hash that differ only lose the shortcut.
             if points.row(group, row as usize) == original {
                 count = count.saturating_add(1);
                 copies[row as usize] = count;

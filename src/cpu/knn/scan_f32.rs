@@ -1,38 +1,38 @@
-//! The filter: all points past a tile of queries, the few that may win into buffers, and from there,
-//! measured exactly, into the lists.
+//! The float32 filter: scans all points for a batch of queries. Points that pass are buffered, measured exactly
+//! and entered into the lists.
 //!
-//! With packed rows `q`, `p` a squared distance is `|q|^2 - 2 s`, `s = <q, p> - |p|^2 / 2`. The filter
-//! computes a score `a` that is at least `s - gamma |q|^2` (see [`gamma`]; the term in `|p|` is folded
-//! into the stored norms) and at most `s + 2.1 gamma (|p|^2 + |q|^2)`. So
-//! - a point nearer than `t` has `a >= (|q|^2 - t) / 2 - gamma |q|^2`: the pass mark;
-//! - the k-th largest `a - 2.1 gamma (..)` of points seen bounds the k-th distance, and raises the mark
-//!   before anything is measured exactly.
+//! With packed rows `q` and `p`, a squared distance is `|q|^2 - 2 s`, where `s = <q, p> - |p|^2 / 2`. The filter
+//! computes a score `a` in float32 that is at least `s - gamma |q|^2` and at most
+//! `s + 2.1 gamma (|p|^2 + |q|^2)`; see [`gamma`] for the error bound (its term in `|p|` is folded into the stored
+//! norms). Therefore
+//! - a point nearer than `t` has a score of at least `(|q|^2 - t) / 2 - gamma |q|^2`, the query's threshold;
+//! - the k-th largest `a - 2.1 gamma (|p|^2 + |q|^2)` of the points seen so far bounds the k-th distance, and
+//!   raises the threshold before anything is measured exactly.
 
 use super::exact::PARALLEL;
 use super::lists::{Job, Lists};
 use super::points::{Packed, gamma};
 use super::select::Candidate;
-use crate::cpu::f64x8::F64x8;
 use crate::cpu::gemm::{CHUNK, COLS, ROWS, dots};
-use crate::cpu::simd::{Simd, SimdOp};
 use crate::ops::{Identical, Kernel};
+use crate::simd::{F32, F64x8, Simd, SimdKernel};
 use std::borrow::Cow;
 
-/// Products that might vanish below the smallest float, and packed values rounded there.
+/// Smallest normal float: what a product, or a packed value, may lose by underflow.
 const UNDERFLOW: f64 = 1.0 / (1u128 << 126) as f64;
 
-/// Steps towards the k-th largest score: it need not be met, only approached from below.
-const HALVINGS: usize = 12;
+/// Bisection steps towards the k-th largest score, which need not be met but approached from below.
+const BISECTIONS: usize = 12;
 
-/// Queries of a tile: its packed rows and buffers stay in the second-level cache.
-pub(super) fn tile_rows(k: usize) -> usize {
+/// Queries of a batch. Their packed rows and buffers stay in the second-level cache.
+pub(super) fn batch_rows(k: usize) -> usize {
     if k > 256 { 32 } else { 64 }
 }
 
-/// Search of one group with the filter in `f32`.
+/// Search of one group with the float32 filter.
 pub(super) struct FloatJob<'a> {
     job: &'a Job<'a>,
-    /// Stored norms, less needless copies.
+    /// The stored norms, with needless copies excluded.
     neg_half_norms: Cow<'a, [f32]>,
     gamma: f64,
     underflow: f64,
@@ -66,54 +66,56 @@ struct Passed {
     row: u32,
 }
 
-/// A tile of queries of one group, and what is buffered for them.
-pub(super) struct FloatTile<'a> {
+/// A batch of queries of one group, and the points that passed for them.
+pub(super) struct FloatBatch<'a> {
     job: &'a FloatJob<'a>,
     lists: Lists<'a>,
-    /// `[tiles, dim, ROWS]`.
+    /// `[queries / ROWS, dim, ROWS]`.
     packed: Vec<f32>,
     /// Squared norms of the packed queries.
     sq_norms: Vec<f64>,
-    /// Pass marks; infinity where nothing can be improved any more.
-    marks: Vec<f32>,
-    /// `[queries, capacity]`.
+    /// Scores that a point must reach; infinity where the list cannot improve any more, NaN where every point
+    /// passes.
+    thresholds: Vec<f32>,
+    /// `[queries, capacity]` points that passed and are not measured yet.
     passed: Vec<Passed>,
+    /// Their number for each query.
     counts: Vec<usize>,
     capacity: usize,
+    /// Scratch of [`FloatBatch::raise_threshold_to_scores`].
     scores: Vec<f32>,
 }
 
-impl SimdOp for FloatTile<'_> {
+impl SimdKernel for FloatBatch<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd, const R: usize, const V: usize>(mut self) {
+    fn run<S: Simd, const R: usize, const V: usize>(mut self) {
         let dim = self.job.job.points.dim;
         let norms = &self.job.neg_half_norms;
-        let panels = &self.job.packed().panels;
+        let tiles = &self.job.packed().tiles;
         let mut block = Block {
             scores: [[0.0; COLS]; ROWS],
             masks: [0; ROWS],
         };
-        for (p, (panel, norms)) in panels
+        for (t, (tile, norms)) in tiles
             .chunks_exact(dim * COLS)
             .zip(norms.chunks_exact(COLS))
             .enumerate()
         {
-            for t in 0..self.marks.len() / ROWS {
-                let queries = &self.packed[t * dim * ROWS..][..dim * ROWS];
-                let marks = &self.marks[t * ROWS..][..ROWS];
-                // SAFETY: `S` is there by the contract of `run`.
-                if unsafe { block.filter::<S, R, V>(queries, panel, norms, marks, dim) } {
-                    self.collect::<S>(&block, t * ROWS, p * COLS, norms);
+            for q in 0..self.thresholds.len() / ROWS {
+                let queries = &self.packed[q * dim * ROWS..][..dim * ROWS];
+                let thresholds = &self.thresholds[q * ROWS..][..ROWS];
+                if block.filter::<S, R, V>(queries, tile, norms, thresholds, dim) {
+                    self.collect::<S>(&block, q * ROWS, t * COLS, norms);
                 }
             }
         }
         for query in 0..self.lists.count() {
             self.cut(query);
-            self.measure::<S::Doubles>(query);
+            self.measure::<S::F64x8>(query);
         }
-        self.lists.finish::<S::Doubles>();
+        self.lists.finish::<S::F64x8>();
     }
 }
 
@@ -125,73 +127,71 @@ struct Block {
 }
 
 impl Block {
-    /// Fills the block; false, and scores undefined, if nothing passes.
-    ///
-    /// # Safety
-    /// The processor has `S`.
+    /// Fills the block and returns whether any point passes. If none does, the scores are left as they were.
     #[inline(always)]
-    unsafe fn filter<S: Simd, const R: usize, const V: usize>(
+    fn filter<S: Simd, const R: usize, const V: usize>(
         &mut self,
         queries: &[f32],
-        panel: &[f32],
+        tile: &[f32],
         norms: &[f32],
-        marks: &[f32],
+        thresholds: &[f32],
         dim: usize,
     ) -> bool {
-        assert!(queries.len() == dim * ROWS && panel.len() == dim * COLS);
-        assert!(norms.len() == COLS && marks.len() == ROWS);
+        assert!(queries.len() == dim * ROWS && tile.len() == dim * COLS);
+        assert!(norms.len() == COLS && thresholds.len() == ROWS);
         let mut any = 0;
         self.masks = [0; ROWS];
         for r0 in (0..ROWS).step_by(R) {
-            for c0 in (0..COLS).step_by(V * S::LANES) {
-                // SAFETY: lengths are asserted above, and R and V * LANES divide ROWS and COLS.
-                unsafe {
-                    let mut start = [S::splat(0.0); V];
-                    for (v, start) in start.iter_mut().enumerate() {
-                        *start = S::load(norms.as_ptr().add(c0 + v * S::LANES));
-                    }
-                    // Sums of CHUNK terms, so that rounding errors stay small in long rows.
-                    let (q, p) = (queries.as_ptr().add(r0), panel.as_ptr().add(c0));
-                    let mut acc = dots::<S, R, V, false>(q, p, COLS, CHUNK.min(dim), [start; R]);
-                    for first in (CHUNK..dim).step_by(CHUNK) {
-                        let (q, p) = (q.add(first * ROWS), p.add(first * COLS));
-                        let zero = [[S::splat(0.0); V]; R];
-                        let more = dots::<S, R, V, false>(q, p, COLS, CHUNK.min(dim - first), zero);
-                        for (acc, more) in acc.iter_mut().zip(more) {
-                            for (a, m) in acc.iter_mut().zip(more) {
-                                *a = S::add(*a, m);
-                            }
-                        }
-                    }
-                    let mut any_here = 0;
-                    for (r, row) in acc.iter().enumerate() {
-                        let mark = S::splat(marks[r0 + r]);
-                        let mut mask = 0;
-                        for (v, &a) in row.iter().enumerate() {
-                            mask |= S::not_less(a, mark) << (c0 + v * S::LANES);
-                        }
-                        self.masks[r0 + r] |= mask;
-                        any_here |= mask;
-                    }
-                    if any_here != 0 {
-                        for (r, row) in acc.iter().enumerate() {
-                            for (v, &a) in row.iter().enumerate() {
-                                S::store(
-                                    self.scores[r0 + r].as_mut_ptr().add(c0 + v * S::LANES),
-                                    a,
-                                );
-                            }
-                        }
-                    }
-                    any |= any_here;
+            for c0 in (0..COLS).step_by(V * S::F32::LANES) {
+                let mut start = [S::F32::splat(0.0); V];
+                for (v, start) in start.iter_mut().enumerate() {
+                    *start = S::F32::from_slice(&norms[c0 + v * S::F32::LANES..]);
                 }
+                // Sums of CHUNK terms, so that rounding errors stay small in long rows.
+                let (q, p) = (queries.as_ptr(), tile.as_ptr());
+                // SAFETY: both operands have `dim` rows, as asserted above; `R` divides `ROWS`, and `V` vectors divide
+                // `COLS`.
+                let mut acc = unsafe {
+                    dots::<S, R, V, false>(q.add(r0), p.add(c0), COLS, CHUNK.min(dim), [start; R])
+                };
+                for first in (CHUNK..dim).step_by(CHUNK) {
+                    let zero = [[S::F32::splat(0.0); V]; R];
+                    // SAFETY: as above; these are the rows from `first < dim` on.
+                    let more = unsafe {
+                        let (q, p) = (q.add(first * ROWS + r0), p.add(first * COLS + c0));
+                        dots::<S, R, V, false>(q, p, COLS, CHUNK.min(dim - first), zero)
+                    };
+                    for (acc, more) in acc.iter_mut().zip(more) {
+                        for (a, m) in acc.iter_mut().zip(more) {
+                            *a = *a + m;
+                        }
+                    }
+                }
+                let mut any_here = 0;
+                for (r, row) in acc.iter().enumerate() {
+                    let threshold = S::F32::splat(thresholds[r0 + r]);
+                    let mut mask = 0;
+                    for (v, &a) in row.iter().enumerate() {
+                        mask |= a.not_less(threshold) << (c0 + v * S::F32::LANES);
+                    }
+                    self.masks[r0 + r] |= mask;
+                    any_here |= mask;
+                }
+                if any_here != 0 {
+                    for (r, row) in acc.iter().enumerate() {
+                        for (v, &a) in row.iter().enumerate() {
+                            a.copy_to(&mut self.scores[r0 + r][c0 + v * S::F32::LANES..]);
+                        }
+                    }
+                }
+                any |= any_here;
             }
         }
         any != 0
     }
 }
 
-impl<'a> FloatTile<'a> {
+impl<'a> FloatBatch<'a> {
     pub(super) fn new(
         job: &'a FloatJob<'a>,
         rows: Vec<u32>,
@@ -210,38 +210,38 @@ impl<'a> FloatTile<'a> {
         } = *job.job;
         let dim = points.dim;
         let capacity = k + k.max(128);
-        let mut tile = Self {
+        let mut batch = Self {
             job,
             lists,
             packed: vec![0.0; padded * dim],
             sq_norms: vec![0.0; padded],
-            marks: vec![f32::INFINITY; padded],
+            thresholds: vec![f32::INFINITY; padded],
             passed: vec![Passed::default(); count * capacity],
             counts: vec![0; count],
             capacity,
             scores: Vec::with_capacity(capacity),
         };
         for query in 0..count {
-            let panel = &mut tile.packed[query / ROWS * ROWS * dim..][..ROWS * dim];
-            let row = tile.lists.query_row(query);
-            // A query without direction keeps an infinite mark and an empty list.
+            let tile = &mut batch.packed[query / ROWS * ROWS * dim..][..ROWS * dim];
+            let row = batch.lists.query_row(query);
+            // A query without direction keeps an infinite threshold and an empty list.
             if let Some(sq_norm) = job
                 .packed()
-                .pack_query(queries, group, row, panel, query % ROWS)
+                .pack_query(queries, group, row, tile, query % ROWS)
             {
-                tile.sq_norms[query] = sq_norm;
-                tile.marks[query] = if sq_norm < 2f64.powi(100) {
+                batch.sq_norms[query] = sq_norm;
+                batch.thresholds[query] = if sq_norm < 2f64.powi(100) {
                     f32::MIN
                 } else {
                     f32::NAN
                 };
-                tile.raise_mark_to_list(query);
+                batch.raise_threshold_to_list(query);
             }
         }
-        tile
+        batch
     }
 
-    /// Buffers what passed.
+    /// Buffers the points of a block that passed.
     #[inline(always)]
     fn collect<S: Simd>(
         &mut self,
@@ -255,7 +255,7 @@ impl<'a> FloatTile<'a> {
             while left != 0 {
                 let lane = left.trailing_zeros() as usize;
                 left &= left - 1;
-                self.pass::<S>(
+                self.keep::<S>(
                     first_query + r,
                     first_point + lane,
                     block.scores[r][lane],
@@ -265,12 +265,13 @@ impl<'a> FloatTile<'a> {
         }
     }
 
+    /// Buffers one point.
     #[inline(always)]
-    fn pass<S: Simd>(&mut self, query: usize, row: usize, score: f32, norm: f32) {
-        let mark = self.marks[query];
-        // Written so that a NaN score or mark passes.
-        if score < mark
-            || mark == f32::INFINITY
+    fn keep<S: Simd>(&mut self, query: usize, row: usize, score: f32, norm: f32) {
+        let threshold = self.thresholds[query];
+        // Written so that a NaN score or threshold passes.
+        if score < threshold
+            || threshold == f32::INFINITY
             || norm == f32::NEG_INFINITY
             || self.lists.is_own(query, row)
         {
@@ -287,59 +288,59 @@ impl<'a> FloatTile<'a> {
         }
     }
 
-    /// Cuts the buffer; measures exactly if that frees too little.
+    /// Drops points from a full buffer; measures the rest exactly if too few could be dropped.
     #[inline(always)]
     fn make_room<S: Simd>(&mut self, query: usize) {
         self.cut(query);
         if self.counts[query] > (self.job.job.k + self.capacity) / 2 {
-            self.measure::<S::Doubles>(query);
+            self.measure::<S::F64x8>(query);
         }
     }
 
-    /// Raises the mark to the buffered scores and drops what no longer passes.
+    /// Raises the threshold to the buffered scores and drops the points that no longer reach it.
     #[inline(always)]
     fn cut(&mut self, query: usize) {
         if self.counts[query] > self.job.job.k {
-            self.raise_mark_to_scores(query);
+            self.raise_threshold_to_scores(query);
         }
-        let mark = self.marks[query];
+        let threshold = self.thresholds[query];
         let passed = &mut self.passed[query * self.capacity..][..self.counts[query]];
         let mut kept = 0;
         for i in 0..passed.len() {
-            // Without a branch: which of them stay is anyone's guess.
+            // Without a branch, because which of them stay is unpredictable.
             let one = passed[i];
             passed[kept] = one;
-            kept += usize::from(may_pass(one.score, mark));
+            kept += usize::from(may_pass(one.score, threshold));
         }
         self.counts[query] = kept;
     }
 
-    /// Moves the buffer into the list, by exact distance.
+    /// Moves the buffer into the list, by exact distances.
     #[inline(always)]
     fn measure<D: F64x8>(&mut self, query: usize) {
         let passed = &self.passed[query * self.capacity..][..self.counts[query]];
         self.counts[query] = 0;
         let row = |i: usize| passed[i].row as usize;
         self.lists.measure::<D>(query, passed.len(), row);
-        self.raise_mark_to_list(query);
+        self.raise_threshold_to_list(query);
     }
 
-    /// Pass mark from the list's k-th distance.
-    fn raise_mark_to_list(&mut self, query: usize) {
-        let worst = self.lists.bound(query);
-        if worst == f64::INFINITY {
+    /// Raises the threshold to the bound on the k-th distance.
+    fn raise_threshold_to_list(&mut self, query: usize) {
+        let bound = self.lists.bound(query);
+        if bound == f64::INFINITY {
             return;
         }
-        if worst == 0.0 {
-            self.marks[query] = f32::INFINITY;
+        if bound == 0.0 {
+            self.thresholds[query] = f32::INFINITY;
             return;
         }
         let scale = self.job.packed().scale;
-        self.raise_mark(query, 0.5 * (self.sq_norms[query] - worst * scale * scale));
+        self.raise_threshold(query, 0.5 * (self.sq_norms[query] - bound * scale * scale));
     }
 
-    /// Pass mark from about the k-th largest score, less what it may be too large by.
-    fn raise_mark_to_scores(&mut self, query: usize) {
+    /// Raises the threshold to about the k-th largest score, less the error by which scores may be too large.
+    fn raise_threshold_to_scores(&mut self, query: usize) {
         let FloatJob {
             job,
             gamma,
@@ -352,8 +353,8 @@ impl<'a> FloatTile<'a> {
         }
         let norms = &self.job.neg_half_norms;
         let sq_norm = self.sq_norms[query];
-        // |p|^2 is at most 2.5 times the stored half, which is a little shrunk; rounding below, of terms that
-        // the norms bound, is less than 0.2 gamma.
+        // |p|^2 is at most 2.5 times the stored half, which is shrunk a little. The terms below are bounded by the
+        // norms, and their rounding by 0.2 gamma.
         let slack = 2.4 * gamma;
         let (per_norm, base) = ((2.5 * slack) as f32, (slack * sq_norm + underflow) as f32);
         self.scores.clear();
@@ -367,34 +368,34 @@ impl<'a> FloatTile<'a> {
         };
         let floor = match job.points.kernel {
             Kernel::Gaussian => f64::INFINITY,
-            // All distances below this count as 0, so that none of them may be dropped.
+            // All distances below PARALLEL count as 0, so none of these points may be dropped.
             Kernel::Cosine => {
                 let scale = self.job.packed().scale;
                 0.5 * (sq_norm - 2.0 * PARALLEL * scale * scale)
             }
         };
-        self.raise_mark(query, f64::from(kth.next_down()).min(floor));
+        self.raise_threshold(query, f64::from(kth.next_down()).min(floor));
     }
 
-    /// Raises the mark to what every point with a true score of at least `score` reaches.
-    fn raise_mark(&mut self, query: usize, score: f64) {
+    /// Raises the threshold to what the computed score reaches of every point whose true `s` is at least `score`.
+    fn raise_threshold(&mut self, query: usize, score: f64) {
         let low = score - self.job.gamma * self.sq_norms[query] - self.job.underflow;
-        let mark = (low as f32).next_down().max(f32::MIN);
-        // Stays NaN where the filter does not apply.
-        if mark > self.marks[query] {
-            self.marks[query] = mark;
+        let threshold = (low as f32).next_down().max(f32::MIN);
+        // A NaN stays, for queries to which the filter does not apply.
+        if threshold > self.thresholds[query] {
+            self.thresholds[query] = threshold;
         }
     }
 }
 
-/// Whether a score reaches the mark, as far as one can tell: a NaN does.
+/// Whether a score reaches the threshold; true if one of them is NaN.
 #[inline(always)]
-fn may_pass(score: f32, mark: f32) -> bool {
-    score >= mark || score.is_nan() || mark.is_nan()
+fn may_pass(score: f32, threshold: f32) -> bool {
+    score >= threshold || score.is_nan() || threshold.is_nan()
 }
 
-/// A value that at least `k` of `scores` reach, near the `k`-th largest of them; NaN reaches nothing.
-/// `None` if there are not `k` finite ones.
+/// A value that at least `k` of `scores` reach, near the `k`-th largest of them. `None` if fewer than `k` are
+/// finite.
 fn at_most_kth_largest(scores: &[f32], k: usize) -> Option<f32> {
     let (mut low, mut high, mut finite) = (f32::INFINITY, f32::NEG_INFINITY, 0);
     for &score in scores {
@@ -407,9 +408,8 @@ fn at_most_kth_largest(scores: &[f32], k: usize) -> Option<f32> {
     if finite < k {
         return None;
     }
-    // Halving takes a dozen sweeps that vectorise; selecting would take as many mispredicted branches as
-    // there are scores.
-    for _ in 0..HALVINGS {
+    // Bisection takes a dozen sweeps that are vectorised. A selection would mispredict a branch for every score.
+    for _ in 0..BISECTIONS {
         let middle = low + 0.5 * (high - low);
         let reached: u32 = scores.iter().map(|&s| u32::from(s >= middle)).sum();
         if reached as usize >= k {

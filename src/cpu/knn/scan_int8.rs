@@ -1,113 +1,102 @@
-//! The filter in bytes: all points past a tile of queries; what passes is measured exactly.
+//! The int8 filter: scans all points for a batch of queries by products of bytes. Points that pass are measured
+//! exactly. [`super::int8`] states the bound that keeps this exact.
+//!
+//! What is here decides about speed only:
+//! - **Estimated thresholds.** A threshold follows from the k-th distance found so far, so a scan would start with
+//!   thresholds that let everything pass. Instead the scores of a sample of tiles give an estimate of the
+//!   threshold, with which the scan starts. An estimate may be too high and hide true neighbours (false
+//!   negatives). That shows when the scan is over: the k-th distance found is an upper bound on the true one, and
+//!   the threshold that follows from it is safe. Where it is below the estimate, the query is scanned again
+//!   without one.
+//! - **Giving up.** Where too many points pass, the bytes are too coarse for the data; the batch is searched by the
+//!   float32 filter instead, and so are later batches if most of them fare like this.
 
 mod near;
+mod sample;
 
-pub(super) use near::Places;
+pub(super) use near::TreePlaces;
 
 use super::exact::PARALLEL;
-use super::int8::{DONE, EXCLUDED, Int8, LOWEST_MARK, Query};
+use super::int8::{EXCLUDED, Int8, PASS_ALL, PASS_NONE, Query};
 use super::lists::{Job, Lists};
-use super::products::{BUFFER, Block, CAPACITY, CHUNK, nonzero, nth_largest, products};
+use super::products::{
+    BUFFER, Block, CAPACITY, CHUNK, LaneMaxima, Survivors, nonzero, nth_largest,
+};
 use super::select::Candidate;
 use super::tree::Sorted;
-use crate::cpu::f64x8::F64x8;
 use crate::cpu::gemm::{COLS, ROWS};
-use crate::cpu::simd::{Simd, SimdOp};
 use crate::ops::Kernel;
+use crate::simd::{F64x8, Simd, SimdKernel};
+use sample::Sample;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Points that may pass for a query, in multiples of `k`, and beyond that one in [`PAIRS`]: more, and the
-/// bytes tell too little.
-const EXPECTED: usize = 16;
-/// An exact distance costs about as much as the byte filter saves on so many pairs.
-const PAIRS: usize = 32;
+/// Budget of points that may pass the filter per query, in multiples of `k`; on top of it one per
+/// [`PAIRS_PER_DISTANCE`] pairs scanned. Above it the int8 filter is too coarse, and the search falls back to
+/// float32.
+const BUDGET: usize = 16;
+/// Pairs scanned for which the int8 filter saves about as much time as one exact distance costs.
+const PAIRS_PER_DISTANCE: usize = 32;
 
-/// Panels of which one may be in the sample that marks are guessed from.
-const SAMPLES: [usize; 6] = [4, 8, 16, 32, 64, 128];
-/// Lanes that a guess may rest on: of more hardly any is left to be told from the others.
-const LANES: usize = COLS * 3 / 4;
-/// One query in so many, of more than [`FEW`], may be misled by its guess before no more are made. Their
-/// search is repeated, with those that are packed beside them.
-const MISLED: usize = 16;
-const FEW: usize = 256;
-/// Points per neighbour wanted that make a sample worth its while.
-const ENOUGH: usize = 64;
-
-/// Search of one group with the byte filter.
+/// Thresholds are no longer estimated once more than 1 in `MAX_FAILURES` of the queries (of at least
+/// [`MIN_ESTIMATES`]) had to be scanned again. The other queries of their group of eight are scanned with them.
+const MAX_FAILURES: usize = 16;
+/// See [`MAX_FAILURES`].
+const MIN_ESTIMATES: usize = 256;
+/// Search of one group with the int8 filter.
 pub(super) struct Int8Job<'a> {
     job: &'a Job<'a>,
     points: &'a Int8,
-    /// Those of the points, less needless copies.
-    starts: Cow<'a, [i32]>,
-    /// Tiles begun.
+    /// The offsets of the points, with needless copies excluded.
+    offsets: Cow<'a, [i32]>,
+    /// Batches begun.
     begun: AtomicUsize,
-    /// Tiles that let too much pass.
-    blunt: AtomicUsize,
-    /// Queries whose marks were guessed.
-    guessed: AtomicUsize,
-    /// Those of them whose guess was wrong.
-    misled: AtomicUsize,
-    /// What to guess marks from; none if they are not guessed.
+    /// Batches given up, because too many points passed.
+    given_up: AtomicUsize,
+    /// Queries whose thresholds were estimated.
+    estimated: AtomicUsize,
+    /// Those of them that had to be scanned again.
+    failed: AtomicUsize,
+    /// What thresholds are estimated from; `None` if they are not.
     sample: Option<Sample>,
 }
 
-/// Panels whose scores marks are guessed from.
-#[derive(Clone, Copy)]
-struct Sample {
-    /// One in so many.
-    step: usize,
-    /// Rank of the score, among the largest of each lane.
-    rank: usize,
-}
-
-impl Sample {
-    /// The sample after which a search should take least time.
-    fn new(rows: usize, dim: usize, k: usize, outliers: &[u32]) -> Option<Self> {
-        let seen = |step: usize| k as f64 / step as f64;
-        // As many of the nearest are expected in the sample, give or take their spread; the query itself.
-        let wanted = |step: usize| seen(step) + 3.0 * seen(step).sqrt() + 2.0;
-        // In cycles: a product of a pair, an exact distance of what the guess lets pass.
-        let cost = |step: usize| {
-            let pairs = rows as f64 / step as f64 * (dim + 6) as f64 / 64.0;
-            pairs + wanted(step) * step as f64 * (25 + dim / 2) as f64
-        };
-        let rank = |step: usize| {
-            // So many scores fall into this many lanes.
-            let lanes = COLS as f64;
-            let rank = lanes * (1.0 - (-wanted(step) / lanes).exp());
-            // What passes unseen is among the largest too.
-            let in_sample = |place: &&u32| (**place as usize / COLS).is_multiple_of(step);
-            rank.round() as usize + outliers.iter().filter(in_sample).count()
-        };
-        let steps = SAMPLES.into_iter().filter(|&step| rank(step) <= LANES);
-        let step = steps.min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
-        let rank = rank(step);
-        (rows >= ENOUGH * k).then_some(Self { step, rank })
-    }
-}
-
 impl<'a> Int8Job<'a> {
-    /// `None` where the points have no bytes, or the processor no instruction for them.
+    /// `None` where the points are not stored as bytes.
     pub(super) fn new(job: &'a Job<'a>) -> Option<Self> {
         let packed = &job.points.packed[job.group];
         let points = packed.int8.as_ref()?;
         let order = points.tree.as_ref().map(|tree| tree.order.as_slice());
-        let starts = packed.without_copies(job.k, &points.starts, EXCLUDED, order);
+        let offsets = packed.without_copies(job.k, &points.offsets, EXCLUDED, order);
         Some(Self {
             job,
             points,
-            starts,
-            guessed: AtomicUsize::new(0),
-            misled: AtomicUsize::new(0),
+            offsets,
+            estimated: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
             sample: Sample::new(job.points.rows, job.points.dim, job.k, &points.outliers),
             begun: AtomicUsize::new(0),
-            blunt: AtomicUsize::new(0),
+            given_up: AtomicUsize::new(0),
         })
     }
 
-    /// The query rows in the order of the points' tree, if they have one.
+    /// Searches a batch; `false`, and the lists are as they were, if the bytes are too coarse for it.
+    pub(super) fn search(
+        &'a self,
+        rows: Vec<u32>,
+        places: Option<TreePlaces<'a>>,
+        entries: &'a mut [Candidate],
+        lens: &'a mut [u32],
+    ) -> bool {
+        if self.is_too_coarse() {
+            return false;
+        }
+        let batch = Int8Batch::new(self, rows, places, entries, lens);
+        self.points.byte_products.run(batch)
+    }
+
+    /// The query rows in the order of the points' tree, if there is one.
     pub(super) fn sorted(&self, rows: Range<usize>) -> Option<Sorted> {
         let &Job {
             queries,
@@ -119,43 +108,45 @@ impl<'a> Int8Job<'a> {
         Some(tree.sorted(queries, group, &points.packed[group], rows))
     }
 
-    /// Whether the bytes have told too little so far: neighbours much nearer than the rounding.
-    pub(super) fn is_blunt(&self) -> bool {
-        2 * self.blunt.load(Relaxed) > self.begun.load(Relaxed).max(1)
+    /// Whether most batches were given up: the neighbours lie much closer together than the bytes resolve.
+    fn is_too_coarse(&self) -> bool {
+        2 * self.given_up.load(Relaxed) > self.begun.load(Relaxed).max(1)
     }
 
-    /// Whether guesses have been wrong too often, as they are where samples come in no random order.
-    fn is_misleading(&self) -> bool {
-        MISLED * self.misled.load(Relaxed) > self.guessed.load(Relaxed).max(FEW)
+    /// Whether estimates fail too often, as they do where samples come in no random order.
+    fn estimates_fail(&self) -> bool {
+        MAX_FAILURES * self.failed.load(Relaxed) > self.estimated.load(Relaxed).max(MIN_ESTIMATES)
     }
 }
 
-/// A tile of queries of one group, and what is buffered for them.
-pub(super) struct Int8Tile<'a> {
+/// A batch of queries of one group, and the points that passed for them.
+struct Int8Batch<'a> {
     job: &'a Int8Job<'a>,
     lists: Lists<'a>,
-    /// Where the queries are in the points' tree.
-    places: Option<Places<'a>>,
+    /// Where the queries are in the points' tree, if there is one.
+    places: Option<TreePlaces<'a>>,
     /// `[queries / ROWS, quads, ROWS]`.
     packed: Vec<i32>,
     queries: Vec<Query>,
-    /// Marks that were guessed.
-    guesses: Vec<i32>,
-    marks: Vec<i32>,
-    /// `[queries, CHUNK]` a bit for each point of a chunk that passed.
+    /// Estimated thresholds, [`PASS_ALL`] where there is none.
+    estimates: Vec<i32>,
+    /// Scores that a point must reach.
+    thresholds: Vec<i32>,
+    /// `[queries, CHUNK]` a bit for each point of a chunk of tiles that passed.
     bits: Vec<u32>,
-    /// `[queries, COLS]` the largest scores of a sample, by lane.
-    largest: Vec<i32>,
-    /// `[queries, CAPACITY]` rows that passed.
+    /// `[queries, COLS]` the highest scores of the sample, by lane.
+    maxima: Vec<i32>,
+    /// `[queries, CAPACITY]` rows that passed and are not measured yet.
     passed: Vec<i32>,
+    /// Their number for each query.
     counts: Vec<u32>,
 }
 
-impl<'a> Int8Tile<'a> {
-    pub(super) fn new(
+impl<'a> Int8Batch<'a> {
+    fn new(
         job: &'a Int8Job<'a>,
         rows: Vec<u32>,
-        places: Option<Places<'a>>,
+        places: Option<TreePlaces<'a>>,
         entries: &'a mut [Candidate],
         lens: &'a mut [u32],
     ) -> Self {
@@ -163,16 +154,16 @@ impl<'a> Int8Tile<'a> {
         let count = lists.count();
         let padded = count.next_multiple_of(ROWS);
         let quads = job.points.quads;
-        let mut tile = Self {
+        let mut batch = Self {
             job,
             lists,
             places,
             packed: vec![0; padded * quads],
             queries: vec![Query::default(); padded],
-            guesses: vec![LOWEST_MARK; padded],
-            marks: vec![DONE; padded],
+            estimates: vec![PASS_ALL; padded],
+            thresholds: vec![PASS_NONE; padded],
             bits: vec![0; padded * CHUNK],
-            largest: vec![i32::MIN; padded * COLS],
+            maxima: vec![i32::MIN; padded * COLS],
             passed: vec![0; padded * CAPACITY],
             counts: vec![0; padded],
         };
@@ -183,108 +174,121 @@ impl<'a> Int8Tile<'a> {
             ..
         } = *job.job;
         for query in 0..count {
-            let panel = &mut tile.packed[query / ROWS * ROWS * quads..][..ROWS * quads];
-            let row = tile.lists.query_row(query);
+            let tile = &mut batch.packed[query / ROWS * ROWS * quads..][..ROWS * quads];
+            let row = batch.lists.query_row(query);
             let packed = &points.packed[group];
-            // A query without direction keeps its mark and an empty list.
+            // A query without direction keeps its threshold and an empty list.
             if let Some(one) =
                 job.points
-                    .pack_query(queries, group, row, packed, panel, query % ROWS)
+                    .pack_query(queries, group, row, packed, tile, query % ROWS)
             {
-                tile.queries[query] = one;
-                tile.marks[query] = LOWEST_MARK;
-                tile.raise_mark(query);
+                batch.queries[query] = one;
+                batch.update_threshold(query);
             }
         }
-        tile
+        batch
     }
 
-    /// Pass mark from the list's bound, or the guess.
-    fn raise_mark(&mut self, query: usize) {
-        self.marks[query] = if self.lists.is_final(query) {
-            DONE
+    /// Sets the threshold to what follows from the list's bound, or to the estimate if that is higher.
+    fn update_threshold(&mut self, query: usize) {
+        self.thresholds[query] = if self.lists.is_final(query) {
+            PASS_NONE
         } else {
-            let mark = (self.job.points).mark(self.queries[query], self.reach(query));
-            mark.max(self.guesses[query])
+            self.safe_threshold(query).max(self.estimates[query])
         };
     }
 
-    /// Squared distance beyond which no point is wanted.
+    /// The threshold that follows from the list's bound: every neighbour reaches it.
+    fn safe_threshold(&self, query: usize) -> i32 {
+        (self.job.points).threshold(self.queries[query], self.radius(query))
+    }
+
+    /// Squared distance beyond which no point can be a neighbour.
     #[inline(always)]
-    fn reach(&self, query: usize) -> f64 {
+    fn radius(&self, query: usize) -> f64 {
         match self.job.job.points.kernel {
             Kernel::Gaussian => self.lists.bound(query),
-            // All distances below this count as 0.
+            // All distances below PARALLEL count as 0.
             Kernel::Cosine => self.lists.bound(query).max(PARALLEL),
         }
     }
 
-    /// Whether a guess may have hidden points that are as near as the list's bound.
-    fn is_misled(&self, query: usize, guess: i32) -> bool {
-        guess > LOWEST_MARK
-            && (self.job.points).mark(self.queries[query], self.reach(query)) < guess
+    /// Whether an estimate may have hidden points that are as near as the list's bound.
+    fn has_failed(&self, query: usize, estimate: i32) -> bool {
+        estimate > PASS_ALL && self.safe_threshold(query) < estimate
     }
 
-    /// Moves a buffer into its list.
+    /// Measures the buffered points of a query exactly, and raises its threshold.
     #[inline(always)]
     fn measure<D: F64x8>(&mut self, query: usize) {
         let rows = &self.passed[query * CAPACITY..][..self.counts[query] as usize];
         self.lists
             .measure::<D>(query, rows.len(), |i| rows[i] as usize);
         self.counts[query] = 0;
-        self.raise_mark(query);
+        self.update_threshold(query);
     }
 
-    /// Guesses marks from the scores of a sample: such that about as many points as wanted reach them.
-    /// Whether they do shows in the end.
+    /// Estimates thresholds from the scores of a sample, such that about as many points as are wanted reach them.
     #[inline(always)]
-    fn guess(&mut self, sample: Sample) {
-        let panels = 0..self.panels() as u32;
-        let which: Vec<u32> = panels.step_by(sample.step).collect();
-        self.filter::<true>(0..self.marks.len(), &which);
+    fn estimate<S: Simd>(&mut self, sample: Sample) {
+        let tiles = 0..self.tiles() as u32;
+        let which: Vec<u32> = tiles.step_by(sample.step).collect();
+        let byte_products = self.job.points.byte_products;
+        let (block, _, maxima) = self.block(0..self.thresholds.len(), &which);
+        byte_products.run(LaneMaxima { block, maxima });
         for query in 0..self.lists.count() {
-            if self.marks[query] == DONE {
+            if self.thresholds[query] == PASS_NONE {
                 continue;
             }
-            // SAFETY: as for `filter`.
-            let score = unsafe { nth_largest(&self.largest.as_chunks().0[query], sample.rank) };
-            let guess = f64::from(score) - self.queries[query].margin();
-            self.guesses[query] = (guess as i32).max(LOWEST_MARK);
-            self.marks[query] = self.marks[query].max(self.guesses[query]);
+            let score = nth_largest::<S>(&self.maxima.as_chunks().0[query], sample.rank);
+            let estimate = f64::from(score) - self.queries[query].margin();
+            self.estimates[query] = (estimate as i32).max(PASS_ALL);
+            self.thresholds[query] = self.thresholds[query].max(self.estimates[query]);
         }
     }
 
-    fn panels(&self) -> usize {
-        self.job.starts.len() / COLS
+    /// The number of tiles of points.
+    fn tiles(&self) -> usize {
+        self.job.offsets.len() / COLS
     }
 
-    /// Takes note of which points of some panels pass for some queries, or of the largest scores.
+    /// Notes which points of some tiles pass for some queries.
     #[inline(always)]
-    fn filter<const LARGEST: bool>(&mut self, queries: Range<usize>, which: &[u32]) {
-        let Int8 { quads, panels, .. } = self.job.points;
+    fn filter(&mut self, queries: Range<usize>, which: &[u32]) {
+        let byte_products = self.job.points.byte_products;
+        let (block, bits, _) = self.block(queries, which);
+        // A call of its own, so that the loop over bytes is compiled once.
+        byte_products.run(Survivors { block, bits });
+    }
+
+    /// Some queries against some tiles, and room for the survivors and the lane maxima of these queries.
+    #[inline(always)]
+    fn block<'b>(
+        &'b mut self,
+        queries: Range<usize>,
+        which: &'b [u32],
+    ) -> (Block<'b>, &'b mut [u32], &'b mut [i32]) {
+        let Int8 { quads, tiles, .. } = self.job.points;
         let Range { start, end } = queries;
         let block = Block {
             quads: *quads,
             queries: &self.packed[start * quads..end * quads],
-            panels,
-            starts: self.job.starts.as_chunks().0,
+            tiles,
+            offsets: self.job.offsets.as_chunks().0,
             which,
-            marks: &self.marks[start..end],
-            bits: &mut self.bits[start * CHUNK..end * CHUNK],
-            largest: &mut self.largest[start * COLS..end * COLS],
+            thresholds: &self.thresholds[start..end],
         };
-        // SAFETY: the byte filter is chosen where the processor has its instructions.
-        unsafe { products::<LARGEST>(block) }
+        let bits = &mut self.bits[start * CHUNK..end * CHUNK];
+        (block, bits, &mut self.maxima[start * COLS..end * COLS])
     }
 
-    /// Buffers the rows of some panels that passed for a query, and measures them whenever there are enough;
+    /// Buffers the points of some tiles that passed for a query, and measures them whenever the buffer is full;
     /// returns how many it measured.
     #[inline(always)]
-    fn take<D: F64x8>(&mut self, query: usize, which: &[u32]) -> usize {
+    fn take<S: Simd>(&mut self, query: usize, which: &[u32]) -> usize {
         let words: &[u32; CHUNK] = &self.bits.as_chunks().0[query];
-        // SAFETY: the byte filter is chosen where the processor has its instructions.
-        let passed = unsafe { nonzero(words) };
-        // The words beyond are those of other panels.
+        let passed = nonzero::<S>(words);
+        // Words past the last tile are left from other tiles.
         let mut left = passed & (u32::MAX >> (CHUNK - which.len()));
         let mut measured = 0;
         while left != 0 {
@@ -303,30 +307,30 @@ impl<'a> Int8Tile<'a> {
             self.counts[query] = count as u32;
             if count > BUFFER {
                 measured += count;
-                self.measure::<D>(query);
+                self.measure::<S::F64x8>(query);
             }
         }
         measured
     }
 
-    /// All points past the queries; false if too many pass.
+    /// Scans all points; `false` if too many pass.
     #[inline(always)]
-    fn pass<D: F64x8>(&mut self) -> bool {
-        let panels = self.panels();
-        let mut budget = self.lists.count() * EXPECTED * self.job.job.k.max(BUFFER);
+    fn scan<S: Simd>(&mut self) -> bool {
+        let tiles = self.tiles();
+        let mut budget = self.lists.count() * BUDGET * self.job.job.k.max(BUFFER);
         let mut spent = 0;
-        // Chunks grow as marks rise.
+        // Chunks of tiles grow as thresholds rise.
         let (mut first, mut step) = (0, 2);
-        while first < panels {
-            let len = step.min(panels - first);
+        while first < tiles {
+            let len = step.min(tiles - first);
             let mut which = [0; CHUNK];
-            for (which, panel) in which.iter_mut().zip(first..first + len) {
-                *which = panel as u32;
+            for (which, tile) in which.iter_mut().zip(first..first + len) {
+                *which = tile as u32;
             }
-            self.filter::<false>(0..self.marks.len(), &which[..len]);
-            budget += self.marks.len() * len * COLS / PAIRS;
+            self.filter(0..self.thresholds.len(), &which[..len]);
+            budget += self.thresholds.len() * len * COLS / PAIRS_PER_DISTANCE;
             for query in 0..self.lists.count() {
-                spent += self.take::<D>(query, &which[..len]);
+                spent += self.take::<S>(query, &which[..len]);
             }
             if spent > budget {
                 return false;
@@ -335,61 +339,62 @@ impl<'a> Int8Tile<'a> {
             step = (2 * step).min(CHUNK);
         }
         for query in 0..self.lists.count() {
-            self.measure::<D>(query);
+            self.measure::<S::F64x8>(query);
         }
         true
     }
 
-    /// Looks at all points, from marks that a sample gives; false if too many pass.
+    /// Scans all points from estimated thresholds, and once more the queries whose estimates failed; `false` if
+    /// too many points pass.
     #[inline(always)]
-    fn all<D: F64x8>(&mut self) -> bool {
-        let sample = self.job.sample.filter(|_| !self.job.is_misleading());
+    fn scan_estimated<S: Simd>(&mut self) -> bool {
+        let sample = self.job.sample.filter(|_| !self.job.estimates_fail());
         let Some(sample) = sample else {
-            return self.pass::<D>();
+            return self.scan::<S>();
         };
-        self.guess(sample);
-        if !self.pass::<D>() {
+        self.estimate::<S>(sample);
+        if !self.scan::<S>() {
             return false;
         }
-        let misled = self.repeated();
-        self.job.guessed.fetch_add(self.lists.count(), Relaxed);
-        self.job.misled.fetch_add(misled, Relaxed);
-        misled == 0 || self.pass::<D>()
+        let failed = self.reset_failed();
+        self.job.estimated.fetch_add(self.lists.count(), Relaxed);
+        self.job.failed.fetch_add(failed, Relaxed);
+        failed == 0 || self.scan::<S>()
     }
 
-    /// Forgets the queries whose guess has hidden points that may be among the nearest, and shuts the
-    /// others; how many there are.
-    fn repeated(&mut self) -> usize {
-        let mut misled = 0;
+    /// Resets the queries whose estimates may have hidden neighbours, so that they can be scanned again, and
+    /// closes the others; returns how many were reset.
+    fn reset_failed(&mut self) -> usize {
+        let mut failed = 0;
         for query in 0..self.lists.count() {
-            let guess = std::mem::replace(&mut self.guesses[query], LOWEST_MARK);
-            if self.is_misled(query, guess) {
+            let estimate = std::mem::replace(&mut self.estimates[query], PASS_ALL);
+            if self.has_failed(query, estimate) {
                 self.lists.reset(query);
-                self.raise_mark(query);
-                misled += 1;
+                self.update_threshold(query);
+                failed += 1;
             } else {
-                self.marks[query] = DONE;
+                self.thresholds[query] = PASS_NONE;
             }
         }
-        misled
+        failed
     }
 }
 
-impl SimdOp for Int8Tile<'_> {
+impl SimdKernel for Int8Batch<'_> {
     /// Whether the search is done; if not, the lists are as they were.
     type Output = bool;
 
     #[inline(always)]
-    unsafe fn run<S: Simd, const R: usize, const V: usize>(mut self) -> bool {
+    fn run<S: Simd, const R: usize, const V: usize>(mut self) -> bool {
         self.job.begun.fetch_add(1, Relaxed);
         let done = match (self.places, &self.job.points.tree) {
-            (Some(places), Some(tree)) => self.near::<S::Doubles>(places, tree),
-            _ => self.all::<S::Doubles>(),
+            (Some(places), Some(tree)) => self.scan_near::<S>(places, tree),
+            _ => self.scan_estimated::<S>(),
         };
         if done {
-            self.lists.finish::<S::Doubles>();
+            self.lists.finish::<S::F64x8>();
         } else {
-            self.job.blunt.fetch_add(1, Relaxed);
+            self.job.given_up.fetch_add(1, Relaxed);
         }
         done
     }

@@ -1,10 +1,10 @@
-//! The k nearest so far.
+//! The k nearest neighbours found so far, and ways to order them.
 
-use crate::cpu::f64x8::{F64x8, LANES, Pack};
 use crate::cpu::pages;
+use crate::simd::{F64_LANES, F64x8, LineF64};
 use crate::{Error, Result};
 
-/// One candidate: exact (float64) squared distance, then index, is the order.
+/// A neighbour found so far. Candidates are ordered by exact (float64) squared distance, then by index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Zeroable)]
 pub struct Candidate {
     /// Squared distance, `2 - 2 cos` under cosine; never negative.
@@ -14,18 +14,18 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Sorts as (distance, index): a distance is never negative, so its bits sort as it does.
+    /// A key that sorts by (distance, index). Distances are never negative, so their bits sort as they do.
     fn key(&self) -> (u64, u32) {
         (self.sq_distance.to_bits(), self.index)
     }
 }
 
-/// Running k nearest of a block of queries.
+/// The k nearest neighbours found so far of a block of queries.
 pub struct Candidates {
     groups: usize,
     queries: usize,
     k: usize,
-    /// `[groups, queries, k]`, in order, `lens` of each list in use.
+    /// `[groups, queries, k]`, each list in order; only its first `lens` entries are in use.
     entries: Vec<Candidate>,
     /// `[groups, queries]`.
     lens: Vec<u32>,
@@ -78,14 +78,14 @@ impl Candidates {
     }
 }
 
-/// Candidates in order, `distances` infinite past the last of `indices`; of equal distances the first comes
-/// first. Each goes to the place that as many as come before it leave, without a branch on a distance.
+/// Orders candidates by distance, equal distances as they come. `distances` are infinite past the last of `indices`.
+/// A candidate's place is the number of candidates before it, which is counted without a branch on a distance.
 #[inline(always)]
-pub(super) fn ordered<D: F64x8>(distances: &[Pack], indices: &[u32], out: &mut Vec<Candidate>) {
+pub(super) fn ordered<D: F64x8>(distances: &[LineF64], indices: &[u32], out: &mut Vec<Candidate>) {
     out.clear();
     out.resize(indices.len(), Candidate::default());
     for (i, &index) in indices.iter().enumerate() {
-        let (own, lane) = (i / LANES, i % LANES);
+        let (own, lane) = (i / F64_LANES, i % F64_LANES);
         let sq_distance = distances[own].0[lane];
         let this = D::splat(sq_distance);
         let mut place = 0;
@@ -102,7 +102,7 @@ pub(super) fn ordered<D: F64x8>(distances: &[Pack], indices: &[u32], out: &mut V
     }
 }
 
-/// Brings candidates that are in order of their distances into order of their indices too.
+/// Orders candidates with equal distances, which are in order of distance, by index too.
 pub(super) fn order_ties(list: &mut [Candidate]) {
     let tie = |pair: &[Candidate]| pair[0].key() > pair[1].key();
     if list.windows(2).any(tie) {

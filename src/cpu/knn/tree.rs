@@ -1,115 +1,125 @@
-//! Points in an order that keeps near ones in the same panel, and which panels a query need not look at.
+//! A k-d tree that orders the points, so that a search can skip tiles.
 //!
-//! Panels are the leaves of a k-d tree over the few directions in which the points differ most. A panel's
-//! box in these directions bounds the distances to its points from below: where that is beyond the k-th
-//! nearest so far, none of them is wanted. Activations of one channel mostly vary along a few directions,
-//! and the more there are the fewer panels are near: a search takes less than the square of their number.
-//! Where a trial shows that most panels would be looked at anyway, there is no tree.
+//! The tiles of points are the leaves of the tree. Its axes are the few directions in which the points differ most.
+//! A tile has a bounding box along these axes. The distance of a query from the box is a lower bound on its
+//! distances from the points inside; where it exceeds the query's current radius (the k-th distance found so far),
+//! the tile is skipped.
 //!
-//! Bounds are float32, less what rounding can have done to them.
+//! Activations of one channel mostly vary along a few directions. The more points there are, the smaller is the
+//! share of tiles within the radius, so that a search takes less than quadratic time. Where a trial shows that most
+//! tiles would be scanned anyway, no tree is built.
+//!
+//! Lower bounds are computed in float32 and lowered by the largest error that rounding can have caused.
 
 mod directions;
 
 use super::exact::Query;
 use super::points::{Packed, Points};
-use crate::cpu::f64x8::{F64x8, LANES, Pack};
 use crate::cpu::gemm::{COLS, ROWS};
+use crate::simd::{F64_LANES, F64x8, LineF64, Portable, Simd};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Directions at most: more make bounds hardly tighter, and cost as much each.
+/// Most directions. More hardly make the bounds tighter, and each costs the same.
 const AXES: usize = 6;
-/// Panels around a query's own that are looked at first.
-const HOME: usize = 8;
-/// Points whose neighbourhoods are tried out, and what is taken for the number of neighbours.
+/// Tiles around a query's own that are scanned first.
+const SURROUNDINGS: usize = 8;
+/// Points for which a trial search is made before a tree is kept.
 const TRIALS: usize = 16;
-const NEIGHBORS: usize = 25;
+/// Number of neighbours in a trial search.
+const TRIAL_NEIGHBORS: usize = 25;
 /// Boxes tested together.
 const BOXES: usize = 16;
-/// Coordinates whose squares neither overflow nor vanish.
+/// Coordinates whose squares neither overflow nor underflow.
 const COORDINATES: std::ops::Range<f32> = 1e-12..1e15;
 
-/// When there is a tree.
+/// When a tree is built.
 #[derive(Clone, Copy)]
-pub(super) struct Rule {
-    /// Panels at least: fewer are faster looked at than chosen from.
-    panels: usize,
-    /// Share of the panels that may be near in a trial.
-    near: f64,
+pub(super) struct TreePolicy {
+    /// Fewest tiles for which there is a tree. It takes less time to scan fewer than to select among them.
+    min_tiles: usize,
+    /// Largest share of the tiles that a trial search may scan.
+    max_share: f64,
 }
 
-impl Rule {
-    /// Where it is faster.
+impl TreePolicy {
+    /// Where a tree makes searches faster.
     pub(super) const USUAL: Self = Self {
-        panels: 512,
-        near: 0.3,
+        min_tiles: 512,
+        max_share: 0.3,
     };
 }
 
-/// Order and boxes of a group's points.
+/// The order of a group's points, and the boxes of their tiles.
 pub(super) struct Tree {
     /// `[axes, dim]`, orthonormal.
     directions: Vec<f64>,
     dim: usize,
-    /// `[panels * COLS]` the row at each place, as far as there are rows.
+    /// `[tiles * COLS]` the row at each place, as far as there are rows.
     pub(super) order: Vec<u32>,
-    panels: usize,
-    /// Splits of panel ranges in half, a range before its halves.
+    /// The number of tiles.
+    tiles: usize,
+    /// Splits of ranges of tiles in half, in preorder.
     splits: Vec<Split>,
-    /// Of the panels.
+    /// The boxes of the tiles.
     boxes: Boxes,
-    /// Of [`BOXES`] panels each, which lie together too.
+    /// The boxes of groups of [`BOXES`] tiles each.
     groups: Boxes,
-    /// Largest coordinate.
+    /// The largest coordinate, by magnitude.
     largest: f32,
 }
 
-/// Sides of boxes, `[boxes / BOXES, axes, BOXES]`, infinite where there is no box.
+/// The sides of boxes, `[boxes / BOXES, axes, BOXES]`, infinite where there is no box.
 #[derive(Default)]
 struct Boxes {
     low: Vec<[f32; BOXES]>,
     high: Vec<[f32; BOXES]>,
 }
 
-/// Points below `at` go left; ties lie on both sides.
+/// Points whose coordinate is below `at` go left; points with ties lie on both sides.
 #[derive(Clone, Copy)]
 struct Split {
     axis: usize,
     at: f32,
 }
 
-/// Queries in the tree's order, and where they are.
+/// Queries in the tree's order, and where they lie.
 pub(super) struct Sorted {
-    /// Rows.
+    /// Their rows.
     pub(super) rows: Vec<u32>,
-    /// Panel that each lies in.
+    /// The tile that each falls into.
     pub(super) leaves: Vec<u32>,
     /// `[queries, axes]`.
     pub(super) coordinates: Vec<f32>,
 }
 
-/// Where eight queries look for neighbours.
-pub(super) struct Near<'a> {
-    /// `[ROWS, axes]`.
+/// Eight balls around queries, in which their neighbours lie.
+pub(super) struct Balls<'a> {
+    /// `[ROWS, axes]` centres.
     pub(super) coordinates: &'a [f32],
-    /// Squared distances beyond which nothing is wanted; negative for a query that wants nothing.
-    pub(super) bounds: [f64; ROWS],
+    /// Squared radii; negative for a query whose list cannot improve.
+    pub(super) radii: [f64; ROWS],
 }
 
-/// Bytes of a [`Tree`], and of what makes it or sorts as many queries.
+/// Bytes of a [`Tree`], and of the scratch that building it, or sorting as many queries, takes.
 pub(super) fn bytes(rows: usize, dim: usize) -> u64 {
-    let panels = rows.div_ceil(COLS).next_multiple_of(BOXES) as u64;
+    let tiles = rows.div_ceil(COLS).next_multiple_of(BOXES) as u64;
     let (axes, rows, dim) = (AXES as u64, rows as u64, dim as u64);
     // Order; coordinates; keys, rows and leaves of queries, and their coordinates in order.
-    8 * axes * dim + rows * (4 + 4 * axes + 16 + 4 * axes) + panels * (9 * axes + 16)
+    8 * axes * dim + rows * (4 + 4 * axes + 16 + 4 * axes) + tiles * (9 * axes + 16)
 }
 
 impl Tree {
-    /// `None` where it would not be worth its while.
-    pub(super) fn new(points: &Points, group: usize, packed: &Packed, rule: Rule) -> Option<Self> {
+    /// `None` where a tree would not make searches faster.
+    pub(super) fn new(
+        points: &Points,
+        group: usize,
+        packed: &Packed,
+        policy: TreePolicy,
+    ) -> Option<Self> {
         let (rows, dim) = (points.rows, points.dim);
-        let panels = rows.div_ceil(COLS);
-        if panels < rule.panels {
+        let tiles = rows.div_ceil(COLS);
+        if tiles < policy.min_tiles {
             return None;
         }
         let directions = directions::directions(points, group, packed);
@@ -118,7 +128,7 @@ impl Tree {
             directions,
             dim,
             order: (0..rows as u32).collect(),
-            panels,
+            tiles,
             splits: Vec::new(),
             boxes: Boxes::default(),
             groups: Boxes::default(),
@@ -134,15 +144,15 @@ impl Tree {
         tree.splits = split(&mut order, &coordinates, axes);
         tree.order = order;
         tree.bound(&coordinates, axes);
-        let near = tree.share_near(points, group, &coordinates);
-        (near < rule.near).then_some(tree)
+        let share = tree.trial_share(points, group, &coordinates);
+        (share < policy.max_share).then_some(tree)
     }
 
     fn axes(&self) -> usize {
         self.directions.len() / self.dim
     }
 
-    /// `[rows, axes]` coordinates of rows, 0 where there is no direction.
+    /// `[rows, axes]` coordinates of rows; 0 for a row without direction.
     fn coordinates(
         &self,
         points: &Points,
@@ -173,57 +183,59 @@ impl Tree {
         out
     }
 
-    /// Boxes of the panels, and of groups of them.
+    /// Sets the boxes of the tiles and of their groups.
     fn bound(&mut self, coordinates: &[f32], axes: usize) {
-        let groups = self.panels.div_ceil(BOXES);
-        self.boxes = Boxes::empty(self.panels, axes);
+        let groups = self.tiles.div_ceil(BOXES);
+        self.boxes = Boxes::empty(self.tiles, axes);
         self.groups = Boxes::empty(groups, axes);
-        for (p, panel) in self.order.chunks(COLS).enumerate() {
-            for &row in panel {
+        for (t, tile) in self.order.chunks(COLS).enumerate() {
+            for &row in tile {
                 let coordinates = &coordinates[row as usize * axes..][..axes];
-                self.boxes.hold(p, coordinates);
-                self.groups.hold(p / BOXES, coordinates);
+                self.boxes.hold(t, coordinates);
+                self.groups.hold(t / BOXES, coordinates);
             }
         }
     }
 
-    /// Share of the panels that may hold neighbours of some points, as far as their surroundings tell.
-    fn share_near(&self, points: &Points, group: usize, coordinates: &[f32]) -> f64 {
+    /// The share of the tiles that searches for the neighbours of some points would scan, with the radii that the
+    /// surroundings of these points give.
+    fn trial_share(&self, points: &Points, group: usize, coordinates: &[f32]) -> f64 {
         let axes = self.axes();
-        let (mut looked, mut query) = (0, Query::new(self.dim));
+        let (mut scanned, mut query) = (0, Query::new(self.dim));
         let mut near = Vec::new();
         for trial in 0..TRIALS {
-            let leaf = (2 * trial + 1) * self.panels / (2 * TRIALS);
+            let leaf = (2 * trial + 1) * self.tiles / (2 * TRIALS);
             let row = self.order[leaf * COLS] as usize;
             query.set(points, group, row);
-            let home = self.home(leaf as u32);
+            let home = self.surroundings(leaf as u32);
             let end = (home.end * COLS).min(self.order.len());
             let mut distances = Vec::new();
-            for rows in self.order[home.start * COLS..end].chunks_exact(LANES) {
-                let rows: [usize; LANES] = std::array::from_fn(|l| rows[l] as usize);
+            for rows in self.order[home.start * COLS..end].chunks_exact(F64_LANES) {
+                let rows: [usize; F64_LANES] = std::array::from_fn(|l| rows[l] as usize);
                 let values = rows.map(|row| points.row(group, row));
-                let mut found = Pack::ZERO;
-                let measured = query.sq_distances::<Pack>(points, group, rows, values);
+                let mut found = LineF64::ZERO;
+                let measured =
+                    query.sq_distances::<<Portable as Simd>::F64x8>(points, group, rows, values);
                 measured.store(&mut found);
                 distances.extend(found.0);
             }
             // The point itself is among them.
-            distances.select_nth_unstable_by(NEIGHBORS, f64::total_cmp);
+            distances.select_nth_unstable_by(TRIAL_NEIGHBORS, f64::total_cmp);
             let own = &coordinates[row * axes..][..axes];
-            let mut bounds = [-1.0; ROWS];
-            bounds[0] = distances[NEIGHBORS];
-            let one = Near {
+            let mut radii = [-1.0; ROWS];
+            radii[0] = distances[TRIAL_NEIGHBORS];
+            let ball = Balls {
                 coordinates: &own.repeat(ROWS),
-                bounds,
+                radii,
             };
             near.clear();
-            self.near(&one, 0..0, &mut near);
-            looked += near.len();
+            self.near(&ball, 0..0, &mut near);
+            scanned += near.len();
         }
-        looked as f64 / (TRIALS * self.panels) as f64
+        scanned as f64 / (TRIALS * self.tiles) as f64
     }
 
-    /// Rows of queries in the order of the panels they fall into.
+    /// The rows of queries in the order of the tiles that they fall into.
     pub(super) fn sorted(
         &self,
         queries: &Points,
@@ -253,12 +265,12 @@ impl Tree {
         sorted
     }
 
-    /// The panel where a point with these coordinates would be.
+    /// The tile that a point with these coordinates falls into.
     fn leaf(&self, coordinates: &[f32]) -> u32 {
-        let (mut range, mut at) = (0..self.panels, 0);
+        let (mut range, mut at) = (0..self.tiles, 0);
         while range.len() > 1 {
             let (split, middle) = (self.splits[at], middle(&range));
-            // Preorder: the left half has a split less than panels.
+            // In preorder; the left half has one split less than it has tiles.
             if coordinates[split.axis] < split.at {
                 (range, at) = (range.start..middle, at + 1);
             } else {
@@ -268,51 +280,51 @@ impl Tree {
         range.start as u32
     }
 
-    /// Panels about one.
-    pub(super) fn home(&self, leaf: u32) -> Range<usize> {
-        let start = (leaf as usize).saturating_sub(HOME / 2);
-        start..(start + HOME).min(self.panels)
+    /// The tiles around one.
+    pub(super) fn surroundings(&self, leaf: u32) -> Range<usize> {
+        let start = (leaf as usize).saturating_sub(SURROUNDINGS / 2);
+        start..(start + SURROUNDINGS).min(self.tiles)
     }
 
-    /// Panels that may hold a point that one of the queries wants, those of `home` left out.
+    /// Adds to `out` the tiles whose boxes meet one of the balls, without those in `home`.
     #[inline(always)]
-    pub(super) fn near(&self, queries: &Near<'_>, home: Range<usize>, out: &mut Vec<u32>) {
+    pub(super) fn near(&self, balls: &Balls<'_>, home: Range<usize>, out: &mut Vec<u32>) {
         let axes = self.axes();
-        let mut shares = [0f32; ROWS];
+        let mut inverse_radii = [0f32; ROWS];
         let mut rounding = [0f32; ROWS];
-        let coordinates = queries.coordinates.chunks_exact(axes);
-        for (i, (own, bound)) in coordinates.zip(queries.bounds).enumerate() {
-            // Sums of squares are off by a few roundings, coordinates by three of the largest.
-            shares[i] = match bound < 0.0 {
+        let coordinates = balls.coordinates.chunks_exact(axes);
+        for (i, (own, radius)) in coordinates.zip(balls.radii).enumerate() {
+            // Sums of squares are off by a few roundings, and coordinates by three roundings of the largest.
+            inverse_radii[i] = match radius < 0.0 {
                 true => f32::INFINITY,
-                false => 1.0 / ((bound * (1.0 + 1e-5)) as f32).max(f32::MIN_POSITIVE),
+                false => 1.0 / ((radius * (1.0 + 1e-5)) as f32).max(f32::MIN_POSITIVE),
             };
             let largest = own.iter().fold(self.largest, |m, c| m.max(c.abs()));
             rounding[i] = largest * (1.0 / (1 << 21) as f32);
-            // Queries far away, or of no number, look everywhere.
+            // A query that is far away, or has a NaN coordinate, scans all tiles.
             let usual = own.iter().all(|c| c.abs() < COORDINATES.end);
-            if bound >= 0.0 && !usual {
-                shares[i] = 0.0;
+            if radius >= 0.0 && !usual {
+                inverse_radii[i] = 0.0;
                 rounding[i] = f32::INFINITY;
             }
         }
-        let reach = Reach {
-            coordinates: queries.coordinates,
+        let search = BoxSearch {
+            coordinates: balls.coordinates,
             axes,
-            shares,
+            inverse_radii,
             rounding,
         };
         for all in 0..self.groups.low.len() / axes {
-            let groups = reach.boxes(&self.groups, all);
+            let groups = search.nearest(&self.groups, all);
             for (lane, _) in groups.into_iter().enumerate().filter(|near| near.1 <= 1.0) {
                 let group = all * BOXES + lane;
-                if group * BOXES >= self.panels {
+                if group * BOXES >= self.tiles {
                     break;
                 }
-                for (lane, near) in reach.boxes(&self.boxes, group).into_iter().enumerate() {
-                    let panel = group * BOXES + lane;
-                    if near <= 1.0 && panel < self.panels && !home.contains(&panel) {
-                        out.push(panel as u32);
+                for (lane, near) in search.nearest(&self.boxes, group).into_iter().enumerate() {
+                    let tile = group * BOXES + lane;
+                    if near <= 1.0 && tile < self.tiles && !home.contains(&tile) {
+                        out.push(tile as u32);
                     }
                 }
             }
@@ -329,7 +341,7 @@ impl Boxes {
         }
     }
 
-    /// Widens a box for a point.
+    /// Extends a box so that it holds a point.
     fn hold(&mut self, at: usize, coordinates: &[f32]) {
         let axes = coordinates.len();
         for (axis, &c) in coordinates.iter().enumerate() {
@@ -341,20 +353,22 @@ impl Boxes {
     }
 }
 
-/// How far eight queries look.
-struct Reach<'a> {
+/// Eight balls, prepared for tests of many boxes.
+struct BoxSearch<'a> {
     /// `[ROWS, axes]`.
     coordinates: &'a [f32],
     axes: usize,
-    /// One over the bounds.
-    shares: [f32; ROWS],
+    /// One over the squared radii.
+    inverse_radii: [f32; ROWS],
+    /// What rounding may have added to a coordinate difference.
     rounding: [f32; ROWS],
 }
 
-impl Reach<'_> {
-    /// The least squared distances of a group of boxes, in parts of what the queries want.
+impl BoxSearch<'_> {
+    /// For each of [`BOXES`] boxes the smallest squared distance from a query, as a share of the query's squared
+    /// radius. A box meets a ball where it is at most 1.
     #[inline(always)]
-    fn boxes(&self, boxes: &Boxes, group: usize) -> [f32; BOXES] {
+    fn nearest(&self, boxes: &Boxes, group: usize) -> [f32; BOXES] {
         let low = &boxes.low[group * self.axes..][..self.axes];
         let high = &boxes.high[group * self.axes..][..self.axes];
         let mut nearest = [f32::INFINITY; BOXES];
@@ -368,36 +382,36 @@ impl Reach<'_> {
                 }
             }
             for (nearest, sum) in nearest.iter_mut().zip(sum) {
-                let part = sum * self.shares[i];
-                // Not of a NaN, from where there is no box or no query.
-                *nearest = if part < *nearest { part } else { *nearest };
+                let share = sum * self.inverse_radii[i];
+                // A NaN, where there is no box or no query, is left out.
+                *nearest = if share < *nearest { share } else { *nearest };
             }
         }
         nearest
     }
 }
 
-/// One instruction, unlike `max`, which minds NaN.
+/// The larger number in one instruction. (`f32::max` takes more, because it treats NaN.)
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// First panel of the right half.
+/// The first tile of the right half.
 fn middle(range: &Range<usize>) -> usize {
     range.start + range.len() / 2
 }
 
-/// Puts rows in order: of every range of panels the half with the lower coordinates first, along the axis
-/// on which it is widest.
+/// Orders rows so that of every range of tiles the half with the lower coordinates comes first, along the axis on
+/// which the range varies most; returns the splits in preorder.
 fn split(order: &mut [u32], coordinates: &[f32], axes: usize) -> Vec<Split> {
-    let panels = order.len().div_ceil(COLS);
-    if panels <= 1 {
+    let tiles = order.len().div_ceil(COLS);
+    if tiles <= 1 {
         order.sort_unstable();
         return Vec::new();
     }
     let spread = |axis: usize| {
-        // A few rows tell.
+        // The variance of a sample will do.
         let step = order.len().div_ceil(1024);
         let values = order.iter().step_by(step);
         let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
@@ -409,7 +423,7 @@ fn split(order: &mut [u32], coordinates: &[f32], axes: usize) -> Vec<Split> {
     };
     let widest = (0..axes).max_by(|&a, &b| spread(a).total_cmp(&spread(b)));
     let axis = widest.unwrap_or(0);
-    let at = panels / 2 * COLS;
+    let at = tiles / 2 * COLS;
     let coordinate = |row: u32| coordinates[row as usize * axes + axis];
     order.select_nth_unstable_by(at, |&a, &b| {
         (coordinate(a).total_cmp(&coordinate(b))).then(a.cmp(&b))

@@ -130,10 +130,10 @@ impl Pca {
                     .step_by(stride)
                     .zip(&self.origin[from..][..width])
                 {
-                    I::F32::load(x).sub(I::F32::load(origin)).store(x);
+                    I::F32x16::load(x).sub(I::F32x16::load(origin)).store(x);
                 }
             }
-            accumulate::<I::F32>(&self.slice, rows, len, first > 0, matrix);
+            accumulate::<I::F32x16>(&self.slice, rows, len, first > 0, matrix);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Counting blocks. The common case, all finite, runs through loops that compilers vectorise; a map with
 //! something else in it is counted value by value.
 
-use super::super::wide::{self, Loop};
 use super::{ChannelScan, Position, Scan};
+use crate::simd::{InstructionSet, Simd, SimdKernel};
 use crate::tensor::LayerShape;
 use std::ops::Range;
 
@@ -77,7 +77,8 @@ impl Counts {
         let width = self.cells.width;
         let cells = slots.start * width..slots.end * width;
         let exact = &mut self.exact;
-        wide::run(Fold {
+        // Bound by memory: wider vectors gain nothing.
+        InstructionSet::Avx2.or_portable().run(Fold {
             block,
             dim,
             width,
@@ -211,11 +212,11 @@ struct Fold<'a, F> {
     left_out: F,
 }
 
-impl<F: FnMut(usize)> Loop for Fold<'_, F> {
+impl<F: FnMut(usize)> SimdKernel for Fold<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self) {
+    fn run<S: Simd, const R: usize, const V: usize>(mut self) {
         let maps = self.min.len() / self.width;
         if self.width < LANES {
             // Cells are the values of the row themselves.

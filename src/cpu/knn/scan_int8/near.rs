@@ -1,87 +1,87 @@
-//! The search among panels that a tree has put in order: those around the queries first, then whichever
-//! may hold a neighbour.
+//! The scan of tiles that a k-d tree has put in order: first the tiles around the queries, then all others whose
+//! boxes lie within a query's radius.
 
-use super::{BUFFER, CHUNK, DONE, EXPECTED, Int8Tile, PAIRS};
-use crate::cpu::f64x8::F64x8;
+use super::{BUDGET, BUFFER, CHUNK, Int8Batch, PAIRS_PER_DISTANCE, PASS_NONE};
 use crate::cpu::gemm::{COLS, ROWS};
-use crate::cpu::knn::tree::{Near, Sorted, Tree};
+use crate::cpu::knn::tree::{Balls, Sorted, Tree};
+use crate::simd::Simd;
 use std::ops::Range;
 
-/// Panels looked at together around the queries: their own, which gives a first bound, then others.
+/// Tiles scanned together around the queries: first their own, which gives a first bound, then others.
 const STEPS: [usize; 3] = [1, 3, CHUNK];
 
-/// Where the queries of a tile are.
+/// Where the queries of a batch are in the tree.
 #[derive(Clone, Copy)]
-pub(in crate::cpu::knn) struct Places<'a> {
-    /// Panels.
+pub(in crate::cpu::knn) struct TreePlaces<'a> {
+    /// `[queries]` the tile that each falls into.
     leaves: &'a [u32],
-    /// `[queries, axes]`.
+    /// `[queries, axes]` coordinates along the tree's directions.
     coordinates: &'a [f32],
 }
 
 impl Sorted {
-    /// Where some of them are.
-    pub(in crate::cpu::knn) fn places(&self, queries: Range<usize>) -> Places<'_> {
+    /// Where some of the queries are.
+    pub(in crate::cpu::knn) fn places(&self, queries: Range<usize>) -> TreePlaces<'_> {
         let axes = self.coordinates.len() / self.rows.len().max(1);
-        Places {
+        TreePlaces {
             leaves: &self.leaves[queries.clone()],
             coordinates: &self.coordinates[queries.start * axes..queries.end * axes],
         }
     }
 }
 
-impl Int8Tile<'_> {
-    /// Looks at the panels that may hold neighbours; false if too many points pass.
+impl Int8Batch<'_> {
+    /// Scans the tiles that may hold neighbours; `false` if too many points pass.
     #[inline(always)]
-    pub(super) fn near<D: F64x8>(&mut self, places: Places<'_>, tree: &Tree) -> bool {
+    pub(super) fn scan_near<S: Simd>(&mut self, places: TreePlaces<'_>, tree: &Tree) -> bool {
         let count = self.lists.count();
         let axes = places.coordinates.len() / count;
-        let mut budget = count * EXPECTED * self.job.job.k.max(BUFFER);
+        let mut budget = count * BUDGET * self.job.job.k.max(BUFFER);
         let mut spent = 0;
         let mut which = Vec::new();
         let mut coordinates = Vec::with_capacity(ROWS * axes);
         for first in (0..count).step_by(ROWS) {
             let queries = first..(first + ROWS).min(count);
             let leaf = places.leaves[queries.start.midpoint(queries.end)];
-            let home = tree.home(leaf);
+            let home = tree.surroundings(leaf);
             which.clear();
-            which.extend(home.clone().map(|panel| panel as u32));
-            // The own one first, then by distance along the order.
-            which.sort_unstable_by_key(|&panel| panel.abs_diff(leaf));
+            which.extend(home.clone().map(|tile| tile as u32));
+            // The queries' own tile first, then by distance along the tree's order.
+            which.sort_unstable_by_key(|&tile| tile.abs_diff(leaf));
             let mut rest = &which[..];
             for step in STEPS {
                 let (chunk, others) = rest.split_at(step.min(rest.len()));
-                spent += self.look::<D>(queries.clone(), chunk);
+                spent += self.scan_tiles::<S>(queries.clone(), chunk);
                 for query in queries.clone() {
                     spent += self.counts[query] as usize;
-                    self.measure_live::<D>(query);
+                    self.measure_open::<S>(query);
                 }
                 rest = others;
             }
-            let mut bounds = [-1.0; ROWS];
-            for (bound, query) in bounds.iter_mut().zip(queries.clone()) {
-                if self.marks[query] != DONE {
-                    *bound = self.reach(query);
+            let mut radii = [-1.0; ROWS];
+            for (radius, query) in radii.iter_mut().zip(queries.clone()) {
+                if self.thresholds[query] != PASS_NONE {
+                    *radius = self.radius(query);
                 }
             }
             coordinates.clear();
             coordinates
                 .extend_from_slice(&places.coordinates[queries.start * axes..queries.end * axes]);
             coordinates.resize(ROWS * axes, 0.0);
-            let near = Near {
+            let balls = Balls {
                 coordinates: &coordinates,
-                bounds,
+                radii,
             };
             which.clear();
-            tree.near(&near, home, &mut which);
+            tree.near(&balls, home, &mut which);
             for chunk in which.chunks(CHUNK) {
-                spent += self.look::<D>(queries.clone(), chunk);
+                spent += self.scan_tiles::<S>(queries.clone(), chunk);
             }
             for query in queries {
-                self.measure_live::<D>(query);
+                self.measure_open::<S>(query);
             }
-            // The other filter looks at all pairs.
-            budget += ROWS * self.panels() * COLS / PAIRS;
+            // The float32 filter would scan all pairs.
+            budget += ROWS * self.tiles() * COLS / PAIRS_PER_DISTANCE;
             if spent > budget {
                 return false;
             }
@@ -89,25 +89,25 @@ impl Int8Tile<'_> {
         true
     }
 
-    /// At most [`CHUNK`] panels past eight queries; returns how many points it measured.
+    /// Scans at most [`CHUNK`] tiles for eight queries; returns how many points it measured.
     #[inline(always)]
-    fn look<D: F64x8>(&mut self, queries: Range<usize>, which: &[u32]) -> usize {
+    fn scan_tiles<S: Simd>(&mut self, queries: Range<usize>, which: &[u32]) -> usize {
         let mut measured = 0;
         if which.is_empty() {
             return measured;
         }
-        self.filter::<false>(queries.start..queries.start + ROWS, which);
+        self.filter(queries.start..queries.start + ROWS, which);
         for query in queries {
-            measured += self.take::<D>(query, which);
+            measured += self.take::<S>(query, which);
         }
         measured
     }
 
-    /// Measures what is buffered, of a query that wants anything.
+    /// Measures the buffered points of a query whose list may still improve.
     #[inline(always)]
-    fn measure_live<D: F64x8>(&mut self, query: usize) {
-        if self.marks[query] != DONE {
-            self.measure::<D>(query);
+    fn measure_open<S: Simd>(&mut self, query: usize) {
+        if self.thresholds[query] != PASS_NONE {
+            self.measure::<S::F64x8>(query);
         }
     }
 }

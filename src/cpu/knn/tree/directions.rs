@@ -1,9 +1,10 @@
-//! The directions in which rows differ most. Any others would do; boxes would be wider.
+//! The directions in which rows differ most, by orthogonal iteration. Any other directions would give a correct tree,
+//! with wider boxes.
 
 use super::AXES;
 use crate::cpu::knn::points::{Packed, Points, sample};
 
-/// Steps of orthogonal iteration towards them. Any directions are right.
+/// Steps of orthogonal iteration. They need not converge.
 const STEPS: usize = 4;
 
 /// The directions in which a sample of the rows differs most, orthonormal: `[axes, dim]`.
@@ -16,7 +17,7 @@ pub(super) fn directions(points: &Points, group: usize, packed: &Packed) -> Vec<
         })
         .collect();
     let axes = AXES.min(dim);
-    // Any start will do that is not orthogonal to them.
+    // Pseudorandom start vectors, which are not orthogonal to the result.
     let mut state = 1u64;
     let mut basis: Vec<f64> = (0..axes * dim)
         .map(|_| {
@@ -41,7 +42,7 @@ pub(super) fn directions(points: &Points, group: usize, packed: &Packed) -> Vec<
     basis
 }
 
-/// Gram and Schmidt, twice over; directions that depend on others are left out.
+/// Gram-Schmidt orthogonalisation, done twice; directions that depend linearly on others are left out.
 fn orthonormal(mut basis: Vec<f64>, dim: usize) -> Vec<f64> {
     let mut kept: Vec<f64> = Vec::with_capacity(basis.len());
     let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -56,7 +57,7 @@ fn orthonormal(mut basis: Vec<f64>, dim: usize) -> Vec<f64> {
             }
         }
         let length = norm(direction);
-        // NaN is not above either.
+        // The comparison is false for NaN.
         if length > 1e-6 * before && length.is_normal() {
             kept.extend(direction.iter().map(|x| x / length));
         }

@@ -6,9 +6,9 @@ use crate::cpu::knn::{Candidates, search};
 use crate::ops::{GraphParams, Identical, Kernel, PointsBlock, Sigma};
 
 /// A tree wherever there can be one.
-const ALWAYS: Rule = Rule {
-    panels: 2,
-    near: 2.0,
+const ALWAYS: TreePolicy = TreePolicy {
+    min_tiles: 2,
+    max_share: 2.0,
 };
 
 /// `[rows, dim]`.
@@ -37,7 +37,7 @@ impl Data {
             dim: self.dim,
             first: rows.start,
         };
-        Points::with_rule(block, kernel, set, ALWAYS).unwrap()
+        Points::with_tree_policy(block, kernel, set, ALWAYS).unwrap()
     }
 }
 
@@ -152,19 +152,15 @@ fn boxes_hold_their_points_and_leaves_their_places() {
         let sorted = tree.sorted(&points, 0, packed, 0..rows);
         for (i, &row) in sorted.rows.iter().enumerate() {
             let own = &sorted.coordinates[i * axes..][..axes];
-            // Without ties a point falls into the panel that holds it.
-            let panel = &tree.order[sorted.leaves[i] as usize * COLS..];
-            assert!(
-                panel[..COLS.min(panel.len())].contains(&row),
-                "{}",
-                data.name
-            );
-            let near = Near {
+            // Without ties a point falls into the tile that holds it.
+            let tile = &tree.order[sorted.leaves[i] as usize * COLS..];
+            assert!(tile[..COLS.min(tile.len())].contains(&row), "{}", data.name);
+            let balls = Balls {
                 coordinates: &own.repeat(ROWS),
-                bounds: [0.0; ROWS],
+                radii: [0.0; ROWS],
             };
             let mut found = Vec::new();
-            tree.near(&near, 0..0, &mut found);
+            tree.near(&balls, 0..0, &mut found);
             assert!(found.contains(&sorted.leaves[i]), "{}", data.name);
         }
     }

@@ -54,7 +54,7 @@ impl Tridiagonal {
     #[inline(always)]
     pub(super) fn count<I: Isa>(&mut self, n: usize) -> Found {
         let solved = self.solve::<I>(n);
-        let mut found = self.largest::<I::F32>();
+        let mut found = self.largest::<I::F32x16>();
         found.certain &= solved;
         found
     }
@@ -67,9 +67,9 @@ impl Tridiagonal {
             v.clear();
             v.resize(n, Pack::ZERO);
         }
-        let scaled = self.scale::<I::F32>(n);
-        self.reduce::<I::F32>(n);
-        scaled & self.eigenvalues::<I::F32>()
+        let scaled = self.scale::<I::F32x16>(n);
+        self.reduce::<I::F32x16>(n);
+        scaled & self.eigenvalues::<I::F32x16>()
     }
 
     /// Makes every trace `TRACE`; bit per lane where that can be.
