@@ -148,6 +148,18 @@ fn lenet_agrees_with_pytorch() {
 }
 
 #[test]
+fn weights_come_in_the_order_of_their_names_every_time() {
+    // The demo lists layers in this order. Ten readings: a hash table would show another order in one.
+    for (net, bytes) in NETS {
+        for _ in 0..10 {
+            let weights = weights(bytes).unwrap();
+            let names: Vec<&str> = weights.iter().map(|w| w.name.as_str()).collect();
+            assert!(names.is_sorted(), "{net}: {names:?}");
+        }
+    }
+}
+
+#[test]
 fn a_batch_can_be_cut_anywhere() {
     let (_, graph) = net(NETS[0].1);
     let images = digits(7);

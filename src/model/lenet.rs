@@ -52,14 +52,17 @@ pub fn lenet(weights: &[Weight]) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Reads the weights of a .safetensors file in memory (f16 or f32, widened).
+/// Reads the weights of a .safetensors file in memory (f16 or f32, widened), ordered by name.
 ///
 /// # Errors
 /// [`Error::Model`] where the file or an element type cannot be used.
 pub fn weights(bytes: &[u8]) -> Result<Vec<Weight>> {
     let file = safetensors::SafeTensors::deserialize(bytes)
         .map_err(|e| Error::Model(format!("the weights are not a .safetensors file: {e}")))?;
-    (file.iter())
+    // The parser keeps its tensors in a hash table, whose order changes from run to run.
+    let mut tensors: Vec<_> = file.iter().collect();
+    tensors.sort_by(|a, b| a.0.cmp(b.0));
+    (tensors.into_iter())
         .map(|(name, view)| {
             let bytes = view.data();
             let data = match view.dtype() {
