@@ -4,7 +4,7 @@ use chanscope::Error;
 use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::array::ArrayLayer;
-use chanscope::io::source::Layer;
+use chanscope::io::layer::Layer;
 use chanscope::measure::baselines::{ChannelSimilarity, channel_similarity, cka};
 use chanscope::measure::redundancy::redundancy;
 use chanscope::ops::Kernel;

@@ -4,11 +4,11 @@ mod fingerprint;
 mod kept;
 mod names;
 mod npy;
+mod open;
 pub mod safetensors;
 mod scan;
 pub mod sink;
 mod size;
-mod source;
 mod spill;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Planning stays under the cap and covers the job; reading ahead hands over every block in order.
 
 use chanscope::control::Control;
-use chanscope::io::source::Layer;
+use chanscope::io::layer::Layer;
 use chanscope::stream::plan::{Costs, GraphJob, plan_graph};
 use chanscope::stream::run::{Layout, Read, ranges, read_ahead};
 use chanscope::tensor::{DType, LayerShape};

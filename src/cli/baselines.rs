@@ -3,7 +3,7 @@
 use chanscope::Result;
 use chanscope::control::Control;
 use chanscope::io::kept::Kept;
-use chanscope::io::source::Layer;
+use chanscope::io::layer::Layer;
 use chanscope::measure::baselines::{ChannelSimilarity, channel_similarity, cka};
 use chanscope::measure::redundancy::LayerRedundancy;
 use chanscope::report::results::{Cka, finite};

@@ -7,9 +7,10 @@ use chanscope::Result;
 use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::labels::{label_count, read_labels};
+use chanscope::io::layer::Layer;
+use chanscope::io::open::open_dump;
 use chanscope::io::scan::{Scan, scan};
 use chanscope::io::size::format_size;
-use chanscope::io::source::{self, Layer};
 use chanscope::measure::redundancy::{Estimate, RedundancyOptions, estimate};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -74,7 +75,7 @@ fn look(
         } else if named(path, "labels.npy") {
             found.labels(path)?;
         } else {
-            let dump = source::open(&[path])?;
+            let dump = open_dump(&[path])?;
             for layer in &dump.layers {
                 reporter.run(|control| found.layer(layer.as_ref(), device, options, control))?;
             }

@@ -2,8 +2,8 @@
 
 use super::save::{Record, input, layer_input};
 use chanscope::io::labels::read_labels;
+use chanscope::io::layer::Layer;
 use chanscope::io::npy;
-use chanscope::io::source::Layer;
 use chanscope::model::graph::Graph;
 use chanscope::model::layers::ConvLayer;
 use chanscope::model::onnx;

@@ -4,8 +4,9 @@ use super::progress::Reporter;
 use super::save::{GraphFiles, Record, input, layer_input, redundancy_layer};
 use super::{Common, baselines, output};
 use chanscope::io::labels::read_labels;
+use chanscope::io::layer::Layer;
+use chanscope::io::open::open_dump;
 use chanscope::io::sink::Output;
-use chanscope::io::source::{self, Layer};
 use chanscope::measure::redundancy::{GraphSink, NonFinite, RedundancyOptions, redundancy};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
 use chanscope::report::results::{Redundancy, Results};
@@ -121,7 +122,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let memory = common.memory()?;
     // Wrong options first, then wrong files; only then is a folder made.
     args.options(memory, Path::new(""))?;
-    let dump = source::open(&args.dumps)?;
+    let dump = open_dump(&args.dumps)?;
     let label_file = args.labels.clone().or(dump.labels);
     let output = Output::create(&common.out, common.force)?;
     let options = args.options(memory, output.scratch())?;

@@ -1,8 +1,8 @@
 //! Writing what a command found: arrays, report, and `results.json` last.
 
 use chanscope::io::fingerprint::fingerprint;
+use chanscope::io::layer::Layer;
 use chanscope::io::sink::{ArrayWriter, Output};
-use chanscope::io::source::Layer;
 use chanscope::measure::baselines::ChannelSimilarity;
 use chanscope::measure::redundancy::{
     GraphRows, GraphShape, GraphSink, LayerRedundancy, Space, SpaceSummary,

@@ -1,6 +1,6 @@
 //! Layers that are already in memory.
 
-use super::source::{Layer, check_request};
+use super::layer::{Layer, check_request};
 use crate::tensor::{DType, LayerShape};
 use crate::{Error, Result};
 use ndarray::{ArrayView, Dimension};
@@ -11,7 +11,7 @@ use std::ops::Range;
 ///
 /// ```
 /// use chanscope::io::array::ArrayLayer;
-/// use chanscope::io::source::Layer;
+/// use chanscope::io::layer::Layer;
 /// use chanscope::tensor::LayerShape;
 ///
 /// let values = vec![0.5f32; 3 * 2 * 4 * 4];

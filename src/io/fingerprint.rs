@@ -1,6 +1,7 @@
 //! What identifies an input in the results, without reading a 300 GB dump twice.
 
 use super::file::DataFile;
+use super::open::Format;
 use super::{npy, safetensors};
 use crate::Result;
 use std::path::Path;
@@ -20,16 +21,10 @@ const BLOCKS: u64 = 64;
 pub fn fingerprint(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
     let file = DataFile::open(path)?;
-    let is = |extension: &str| {
-        path.extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case(extension))
-    };
-    let header = if is("npy") {
-        npy::read_header(&file)?.data_offset
-    } else if is("safetensors") {
-        safetensors::SafetensorsFile::open(path)?.data_offset()
-    } else {
-        0
+    let header = match Format::of(path) {
+        Some(Format::Npy) => npy::read_header(&file)?.data_offset,
+        Some(Format::Safetensors) => safetensors::SafetensorsFile::open(path)?.data_offset(),
+        None => 0,
     };
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"chanscope/1");

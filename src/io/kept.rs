@@ -1,6 +1,6 @@
 //! A layer without some of its samples: what `--nan skip` measures.
 
-use super::source::{Layer, check_request};
+use super::layer::{Layer, check_request};
 use crate::tensor::{DType, LayerShape};
 use crate::{Error, Result};
 use std::ops::Range;

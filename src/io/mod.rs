@@ -1,13 +1,21 @@
 //! Files: a format a file. Knows no device.
 //!
-//! - [`source`]: the trait measures read from, and opening files and folders
+//! - [`layer`]: the trait that measures read through, one layer `A[N, C, H, W]` in blocks of samples
+//! - [`open`]: opens files and folders and tells their formats; the only file besides [`fingerprint`] that
+//!   knows them all
 //! - [`npy`], [`safetensors`], [`labels`]: formats, parsed strictly; files are hostile until proven sound
+//! - `stored`: what the formats have in common, numbers in one piece of a file; `file` reads bytes at an
+//!   offset, `convert` turns stored elements into `f32`
 //! - [`mod@array`], [`kept`]: layers in memory, layers without some of their samples
 //! - [`scan`]: one pass over a layer that counts NaN, infinities and zeros
 //! - [`names`], [`size`], [`fingerprint`]: layer names safe as file names, sizes as people write them, what
 //!   identifies an input
 //! - [`sink`]: output folders and arrays, whole or not at all
 //! - [`spill`]: supports of a layer, in memory while they fit
+//!
+//! On the way in, `open` asks a format's module for layers; each is a `Stored`, which reads through `file`
+//! and `convert` whenever a measure asks the trait for samples. On the way out, a measure writes through
+//! [`sink`]: nothing is seen in the output folder until everything is written.
 
 pub mod array;
 mod convert;
@@ -15,12 +23,13 @@ mod file;
 pub mod fingerprint;
 pub mod kept;
 pub mod labels;
+pub mod layer;
 pub mod names;
 pub mod npy;
+pub mod open;
 pub mod safetensors;
 pub mod scan;
 pub mod sink;
 pub mod size;
-pub mod source;
 pub mod spill;
 mod stored;

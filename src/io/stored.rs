@@ -2,7 +2,7 @@
 
 use super::convert::Element;
 use super::file::DataFile;
-use super::source::{Layer, check_request};
+use super::layer::{Layer, check_request};
 use crate::Result;
 use crate::tensor::{DType, LayerShape};
 use std::cell::RefCell;

@@ -11,7 +11,7 @@ pub use cka::cka;
 use crate::Result;
 use crate::control::{Control, Progress};
 use crate::cpu::add_dots;
-use crate::io::source::Layer;
+use crate::io::layer::Layer;
 use crate::stream::run::{Layout, Read, ranges, read_ahead};
 use crate::stream::sum::FixedSum;
 use ndarray::Array2;

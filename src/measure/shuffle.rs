@@ -14,7 +14,7 @@ pub use check::check_labels;
 pub use permute::{check as check_permutation, seeded as seeded_permutation};
 
 use crate::control::{Control, Progress};
-use crate::io::source::Layer;
+use crate::io::layer::Layer;
 use crate::model::graph::{Graph, ValueId};
 use crate::ops::net::NetOps;
 use crate::stream::run::ranges;

@@ -5,7 +5,7 @@ use super::graph::{Graph, ValueId};
 use super::images::{Images, batch_size};
 use crate::Result;
 use crate::control::{Control, Progress};
-use crate::io::source::Layer;
+use crate::io::layer::Layer;
 use crate::ops::net::NetOps;
 use crate::stream::run::ranges;
 

@@ -1,7 +1,7 @@
 //! Images on their way into a network: read in batches, checked, uploaded.
 
 use super::graph::Graph;
-use crate::io::source::Layer;
+use crate::io::layer::Layer;
 use crate::ops::net::NetOps;
 use crate::{Error, Result};
 use std::ops::Range;

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::control::Control;
-use crate::io::source::Layer;
+use crate::io::layer::Layer;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 

@@ -2,7 +2,7 @@
 
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::kept::Kept;
-use chanscope::io::source::Layer;
+use chanscope::io::layer::Layer;
 use chanscope::tensor::LayerShape;
 use proptest::prelude::*;
 

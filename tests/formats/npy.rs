@@ -2,8 +2,8 @@
 
 use super::{f32_bytes, folder, npy_bytes, npy_raw, write};
 use chanscope::io::labels::read_labels;
+use chanscope::io::layer::Layer;
 use chanscope::io::npy;
-use chanscope::io::source::Layer;
 use chanscope::tensor::DType;
 use proptest::prelude::*;
 

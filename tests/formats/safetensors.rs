@@ -2,8 +2,8 @@
 
 use super::{f32_bytes, folder, write};
 use chanscope::Error;
+use chanscope::io::open::open_dump;
 use chanscope::io::safetensors::{Replacement, SafetensorsFile, read_weights};
-use chanscope::io::source::open;
 use chanscope::tensor::DType;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
@@ -84,7 +84,7 @@ fn every_element_type_of_the_formats_own_writer() {
         ("f64", DType::F64, [1.0, -2.0, f32::from_bits(1), inf]),
         ("u8", DType::U8, [1.0, 2.0, 3.0, 255.0]),
     ];
-    let dump = open(&[&path]).expect("open");
+    let dump = open_dump(&[&path]).expect("open");
     for (layer, (name, dtype, values)) in dump.layers.iter().zip(wanted) {
         assert_eq!((layer.name(), layer.dtype()), (name, dtype));
         let mut out = [0f32; 2];
@@ -104,14 +104,14 @@ fn every_element_type_of_the_formats_own_writer() {
 fn layers_are_the_four_dimensional_tensors_named_by_module() {
     let dir = folder();
     let path = write(dir.path(), "a.safetensors", &two_tensors());
-    let dump = open(&[&path]).expect("open");
+    let dump = open_dump(&[&path]).expect("open");
     assert_eq!(dump.layers.len(), 1);
     assert_eq!(dump.layers[0].name(), "conv");
 
     let header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}";
     let flat = write(dir.path(), "b.safetensors", &file_bytes(header, &[0; 16]));
     assert!(
-        open(&[&flat])
+        open_dump(&[&flat])
             .expect_err("refused")
             .to_string()
             .contains("no 4-D tensor")
@@ -125,7 +125,7 @@ fn layers_are_the_four_dimensional_tensors_named_by_module() {
 
     let header = "{\"m\":{\"dtype\":\"I64\",\"shape\":[1,1,1,2],\"data_offsets\":[0,16]}}";
     let integers = write(dir.path(), "c.safetensors", &file_bytes(header, &[0; 16]));
-    let line = open(&[&integers]).expect_err("refused").to_string();
+    let line = open_dump(&[&integers]).expect_err("refused").to_string();
     assert!(line.contains("tensor 'm' is I64"), "{line}");
 }
 

@@ -62,12 +62,6 @@ pub(super) fn parse(text: &[u8]) -> Result<Dict, Fail> {
     }
 }
 
-/// `(60, 16, 5, 5)`, as in messages.
-pub(super) fn tuple(dims: &[u64]) -> String {
-    let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
-    format!("({})", dims.join(", "))
-}
-
 struct Parser<'a> {
     text: &'a [u8],
     at: usize,

@@ -1,7 +1,7 @@
 //! Small arrays read whole, such as the matrices beside `results.json`.
 
-use super::super::file::DataFile;
-use super::{Descr, read_header};
+use super::header::{Descr, read_header};
+use crate::io::file::DataFile;
 use crate::{Error, Result};
 use ndarray::{ArrayD, IxDyn};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! The header: eight bytes of length, then JSON.
 
-use super::super::file::DataFile;
+use crate::io::file::DataFile;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
 use safetensors::Dtype;

@@ -1,9 +1,10 @@
 //! Copying a file with the values of some tensors replaced.
 
+use super::file::SafetensorsFile;
 use super::header::quoted;
-use super::{Error, Result, SafetensorsFile};
 use crate::io::sink::{write_error, write_file};
 use crate::tensor::DType;
+use crate::{Error, Result};
 use half::{bf16, f16};
 use std::io::Write;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Counting blocks. The common case, all finite, runs through loops that compilers vectorise; a map with
 //! something else in it is counted value by value.
 
-use super::{ChannelScan, Position, Scan};
+use super::found::{ChannelScan, Position, Scan};
 use crate::simd::{InstructionSet, Simd, SimdKernel};
 use crate::tensor::LayerShape;
 use std::ops::Range;

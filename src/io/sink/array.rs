@@ -1,6 +1,7 @@
 //! `.npy` files, whole or filled block by block.
 
-use super::{Ticket, write_error};
+use super::files::Ticket;
+use super::write::write_error;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
 use half::f16;

@@ -1,6 +1,7 @@
 //! The output folder itself: taking it, and moving a finished run into it.
 
-use super::{RESULTS, replace, write_error};
+use super::replace;
+use super::write::{RESULTS, sync_folder, write_error};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -173,14 +174,4 @@ fn unmake(path: &Path, made: Option<&Path>) {
             return;
         }
     }
-}
-
-/// Makes renames in a folder last through a power cut. Elsewhere than on Unix folders cannot be synced.
-pub(super) fn sync_folder(path: &Path) -> Result<()> {
-    #[cfg(unix)]
-    File::open(path)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| write_error(path, "sync", e))?;
-    let _ = path;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Moving a finished run into its folder, in place of an earlier one, so that a failure can be undone.
 
-use super::{RESULTS, write_error};
+use super::write::{RESULTS, write_error};
 use crate::Result;
 use std::path::{Component, Path, PathBuf};
 

@@ -2,7 +2,7 @@
 
 use crate::control::{Control, Progress};
 use crate::cpu::add_dots;
-use crate::io::source::Layer;
+use crate::io::layer::Layer;
 use crate::stream::run::ranges;
 use crate::{Error, Result};
 use ndarray::Array2;

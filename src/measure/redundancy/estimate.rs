@@ -5,7 +5,7 @@ use super::graphs::BackendCosts;
 use super::{RedundancyOptions, check_params, select};
 use crate::Result;
 use crate::device::Device;
-use crate::io::source::Layer;
+use crate::io::layer::Layer;
 use crate::io::spill::SupportStore;
 use crate::ops::{Backend, OverlapSums, PointsBlock, SUPPORT_THRESHOLD, Supports, Vectors};
 use crate::stream::plan::{GraphJob, GraphPlan, plan_graph};

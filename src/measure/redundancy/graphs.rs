@@ -7,7 +7,7 @@ use super::stats::{QueryGraph, SpaceSums};
 use super::{GraphRows, GraphSink, Space};
 use crate::Result;
 use crate::control::{Control, Progress};
-use crate::io::source::Layer;
+use crate::io::layer::Layer;
 use crate::io::spill::SupportStore;
 use crate::ops::{Backend, GraphBlock, GraphParams, Kernel, PointsBlock, Vectors};
 use crate::stream::plan::{Costs, GraphJob, GraphPlan, plan_graph};

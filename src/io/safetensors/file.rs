@@ -1,33 +1,18 @@
-//! Hugging Face's `.safetensors`: a strict reading of the header, tensors streamed from the file, and copies
-//! with some tensors replaced.
-//!
-//! The header is JSON: a name, type, shape and byte range per tensor. Checked here: its length, that no name
-//! comes twice, that every range has exactly the bytes its shape needs, and that the ranges follow each other
-//! without gap or overlap up to the end of the file. Nothing larger than the file itself is ever allocated.
+//! An open file: its tensors, read one by one.
 
-use super::convert::Element;
-use super::file::DataFile;
-use super::names::{Namer, module_path};
-use super::npy::layer_shape;
-use super::source::Layer;
-use super::stored::Stored;
+use super::header::{Header, TensorInfo, quoted};
+use crate::io::convert::Element;
+use crate::io::file::DataFile;
 use crate::tensor::{DType, checked_product};
 use crate::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
 
-mod header;
-mod write;
-
-pub use header::TensorInfo;
-use header::{Header, quoted};
-pub use write::Replacement;
-
 /// An open `.safetensors` file with a sound header.
 #[derive(Debug)]
 pub struct SafetensorsFile {
-    file: Arc<DataFile>,
-    header: Header,
+    pub(super) file: Arc<DataFile>,
+    pub(super) header: Header,
 }
 
 /// A tensor of weights in memory.
@@ -109,7 +94,7 @@ impl SafetensorsFile {
         })
     }
 
-    fn info(&self, key: &str) -> Result<&TensorInfo> {
+    pub(super) fn info(&self, key: &str) -> Result<&TensorInfo> {
         let tensors = self.tensors();
         match tensors.binary_search_by(|t| t.key.as_str().cmp(key)) {
             Ok(at) => Ok(&tensors[at]),
@@ -124,7 +109,7 @@ impl SafetensorsFile {
         }
     }
 
-    fn element(&self, info: &TensorInfo) -> Result<Element> {
+    pub(super) fn element(&self, info: &TensorInfo) -> Result<Element> {
         let dtype = match info.dtype.as_str() {
             "F16" => DType::F16,
             "BF16" => DType::BF16,
@@ -173,32 +158,4 @@ pub fn read_weights(path: impl AsRef<Path>) -> Result<Vec<Weight>> {
         )),
         weights => weights,
     }
-}
-
-/// Adds every 4-D tensor as a layer, sorted by key; tensors of other dimensions are passed over.
-pub(super) fn open(path: &Path, namer: &mut Namer, layers: &mut Vec<Box<dyn Layer>>) -> Result<()> {
-    let file = SafetensorsFile::open(path)?;
-    file.file.hint_sequential();
-    let before = layers.len();
-    for info in file.tensors().iter().filter(|t| t.shape.len() == 4) {
-        let element = file.element(info)?;
-        let shape = layer_shape(path, &format!("tensor {}", quoted(&info.key)), &info.shape)?;
-        layers.push(Box::new(Stored::new(
-            Arc::clone(&file.file),
-            namer.name(module_path(&info.key)),
-            shape,
-            element,
-            file.header.data_offset + info.start,
-        )));
-    }
-    if layers.len() == before {
-        return Err(Error::data(
-            path,
-            format!(
-                "holds no 4-D tensor among {}; activations are [N, C, H, W]: reshape them",
-                file.tensors().len()
-            ),
-        ));
-    }
-    Ok(())
 }

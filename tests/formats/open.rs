@@ -3,7 +3,8 @@
 use super::{f32_bytes, folder, npy_bytes, write};
 use chanscope::Error;
 use chanscope::io::array::ArrayLayer;
-use chanscope::io::source::{Layer, open};
+use chanscope::io::layer::Layer;
+use chanscope::io::open::open_dump;
 use chanscope::tensor::LayerShape;
 use ndarray::Array4;
 
@@ -26,7 +27,7 @@ fn a_folder_is_its_files_sorted_without_labels_and_subfolders() {
         write(dir.path(), name, &one);
     }
     std::fs::create_dir(dir.path().join("deeper.npy")).expect("subfolder");
-    let dump = open(&[dir.path()]).expect("open");
+    let dump = open_dump(&[dir.path()]).expect("open");
     assert_eq!(names(&dump.layers), ["B", "conv1", "conv2"]);
     assert_eq!(dump.labels, Some(dir.path().join("labels.npy")));
     assert_eq!(
@@ -41,7 +42,7 @@ fn several_arguments_keep_their_order_and_get_distinct_names() {
     let one = npy_bytes("<f4", "(2, 1)", &f32_bytes(&[1.0, 2.0]));
     let second = write(a.path(), "x y.npy", &one);
     let first = write(b.path(), "x_y.npy", &one);
-    let dump = open(&[&first, &second, &first]).expect("open");
+    let dump = open_dump(&[&first, &second, &first]).expect("open");
     assert_eq!(names(&dump.layers), ["x_y", "x_y_2", "x_y_3"]);
     assert_eq!(dump.labels, None);
 }
@@ -51,13 +52,13 @@ fn what_is_no_dump_is_refused_by_name() {
     let dir = folder();
     let empty = dir.path().join("empty");
     std::fs::create_dir(&empty).expect("subfolder");
-    let message = |path: &std::path::Path| open(&[path]).expect_err("refused").to_string();
+    let message = |path: &std::path::Path| open_dump(&[path]).expect_err("refused").to_string();
     assert!(message(&empty).contains("no .npy or .safetensors file"));
     assert!(message(&dir.path().join("missing.npy")).contains("cannot open"));
     assert!(message(&write(dir.path(), "a.pt", b"x")).contains("numpy.save"));
     assert!(message(&write(dir.path(), "a.npz", b"x")).contains("unpacked"));
     assert!(message(&write(dir.path(), "a", b"x")).contains("extension"));
-    assert!(matches!(open(&[] as &[&str]), Err(Error::Usage(_))));
+    assert!(matches!(open_dump(&[] as &[&str]), Err(Error::Usage(_))));
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn two_folders_with_labels_are_a_contradiction() {
         write(dir.path(), "x.npy", &one);
         write(dir.path(), "labels.npy", &one);
     }
-    let e = open(&[a.path(), b.path()])
+    let e = open_dump(&[a.path(), b.path()])
         .expect_err("refused")
         .to_string();
     assert!(e.contains("--labels"), "{e}");

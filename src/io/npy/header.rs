@@ -1,20 +1,10 @@
-//! NumPy's `.npy`: a strict parser of the header (versions 1 to 3), and layers stored in such files.
-//!
-//! Accepted as activations: `f2`, `f4`, `f8`, `u1`, `i1`, either byte order, C order, `[N, C, H, W]` or
-//! `[N, D]`. Everything else is refused by name. Nothing larger than the file itself is ever allocated.
+//! The header of an `.npy` file, format versions 1 to 3.
 
-use super::convert::Element;
-use super::file::DataFile;
-use super::source::Layer;
-use super::stored::Stored;
-use crate::tensor::{DType, LayerShape, checked_product};
+use super::literal;
+use crate::io::file::DataFile;
+use crate::io::layer::tuple;
+use crate::tensor::checked_product;
 use crate::{Error, Result};
-use std::path::Path;
-
-mod literal;
-mod whole;
-
-pub use whole::read_array;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Longest header accepted: NumPy writes about 120 bytes for plain arrays, refuses to read 10,000 by default.
@@ -22,44 +12,25 @@ const MAX_HEADER: u64 = 64 * 1024;
 
 /// Kind and width of an element as NumPy names them (`<f4`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Descr {
+pub(in crate::io) struct Descr {
     /// `f`, `i`, `u` or `b`.
-    pub(crate) kind: u8,
+    pub(in crate::io) kind: u8,
     /// Bytes of one element.
-    pub(crate) size: usize,
-    pub(crate) big_endian: bool,
+    pub(in crate::io) size: usize,
+    pub(in crate::io) big_endian: bool,
 }
 
 /// What a sound header says; the data that follows has exactly the size it promises.
 #[derive(Debug)]
-pub(crate) struct Header {
-    pub(crate) descr: Descr,
-    pub(crate) shape: Vec<u64>,
+pub(in crate::io) struct Header {
+    pub(in crate::io) descr: Descr,
+    pub(in crate::io) shape: Vec<u64>,
     /// First byte of the data.
-    pub(crate) data_offset: u64,
-}
-
-/// Opens activations.
-///
-/// # Errors
-/// [`Error::Io`]; [`Error::Data`] for anything but a sound array of a type and shape listed above.
-pub fn open(path: impl AsRef<Path>, name: &str) -> Result<Box<dyn Layer>> {
-    let file = DataFile::open(path.as_ref())?;
-    let header = read_header(&file)?;
-    let element = element(&file, header.descr)?;
-    let shape = layer_shape(file.path(), "the array", &header.shape)?;
-    file.hint_sequential();
-    Ok(Box::new(Stored::new(
-        std::sync::Arc::new(file),
-        name.to_string(),
-        shape,
-        element,
-        header.data_offset,
-    )))
+    pub(in crate::io) data_offset: u64,
 }
 
 /// Reads and checks the header, and that the file has exactly the data it promises.
-pub(crate) fn read_header(file: &DataFile) -> Result<Header> {
+pub(in crate::io) fn read_header(file: &DataFile) -> Result<Header> {
     let bad = |what: String| Error::data(file.path(), what);
     let mut start = [0u8; 12];
     let n = file.len().min(12) as usize;
@@ -139,14 +110,14 @@ fn check_size(file: &DataFile, shape: &[u64], size: usize, data_offset: u64) -> 
     let Some(end) = bytes else {
         return Err(bad(format!(
             "header: shape {} has more elements than can be addressed; the file is damaged, write it again",
-            literal::tuple(shape)
+            tuple(shape)
         )));
     };
     match file.len().cmp(&end) {
         std::cmp::Ordering::Less => Err(bad(format!(
             "is truncated: shape {} needs {} bytes of data from byte {data_offset} on, the file ends {} bytes \
              early, at byte {}; write or copy it again",
-            literal::tuple(shape),
+            tuple(shape),
             end - data_offset,
             end - file.len(),
             file.len()
@@ -154,7 +125,7 @@ fn check_size(file: &DataFile, shape: &[u64], size: usize, data_offset: u64) -> 
         std::cmp::Ordering::Greater => Err(bad(format!(
             "has {} trailing bytes after the data of shape {}, from byte {end} on; write or copy it again",
             file.len() - end,
-            literal::tuple(shape)
+            tuple(shape)
         ))),
         std::cmp::Ordering::Equal => Ok(()),
     }
@@ -200,63 +171,4 @@ fn parse_descr(descr: &literal::Descr) -> std::result::Result<Descr, String> {
         size,
         big_endian: order == b'>' || (order == b'=' && cfg!(target_endian = "big")),
     })
-}
-
-/// The element type, when it is one that activations may have.
-fn element(file: &DataFile, descr: Descr) -> Result<Element> {
-    let dtype = match (descr.kind, descr.size) {
-        (b'f', 2) => DType::F16,
-        (b'f', 4) => DType::F32,
-        (b'f', 8) => DType::F64,
-        (b'u', 1) => DType::U8,
-        (b'i', 1) => DType::I8,
-        (kind, size) => {
-            let name = match kind {
-                b'b' => "bool".into(),
-                b'i' => format!("int{}", 8 * size),
-                _ => format!("uint{}", 8 * size),
-            };
-            return Err(Error::data(
-                file.path(),
-                format!(
-                    "header: activations cannot be {name}; f16, f32, f64, u8 or i8 is needed: save it with \
-                     astype('float32')"
-                ),
-            ));
-        }
-    };
-    Ok(Element {
-        dtype,
-        big_endian: descr.big_endian,
-    })
-}
-
-/// `[N, C, H, W]`, or `[N, D]` as one channel.
-pub(crate) fn layer_shape(path: &Path, what: &str, dims: &[u64]) -> Result<LayerShape> {
-    let bad = |why: String| {
-        Error::data(
-            path,
-            format!("{what} has shape {}: {why}", literal::tuple(dims)),
-        )
-    };
-    if dims.contains(&0) {
-        return Err(bad(
-            "a dimension is zero, so there is nothing to measure; dump at least one sample".into(),
-        ));
-    }
-    let mut sizes = [1usize; 4];
-    let places: &[usize] = match dims.len() {
-        4 => &[0, 1, 2, 3],
-        2 => &[0, 3],
-        n => {
-            return Err(bad(format!(
-                "{n} dimensions; [N, C, H, W] or [N, D] is needed: reshape it"
-            )));
-        }
-    };
-    for (&place, &dim) in places.iter().zip(dims) {
-        sizes[place] = usize::try_from(dim).map_err(|_| bad("too large to address".into()))?;
-    }
-    let [n, c, h, w] = sizes;
-    LayerShape::new(n, c, h, w).map_err(|e| bad(e.to_string()))
 }

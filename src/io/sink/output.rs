@@ -1,37 +1,19 @@
-//! Output folders that are whole or not there at all.
-//!
-//! Everything is written to a hidden folder inside the output folder, synced, and moved to its place at the
-//! end, `results.json` last. Whatever ends a run before that, the output folder is as it was. The hidden
-//! folder is inside, not beside, so that a mounted folder works and moving never crosses a file system.
+//! An output folder in the making: files are begun, written and at the end moved to their place together.
 
+use super::array::{ArrayWriter, NpyElement};
+use super::files::{Files, Ticket, lock};
+use super::folder::Folder;
+use super::write::{RESULTS, write_error};
 use crate::{Error, Result};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-
-mod array;
-mod folder;
-mod replace;
-
-pub(crate) use array::write_all_at;
-pub use array::{ArrayWriter, NpyElement};
-use folder::Folder;
-
-/// The file that is written last and says that a folder is complete.
-pub const RESULTS: &str = "results.json";
+use std::sync::{Arc, Mutex};
 
 /// An output folder in the making. Dropped without [`Output::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct Output {
     folder: Folder,
     files: Arc<Mutex<Files>>,
-}
-
-/// Files of the run so far, relative to the folder, with `/`.
-#[derive(Debug, Default)]
-struct Files {
-    done: Vec<String>,
-    open: Vec<String>,
 }
 
 /// What goes into `results.json`: the caller's results and the list of files, so that `--force` knows later
@@ -161,86 +143,5 @@ impl Output {
 
     fn failed(&self, name: &str, action: &str, e: std::io::Error) -> Error {
         write_error(self.folder().join(name), action, e)
-    }
-}
-
-/// Marks a file as written.
-#[derive(Debug)]
-struct Ticket {
-    files: Arc<Mutex<Files>>,
-    name: String,
-}
-
-impl Ticket {
-    fn done(self) {
-        let mut files = lock(&self.files);
-        files.open.retain(|f| *f != self.name);
-        files.done.push(self.name.clone());
-    }
-}
-
-fn lock(files: &Mutex<Files>) -> std::sync::MutexGuard<'_, Files> {
-    files.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Writes a single file outside an output folder: under a temporary name beside it, synced, renamed. An
-/// existing file is replaced only with `force`; on failure it is as it was.
-///
-/// # Errors
-/// [`Error::Usage`] for an existing file without `force`; [`Error::Io`]; [`Error::Data`] when the disk is
-/// full; whatever `fill` meets.
-pub fn write_file(
-    path: impl AsRef<Path>,
-    force: bool,
-    fill: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
-    let path = path.as_ref();
-    let exists = || {
-        Error::Usage(format!(
-            "{} exists already; name another file, or replace it with --force",
-            path.display()
-        ))
-    };
-    if !force && path.symlink_metadata().is_ok() {
-        return Err(exists());
-    }
-    let parent = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    let failed = |e| write_error(path, "write", e);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".chanscope-partial-");
-    // Temporary files are private by default; a result is as readable as any new file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(parent).map_err(failed)?;
-    let mut buffered = std::io::BufWriter::with_capacity(1 << 20, file.as_file_mut());
-    fill(&mut buffered)?;
-    buffered.flush().map_err(failed)?;
-    drop(buffered);
-    file.as_file().sync_all().map_err(failed)?;
-    let renamed = if force {
-        file.persist(path)
-    } else {
-        file.persist_noclobber(path)
-    };
-    match renamed {
-        Ok(_) => folder::sync_folder(parent),
-        Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
-        Err(e) => Err(failed(e.error)),
-    }
-}
-
-/// A failed write. A full disk, quota or size limit says what to do.
-pub(crate) fn write_error(path: impl AsRef<Path>, action: &str, e: std::io::Error) -> Error {
-    match e.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Error::data(
-            path,
-            format!(
-                "cannot {action} this file: {e}; make room, or choose a folder on another disk"
-            ),
-        ),
-        _ => Error::io(path, action, e),
     }
 }

@@ -1,120 +1,26 @@
 //! One pass over a layer: NaN, infinities, zeros and range of every channel. Blocks are read and counted by
 //! several threads; the result is the same whatever their number and the block size.
+//!
+//! [`scan`] cuts the layer into blocks and hands them to the threads, `count` counts a block and adds up the
+//! threads' counts, and `found` is the result.
 
+use super::layer::Layer;
 use super::size::format_size;
-use super::source::Layer;
 use crate::control::{Control, Progress};
-use crate::tensor::LayerShape;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 mod count;
+mod found;
+
 use count::Counts;
+pub use found::{ChannelScan, Position, Scan};
 
 /// Numbers in a block: they stay in the core's second-level cache until they are counted, and are many
 /// enough for one reading of the file.
 const BLOCK: usize = 64 * 1024;
-
-/// What one channel holds over all samples.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ChannelScan {
-    /// Index in the layer.
-    pub channel: usize,
-    /// Not-a-number values.
-    pub nan: u64,
-    /// Infinities, values too large for `f32` among them.
-    pub inf: u64,
-    /// Zeros of either sign.
-    pub zeros: u64,
-    /// Smallest finite value; infinity when there is none.
-    pub min: f32,
-    /// Largest finite value; minus infinity when there is none.
-    pub max: f32,
-}
-
-/// Where a value is in a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Sample.
-    pub sample: usize,
-    /// Channel.
-    pub channel: usize,
-    /// Row of the map.
-    pub y: usize,
-    /// Column of the map.
-    pub x: usize,
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            sample,
-            channel,
-            y,
-            x,
-        } = self;
-        write!(f, "sample {sample}, channel {channel}, y {y}, x {x}")
-    }
-}
-
-/// What a layer holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scan {
-    /// Shape of the layer.
-    pub shape: LayerShape,
-    /// The channels asked for, in that order.
-    pub channels: Vec<ChannelScan>,
-    /// First value, by sample, channel, y, x, that is not finite.
-    pub first_bad: Option<Position>,
-    /// Samples with a value that is not finite in these channels, ascending.
-    pub bad_samples: Vec<usize>,
-}
-
-impl Scan {
-    /// Not-a-number values altogether.
-    pub fn nan(&self) -> u64 {
-        self.channels.iter().map(|c| c.nan).sum()
-    }
-
-    /// Infinities altogether.
-    pub fn inf(&self) -> u64 {
-        self.channels.iter().map(|c| c.inf).sum()
-    }
-
-    /// Channels that are zero everywhere, by their index in the layer.
-    pub fn dead_channels(&self) -> Vec<usize> {
-        let all = (self.shape.samples * self.shape.dim()) as u64;
-        let dead = self.channels.iter().filter(|c| c.zeros == all);
-        dead.map(|c| c.channel).collect()
-    }
-
-    /// Samples without NaN and infinities, ascending, for [`super::kept::Kept`].
-    pub fn good_samples(&self) -> Vec<usize> {
-        let mut bad = self.bad_samples.iter().peekable();
-        let good = |i: &usize| bad.next_if_eq(&i).is_none();
-        (0..self.shape.samples).filter(good).collect()
-    }
-
-    /// The error for `--nan reject`: count and first position. `None` when all values are finite.
-    pub fn refusal(&self, layer: &dyn Layer) -> Option<Error> {
-        let first = self.first_bad?;
-        let what = format!(
-            "layer {} holds {} NaN and {} infinite values in {} of {} samples, the first at {first}; dump it \
-             again, or leave these samples out with --nan skip",
-            layer.name(),
-            self.nan(),
-            self.inf(),
-            self.bad_samples.len(),
-            self.shape.samples
-        );
-        Some(match layer.path() {
-            Some(path) => Error::data(path, what),
-            None => Error::Shape(what),
-        })
-    }
-}
 
 /// Reads `channels` of a layer once. `memory` bounds the buffers, in bytes.
 ///

@@ -1,66 +1,12 @@
-//! What a measure reads from: layers of activations, in blocks of rows.
+//! Opens files and folders of activations: tells the format of each file by its extension and passes it to
+//! that format's module. A new format is a variant of `Format` here and a module beside this one.
 
+use super::layer::Layer;
 use super::names::Namer;
 use super::{npy, safetensors};
-use crate::tensor::{DType, LayerShape};
 use crate::{Error, Result};
 use std::ffi::OsStr;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// One layer of activations `A[N, C, H, W]`, in a file or in memory.
-///
-/// Values come out as `f32` whatever the stored type; a stored finite value that `f32` cannot hold
-/// comes out as an infinity and is reported like one.
-pub trait Layer: Send + Sync {
-    /// Name of the layer: file stem or tensor key.
-    fn name(&self) -> &str;
-    /// Shape; 2-D input is one channel.
-    fn shape(&self) -> LayerShape;
-    /// Stored element type.
-    fn dtype(&self) -> DType;
-    /// Reads samples `rows` of `channels` into `out`, channel-major `[channels, rows, H * W]`.
-    fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()>;
-    /// Reads samples `rows` of `channels` into `out`, sample-major `[rows, channels, H * W]`.
-    fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()>;
-    /// The file it lies in, if any.
-    fn path(&self) -> Option<&Path> {
-        None
-    }
-    /// Whether stored numbers have their most significant byte first.
-    fn big_endian(&self) -> bool {
-        false
-    }
-}
-
-macro_rules! pass_on {
-    ($($holder:ty),*) => {$(
-        impl<L: Layer + ?Sized> Layer for $holder {
-            fn name(&self) -> &str {
-                (**self).name()
-            }
-            fn shape(&self) -> LayerShape {
-                (**self).shape()
-            }
-            fn dtype(&self) -> DType {
-                (**self).dtype()
-            }
-            fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
-                (**self).read_channels(rows, channels, out)
-            }
-            fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
-                (**self).read_rows(rows, channels, out)
-            }
-            fn path(&self) -> Option<&Path> {
-                (**self).path()
-            }
-            fn big_endian(&self) -> bool {
-                (**self).big_endian()
-            }
-        }
-    )*};
-}
-pass_on!(&L, Box<L>);
 
 /// Layers, and the labels that lay beside them.
 pub struct Dump {
@@ -87,7 +33,7 @@ impl std::fmt::Debug for Dump {
 /// # Errors
 /// [`Error::Usage`] without paths; [`Error::Io`]; [`Error::Data`] for a file that is not sound or not of a
 /// known format, a folder without any, and two folders that both bring labels.
-pub fn open(paths: &[impl AsRef<Path>]) -> Result<Dump> {
+pub fn open_dump(paths: &[impl AsRef<Path>]) -> Result<Dump> {
     if paths.is_empty() {
         return Err(Error::Usage(
             "no activations given; name .npy or .safetensors files, or a folder of them".into(),
@@ -151,13 +97,14 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Option<PathBuf>)> {
 
 /// Formats, by extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     Npy,
     Safetensors,
 }
 
 impl Format {
-    fn of(path: &Path) -> Option<Self> {
+    /// The format of a file, `None` where its extension names none.
+    pub(super) fn of(path: &Path) -> Option<Self> {
         let extension = path.extension().and_then(OsStr::to_str)?;
         if extension.eq_ignore_ascii_case("npy") {
             Some(Self::Npy)
@@ -193,37 +140,4 @@ fn open_file(path: &Path, namer: &mut Namer, layers: &mut Vec<Box<dyn Layer>>) -
             Err(Error::data(path, format!("unknown format; {hint}")))
         }
     }
-}
-
-/// Checks what a caller asks a layer for.
-pub(crate) fn check_request(
-    shape: LayerShape,
-    rows: &Range<usize>,
-    channels: &[usize],
-    out: usize,
-) -> Result<()> {
-    if rows.start > rows.end || rows.end > shape.samples {
-        return Err(Error::Shape(format!(
-            "samples {rows:?} asked for, the layer has {}",
-            shape.samples
-        )));
-    }
-    if let Some(c) = channels.iter().find(|&&c| c >= shape.channels) {
-        return Err(Error::Shape(format!(
-            "channel {c} asked for, the layer has {} (the first is 0)",
-            shape.channels
-        )));
-    }
-    let needed = rows
-        .len()
-        .checked_mul(channels.len())
-        .and_then(|n| n.checked_mul(shape.dim()));
-    if needed != Some(out) {
-        return Err(Error::Shape(format!(
-            "room for {out} numbers given, {} samples of {} channels need {needed:?}",
-            rows.len(),
-            channels.len()
-        )));
-    }
-    Ok(())
 }

@@ -1,0 +1,124 @@
+//! The trait that measures read through, and the checks that every layer shares.
+
+use crate::tensor::{DType, LayerShape};
+use crate::{Error, Result};
+use std::ops::Range;
+use std::path::Path;
+
+/// One layer of activations `A[N, C, H, W]`, in a file or in memory.
+///
+/// Values come out as `f32` whatever the stored type; a stored finite value that `f32` cannot hold
+/// comes out as an infinity and is reported like one.
+pub trait Layer: Send + Sync {
+    /// Name of the layer: file stem or tensor key.
+    fn name(&self) -> &str;
+    /// Shape; 2-D input is one channel.
+    fn shape(&self) -> LayerShape;
+    /// Stored element type.
+    fn dtype(&self) -> DType;
+    /// Reads samples `rows` of `channels` into `out`, channel-major `[channels, rows, H * W]`.
+    fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()>;
+    /// Reads samples `rows` of `channels` into `out`, sample-major `[rows, channels, H * W]`.
+    fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()>;
+    /// The file it lies in, if any.
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+    /// Whether stored numbers have their most significant byte first.
+    fn big_endian(&self) -> bool {
+        false
+    }
+}
+
+macro_rules! pass_on {
+    ($($holder:ty),*) => {$(
+        impl<L: Layer + ?Sized> Layer for $holder {
+            fn name(&self) -> &str {
+                (**self).name()
+            }
+            fn shape(&self) -> LayerShape {
+                (**self).shape()
+            }
+            fn dtype(&self) -> DType {
+                (**self).dtype()
+            }
+            fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+                (**self).read_channels(rows, channels, out)
+            }
+            fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+                (**self).read_rows(rows, channels, out)
+            }
+            fn path(&self) -> Option<&Path> {
+                (**self).path()
+            }
+            fn big_endian(&self) -> bool {
+                (**self).big_endian()
+            }
+        }
+    )*};
+}
+pass_on!(&L, Box<L>);
+
+/// Checks that a request lies within a layer of this shape and that `out` has room for exactly what it asks.
+pub(super) fn check_request(
+    shape: LayerShape,
+    rows: &Range<usize>,
+    channels: &[usize],
+    out: usize,
+) -> Result<()> {
+    if rows.start > rows.end || rows.end > shape.samples {
+        return Err(Error::Shape(format!(
+            "samples {rows:?} asked for, the layer has {}",
+            shape.samples
+        )));
+    }
+    if let Some(c) = channels.iter().find(|&&c| c >= shape.channels) {
+        return Err(Error::Shape(format!(
+            "channel {c} asked for, the layer has {} (the first is 0)",
+            shape.channels
+        )));
+    }
+    let needed = rows
+        .len()
+        .checked_mul(channels.len())
+        .and_then(|n| n.checked_mul(shape.dim()));
+    if needed != Some(out) {
+        return Err(Error::Shape(format!(
+            "room for {out} numbers given, {} samples of {} channels need {needed:?}",
+            rows.len(),
+            channels.len()
+        )));
+    }
+    Ok(())
+}
+
+/// The shape of a layer whose file gives the dimensions `dims`: `[N, C, H, W]`, or `[N, D]` as one channel.
+pub(super) fn layer_shape(path: &Path, what: &str, dims: &[u64]) -> Result<LayerShape> {
+    let bad = |why: String| Error::data(path, format!("{what} has shape {}: {why}", tuple(dims)));
+    if dims.contains(&0) {
+        return Err(bad(
+            "a dimension is zero, so there is nothing to measure; dump at least one sample".into(),
+        ));
+    }
+    let mut sizes = [1usize; 4];
+    let places: &[usize] = match dims.len() {
+        4 => &[0, 1, 2, 3],
+        2 => &[0, 3],
+        n => {
+            return Err(bad(format!(
+                "{n} dimensions; [N, C, H, W] or [N, D] is needed: reshape it"
+            )));
+        }
+    };
+    for (&place, &dim) in places.iter().zip(dims) {
+        sizes[place] = usize::try_from(dim).map_err(|_| bad("too large to address".into()))?;
+    }
+    let [n, c, h, w] = sizes;
+    LayerShape::new(n, c, h, w).map_err(|e| bad(e.to_string()))
+}
+
+/// Dimensions as messages show them: `(60, 16, 5, 5)`.
+pub(super) fn tuple(dims: &[u64]) -> String {
+    let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
+    format!("({})", dims.join(", "))
+}
