@@ -38,12 +38,13 @@
 //! | [`report`] | `results.json` as types, and the HTML made from it |
 //! | [`stream`] | block sizes under a memory cap, reading ahead, order-free sums |
 //! | [`control`] | progress and cancelling |
+//! | [`error`] | what can go wrong, as data |
 #![deny(missing_docs)]
 
 pub mod control;
 pub mod cpu;
 pub mod device;
-mod error;
+pub mod error;
 pub mod gpu;
 pub mod io;
 pub mod measure;

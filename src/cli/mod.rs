@@ -4,6 +4,7 @@ mod baselines;
 mod bench;
 mod demo;
 mod devices;
+mod error;
 mod filters;
 mod impulse;
 mod inspect;
@@ -18,9 +19,9 @@ mod shuffle;
 
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::size::memory_cap;
-use chanscope::{Error, Result};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -91,17 +92,17 @@ pub struct Common {
 
 impl Common {
     /// Opens the device asked for.
-    pub fn open_device(&self) -> Result<Device> {
+    pub fn open_device(&self) -> chanscope::Result<Device> {
         Device::open(&self.choice()?, self.threads.unwrap_or(0))
     }
 
     /// The device asked for.
-    pub fn choice(&self) -> Result<DeviceChoice> {
+    pub fn choice(&self) -> chanscope::Result<DeviceChoice> {
         self.device.parse()
     }
 
     /// The memory cap in bytes.
-    pub fn memory(&self) -> Result<u64> {
+    pub fn memory(&self) -> chanscope::Result<u64> {
         memory_cap(self.memory.as_deref())
     }
 
@@ -126,7 +127,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli) -> Result<()> {
+fn dispatch(cli: Cli) -> error::Result<()> {
     let common = cli.common;
     if common.threads == Some(0) {
         return Err(Error::Usage("--threads must be at least 1".into()));
@@ -143,7 +144,7 @@ fn dispatch(cli: Cli) -> Result<()> {
             .num_threads(threads)
             .build_global();
     }
-    match cli.command {
+    let done = match cli.command {
         Command::Demo(args) => demo::run(&args, &common),
         Command::Redundancy(args) => redundancy::run(&args, &common),
         Command::Filters(args) => filters::run(&args, &common),
@@ -154,7 +155,8 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Devices(args) => devices::run(&args, &common),
         Command::Bench(args) => bench::run(&args, &common),
         Command::Report(args) => report::run(&args, &common),
-    }
+    };
+    Ok(done?)
 }
 
 /// Help and version go to stdout; a usage error is one line.

@@ -32,6 +32,7 @@ pub use knn::{Candidate, Candidates, Points};
 pub use simd::InstructionSet;
 pub use tensor::Tensor;
 
+use crate::error::DeviceProblem;
 use crate::ops::{
     Backend, Conv2dParams, DeviceInfo, GramKind, GraphBlock, GraphParams, Kernel, Limits,
     OverlapSums, PointsBlock, Supports, Vectors,
@@ -69,7 +70,10 @@ impl Cpu {
             .build()
             .map_err(|e| Error::Device {
                 device: "cpu".into(),
-                what: format!("cannot start {threads} threads: {e}; use a smaller --threads"),
+                problem: DeviceProblem::Threads {
+                    threads,
+                    reason: e.to_string(),
+                },
             })?;
         let info = DeviceInfo {
             name: processor_name(),

@@ -1,6 +1,7 @@
 //! Which adapters there are, and which one to take.
 
 use super::cooperative::Cooperative;
+use crate::error::FoundAdapter;
 use crate::ops::DeviceInfo;
 use crate::{Error, Result};
 
@@ -15,7 +16,7 @@ pub(super) const MAX_BUFFER: u64 = (1 << 31) - (1 << 16);
 /// One adapter, as `chanscope devices` lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adapter {
-    /// Position for `--device gpu:INDEX`.
+    /// Position, by which the adapter can be named.
     pub index: usize,
     /// Name, backend, driver.
     pub info: DeviceInfo,
@@ -101,7 +102,7 @@ pub(super) fn summary((index, adapter): (usize, &wgpu::Adapter)) -> Adapter {
     }
 }
 
-/// The adapter that `--device gpu` and `--device auto` take: the first real GPU, discrete ones first.
+/// The adapter to take where none is named: the first real GPU, discrete ones first.
 pub fn preferred(found: &[Adapter]) -> Option<&Adapter> {
     let rank = |a: &Adapter| match a.kind {
         "discrete" => 0,
@@ -130,24 +131,15 @@ pub(super) fn choose(name: Option<&str>, found: &[Adapter]) -> Result<usize> {
         },
     };
     chosen.map(|a| a.index).ok_or_else(|| {
-        let list: Vec<String> = found
-            .iter()
-            .map(|a| {
-                format!(
-                    "{}: {} ({}, {})",
-                    a.index, a.info.name, a.kind, a.info.backend
-                )
-            })
-            .collect();
+        let summary = |a: &Adapter| FoundAdapter {
+            index: a.index,
+            name: a.info.name.clone(),
+            kind: a.kind,
+            backend: a.info.backend.clone(),
+        };
         Error::NoAdapter {
-            wanted: match name {
-                None => "for --device gpu (software adapters only when named)".into(),
-                Some(n) => format!("'{n}'"),
-            },
-            found: match list.is_empty() {
-                true => "none".into(),
-                false => list.join(", "),
-            },
+            wanted: name.map(String::from),
+            found: found.iter().map(summary).collect(),
         }
     })
 }

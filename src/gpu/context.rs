@@ -8,6 +8,7 @@ use super::gram;
 use super::memory::Pool;
 use super::pipeline::Pipelines;
 use super::profile::Profiler;
+use crate::error::DeviceProblem;
 use crate::ops::DeviceInfo;
 use crate::{Error, Result};
 use std::collections::VecDeque;
@@ -113,7 +114,9 @@ impl Context {
         let (device, queue) =
             pollster::block_on(adapter.request_device(&desc)).map_err(|e| Error::Device {
                 device: adapter.get_info().name,
-                what: format!("refused to open: {e}; update its driver or use --device cpu"),
+                problem: DeviceProblem::Refused {
+                    reason: e.to_string(),
+                },
             })?;
         let mut context = Self::adopt_with(device, queue, options, matrices)?;
         context.try_cooperative(options)?;
@@ -151,7 +154,10 @@ impl Context {
             Some(Wide::Float64) if !f64_here => {
                 return Err(Error::Device {
                     device: info.name,
-                    what: "has no float64 shaders; use double-float arithmetic".into(),
+                    problem: DeviceProblem::Lacks {
+                        feature: "float64 shaders",
+                        advice: "use double-float arithmetic",
+                    },
                 });
             }
             Some(wide) => wide,
@@ -161,7 +167,10 @@ impl Context {
         if options.cooperative_matrix == Some(true) && cooperative.is_none() {
             return Err(Error::Device {
                 device: info.name,
-                what: "has no cooperative matrices that can be used; leave the choice open".into(),
+                problem: DeviceProblem::Lacks {
+                    feature: "cooperative matrices that can be used",
+                    advice: "leave the choice open",
+                },
             });
         }
         let cap = options.max_buffer_bytes.unwrap_or(MAX_BUFFER).max(1 << 16);
@@ -205,19 +214,36 @@ impl Context {
         }
         self.cooperative = None;
         match options.cooperative_matrix {
-            Some(true) => {
-                Err(self.fail("its cooperative matrices fail a trial; leave the choice open"))
-            }
+            Some(true) => Err(self.fail(DeviceProblem::Lacks {
+                feature: "cooperative matrices that pass a trial",
+                advice: "leave the choice open",
+            })),
             _ => Ok(()),
         }
     }
 
     /// A typed error with the adapter's name.
-    pub(super) fn fail(&self, what: impl Into<String>) -> Error {
+    pub(super) fn fail(&self, problem: DeviceProblem) -> Error {
         Error::Device {
             device: self.info.name.clone(),
-            what: what.into(),
+            problem,
         }
+    }
+
+    /// A typed error for a kernel or operation that failed.
+    pub(super) fn failed(&self, what: impl Into<String>, reason: impl std::fmt::Display) -> Error {
+        self.fail(DeviceProblem::Failed {
+            what: what.into(),
+            reason: reason.to_string(),
+        })
+    }
+
+    /// A typed error for an array that exceeds what a kernel can count.
+    pub(super) fn too_large(&self, what: impl Into<String>) -> Error {
+        self.fail(DeviceProblem::TooLarge {
+            what: what.into(),
+            limit: None,
+        })
     }
 
     /// How many loop iterations one invocation may do altogether: Mesa's software adapter leaves all
@@ -233,19 +259,16 @@ impl Context {
     pub(super) fn check_loops(&self, what: &str, iterations: usize) -> Result<()> {
         match iterations <= self.loop_budget() {
             true => Ok(()),
-            false => Err(self.fail(format!(
-                "{what} is beyond a software adapter; use --device cpu"
-            ))),
+            false => Err(self.fail(DeviceProblem::LoopLimit { what: what.into() })),
         }
     }
 
     pub(super) fn check_lost(&self) -> Result<()> {
         match self.lost.get() {
             None => Ok(()),
-            Some(why) => Err(self.fail(format!(
-                "the device was lost ({}); run again, or use --device cpu",
-                why.lines().next().unwrap_or("no reason given")
-            ))),
+            Some(why) => Err(self.fail(DeviceProblem::Lost {
+                reason: why.lines().next().unwrap_or("no reason given").into(),
+            })),
         }
     }
 
@@ -266,10 +289,13 @@ impl Context {
         self.check_lost()?;
         match (result, complaint) {
             (Err(e), _) => Err(e),
-            (Ok(_), Some(wgpu::Error::OutOfMemory { .. })) => Err(self.fail(format!(
-                "out of memory in {what}; use a smaller --memory or close other programs"
-            ))),
-            (Ok(_), Some(other)) => Err(self.fail(format!("{what} failed: {other}"))),
+            (Ok(_), Some(wgpu::Error::OutOfMemory { .. })) => {
+                Err(self.fail(DeviceProblem::OutOfMemory {
+                    what: what.into(),
+                    bytes: None,
+                }))
+            }
+            (Ok(_), Some(other)) => Err(self.failed(what, other)),
             (Ok(value), None) => Ok(value),
         }
     }
@@ -301,9 +327,9 @@ impl Context {
         };
         match self.device.poll(poll) {
             Ok(_) => self.check_lost(),
-            Err(e) => Err(self.fail(format!(
-                "does not answer ({e}); run again, or use --device cpu"
-            ))),
+            Err(e) => Err(self.fail(DeviceProblem::NoAnswer {
+                reason: e.to_string(),
+            })),
         }
     }
 }

@@ -85,7 +85,8 @@ pub(super) fn conv2d(
     ];
     let (kernel, defines, all) = plan(&shape);
     let pipeline = context.pipeline(kernel, &defines)?;
-    shape.workgroups = u32::try_from(all).map_err(|_| context.fail("conv2d: too many outputs"))?;
+    shape.workgroups =
+        u32::try_from(all).map_err(|_| context.too_large("the output of a convolution"))?;
     let terms = u64::from(shape.group_channels * shape.kernel_height * shape.kernel_width);
     let work = match kernel.entry == CONV2D.entry {
         true => TILE * TILE * 2 * terms.max(1),

@@ -54,8 +54,7 @@ pub(super) fn each_of<P: Params>(
 
 /// A size as the shaders have it.
 pub(super) fn number(context: &Context, n: impl TryInto<u32>) -> Result<u32> {
-    n.try_into()
-        .map_err(|_| context.fail("a tensor has too many elements; use smaller batches"))
+    n.try_into().map_err(|_| context.too_large("a tensor"))
 }
 
 /// Up to eight numbers as two vectors of four.

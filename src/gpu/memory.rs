@@ -1,5 +1,6 @@
 //! Buffers: a pool, and how large a tile may be.
 
+use crate::error::DeviceProblem;
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,10 +65,10 @@ impl Pool {
     pub(super) fn get(self: &Arc<Self>, kind: Kind, bytes: u64) -> Result<Buffer> {
         self.try_get(kind, bytes)?.ok_or_else(|| Error::Device {
             device: self.name.clone(),
-            what: format!(
-                "out of memory: no room for {} MiB; use a smaller --memory or close other programs",
-                bytes >> 20
-            ),
+            problem: DeviceProblem::OutOfMemory {
+                what: "a buffer".into(),
+                bytes: Some(bytes),
+            },
         })
     }
 

@@ -175,7 +175,7 @@ impl Context {
 
     fn compile(&self, kernel: &Kernel, defines: &[Define]) -> Result<Pipeline> {
         let source = expand(kernel.source, defines)
-            .map_err(|e| self.fail(format!("kernel {}: {e}", kernel.entry)))?;
+            .map_err(|e| self.failed(format!("compiling kernel {}", kernel.entry), e))?;
         let mut checks = wgpu::ShaderRuntimeChecks::checked();
         // All loops here end by construction; the loop counters that wgpu would add keep drivers
         // from unrolling register tiles. Bounds are kept where they cost little: in development.

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::memory::{Buffer, Kind};
 use super::record::Recorder;
+use crate::error::DeviceProblem;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -49,11 +50,10 @@ impl Context {
         let bytes = checked_product(&dims).and_then(|n| n.checked_mul(4));
         match bytes {
             Some(bytes) if bytes <= self.max_buffer => Ok((bytes / 4) as usize),
-            _ => Err(self.fail(format!(
-                "a tensor of shape {shape:?} is larger than a buffer may be here ({} MiB); \
-                 use smaller batches",
-                self.max_buffer >> 20
-            ))),
+            _ => Err(self.fail(DeviceProblem::TooLarge {
+                what: format!("a tensor of shape {shape:?}"),
+                limit: Some(self.max_buffer),
+            })),
         }
     }
 
@@ -148,11 +148,15 @@ impl Context {
         self.wait(None)?;
         match receiver.try_recv() {
             Ok(Ok(())) => {}
-            _ => return Err(self.fail("cannot read results back; run again, or use --device cpu")),
+            _ => {
+                return Err(self.fail(DeviceProblem::NoAnswer {
+                    reason: "results cannot be read back".into(),
+                }));
+            }
         }
         let view = staging
             .get_mapped_range(0..end)
-            .map_err(|e| self.fail(format!("cannot read results back: {e}")))?;
+            .map_err(|e| self.failed("reading results back", e))?;
         out.copy_from_slice(&view[..out.len()]);
         drop(view);
         staging.unmap();

@@ -88,8 +88,8 @@ pub fn similarity<B: FilterOps>(
     if job.matrices && needed > job.memory {
         return Err(Error::Memory {
             what: format!("the pairs of {} filters of {}", shape.filters, filters.name),
-            needed: crate::io::size::format_size(needed),
-            cap: crate::io::size::format_size(job.memory),
+            needed,
+            cap: job.memory,
         });
     }
     let mut values = [0.0; 2];

@@ -79,11 +79,10 @@ pub fn batch_size(memory: u64, fixed: u64, per_sample: u64, most: usize) -> Resu
     let per_sample = per_sample.max(1);
     let room = memory.saturating_sub(fixed) / 2 / per_sample;
     if room == 0 {
-        let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
         return Err(Error::Memory {
             what: "one sample in this network".into(),
-            needed: mib(fixed.saturating_add(per_sample.saturating_mul(2))),
-            cap: mib(memory),
+            needed: fixed.saturating_add(per_sample.saturating_mul(2)),
+            cap: memory,
         });
     }
     Ok(usize::try_from(room).unwrap_or(most).min(most))

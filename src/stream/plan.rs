@@ -83,8 +83,8 @@ pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPl
         if !fits(&least) {
             return Err(Error::Memory {
                 what: format!("vectors of {} numbers with k = {}", job.dim, job.k),
-                needed: mebibytes(least.bytes(job, costs).div_ceil(3).saturating_mul(4)),
-                cap: mebibytes(cap),
+                needed: least.bytes(job, costs).div_ceil(3).saturating_mul(4),
+                cap,
             });
         }
         // Every block of queries costs two readings of the channel, so queries get half of the memory.
@@ -157,8 +157,4 @@ fn largest(lo: usize, hi: usize, ok: impl Fn(usize) -> bool) -> usize {
         if ok(mid) { lo = mid } else { hi = mid - 1 }
     }
     lo
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{}MiB", bytes.div_ceil(1 << 20))
 }

@@ -81,7 +81,7 @@ impl<'a> Halves<'a> {
 
     fn with(context: &Context, x: &'a Tensor, matrices: Cooperative) -> Result<Self> {
         let &[groups, n, dim] = x.shape() else {
-            return Err(context.fail("a Gram matrix is made of [groups, n, dim]"));
+            return Err(context.failed("gram", "its input is not [groups, n, dim]"));
         };
         let pitch = dim.div_ceil(16) * 4;
         // No more than the rows themselves take.
@@ -113,7 +113,7 @@ impl<'a> Halves<'a> {
     ) -> Result<()> {
         let mut params = self.params;
         let [_, result, factors] = buffers else {
-            return Err(context.fail("a Gram matrix has three buffers"));
+            return Err(context.failed("gram", "it does not have three buffers"));
         };
         recorder.clear(&self.exactness, u64::from(params.groups) * 8);
         let measured = [

@@ -24,6 +24,7 @@ use super::context::Context;
 use super::memory::{Buffer, tile};
 use super::pipeline::{Access, Define, Kernel as Shader};
 use super::record::{DISPATCH_WORK, Recorder};
+use crate::error::DeviceProblem;
 use crate::ops::{GraphParams, Identical, Kernel};
 use crate::{Error, Result};
 use half::{Half, Packed};
@@ -134,10 +135,10 @@ pub(super) fn search(
         return Ok(());
     }
     if sort_size(state.k) * 12 + 2048 > context.workgroup_bytes as usize {
-        return Err(context.fail(format!(
-            "k = {} needs more workgroup memory than there is ({} bytes); use a smaller k",
-            state.k, context.workgroup_bytes
-        )));
+        return Err(context.fail(DeviceProblem::Lacks {
+            feature: "workgroup memory for so large a k",
+            advice: "use a smaller k",
+        }));
     }
     // What f32 rounding can do to a distance relative to both norms: see `cpu/knn` for the terms.
     let gamma = (queries.dim as f64 + 24.0) * 2f64.powi(-24);

@@ -5,7 +5,6 @@
 //! threads' counts, and `found` is the result.
 
 use super::layer::Layer;
-use super::size::format_size;
 use crate::control::{Control, Progress};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -86,8 +85,8 @@ impl Plan {
         if each > memory {
             return Err(Error::Memory {
                 what: format!("reading layer {}", layer.name()),
-                needed: format_size(each),
-                cap: format_size(memory),
+                needed: each,
+                cap: memory,
             });
         }
         let blocks = rows.div_ceil(rows_per_block) * slots.div_ceil(slots_per_block);

@@ -61,6 +61,12 @@ pub fn format_size(bytes: u64) -> String {
     }
 }
 
+/// As [`format_size`], rounded up to a whole number of the unit: a cap that reads so is large enough.
+pub fn format_size_up(bytes: u64) -> String {
+    let shift = [30, 20, 10].into_iter().find(|shift| bytes >> shift >= 10);
+    format_size(shift.map_or(bytes, |shift| bytes.div_ceil(1 << shift) << shift))
+}
+
 /// The working cap: `--memory` when given, else half of what is available.
 ///
 /// # Errors
@@ -73,8 +79,8 @@ pub fn memory_cap(option: Option<&str>) -> Result<u64> {
     if cap < MIN_MEMORY {
         return Err(Error::Memory {
             what: "any work".into(),
-            needed: format_size(MIN_MEMORY),
-            cap: text.into(),
+            needed: MIN_MEMORY,
+            cap,
         });
     }
     Ok(cap)

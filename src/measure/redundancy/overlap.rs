@@ -82,8 +82,8 @@ impl<B: Backend> OverlapStage<'_, B> {
         if room == 0 {
             return Err(Error::Memory {
                 what: format!("the overlap of {} channels", self.channels),
-                needed: format!("{}MiB", (fixed + per_query).div_ceil(1 << 20)),
-                cap: format!("{}MiB", self.memory >> 20),
+                needed: fixed + per_query,
+                cap: self.memory,
             });
         }
         Ok(usize::try_from(room).unwrap_or(usize::MAX).clamp(1, 4096))

@@ -1,0 +1,198 @@
+//! Errors of the command line: its own, and the library's in terms of options, sizes and exit codes.
+
+use chanscope::Error as Library;
+use chanscope::error::{DeviceAdvice, DeviceProblem, FileProblem, LayerProblem, OutputProblem};
+use chanscope::io::size::{format_size, format_size_up};
+use std::fmt::{Display, Formatter};
+use std::path::Path;
+
+/// Result with the command line's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a command ends with when it fails.
+#[derive(Debug)]
+pub enum Error {
+    /// Wrong usage: the message names the option.
+    Usage(String),
+    /// A failure that is not the library's.
+    #[allow(dead_code)]
+    Failed(String),
+    /// A failure of the library.
+    Library(Library),
+}
+
+impl From<Library> for Error {
+    fn from(error: Library) -> Self {
+        Self::Library(error)
+    }
+}
+
+impl Error {
+    /// 2 for wrong usage, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Failed(_) => 1,
+            Self::Library(e) => match e {
+                Library::Usage(_)
+                | Library::Argument { .. }
+                | Library::OutOfRange { .. }
+                | Library::Output { .. } => 2,
+                Library::Layer { problem, .. } | Library::LayerFile { problem, .. }
+                    if matches!(problem, LayerProblem::NoChannel { .. }) =>
+                {
+                    2
+                }
+                _ => 1,
+            },
+        }
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(text) | Self::Failed(text) => f.write_str(text),
+            Self::Library(e) => f.write_str(&message(e)),
+        }
+    }
+}
+
+/// The library's error with the names of options and with sizes as people write them.
+fn message(e: &Library) -> String {
+    match e {
+        Library::Argument {
+            name,
+            got,
+            expected,
+        } => match flag(name) {
+            Some(flag) => format!("{flag} is {got}: {expected} is expected"),
+            None => e.to_string(),
+        },
+        Library::Memory { what, needed, cap } => format!(
+            "--memory {} is too small for {what}: at least {} is needed",
+            format_size(*cap),
+            format_size_up(*needed)
+        ),
+        Library::NoAdapter { wanted, found } => {
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            format!(
+                "no GPU adapter {}; found: {}; use --device cpu, or install a Vulkan driver",
+                match wanted {
+                    None => "for --device gpu (software adapters only when named)".into(),
+                    Some(name) => format!("'{name}'"),
+                },
+                match found.is_empty() {
+                    true => "none".into(),
+                    false => found.join(", "),
+                }
+            )
+        }
+        Library::Device { device, problem } => format!("{device}: {}", device_problem(problem)),
+        Library::Output { path, problem } => output(path, problem),
+        Library::File {
+            path,
+            problem: FileProblem::SecondLabels { other },
+        } => format!(
+            "{}: {} holds labels too; say which to use with --labels",
+            path.display(),
+            other.display()
+        ),
+        Library::LayerFile {
+            problem: LayerProblem::NonFinite(values),
+            path,
+            layer,
+        } => format!(
+            "{}: layer {layer} {values}; dump it again, or leave these samples out with --nan skip",
+            path.display()
+        ),
+        Library::Spill {
+            folder,
+            action,
+            source,
+        } => format!(
+            "{}: cannot {action}: {source}; make room, or raise --memory so that the neighbours stay in memory",
+            folder.display()
+        ),
+        Library::NonLinear { node } => format!(
+            "node '{node}' multiplies computed values, so there is no linear form of the network; run without \
+             --linear"
+        ),
+        e => e.to_string(),
+    }
+}
+
+/// The option that sets a parameter of the library.
+fn flag(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "k" => "-k",
+        "sigma" => "--sigma",
+        "kernel" => "--kernel",
+        "channels" => "--channels",
+        "device" => "--device",
+        "memory" => "--memory",
+        "threads" => "--threads",
+        "batch" => "--batch",
+        "mode" => "--mode",
+        "cosine" => "--cosine",
+        "labels" => "--labels",
+        "permutation" => "--permutation",
+        "bias" => "--bias",
+        "at" => "--at",
+        "threshold" => "--threshold",
+        "tap" => "--tap",
+        "steps" => "--minimize",
+        "learning_rate" => "--lr",
+        "momentum" => "--momentum",
+        "nesterov" => "--nesterov",
+        "pairs" => "--pairs",
+        "input_channels" => "--channels",
+        _ => return None,
+    })
+}
+
+fn device_problem(problem: &DeviceProblem) -> String {
+    let summary = match problem {
+        DeviceProblem::OutOfMemory {
+            bytes: Some(bytes), ..
+        } => format!("out of memory: no room for {}", format_size_up(*bytes)),
+        DeviceProblem::TooLarge {
+            what,
+            limit: Some(limit),
+        } => format!(
+            "{what} is larger than a buffer may be here ({})",
+            format_size(*limit)
+        ),
+        problem => problem.summary(),
+    };
+    let advice = match problem.advice() {
+        DeviceAdvice::UpdateDriver => "update its driver or use --device cpu",
+        DeviceAdvice::LessMemory => "use a smaller --memory or close other programs",
+        DeviceAdvice::UseCpu => "use --device cpu",
+        DeviceAdvice::RunAgain => "run again, or use --device cpu",
+        DeviceAdvice::FewerThreads => "use a smaller --threads",
+        // Whatever needs no option is the library's own advice.
+        _ => return problem.to_string(),
+    };
+    format!("{summary}; {advice}")
+}
+
+fn output(path: &Path, problem: &OutputProblem) -> String {
+    let path = path.display();
+    match problem {
+        OutputProblem::Exists => {
+            format!("{path} exists already; name another file, or replace it with --force")
+        }
+        OutputProblem::NotEmpty => format!(
+            "{path} exists and is not empty; name another folder with --out, or replace the results in it with \
+             --force"
+        ),
+        OutputProblem::NotAFolder => format!("{path} is no folder; name another with --out"),
+        OutputProblem::Foreign { holds } => format!(
+            "{path} holds {} and no results.json of chanscope, so --force does not touch it; name another folder \
+             with --out, or empty it",
+            holds.escape_debug()
+        ),
+        problem => format!("{path}: {problem}"),
+    }
+}

@@ -1,0 +1,149 @@
+//! What can be wrong with files that are read, and with places that results go to.
+
+use std::path::PathBuf;
+
+/// Why a file cannot be used. Positions count bytes from the start of the file, elements from 0 in C order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileProblem {
+    /// A folder, pipe or device where a file is needed.
+    #[error("is {kind}; a regular file is needed: write it to disk first")]
+    NotAFile {
+        /// What it is: "a folder".
+        kind: &'static str,
+    },
+    /// The file ends before what its header promises.
+    #[error(
+        "is truncated: it ends at byte {length} inside {inside}, {} bytes early; write or copy it again",
+        needed - length
+    )]
+    Truncated {
+        /// The part that is cut: "the header".
+        inside: String,
+        /// Bytes of the file.
+        length: u64,
+        /// Bytes it should have, at least.
+        needed: u64,
+    },
+    /// The file goes on after what its header promises.
+    #[error(
+        "has {bytes} trailing bytes after {after}, from byte {from} on; write or copy it again"
+    )]
+    Trailing {
+        /// The last part: "the data of shape (3, 4)".
+        after: String,
+        /// First byte too many.
+        from: u64,
+        /// Bytes too many.
+        bytes: u64,
+    },
+    /// The file became shorter after it was opened.
+    #[error(
+        "ends at byte {length}, but had {was} bytes when it was opened: something shortened it while it was \
+         read; run again when it is no longer being written"
+    )]
+    Shortened {
+        /// Where it ends now.
+        length: u64,
+        /// Bytes it had.
+        was: u64,
+    },
+    /// The bytes do not follow the format.
+    #[error("{}{what}", at.map_or_else(String::new, |at| format!("at byte {at}: ")))]
+    Malformed {
+        /// First byte at fault, where known.
+        at: Option<u64>,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// An element has a value that is not allowed.
+    #[error("element {index}: {what}")]
+    Element {
+        /// Which one.
+        index: u64,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// Another number of elements than needed.
+    #[error("has {got} {what}, {expected} are needed: one per sample")]
+    Count {
+        /// What is counted: "labels".
+        what: &'static str,
+        /// Elements needed.
+        expected: u64,
+        /// Elements in the file.
+        got: u64,
+    },
+    /// Sound, but something else than is needed.
+    #[error("{what}")]
+    Unsuitable {
+        /// What it holds and what to do.
+        what: String,
+    },
+    /// Two folders of activations hold a file of labels each.
+    #[error("holds labels, and so does {}; name the one to use", other.display())]
+    SecondLabels {
+        /// The labels found first.
+        other: PathBuf,
+    },
+}
+
+impl FileProblem {
+    /// Control characters become spaces: parts of a message may come from the file itself.
+    pub(super) fn on_one_line(mut self) -> Self {
+        if let Self::Malformed { what, .. }
+        | Self::Element { what, .. }
+        | Self::Unsuitable { what }
+        | Self::Truncated { inside: what, .. }
+        | Self::Trailing { after: what, .. } = &mut self
+            && what.contains(char::is_control)
+        {
+            *what = what.replace(char::is_control, " ");
+        }
+        self
+    }
+}
+
+/// Why results cannot be written to a file or folder.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputProblem {
+    /// The file exists, and replacing it was not asked for.
+    #[error("exists already; name another file, or ask to replace it")]
+    Exists,
+    /// The folder holds something, and replacing it was not asked for.
+    #[error("exists and is not empty; name another folder, or ask to replace the results in it")]
+    NotEmpty,
+    /// The path is not a folder.
+    #[error("is not a folder; name another one")]
+    NotAFolder,
+    /// The folder holds something that no run wrote, so that it is never replaced.
+    #[error("holds '{}', which is not from an earlier run, so it is not replaced; name another folder, or empty it", holds.escape_debug())]
+    Foreign {
+        /// One of the files in it.
+        holds: String,
+    },
+    /// A name that leads out of the folder.
+    #[error("'{}' is not a name inside an output folder", name.escape_debug())]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// The same file was to be written twice.
+    #[error("output file {name} is written twice")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// The results were to be finished while a file was still open.
+    #[error("was begun but not written to its end")]
+    Unfinished,
+    /// An array was finished before all of its elements were written.
+    #[error("{written} of {expected} elements were written")]
+    Incomplete {
+        /// Elements written.
+        written: u64,
+        /// Elements of the array.
+        expected: u64,
+    },
+}
