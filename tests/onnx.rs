@@ -3,8 +3,9 @@
 use crate::support::model::{self, Attribute, Model, Node};
 use chanscope::cpu::Cpu;
 use chanscope::model::forward::Session;
-use chanscope::model::graph::{Graph, ValueId};
+use chanscope::model::graph::Graph;
 use chanscope::model::layers::Tap;
+use chanscope::model::node::ValueId;
 use chanscope::model::onnx;
 use chanscope::ops::Backend;
 use proptest::prelude::*;

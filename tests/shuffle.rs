@@ -7,9 +7,10 @@ use chanscope::measure::shuffle::{
     Cosine, Effect, Job, Mode, Tapped, check_permutation, seeded_permutation, shuffle,
 };
 use chanscope::model::forward::Session;
-use chanscope::model::graph::{Graph, ValueId};
+use chanscope::model::graph::Graph;
 use chanscope::model::layers::ConvLayer;
 use chanscope::model::lenet::{lenet, weights};
+use chanscope::model::node::ValueId;
 use chanscope::model::onnx;
 use chanscope::ops::Backend;
 use chanscope::tensor::LayerShape;

@@ -7,9 +7,10 @@ pub use compare::{Findings, Settings, compare};
 pub use ncc::{Match, Ncc, Similar};
 
 use crate::model::forward::Session;
-use crate::model::graph::{Graph, ValueId};
+use crate::model::graph::Graph;
 use crate::model::images::batch_size;
 use crate::model::layers::Tap;
+use crate::model::node::ValueId;
 use crate::ops::net::NetOps;
 use crate::{Error, Result};
 

@@ -15,7 +15,8 @@ pub use permute::{check as check_permutation, seeded as seeded_permutation};
 
 use crate::control::{Control, Progress};
 use crate::io::layer::Layer;
-use crate::model::graph::{Graph, ValueId};
+use crate::model::graph::Graph;
+use crate::model::node::ValueId;
 use crate::ops::net::NetOps;
 use crate::stream::run::ranges;
 use crate::{Error, Result};

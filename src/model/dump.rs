@@ -1,8 +1,9 @@
 //! Activations of a network on all samples of a file, batch by batch.
 
 use super::forward::Session;
-use super::graph::{Graph, ValueId};
+use super::graph::Graph;
 use super::images::{Images, batch_size};
+use super::node::ValueId;
 use crate::Result;
 use crate::control::{Control, Progress};
 use crate::io::layer::Layer;

@@ -1,6 +1,6 @@
 //! Runs one step on a device.
 
-use super::graph::{Fill, Op, SliceSpec};
+use super::node::{Fill, Op, SliceSpec};
 use crate::Result;
 use crate::ops::Activation;
 use crate::ops::net::{Binary, NetOps, StridedCopy, strides};

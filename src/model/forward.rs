@@ -2,7 +2,8 @@
 
 use super::execute::execute;
 pub(crate) use super::execute::repeat;
-use super::graph::{Graph, Op, ValueId};
+use super::graph::Graph;
+use super::node::{Op, ValueId};
 use super::program::{Operand, Program, Step};
 use crate::ops::net::NetOps;
 use crate::{Error, Result};

@@ -1,6 +1,7 @@
 //! Convolutional layers of a network and where their activations are tapped (docs/definitions.md#taps).
 
-use super::graph::{Graph, Node, Op, ValueId};
+use super::graph::Graph;
+use super::node::{Node, Op, ValueId};
 use crate::io::names::{Namer, module_path};
 use crate::ops::net::Binary;
 use crate::{Error, Result};

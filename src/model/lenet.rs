@@ -1,6 +1,7 @@
 //! LeNet-5 in any width, from its weights.
 
-use super::graph::{Graph, Op, ValueId};
+use super::graph::Graph;
+use super::node::{Op, ValueId};
 use crate::ops::net::{Pool2dParams, PoolKind, Unary};
 use crate::ops::{Activation, Conv2dParams};
 use crate::{Error, Result};

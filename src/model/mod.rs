@@ -1,4 +1,17 @@
 //! Networks: graph, ONNX import, forward pass on a device.
+//!
+//! - [`node`]: values and the nodes that compute them; `shape`: the shape of a node's result
+//! - [`graph`]: a network, nodes in running order; `rewrite`: the same without biases or nonlinearities
+//! - [`onnx`]: a graph from a model file; [`lenet`]: the graph of LeNet-5 from its weights
+//! - [`layers`]: which values of a graph are layers, and their names
+//! - [`program`]: the part of a graph that leads from given values to wanted ones, fused
+//! - [`forward`]: a program with its constants on a device; `execute`: one step of it by kernels
+//! - [`images`], [`resize`]: samples as inputs of a network
+//! - [`mod@dump`]: the forward pass over all samples, batch by batch
+//!
+//! A file becomes a [`graph::Graph`], [`program::Program::compile`] selects and fuses what is wanted of it,
+//! and [`forward::Session`] uploads the constants once and runs batches. Batches of samples go in and the
+//! wanted values come out; what lies between stays on the device.
 
 pub mod dump;
 mod execute;
@@ -7,6 +20,7 @@ pub mod graph;
 pub mod images;
 pub mod layers;
 pub mod lenet;
+pub mod node;
 pub mod onnx;
 pub mod program;
 pub mod resize;

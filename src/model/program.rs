@@ -1,6 +1,7 @@
 //! What a forward pass runs: the nodes that are needed, fused, with the end of every value's life.
 
-use super::graph::{Graph, Node, Op, ValueId};
+use super::graph::Graph;
+use super::node::{Node, Op, ValueId};
 use crate::ops::Activation;
 use crate::ops::net::Unary;
 use crate::{Error, Result};

@@ -1,6 +1,7 @@
 //! Networks changed for the impulse response (docs/definitions.md#impulse-response).
 
-use super::graph::{Graph, Node, Op, ValueId};
+use super::graph::Graph;
+use super::node::{Node, Op, ValueId};
 use crate::ops::Activation;
 use crate::ops::net::{Binary, PoolKind, Unary};
 use crate::{Error, Result};

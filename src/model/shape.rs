@@ -1,6 +1,6 @@
 //! Shapes of results, and whether operands fit.
 
-use super::graph::{Fill, Op, Value};
+use super::node::{Fill, Op, Value};
 use crate::ops::net::{MAX_RANK, broadcast_shape};
 use crate::tensor::checked_product;
 

@@ -3,8 +3,8 @@
 use crate::{Devices, Test, data::Random};
 use chanscope::cpu::Cpu;
 use chanscope::model::forward::Session;
-use chanscope::model::graph::ValueId;
 use chanscope::model::layers::Tap;
+use chanscope::model::node::ValueId;
 use chanscope::model::onnx;
 use chanscope::ops::net::{Binary, NetOps, Pool2dParams, PoolKind, Shuffle, StridedCopy, Unary};
 use chanscope::ops::{Activation, Backend};

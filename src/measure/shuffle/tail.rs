@@ -5,7 +5,8 @@
 //! `D` with the weights of that one input channel. That saves a factor of the number of channels.
 
 use crate::model::forward::{Session, repeat};
-use crate::model::graph::{Graph, Node, Op, ValueId};
+use crate::model::graph::Graph;
+use crate::model::node::{Node, Op, ValueId};
 use crate::ops::net::{Binary, NetOps, StridedCopy, Unary};
 use crate::ops::{Activation, Conv2dParams};
 use crate::{Error, Result};

@@ -70,3 +70,19 @@ pub(super) fn axis(value: i64, rank: usize) -> Result<usize, String> {
         .filter(|&a| a < rank)
         .ok_or_else(|| format!("axis {value} is outside {rank} axes"))
 }
+
+/// Name of a node, or of its output where it has none.
+pub(super) fn node_name(node: &NodeProto) -> &str {
+    match (node.name.as_str(), node.output.first()) {
+        ("", Some(output)) => output,
+        (name, _) => name,
+    }
+}
+
+/// An axis that is not the batch.
+pub(super) fn inner_axis(value: i64, rank: usize) -> Result<usize, String> {
+    match axis(value, rank)? {
+        0 => Err("works along the batch axis, which must stay free".into()),
+        a => Ok(a),
+    }
+}

@@ -1,7 +1,7 @@
 //! The filters of a model's convolutions, without the rest of the network: any operator set, any other
 //! operator, and any size of input will do.
 
-use super::convert::node_name;
+use super::attributes::node_name;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use super::scan;
 use super::tensor::{Constant, Elements, Reader};

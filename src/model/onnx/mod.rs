@@ -2,23 +2,28 @@
 //!
 //! The file is data from anywhere: it is checked before it is decoded, nothing it says sets a size that
 //! is not backed by its own bytes, and an operator that is not supported is named before anything runs.
+//!
+//! `scan` checks the bytes and `proto` decodes them. `convert` goes through the nodes in order: a node with
+//! a computed input becomes nodes of the graph, a node on constants alone is evaluated at once, both by its
+//! entry in `operators`. Operators see the graph and the names of the file through `context`, the node's
+//! parameters through `attributes` and constants through `tensor`. `filters` reads the weights of
+//! convolutions without building a graph.
 
 mod attributes;
+mod context;
 mod convert;
-mod elementwise;
 mod filters;
-mod fold;
-mod layout;
+mod operators;
 mod proto;
 mod scan;
-mod spatial;
 mod tensor;
 
 pub use filters::{ConvFilters, ModelFilters, filters};
 
 use super::graph::Graph;
 use crate::{Error, Result};
-use convert::{Importer, is_supported};
+use attributes::node_name;
+use convert::Importer;
 use prost::Message;
 use prost::bytes::Bytes;
 use proto::{GraphProto, ModelProto, ValueInfoProto, data_type};
@@ -79,7 +84,7 @@ fn opset(model: &ModelProto) -> Result<i64, String> {
 
 /// Names the first node that cannot run, and how many others there are.
 fn check_operators(graph: &GraphProto) -> Result<(), String> {
-    let mut missing = (graph.node.iter()).filter(|n| !is_supported(n));
+    let mut missing = (graph.node.iter()).filter(|n| operators::find(n).is_none());
     let Some(first) = missing.next() else {
         return Ok(());
     };
@@ -97,7 +102,7 @@ fn check_operators(graph: &GraphProto) -> Result<(), String> {
     };
     Err(format!(
         "node '{}' uses operator {}{}, which is not supported{others}",
-        convert::node_name(first),
+        node_name(first),
         first.op_type,
         if first.domain.is_empty() {
             String::new()

@@ -1,11 +1,18 @@
 //! Operators with windows, and batch normalisation.
 
-use super::convert::Context;
-use crate::model::graph::Op;
+use crate::model::node::Op;
+use crate::model::onnx::context::{Context, Done, Operator};
 use crate::ops::net::{Pool2dParams, PoolKind};
 use crate::ops::{Activation, Conv2dParams};
 
-type Done = Result<(), String>;
+pub(super) const OPERATORS: &[Operator] = &[
+    Operator::new("AveragePool", average_pool),
+    Operator::new("BatchNormalization", batch_norm),
+    Operator::new("Conv", conv),
+    Operator::new("GlobalAveragePool", global_average_pool),
+    Operator::new("GlobalMaxPool", global_max_pool),
+    Operator::new("MaxPool", max_pool),
+];
 
 /// Geometry along both axes.
 struct Window {
@@ -59,7 +66,7 @@ fn window(c: &Context<'_>, kernel: [usize; 2], size: [usize; 2]) -> Result<Windo
     })
 }
 
-pub(super) fn conv(c: &mut Context<'_>) -> Done {
+fn conv(c: &mut Context<'_>) -> Done {
     let size = map_size(c)?;
     let (shape, _) = c.floats(1)?;
     let &[_, _, kh, kw] = shape.as_slice() else {
@@ -86,11 +93,11 @@ pub(super) fn conv(c: &mut Context<'_>) -> Done {
     c.push(Op::Conv(params), &inputs)
 }
 
-pub(super) fn max_pool(c: &mut Context<'_>) -> Done {
+fn max_pool(c: &mut Context<'_>) -> Done {
     pool(c, PoolKind::Max)
 }
 
-pub(super) fn average_pool(c: &mut Context<'_>) -> Done {
+fn average_pool(c: &mut Context<'_>) -> Done {
     let padded = c.attributes.flag("count_include_pad");
     let kind = if padded {
         PoolKind::AveragePadded
@@ -137,7 +144,7 @@ fn pool(c: &mut Context<'_>, kind: PoolKind) -> Done {
     c.push(Op::Pool(params), &[x])
 }
 
-pub(super) fn global_max_pool(c: &mut Context<'_>) -> Done {
+fn global_max_pool(c: &mut Context<'_>) -> Done {
     let kernel = map_size(c)?;
     let params = Pool2dParams {
         kind: PoolKind::Max,
@@ -151,7 +158,7 @@ pub(super) fn global_max_pool(c: &mut Context<'_>) -> Done {
     c.push(Op::Pool(params), &[x])
 }
 
-pub(super) fn global_average_pool(c: &mut Context<'_>) -> Done {
+fn global_average_pool(c: &mut Context<'_>) -> Done {
     let rank = c.shape(0)?.len() + 1;
     let x = c.data(0)?;
     if rank < 3 {
@@ -165,7 +172,7 @@ pub(super) fn global_average_pool(c: &mut Context<'_>) -> Done {
 }
 
 /// `y = (x - mean) / sqrt(var + epsilon) * scale + bias` as `x * a + b`.
-pub(super) fn batch_norm(c: &mut Context<'_>) -> Done {
+fn batch_norm(c: &mut Context<'_>) -> Done {
     if c.attributes.flag("training_mode") {
         return Err("is in training mode; export the model for inference".into());
     }
