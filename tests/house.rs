@@ -49,7 +49,9 @@ fn every_kernel_has_its_stem_on_both_backends_and_among_tests_and_benchmarks() {
             );
         }
         assert!(
-            there("tests", stem) || there("tests/gpu", stem),
+            ["tests", "tests/instruction_sets", "tests/gpu"]
+                .iter()
+                .any(|folder| there(folder, stem)),
             "shaders/{stem}.wgsl has no tests/{stem}.rs"
         );
         // The ceiling is what `chanscope bench` measures others by.

@@ -6,20 +6,6 @@ pub mod filters;
 pub mod model;
 pub mod runs;
 
-use chanscope::cpu::InstructionSet;
-
-/// Every instruction set that this processor has.
-pub fn sets() -> impl Iterator<Item = InstructionSet> {
-    [
-        InstructionSet::Portable,
-        InstructionSet::Avx2,
-        InstructionSet::Avx512,
-        InstructionSet::Avx512Vnni,
-    ]
-    .into_iter()
-    .filter(|set| set.is_available())
-}
-
 /// Deterministic values in `[-1, 1)`.
 pub fn noise(seed: u64) -> impl FnMut() -> f32 {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

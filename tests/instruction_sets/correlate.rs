@@ -1,11 +1,19 @@
 //! All pairs, all lags: against plain loops.
 
 use crate::oracle::correlate::correlations;
-use crate::support::{noise, sets};
-use chanscope::cpu::Cpu;
+use crate::support::noise;
+use chanscope::cpu::{Cpu, InstructionSet};
 use chanscope::ops::Backend;
 use chanscope::ops::net::{Correlation, NetOps};
 use proptest::prelude::*;
+
+pub const ON_EACH_SET: crate::OnEachSet = tests![threads_and_instruction_sets_change_no_bit,];
+pub const ONCE: crate::Once = tests![
+    agrees_with_plain_loops,
+    large_maps_too,
+    a_moved_map_is_found_where_it_is,
+    stacks_that_differ_in_inputs_are_refused,
+];
 
 /// Maps `[maps, inputs, h, w]` of unit norm.
 fn random(shape: [usize; 4], seed: u64) -> Vec<f32> {
@@ -55,23 +63,18 @@ fn assert_agrees(got: &Correlation, x: &[f32], a: [usize; 4], y: &[f32], b: [usi
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
-    #[test]
-    fn agrees_with_plain_loops(
-        p in 1usize..20, q in 1usize..20, inputs in 1usize..4,
-        h in 1usize..10, w in 1usize..10, h2 in 1usize..10, w2 in 1usize..10, seed in any::<u32>(),
-    ) {
-        let (a, b) = ([p, inputs, h, w], [q, inputs, h2, w2]);
-        let (x, y) = (random(a, seed.into()), random(b, u64::from(seed) + 1));
-        let cpu = Cpu::new(1).unwrap();
-        let (tx, ty) = (cpu.upload(&a, &x).unwrap(), cpu.upload(&b, &y).unwrap());
-        assert_agrees(&cpu.correlate(&tx, Some(&ty)).unwrap(), &x, a, &y, b);
-        assert_agrees(&cpu.correlate(&tx, None).unwrap(), &x, a, &x, a);
-    }
+fn agrees_with_plain_loops() {
+    proptest!(ProptestConfig::with_cases(60), |(p in 1usize..20, q in 1usize..20, inputs in 1usize..4,
+    h in 1usize..10, w in 1usize..10, h2 in 1usize..10, w2 in 1usize..10, seed in any::<u32>())| {
+            let (a, b) = ([p, inputs, h, w], [q, inputs, h2, w2]);
+            let (x, y) = (random(a, seed.into()), random(b, u64::from(seed) + 1));
+            let cpu = Cpu::new(1).unwrap();
+            let (tx, ty) = (cpu.upload(&a, &x).unwrap(), cpu.upload(&b, &y).unwrap());
+            assert_agrees(&cpu.correlate(&tx, Some(&ty)).unwrap(), &x, a, &y, b);
+            assert_agrees(&cpu.correlate(&tx, None).unwrap(), &x, a, &x, a);
+        });
 }
 
-#[test]
 fn large_maps_too() {
     let cpu = Cpu::new(2).unwrap();
     for a in [[3, 1, 31, 17], [2, 2, 40, 49]] {
@@ -81,7 +84,6 @@ fn large_maps_too() {
     }
 }
 
-#[test]
 fn a_moved_map_is_found_where_it_is() {
     let (mut x, mut y) = (vec![0.0; 49], vec![0.0; 49]);
     for (at, v) in [(0, 0.5), (1, -0.5), (8, 0.7)] {
@@ -101,8 +103,7 @@ fn a_moved_map_is_found_where_it_is() {
     );
 }
 
-#[test]
-fn threads_and_instruction_sets_change_no_bit() {
+fn threads_and_instruction_sets_change_no_bit(set: InstructionSet) {
     let shape = [37, 2, 9, 11];
     let x = random(shape, 3);
     let first = {
@@ -110,12 +111,10 @@ fn threads_and_instruction_sets_change_no_bit() {
         cpu.correlate(&cpu.upload(&shape, &x).unwrap(), None)
             .unwrap()
     };
-    for set in sets() {
-        for threads in [1, 2, 3] {
-            let cpu = Cpu::with_instruction_set(threads, set).unwrap();
-            let t = cpu.upload(&shape, &x).unwrap();
-            assert_eq!(cpu.correlate(&t, None).unwrap(), first, "{set}");
-        }
+    for threads in [1, 2, 3] {
+        let cpu = Cpu::with_instruction_set(threads, set).unwrap();
+        let t = cpu.upload(&shape, &x).unwrap();
+        assert_eq!(cpu.correlate(&t, None).unwrap(), first);
     }
     // One operand twice is the same as itself, up to the last bits.
     let cpu = Cpu::new(1).unwrap();
@@ -125,7 +124,6 @@ fn threads_and_instruction_sets_change_no_bit() {
     assert!(difference.fold(0.0, f32::max) < 2e-6);
 }
 
-#[test]
 fn stacks_that_differ_in_inputs_are_refused() {
     let cpu = Cpu::new(1).unwrap();
     let (a, b) = (

@@ -1,10 +1,35 @@
 use crate::oracle;
-use crate::support::{noise, sets};
+use crate::support::noise;
 use chanscope::cpu::{Candidate, Cpu, InstructionSet};
 use chanscope::ops::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
 use proptest::prelude::*;
 
 mod hard;
+
+pub const ON_EACH_SET: crate::OnEachSet = tests![
+    ties_are_exact,
+    random_rows,
+    large_offset,
+    far_clusters_at_any_scale,
+    blocks_do_not_matter,
+    blocks_do_not_matter_for_reals,
+    many_candidates,
+    near_points_among_very_many,
+    dead_samples_among_many,
+    long_rows,
+    very_long_rows,
+    hard::tight_clusters_and_outliers,
+    hard::samples_in_order,
+    hard::huge_and_constant_values,
+    hard::parallel_vectors_are_identical,
+    hard::nearly_parallel_vectors_tie_alike,
+];
+pub const ONCE: crate::Once = tests![
+    one_and_two_samples,
+    vectors_are_gathered_from_every_block,
+    misuse_is_refused,
+    hard::dead_samples,
+];
 
 fn cpu(set: InstructionSet) -> Cpu {
     Cpu::with_instruction_set(2, set).unwrap()
@@ -141,15 +166,9 @@ fn check(data: &Data, params: &GraphParams, lists: &[Vec<Candidate>], tolerance:
     }
 }
 
-fn check_whole(data: &Data, params: &GraphParams, tolerance: f64) {
-    for set in sets() {
-        check(
-            data,
-            params,
-            &search(&cpu(set), data, params, &[], &[], false),
-            tolerance,
-        );
-    }
+fn check_whole(set: InstructionSet, data: &Data, params: &GraphParams, tolerance: f64) {
+    let lists = search(&cpu(set), data, params, &[], &[], false);
+    check(data, params, &lists, tolerance);
 }
 
 fn random(groups: usize, n: usize, dim: usize, seed: u64) -> Data {
@@ -186,91 +205,83 @@ fn integers() -> impl Strategy<Value = Data> {
     })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+fn ties_are_exact(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(48), |(data in integers(), k in 1usize..100, identical in identical())| {
+        check_whole(set, &data, &params(k, Kernel::Gaussian, identical), 0.0);
+    });
+}
 
-    #[test]
-    fn ties_are_exact(data in integers(), k in 1usize..100, identical in identical()) {
-        check_whole(&data, &params(k, Kernel::Gaussian, identical), 0.0);
-    }
+fn random_rows(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(48), |(groups in 1usize..3, n in 1usize..150, dim in 1usize..90, k in 1usize..60, kernel in kernel(), identical in identical(), seed: u64)| {
+        check_whole(set, &random(groups, n, dim, seed), &params(k, kernel, identical), 1e-9);
+    });
+}
 
-    #[test]
-    fn random_rows(groups in 1usize..3, n in 1usize..150, dim in 1usize..90, k in 1usize..60, kernel in kernel(), identical in identical(), seed: u64) {
-        check_whole(&random(groups, n, dim, seed), &params(k, kernel, identical), 1e-9);
-    }
-
-    /// A mean of 10^4 with unit variance: expanded distances in f32 would be noise.
-    #[test]
-    fn large_offset(n in 2usize..120, dim in 1usize..40, k in 1usize..30, seed: u64) {
+/// A mean of 10^4 with unit variance: expanded distances in f32 would be noise.
+fn large_offset(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(48), |(n in 2usize..120, dim in 1usize..40, k in 1usize..30, seed: u64)| {
         let mut data = random(1, n, dim, seed);
         data.x.iter_mut().for_each(|v| *v += 1e4);
-        check_whole(&data, &params(k, Kernel::Gaussian, Identical::Keep), 1e-9);
-        check_whole(&data, &params(k, Kernel::Cosine, Identical::Keep), 1e-5);
-    }
+        check_whole(set, &data, &params(k, Kernel::Gaussian, Identical::Keep), 1e-9);
+        check_whole(set, &data, &params(k, Kernel::Cosine, Identical::Keep), 1e-5);
+    });
+}
 
-    /// Two far clusters, so that no centre helps, at any scale that squares fit.
-    #[test]
-    fn far_clusters_at_any_scale(n in 2usize..120, dim in 1usize..40, k in 1usize..30, exponent in -120i32..120, kernel in kernel(), seed: u64) {
+/// Two far clusters, so that no centre helps, at any scale that squares fit.
+fn far_clusters_at_any_scale(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(48), |(n in 2usize..120, dim in 1usize..40, k in 1usize..30, exponent in -120i32..120, kernel in kernel(), seed: u64)| {
         let mut data = random(1, n, dim, seed);
         for (i, row) in data.x.chunks_mut(dim).enumerate() {
             row.iter_mut().for_each(|v| *v = (*v + if i % 3 == 0 { 5e3 } else { -7e3 }) * 2f32.powi(exponent - 12));
         }
-        check_rank_distances(&data, &params(k, kernel, Identical::Keep));
-    }
+        check_rank_distances(set, &data, &params(k, kernel, Identical::Keep));
+    });
+}
 
-    #[test]
-    fn blocks_do_not_matter(
-        data in integers(), k in 1usize..40, kernel in kernel(), identical in identical(),
-        query_cuts in prop::collection::vec(0usize..90, 0..4), point_cuts in prop::collection::vec(0usize..90, 0..4), own: bool,
-    ) {
-        let params = params(k, kernel, identical);
-        let want = search(&Cpu::new(1).unwrap(), &data, &params, &[], &[], false);
-        for set in sets() {
+fn blocks_do_not_matter(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(48), |(data in integers(), k in 1usize..40, kernel in kernel(), identical in identical(),
+    query_cuts in prop::collection::vec(0usize..90, 0..4), point_cuts in prop::collection::vec(0usize..90, 0..4), own: bool)| {
+            let params = params(k, kernel, identical);
+            let want = search(&Cpu::new(1).unwrap(), &data, &params, &[], &[], false);
             prop_assert_eq!(&search(&cpu(set), &data, &params, &query_cuts, &point_cuts, own), &want);
-        }
-    }
+        });
+}
 
-    #[test]
-    fn blocks_do_not_matter_for_reals(
-        n in 1usize..200, dim in 1usize..70, seed: u64, k in 1usize..40, kernel in kernel(),
-        query_cuts in prop::collection::vec(0usize..200, 0..4), point_cuts in prop::collection::vec(0usize..200, 0..4), own: bool,
-    ) {
-        let data = random(2, n, dim, seed);
-        let params = params(k, kernel, Identical::Keep);
-        let want = search(&Cpu::new(1).unwrap(), &data, &params, &[], &[], false);
-        for set in sets() {
+fn blocks_do_not_matter_for_reals(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(48), |(n in 1usize..200, dim in 1usize..70, seed: u64, k in 1usize..40, kernel in kernel(),
+    query_cuts in prop::collection::vec(0usize..200, 0..4), point_cuts in prop::collection::vec(0usize..200, 0..4), own: bool)| {
+            let data = random(2, n, dim, seed);
+            let params = params(k, kernel, Identical::Keep);
+            let want = search(&Cpu::new(1).unwrap(), &data, &params, &[], &[], false);
             prop_assert_eq!(&search(&cpu(set), &data, &params, &query_cuts, &point_cuts, own), &want);
-        }
-    }
+        });
 }
 
 /// Each rank's distance against the oracle, relative to the largest: for data whose scale varies.
-fn check_rank_distances(data: &Data, params: &GraphParams) {
-    for set in sets() {
-        let lists = search(&cpu(set), data, params, &[], &[], false);
-        for (query, list) in lists.iter().enumerate() {
-            let want =
-                oracle::knn::neighbors(&data.x, data.dim, query, params.kernel, params.identical);
-            assert_eq!(list.len(), want.len().min(params.k));
-            let absolute = if params.kernel == Kernel::Cosine {
-                1e-14
-            } else {
-                0.0
-            };
-            for (got, want) in list.iter().zip(&want) {
-                assert!(
-                    (got.sq_distance - want.0).abs() <= 1e-12 * want.0 + absolute,
-                    "{got:?} {want:?}"
-                );
-            }
+fn check_rank_distances(set: InstructionSet, data: &Data, params: &GraphParams) {
+    let lists = search(&cpu(set), data, params, &[], &[], false);
+    for (query, list) in lists.iter().enumerate() {
+        let want =
+            oracle::knn::neighbors(&data.x, data.dim, query, params.kernel, params.identical);
+        assert_eq!(list.len(), want.len().min(params.k));
+        let absolute = if params.kernel == Kernel::Cosine {
+            1e-14
+        } else {
+            0.0
+        };
+        for (got, want) in list.iter().zip(&want) {
+            assert!(
+                (got.sq_distance - want.0).abs() <= 1e-12 * want.0 + absolute,
+                "{got:?} {want:?}"
+            );
         }
     }
 }
 
-#[test]
-fn many_candidates() {
+fn many_candidates(set: InstructionSet) {
     for (n, k) in [(1500, 1024), (3000, 300), (700, 1024)] {
         check_whole(
+            set,
             &random(1, n, 3, 5),
             &params(k, Kernel::Gaussian, Identical::Keep),
             1e-9,
@@ -279,8 +290,7 @@ fn many_candidates() {
 }
 
 /// Enough points, along few directions, for a search to leave most of them out.
-#[test]
-fn near_points_among_very_many() {
+fn near_points_among_very_many(set: InstructionSet) {
     let dim = 5;
     let mut data = random(1, 17_000, dim, 4);
     for (i, row) in data.x.chunks_exact_mut(dim).enumerate() {
@@ -292,14 +302,20 @@ fn near_points_among_very_many() {
     for kernel in [Kernel::Gaussian, Kernel::Cosine] {
         let params = params(8, kernel, Identical::Keep);
         let of = |set| search(&cpu(set), &data, &params, &[], &[], false);
-        let all: Vec<_> = sets().map(of).collect();
-        assert!(all.iter().all(|lists| *lists == all[0]), "{kernel:?}");
+        let lists = of(set);
+        for query in (0..data.n).step_by(997) {
+            let identical = params.identical;
+            let want = oracle::knn::neighbors(&data.x, dim, query, kernel, identical);
+            for (got, want) in lists[query].iter().zip(&want) {
+                assert!((got.sq_distance - want.0).abs() <= 1e-12, "{kernel:?}");
+            }
+        }
+        assert!(lists == of(InstructionSet::Portable), "{kernel:?}");
     }
 }
 
 /// Enough points for a search to guess how near the nearest are, among rows that are all zero or copies.
-#[test]
-fn dead_samples_among_many() {
+fn dead_samples_among_many(set: InstructionSet) {
     for kernel in [Kernel::Gaussian, Kernel::Cosine] {
         let mut data = random(2, 2000, 6, 8);
         for (i, row) in data.x.chunks_exact_mut(6).enumerate() {
@@ -308,19 +324,20 @@ fn dead_samples_among_many() {
                 .for_each(|x| *x = if keep { x.max(0.0) } else { 0.0 });
         }
         data.x.copy_within(0..600, 9000);
-        check_whole(&data, &params(12, kernel, Identical::Keep), 1e-9);
+        check_whole(set, &data, &params(12, kernel, Identical::Keep), 1e-9);
     }
 }
 
-#[test]
-fn long_rows() {
+fn long_rows(set: InstructionSet) {
     for dim in [255, 256, 257, 511, 800, 1025] {
         check_whole(
+            set,
             &random(1, 70, dim, 3),
             &params(9, Kernel::Gaussian, Identical::Keep),
             1e-9,
         );
         check_whole(
+            set,
             &random(1, 70, dim, 4),
             &params(9, Kernel::Cosine, Identical::Keep),
             1e-9,
@@ -329,15 +346,18 @@ fn long_rows() {
 }
 
 /// Beyond what sums of 32-bit integers hold.
-#[test]
-fn very_long_rows() {
+fn very_long_rows(set: InstructionSet) {
     for dim in [16_384, 16_385] {
         let data = random(1, 40, dim, 6);
-        check_whole(&data, &params(9, Kernel::Gaussian, Identical::Keep), 1e-9);
+        check_whole(
+            set,
+            &data,
+            &params(9, Kernel::Gaussian, Identical::Keep),
+            1e-9,
+        );
     }
 }
 
-#[test]
 fn one_and_two_samples() {
     let one = search(
         &Cpu::new(1).unwrap(),
@@ -364,7 +384,6 @@ fn one_and_two_samples() {
     );
 }
 
-#[test]
 fn vectors_are_gathered_from_every_block() {
     let data = random(2, 50, 6, 31);
     let cpu = Cpu::new(2).unwrap();
@@ -409,7 +428,6 @@ fn vectors_are_gathered_from_every_block() {
     }
 }
 
-#[test]
 fn misuse_is_refused() {
     let cpu = Cpu::new(1).unwrap();
     let x = vec![0.5; 40];

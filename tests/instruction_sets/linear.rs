@@ -1,11 +1,14 @@
 //! Fully connected layers against plain loops.
 
 use crate::oracle::net::linear;
-use crate::support::{noise, sets};
-use chanscope::cpu::Cpu;
+use crate::support::noise;
+use chanscope::cpu::{Cpu, InstructionSet};
 use chanscope::ops::net::NetOps;
 use chanscope::ops::{Activation, Backend};
 use proptest::prelude::*;
+
+pub const ON_EACH_SET: crate::OnEachSet = tests![agrees_with_plain_loops,];
+pub const ONCE: crate::Once = tests![rows_and_threads_change_no_bit, misfits_are_refused,];
 
 fn random(len: usize, seed: u64) -> Vec<f32> {
     let mut next = noise(seed);
@@ -22,16 +25,11 @@ fn transposed(w: &[f32], k: usize, m: usize) -> Vec<f64> {
         .collect()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
-    #[test]
-    fn agrees_with_plain_loops(
-        rows in 1usize..90, k in 1usize..600, m in 1usize..80, biased: bool, seed: u32,
-    ) {
+fn agrees_with_plain_loops(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(60), |(rows in 1usize..90, k in 1usize..600, m in 1usize..80, biased: bool, seed: u32)| {
         let (x, w, b) = (random(rows * k, seed.into()), random(k * m, 1), random(m, 2));
         let zero = vec![0.0; m];
         let want = linear(&wide(&x), &transposed(&w, k, m), &wide(if biased { &b } else { &zero }), k);
-        for set in sets() {
             let cpu = Cpu::with_instruction_set(2, set).unwrap();
             let (tx, tw) = (cpu.upload(&[rows, k], &x).unwrap(), cpu.upload(&[k, m], &w).unwrap());
             let tb = cpu.upload(&[m], &b).unwrap();
@@ -40,11 +38,9 @@ proptest! {
                 // Relative to the number of terms, each at most 1.
                 prop_assert!((f64::from(*g) - w.max(0.0)).abs() < 2e-7 * k as f64, "{} for {}", g, w);
             }
-        }
-    }
+    });
 }
 
-#[test]
 fn rows_and_threads_change_no_bit() {
     let (rows, k, m) = (77, 300, 45);
     let (x, w) = (random(rows * k, 1), random(k * m, 2));
@@ -65,7 +61,6 @@ fn rows_and_threads_change_no_bit() {
     );
 }
 
-#[test]
 fn misfits_are_refused() {
     let cpu = Cpu::new(1).unwrap();
     let zeros = |shape: &[usize]| cpu.zeros(shape).unwrap();

@@ -8,6 +8,24 @@ use proptest::prelude::*;
 
 mod same;
 
+pub const ON_EACH_SET: crate::OnEachSet = tests![same::every_instruction_set_is_exact,];
+pub const ONCE: crate::Once = tests![
+    principal_components_are_counted_when_asked_for,
+    rectified_channels_are_exact,
+    integer_images_are_exact,
+    small_random_problems_reach_the_best_of_all_supports,
+    every_point_twice,
+    copies_of_the_query_share_one_weight,
+    zero_vectors_under_cosine_are_degenerate,
+    fewer_candidates_than_k,
+    nearly_equal_points_do_not_break_the_factor,
+    fixed_bandwidths_from_tiny_to_huge,
+    any_shape_is_exact,
+    the_aggregate_kernel_is_the_product,
+    same::large_k,
+    same::threads_blocks_and_gathering_give_the_same_bits,
+];
+
 /// Rows of one channel.
 struct Data {
     x: Vec<f32>,
@@ -108,7 +126,6 @@ fn cpu() -> Cpu {
     Cpu::new(2).unwrap()
 }
 
-#[test]
 fn principal_components_are_counted_when_asked_for() {
     let data = integers(60, 5, 4, 3);
     for kernel in [Kernel::Gaussian, Kernel::Cosine] {
@@ -240,7 +257,6 @@ fn check(data: &Data, params: &GraphParams, graph: &GraphBlock, gap: f64) -> Tal
     tally
 }
 
-#[test]
 fn rectified_channels_are_exact() {
     for (dim, seed) in [(16, 1), (25, 2), (4, 3), (49, 4)] {
         let data = relu_like(180, dim, seed);
@@ -260,7 +276,6 @@ fn rectified_channels_are_exact() {
     }
 }
 
-#[test]
 fn integer_images_are_exact() {
     let data = integers(150, 64, 17, 9);
     for kernel in [Kernel::Gaussian, Kernel::Cosine] {
@@ -282,7 +297,6 @@ fn integer_images_are_exact() {
 }
 
 /// Peers, failure 1: a pruned index is never re-admitted.
-#[test]
 fn small_random_problems_reach_the_best_of_all_supports() {
     let mut u = uniform(4);
     for _ in 0..200 {
@@ -310,7 +324,6 @@ fn small_random_problems_reach_the_best_of_all_supports() {
 }
 
 /// Peers, failure 2: every neighbour there twice makes the matrix singular.
-#[test]
 fn every_point_twice() {
     let once = relu_like(90, 16, 6);
     let mut x = once.x.clone();
@@ -325,7 +338,6 @@ fn every_point_twice() {
 }
 
 /// Peers, failure 3: every copy of the query gets weight 1.
-#[test]
 fn copies_of_the_query_share_one_weight() {
     let mut data = relu_like(60, 16, 8);
     for _ in 0..4 {
@@ -340,7 +352,6 @@ fn copies_of_the_query_share_one_weight() {
 }
 
 /// Peers, failures 5 and 6: zero vectors have no direction; their queries are flagged.
-#[test]
 fn zero_vectors_under_cosine_are_degenerate() {
     let data = relu_like(80, 9, 11);
     let params = params(12, Kernel::Cosine);
@@ -369,7 +380,6 @@ fn zero_vectors_under_cosine_are_degenerate() {
 }
 
 /// Peers, failures 7 and 8: fewer samples than k, down to a pair and a single one.
-#[test]
 fn fewer_candidates_than_k() {
     for n in [1, 2, 3, 7] {
         let data = integers(n, 5, 9, 12);
@@ -387,7 +397,6 @@ fn fewer_candidates_than_k() {
     }
 }
 
-#[test]
 fn nearly_equal_points_do_not_break_the_factor() {
     // Copies one ulp apart: distinct, but their columns agree to 1e-14.
     let mut data = relu_like(60, 16, 13);
@@ -403,7 +412,6 @@ fn nearly_equal_points_do_not_break_the_factor() {
     }
 }
 
-#[test]
 fn fixed_bandwidths_from_tiny_to_huge() {
     let data = relu_like(70, 16, 14);
     for s in [1e-200, 0.05, 0.5, 3.0, 1e3, 1e200] {
@@ -420,28 +428,25 @@ fn fixed_bandwidths_from_tiny_to_huge() {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-    #[test]
-    fn any_shape_is_exact(
-        n in 1usize..40, dim in 1usize..50, k in 1usize..40, levels in 2u32..300, seed: u64,
-        cosine: bool, drop: bool,
-    ) {
-        let data = integers(n, dim, levels, seed);
-        let kernel = if cosine { Kernel::Cosine } else { Kernel::Gaussian };
-        let identical = if drop { Identical::Drop } else { Identical::Keep };
-        let params = GraphParams { identical, ..params(k, kernel) };
-        check(&data, &params, &graph(&cpu(), &data, &params, seed % 2 == 0), 1e-9);
-    }
+fn any_shape_is_exact() {
+    proptest!(ProptestConfig::with_cases(24), |(n in 1usize..40, dim in 1usize..50, k in 1usize..40, levels in 2u32..300, seed: u64,
+    cosine: bool, drop: bool)| {
+            let data = integers(n, dim, levels, seed);
+            let kernel = if cosine { Kernel::Cosine } else { Kernel::Gaussian };
+            let identical = if drop { Identical::Drop } else { Identical::Keep };
+            let params = GraphParams { identical, ..params(k, kernel) };
+            check(&data, &params, &graph(&cpu(), &data, &params, seed % 2 == 0), 1e-9);
+        });
+}
 
-    /// Theory (arXiv 2110.11400): with Gaussian kernels and one bandwidth, the aggregate's kernel
-    /// is the product of the channels'.
-    #[test]
-    fn the_aggregate_kernel_is_the_product(x in prop::collection::vec(-2f32..2.0, 12..=12)) {
+/// Theory (arXiv 2110.11400): with Gaussian kernels and one bandwidth, the aggregate's kernel
+/// is the product of the channels'.
+fn the_aggregate_kernel_is_the_product() {
+    proptest!(ProptestConfig::with_cases(24), |(x in prop::collection::vec(-2f32..2.0, 12..=12))| {
         let (a, b) = x.split_at(6);
         let kind = oracle::Kernel::Gaussian(0.8);
         let product: f64 =
             (0..3).map(|c| oracle::kernel(kind, &a[2 * c..2 * c + 2], &b[2 * c..2 * c + 2])).product();
         prop_assert!((oracle::kernel(kind, a, b) - product).abs() <= 1e-14);
-    }
+    });
 }

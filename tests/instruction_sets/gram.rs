@@ -1,8 +1,20 @@
 use crate::oracle;
-use crate::support::{noise, sets};
-use chanscope::cpu::Cpu;
+use crate::support::noise;
+use chanscope::cpu::{Cpu, InstructionSet};
 use chanscope::ops::{Backend, GramKind};
 use proptest::prelude::*;
+
+pub const ON_EACH_SET: crate::OnEachSet = tests![
+    any_shape,
+    large_offset,
+    several_blocks_and_chunks,
+    extreme_scales,
+];
+pub const ONCE: crate::Once = tests![
+    batches_and_threads_do_not_matter,
+    equal_and_zero_vectors,
+    misuse_is_refused,
+];
 
 fn gram(cpu: &Cpu, x: &[f32], shape: [usize; 3], kind: GramKind) -> Vec<f32> {
     let x = cpu.upload(&shape, x).unwrap();
@@ -16,25 +28,29 @@ fn random(shape: [usize; 3], seed: u64) -> Vec<f32> {
     (0..shape.iter().product()).map(|_| next()).collect()
 }
 
-/// Every value within `bound(oracle value, i, j)` on every instruction set, and symmetric to the bit.
-fn check(x: &[f32], shape: [usize; 3], kind: GramKind, bound: impl Fn(f64, &[f32], &[f32]) -> f64) {
+/// Every value within `bound(oracle value, i, j)` and symmetric to the bit.
+fn check(
+    set: InstructionSet,
+    x: &[f32],
+    shape: [usize; 3],
+    kind: GramKind,
+    bound: impl Fn(f64, &[f32], &[f32]) -> f64,
+) {
     let [groups, n, dim] = shape;
-    for set in sets() {
-        let out = gram(&Cpu::with_instruction_set(2, set).unwrap(), x, shape, kind);
-        for g in 0..groups {
-            let rows = &x[g * n * dim..][..n * dim];
-            let want = oracle::gram::gram(rows, n, dim, kind);
-            for i in 0..n {
-                for j in 0..n {
-                    let got = out[(g * n + i) * n + j];
-                    let want = want[i * n + j];
-                    let bound = bound(want, &rows[i * dim..][..dim], &rows[j * dim..][..dim]);
-                    assert!(
-                        (f64::from(got) - want).abs() <= bound,
-                        "{set} {kind:?} {shape:?} ({i}, {j}): {got} {want}"
-                    );
-                    assert_eq!(got.to_bits(), out[(g * n + j) * n + i].to_bits());
-                }
+    let out = gram(&Cpu::with_instruction_set(2, set).unwrap(), x, shape, kind);
+    for g in 0..groups {
+        let rows = &x[g * n * dim..][..n * dim];
+        let want = oracle::gram::gram(rows, n, dim, kind);
+        for i in 0..n {
+            for j in 0..n {
+                let got = out[(g * n + i) * n + j];
+                let want = want[i * n + j];
+                let bound = bound(want, &rows[i * dim..][..dim], &rows[j * dim..][..dim]);
+                assert!(
+                    (f64::from(got) - want).abs() <= bound,
+                    "{set} {kind:?} {shape:?} ({i}, {j}): {got} {want}"
+                );
+                assert_eq!(got.to_bits(), out[(g * n + j) * n + i].to_bits());
             }
         }
     }
@@ -45,8 +61,8 @@ fn roundings(dim: usize) -> f64 {
     (dim.min(256) + dim / 256 + 4) as f64 * f64::from(f32::EPSILON) / 2.0
 }
 
-fn check_linear(x: &[f32], shape: [usize; 3]) {
-    check(x, shape, GramKind::Linear, |_, a, b| {
+fn check_linear(set: InstructionSet, x: &[f32], shape: [usize; 3]) {
+    check(set, x, shape, GramKind::Linear, |_, a, b| {
         let scale: f64 = a
             .iter()
             .zip(b)
@@ -56,51 +72,51 @@ fn check_linear(x: &[f32], shape: [usize; 3]) {
     });
 }
 
-fn check_cosine(x: &[f32], shape: [usize; 3]) {
-    check(x, shape, GramKind::Cosine, |_, _, _| roundings(shape[2]));
+fn check_cosine(set: InstructionSet, x: &[f32], shape: [usize; 3]) {
+    check(set, x, shape, GramKind::Cosine, |_, _, _| {
+        roundings(shape[2])
+    });
 }
 
 /// The exponent has the relative error of a sum of squares.
-fn check_gaussian(x: &[f32], shape: [usize; 3], s: f64) {
-    check(x, shape, GramKind::Gaussian(s), |want, _, _| {
+fn check_gaussian(set: InstructionSet, x: &[f32], shape: [usize; 3], s: f64) {
+    check(set, x, shape, GramKind::Gaussian(s), |want, _, _| {
         let exponent = -want.max(1e-300).ln();
         want * (2.0 * exponent * (roundings(shape[2]) + 1e-7) + 3e-7) + 3e-45
     });
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
-
-    #[test]
-    fn any_shape(groups in 1usize..4, n in 1usize..80, dim in 1usize..70, s in 0.05f64..20.0, seed: u64) {
+fn any_shape(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(40), |(groups in 1usize..4, n in 1usize..80, dim in 1usize..70, s in 0.05f64..20.0, seed: u64)| {
         let shape = [groups, n, dim];
         let x = random(shape, seed);
-        check_linear(&x, shape);
-        check_cosine(&x, shape);
-        check_gaussian(&x, shape, s);
-    }
+        check_linear(set, &x, shape);
+        check_cosine(set, &x, shape);
+        check_gaussian(set, &x, shape, s);
+    });
+}
 
-    /// Differences are taken before anything is squared: a far mean does no harm.
-    #[test]
-    fn large_offset(n in 1usize..40, dim in 1usize..40, exponent in -60i32..60, seed: u64) {
+/// Differences are taken before anything is squared: a far mean does no harm.
+fn large_offset(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(40), |(n in 1usize..40, dim in 1usize..40, exponent in -60i32..60, seed: u64)| {
         let factor = 2f32.powi(exponent);
         let x: Vec<f32> = random([1, n, dim], seed).iter().map(|v| (v + 1e4) * factor).collect();
-        check_gaussian(&x, [1, n, dim], f64::from(factor));
-    }
+        check_gaussian(set, &x, [1, n, dim], f64::from(factor));
+    });
+}
 
-    #[test]
-    fn batches_and_threads_do_not_matter(n in 1usize..300, dim in 1usize..40, seed: u64) {
+fn batches_and_threads_do_not_matter() {
+    proptest!(ProptestConfig::with_cases(40), |(n in 1usize..300, dim in 1usize..40, seed: u64)| {
         let x = random([3, n, dim], seed);
         for kind in [GramKind::Linear, GramKind::Cosine, GramKind::Gaussian(0.7)] {
             let whole = gram(&Cpu::new(2).unwrap(), &x, [3, n, dim], kind);
             let one = gram(&Cpu::new(1).unwrap(), &x[n * dim..2 * n * dim], [1, n, dim], kind);
             prop_assert_eq!(&whole[n * n..2 * n * n], &one[..]);
         }
-    }
+    });
 }
 
-#[test]
-fn several_blocks_and_chunks() {
+fn several_blocks_and_chunks(set: InstructionSet) {
     for shape in [
         [1, 129, 3],
         [2, 260, 17],
@@ -109,13 +125,12 @@ fn several_blocks_and_chunks() {
         [1, 33, 1000],
     ] {
         let x = random(shape, 4);
-        check_linear(&x, shape);
-        check_cosine(&x, shape);
-        check_gaussian(&x, shape, 2.0);
+        check_linear(set, &x, shape);
+        check_cosine(set, &x, shape);
+        check_gaussian(set, &x, shape, 2.0);
     }
 }
 
-#[test]
 fn equal_and_zero_vectors() {
     let mut x = random([1, 50, 6], 8);
     for i in (0..50).step_by(5) {
@@ -140,20 +155,18 @@ fn equal_and_zero_vectors() {
 }
 
 /// Scales at which squares leave the range of f32.
-#[test]
-fn extreme_scales() {
+fn extreme_scales(set: InstructionSet) {
     for factor in [1e30f32, 1e-30, 3e37, 1e-38] {
         let x: Vec<f32> = random([1, 30, 5], 6).iter().map(|v| v * factor).collect();
-        check_gaussian(&x, [1, 30, 5], f64::from(factor));
-        check_cosine(&x, [1, 30, 5]);
+        check_gaussian(set, &x, [1, 30, 5], f64::from(factor));
+        check_cosine(set, &x, [1, 30, 5]);
     }
     // Far apart, or all but equal, for the bandwidth.
     let x = random([1, 30, 5], 6);
-    check_gaussian(&x, [1, 30, 5], 1e-30);
-    check_gaussian(&x, [1, 30, 5], 1e30);
+    check_gaussian(set, &x, [1, 30, 5], 1e-30);
+    check_gaussian(set, &x, [1, 30, 5], 1e30);
 }
 
-#[test]
 fn misuse_is_refused() {
     let cpu = Cpu::new(1).unwrap();
     let x = cpu.upload(&[1, 2, 2], &[1.0; 4]).unwrap();

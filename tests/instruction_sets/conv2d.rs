@@ -1,9 +1,17 @@
 use crate::oracle;
-use crate::support::{noise, sets};
+use crate::support::noise;
 use chanscope::Error;
-use chanscope::cpu::{Cpu, Tensor};
+use chanscope::cpu::{Cpu, InstructionSet, Tensor};
 use chanscope::ops::{Activation, Backend, Conv2dParams};
 use proptest::prelude::*;
+
+pub const ON_EACH_SET: crate::OnEachSet = tests![any_shape, real_layers,];
+pub const ONCE: crate::Once = tests![
+    batch_and_threads_do_not_matter,
+    more_input_than_a_piece,
+    nan_stays_nan,
+    shapes_that_do_not_fit_are_named,
+];
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -46,27 +54,23 @@ impl Case {
         cpu.conv2d(&x, &weight, bias.as_ref(), &self.params)
     }
 
-    /// Within the bound of an f32 sum in chunks, on every instruction set.
-    fn check(&self) {
+    /// Within the bound of an f32 sum in chunks.
+    fn check(&self, set: InstructionSet) {
         let [x, weight, bias] = self.values();
         let (shape, want, scales) =
             oracle::conv2d::conv2d(&x, self.x, &weight, self.weight, &bias, &self.params);
         let terms = self.weight[1..].iter().product::<usize>();
         let roundings = (terms.min(300) + terms / 200 + 4) as f64;
-        for set in sets() {
-            let out = self
-                .run(&Cpu::with_instruction_set(2, set).unwrap())
-                .unwrap();
-            assert_eq!(out.shape(), shape);
-            for (i, ((&got, &want), &scale)) in
-                out.data().iter().zip(&want).zip(&scales).enumerate()
-            {
-                let bound = roundings * f64::from(f32::EPSILON) / 2.0 * scale + 1e-30;
-                assert!(
-                    (f64::from(got) - want).abs() <= bound,
-                    "{set} {self:?} at {i}: {got} {want}"
-                );
-            }
+        let out = self
+            .run(&Cpu::with_instruction_set(2, set).unwrap())
+            .unwrap();
+        assert_eq!(out.shape(), shape);
+        for (i, ((&got, &want), &scale)) in out.data().iter().zip(&want).zip(&scales).enumerate() {
+            let bound = roundings * f64::from(f32::EPSILON) / 2.0 * scale + 1e-30;
+            assert!(
+                (f64::from(got) - want).abs() <= bound,
+                "{set} {self:?} at {i}: {got} {want}"
+            );
         }
     }
 }
@@ -142,17 +146,15 @@ fn cases() -> impl Strategy<Value = Case> {
         )
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+fn any_shape(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(150), |(case in cases())| {
+        case.check(set);
+    });
+}
 
-    #[test]
-    fn any_shape(case in cases()) {
-        case.check();
-    }
-
-    /// A sample's output has the same bits alone, in a batch, and with another number of threads.
-    #[test]
-    fn batch_and_threads_do_not_matter(mut case in cases(), first in 0usize..4) {
+/// A sample's output has the same bits alone, in a batch, and with another number of threads.
+fn batch_and_threads_do_not_matter() {
+    proptest!(ProptestConfig::with_cases(150), |(mut case in cases(), first in 0usize..4)| {
         let whole = case.run(&Cpu::new(2).unwrap()).unwrap();
         prop_assert_eq!(&case.run(&Cpu::new(1).unwrap()).unwrap(), &whole);
         let first = first % case.x[0];
@@ -166,12 +168,11 @@ proptest! {
         let alone = cpu.conv2d(&x, &weight, bias.as_ref(), &case.params).unwrap();
         let len = alone.data().len();
         prop_assert_eq!(alone.data(), &whole.data()[first * len..][..len]);
-    }
+    });
 }
 
 /// Shapes of real layers, small batches: LeNet-5, ResNet stems and stages, MobileNet's depthwise.
-#[test]
-fn real_layers() {
+fn real_layers(set: InstructionSet) {
     let same = |k: usize| [k / 2; 4];
     Case {
         params: Conv2dParams {
@@ -181,8 +182,8 @@ fn real_layers() {
         },
         ..Case::new([3, 1, 28, 28], [6, 1, 5, 5])
     }
-    .check();
-    Case::new([3, 6, 14, 14], [16, 6, 5, 5]).check();
+    .check(set);
+    Case::new([3, 6, 14, 14], [16, 6, 5, 5]).check(set);
     Case {
         params: Conv2dParams {
             padding: same(7),
@@ -191,7 +192,7 @@ fn real_layers() {
         },
         ..Case::new([1, 3, 60, 60], [64, 3, 7, 7])
     }
-    .check();
+    .check(set);
     Case {
         params: Conv2dParams {
             padding: same(3),
@@ -199,7 +200,7 @@ fn real_layers() {
         },
         ..Case::new([5, 130, 7, 7], [70, 130, 3, 3])
     }
-    .check();
+    .check(set);
     Case {
         params: Conv2dParams {
             stride: [2, 2],
@@ -207,8 +208,8 @@ fn real_layers() {
         },
         ..Case::new([2, 64, 14, 14], [128, 64, 1, 1])
     }
-    .check();
-    Case::new([3, 300, 7, 7], [65, 300, 1, 1]).check();
+    .check(set);
+    Case::new([3, 300, 7, 7], [65, 300, 1, 1]).check(set);
     for stride in [1, 2] {
         let params = Conv2dParams {
             padding: same(3),
@@ -221,7 +222,7 @@ fn real_layers() {
             params,
             ..Case::new([2, 32, 19, 21], [32, 1, 3, 3])
         }
-        .check();
+        .check(set);
         Case {
             params: Conv2dParams {
                 groups: 8,
@@ -229,13 +230,12 @@ fn real_layers() {
             },
             ..Case::new([2, 32, 19, 21], [32, 4, 3, 3])
         }
-        .check();
+        .check(set);
     }
-    Case::new([1, 2, 40, 3], [9, 2, 40, 3]).check();
+    Case::new([1, 2, 40, 3], [9, 2, 40, 3]).check(set);
 }
 
 /// A whole batch in several pieces.
-#[test]
 fn more_input_than_a_piece() {
     let params = Conv2dParams {
         padding: [1; 4],
@@ -257,7 +257,6 @@ fn more_input_than_a_piece() {
     assert_eq!(last.data(), &whole.data()[2 * last.data().len()..]);
 }
 
-#[test]
 fn nan_stays_nan() {
     for activation in [
         Activation::Relu,
@@ -282,7 +281,6 @@ fn nan_stays_nan() {
     }
 }
 
-#[test]
 fn shapes_that_do_not_fit_are_named() {
     let cpu = Cpu::new(1).unwrap();
     let refused = |case: Case| match case.run(&cpu) {

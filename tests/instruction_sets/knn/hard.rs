@@ -3,8 +3,7 @@
 use super::*;
 
 /// A ReLU channel: most samples are all-zero.
-#[test]
-fn dead_samples() {
+pub fn dead_samples() {
     let mut data = random(1, 6000, 4, 9);
     for (i, row) in data.x.chunks_mut(4).enumerate() {
         if i % 8 != 0 {
@@ -33,8 +32,7 @@ fn dead_samples() {
 
 /// Clusters so tight that a filter in few bits tells none of a cluster from another, and rows so far out
 /// that it cannot hold them; the former makes it give up, the latter does not.
-#[test]
-fn tight_clusters_and_outliers() {
+pub fn tight_clusters_and_outliers(set: InstructionSet) {
     // A filter that looks at every second row only sees the far ones in the first case.
     for (spread, far, every, at) in [(1e-5, 1.0, 10, 0), (1.0, 1e4, 700, 1), (1.0, 1e30, 700, 1)] {
         let mut data = random(1, 1500, 6, 41);
@@ -43,14 +41,13 @@ fn tight_clusters_and_outliers() {
             row.iter_mut().for_each(|v| *v = *v * spread + centre);
         }
         for kernel in [Kernel::Gaussian, Kernel::Cosine] {
-            check_rank_distances(&data, &params(12, kernel, Identical::Keep));
+            check_rank_distances(set, &data, &params(12, kernel, Identical::Keep));
         }
     }
 }
 
 /// Neighbours follow each other, so that a sample of the points has too many or too few of them.
-#[test]
-fn samples_in_order() {
+pub fn samples_in_order(set: InstructionSet) {
     let mut data = random(1, 2000, 6, 51);
     let centres = random(1, 40, 6, 52).x;
     for (i, row) in data.x.chunks_mut(6).enumerate() {
@@ -60,13 +57,12 @@ fn samples_in_order() {
             .for_each(|(v, c)| *v = 0.05 * *v + c);
     }
     for kernel in [Kernel::Gaussian, Kernel::Cosine] {
-        check_rank_distances(&data, &params(20, kernel, Identical::Keep));
+        check_rank_distances(set, &data, &params(20, kernel, Identical::Keep));
     }
 }
 
 /// Squares beyond the range of f32, one of them alone, and nothing but equal rows.
-#[test]
-fn huge_and_constant_values() {
+pub fn huge_and_constant_values(set: InstructionSet) {
     let scaled = |factor: f32| {
         let mut data = random(1, 100, 7, 11);
         data.x.iter_mut().for_each(|v| *v *= factor);
@@ -74,6 +70,7 @@ fn huge_and_constant_values() {
     };
     for factor in [1e38, 1e-38, 1e-44] {
         check_rank_distances(
+            set,
             &scaled(factor),
             &params(12, Kernel::Gaussian, Identical::Keep),
         );
@@ -81,8 +78,12 @@ fn huge_and_constant_values() {
     let mut outlier = scaled(1.0);
     outlier.x[3 * 7] = 3e38;
     outlier.x[50 * 7 + 1] = -3e38;
-    check_rank_distances(&outlier, &params(12, Kernel::Gaussian, Identical::Keep));
-    check_rank_distances(&outlier, &params(12, Kernel::Cosine, Identical::Keep));
+    check_rank_distances(
+        set,
+        &outlier,
+        &params(12, Kernel::Gaussian, Identical::Keep),
+    );
+    check_rank_distances(set, &outlier, &params(12, Kernel::Cosine, Identical::Keep));
     let constant = Data {
         x: vec![2.5; 300 * 5],
         groups: 1,
@@ -90,11 +91,17 @@ fn huge_and_constant_values() {
         dim: 5,
     };
     check_whole(
+        set,
         &constant,
         &params(40, Kernel::Gaussian, Identical::Keep),
         0.0,
     );
-    check_whole(&constant, &params(40, Kernel::Cosine, Identical::Keep), 0.0);
+    check_whole(
+        set,
+        &constant,
+        &params(40, Kernel::Cosine, Identical::Keep),
+        0.0,
+    );
     let none = search(
         &Cpu::new(1).unwrap(),
         &constant,
@@ -106,8 +113,7 @@ fn huge_and_constant_values() {
     assert!(none.iter().all(Vec::is_empty));
 }
 
-#[test]
-fn parallel_vectors_are_identical() {
+pub fn parallel_vectors_are_identical(set: InstructionSet) {
     let mut data = random(1, 60, 9, 21);
     for i in (1..60).step_by(2) {
         let factor = i as f32;
@@ -115,27 +121,18 @@ fn parallel_vectors_are_identical() {
             data.x[i * 9 + c] = data.x[(i - 1) * 9 + c] * factor;
         }
     }
-    for set in sets() {
-        let lists = search(
-            &cpu(set),
-            &data,
-            &params(3, Kernel::Cosine, Identical::Keep),
-            &[],
-            &[],
-            false,
+    let params = params(3, Kernel::Cosine, Identical::Keep);
+    let lists = search(&cpu(set), &data, &params, &[], &[], false);
+    for (query, list) in lists.iter().enumerate() {
+        assert_eq!(
+            (list[0].index as usize, list[0].sq_distance),
+            (query ^ 1, 0.0)
         );
-        for (query, list) in lists.iter().enumerate() {
-            assert_eq!(
-                (list[0].index as usize, list[0].sq_distance),
-                (query ^ 1, 0.0)
-            );
-        }
     }
 }
 
 /// Directions a few roundings apart: some cosine distances count as 0, some do not, and most tie.
-#[test]
-fn nearly_parallel_vectors_tie_alike() {
+pub fn nearly_parallel_vectors_tie_alike(set: InstructionSet) {
     let mut next = noise(61);
     let base: Vec<f32> = (0..6).map(|_| 1.5 + next() / 2.0).collect();
     let data = Data {
@@ -151,11 +148,5 @@ fn nearly_parallel_vectors_tie_alike() {
     let want = search(&portable, &data, &params, &[], &[], false);
     let kth = |list: &Vec<Candidate>| list[11].sq_distance;
     assert!(want.iter().any(|list| kth(list) == 0.0) && want.iter().any(|list| kth(list) > 0.0));
-    for set in sets() {
-        assert_eq!(
-            search(&cpu(set), &data, &params, &[], &[], false),
-            want,
-            "{set}"
-        );
-    }
+    assert_eq!(search(&cpu(set), &data, &params, &[], &[], false), want);
 }
