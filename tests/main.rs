@@ -25,6 +25,7 @@ mod pool2d;
 mod reduce;
 mod redundancy;
 mod report;
+mod schema;
 mod shuffle;
 mod stream;
 mod strided;

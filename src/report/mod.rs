@@ -9,4 +9,6 @@ pub mod figure;
 pub mod html;
 pub mod order;
 pub mod results;
+#[cfg(test)]
+mod schema;
 pub mod words;

@@ -27,6 +27,7 @@ pub fn finite_all(xs: &[f64]) -> Vec<Option<f64>> {
 
 /// Everything one run found. Sections that the command did not compute are absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Results {
     /// [`SCHEMA`].
     pub schema: String,
@@ -133,6 +134,7 @@ impl Results {
 
 /// What computed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DeviceRecord {
     /// Adapter or processor.
     pub name: String,
@@ -154,6 +156,7 @@ impl From<&crate::ops::DeviceInfo> for DeviceRecord {
 
 /// A file (or an array inside one) that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Input {
     /// As given on the command line; `builtin:...` for data inside the binary.
     pub path: String,
@@ -167,6 +170,7 @@ pub struct Input {
 
 /// Wall-clock times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Timing {
     /// Whole run, seconds.
     pub total_seconds: f64,
@@ -180,6 +184,7 @@ pub struct Timing {
 
 /// One part of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Stage {
     /// Name in words.
     pub name: String,
@@ -189,6 +194,7 @@ pub struct Stage {
 
 /// One of several networks in the same file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Network {
     /// Prefix of its layers' names, without the dot.
     pub name: String,
@@ -200,6 +206,7 @@ pub struct Network {
 
 /// Something left out, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Skipped {
     /// Layer, tensor or file.
     pub name: String,
@@ -209,6 +216,7 @@ pub struct Skipped {
 
 /// Channel-wise NNK graphs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Redundancy {
     /// One entry per layer, in the order of the input.
     pub layers: Vec<RedundancyLayer>,
@@ -219,6 +227,7 @@ pub struct Redundancy {
 
 /// Similarity of whole layers (docs/definitions.md#baselines).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cka {
     /// Layers, the order of rows and columns.
     pub layers: Vec<String>,
@@ -229,6 +238,7 @@ pub struct Cka {
 /// A layer's channel redundancy. "Per channel" arrays follow [`RedundancyLayer::channels`] when it is
 /// there, else they have one element per channel of the layer; `null` marks dead channels.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RedundancyLayer {
     /// Layer; its arrays lie in `layers/NAME/`.
     pub name: String,
@@ -279,6 +289,7 @@ pub struct RedundancyLayer {
 
 /// The layer taken as one vector per sample.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Aggregate {
     /// Mean support size.
     pub neighbors_mean: Option<f64>,
@@ -299,6 +310,7 @@ pub struct Aggregate {
 
 /// Baselines reported beside (docs/definitions.md#baselines).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Baselines {
     /// Mean of the absolute off-diagonal cosine between channels' maps (`layers/NAME/cosine.npy`).
     #[serde(default)]
@@ -313,6 +325,7 @@ pub struct Baselines {
 
 /// Convolutional Similarity of filters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Filters {
     /// One entry per convolution.
     pub layers: Vec<FilterLayer>,
@@ -320,6 +333,7 @@ pub struct Filters {
 
 /// Filters of one convolution; its arrays lie in `filters/NAME/`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FilterLayer {
     /// Layer.
     pub name: String,
@@ -343,6 +357,7 @@ pub struct FilterLayer {
 
 /// Channel or pixel shuffling.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Shuffle {
     /// One entry per shuffled tensor.
     pub tensors: Vec<ShuffleTensor>,
@@ -350,6 +365,7 @@ pub struct Shuffle {
 
 /// One tensor, each of its channels shuffled in turn; its arrays lie in `shuffle/NAME/`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ShuffleTensor {
     /// Tensor.
     pub name: String,
@@ -369,6 +385,7 @@ pub struct ShuffleTensor {
 
 /// What shuffling did to a later tap.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Observed {
     /// Tap.
     pub name: String,
@@ -378,6 +395,7 @@ pub struct Observed {
 
 /// Impulse responses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Impulse {
     /// One entry per tap.
     pub layers: Vec<ImpulseLayer>,
@@ -395,6 +413,7 @@ pub struct Impulse {
 
 /// Responses of one tap; its arrays lie in `impulse/NAME/`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ImpulseLayer {
     /// Layer.
     pub name: String,
@@ -411,6 +430,7 @@ pub struct ImpulseLayer {
 
 /// A channel of a layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ChannelRef {
     /// Layer.
     pub layer: String,
@@ -420,6 +440,7 @@ pub struct ChannelRef {
 
 /// Two channels at different depth whose responses look alike.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ImpulseMatch {
     /// The shallower one.
     pub a: ChannelRef,
