@@ -1,40 +1,40 @@
-//! Counting blocks. The common case, all finite, runs through loops that compilers vectorise; a map with
-//! something else in it is counted value by value.
+//! Counting the values of blocks. Maps of finite values, the common case, run through loops that the compiler
+//! vectorises. A map with a NaN or an infinity in it is counted value by value.
 
 use super::found::{ChannelScan, Position, Scan};
 use crate::simd::{InstructionSet, Simd, SimdKernel};
 use crate::tensor::LayerShape;
 use std::ops::Range;
 
-/// Values of a map counted side by side; maps with fewer are counted along the row.
+/// Values of a map that are counted side by side. Smaller maps are counted along the row of all channels.
 const LANES: usize = 8;
-/// Values after which the 32-bit counts are added up.
+/// Values after which the 32-bit counts of the cells are added to the 64-bit counts of the channels.
 const FLUSH: usize = 1 << 31;
 
-/// Bytes of the counters of one worker.
+/// Bytes of the [`Counts`] of one worker.
 pub(super) fn bytes(shape: LayerShape, slots: usize) -> u64 {
     let cells = slots * shape.dim().min(LANES);
     (cells * 12 + slots * size_of::<ChannelScan>() + shape.samples / 8) as u64
 }
 
-/// Counters of one worker.
+/// The counts of one worker.
 pub(super) struct Counts {
     exact: Exact,
     cells: Cells,
-    /// Values counted since `cells` were added to the channels, at least those in `cells`.
+    /// Values counted since `cells` were last added to the channels (an upper bound).
     pending: usize,
 }
 
-/// What is found, but for what is in the cells.
+/// What has been found, except for what is still in the cells.
 struct Exact {
     shape: LayerShape,
     channels: Vec<ChannelScan>,
     first_bad: Option<Position>,
-    /// A bit a sample; empty until needed.
+    /// One bit for each sample; empty until a value is not finite.
     bad: Vec<u64>,
 }
 
-/// Running values of finite maps, `width` cells a channel.
+/// Running minima, maxima and counts of zeros of finite maps: `width` cells for each channel.
 struct Cells {
     width: usize,
     min: Vec<f32>,
@@ -97,7 +97,7 @@ impl Counts {
         }
     }
 
-    /// Adds the cells to the channels and starts them anew.
+    /// Adds the cells to the channels and resets them.
     fn flush(&mut self) {
         let Cells {
             width,
@@ -120,7 +120,7 @@ impl Counts {
         self.pending = 0;
     }
 
-    /// Counts of both.
+    /// The counts of two workers together.
     pub(super) fn merge(mut self, mut other: Self) -> Self {
         self.flush();
         other.flush();
@@ -135,7 +135,7 @@ impl Counts {
 }
 
 impl Exact {
-    /// A map, value by value.
+    /// Counts a map value by value.
     #[cold]
     #[inline(never)]
     fn map(&mut self, sample: usize, slot: usize, map: &[f32]) {
@@ -161,7 +161,7 @@ impl Exact {
         }
     }
 
-    /// Counts of both.
+    /// The counts of both together.
     fn merge(mut self, other: Self) -> Self {
         for (a, b) in self.channels.iter_mut().zip(&other.channels) {
             a.nan += b.nan;
@@ -200,7 +200,7 @@ impl Exact {
     }
 }
 
-/// Counts the maps of a block into its cells, leaving out those with a value that is not finite.
+/// Counts the maps of a block into the cells, except those with a value that is not finite.
 struct Fold<'a, F> {
     block: &'a [f32],
     dim: usize,
@@ -208,7 +208,7 @@ struct Fold<'a, F> {
     min: &'a mut [f32],
     max: &'a mut [f32],
     zeros: &'a mut [u32],
-    /// Called with the number of each map left out.
+    /// Called with the number of each map that is left out.
     left_out: F,
 }
 
@@ -219,7 +219,7 @@ impl<F: FnMut(usize)> SimdKernel for Fold<'_, F> {
     fn run<S: Simd, const R: usize, const V: usize>(mut self) {
         let maps = self.min.len() / self.width;
         if self.width < LANES {
-            // Cells are the values of the row themselves.
+            // One cell for each value of a row.
             let finite = all_finite(self.block);
             for (r, row) in self.block.chunks_exact(maps * self.dim).enumerate() {
                 if finite || all_finite(row) {
@@ -245,7 +245,7 @@ impl<F: FnMut(usize)> SimdKernel for Fold<'_, F> {
     }
 }
 
-/// Whether no exponent is all ones: adding one then carries into the sign bit.
+/// Whether all values are finite, that is, no exponent is all ones: adding one to it would carry into the sign bit.
 #[inline(always)]
 fn all_finite(values: &[f32]) -> bool {
     let carry = |v: f32| (v.to_bits() & 0x7fff_ffff) + 0x0080_0000;
@@ -260,7 +260,8 @@ fn all_finite(values: &[f32]) -> bool {
     lanes.iter().fold(all, |all, lane| all | lane) >> 31 == 0
 }
 
-/// One map of at least eight values, eight at a time; if one is not finite, says so and leaves the cells.
+/// Counts one map of at least eight values, eight at a time. If a value is not finite, returns `false` and leaves the
+/// cells as they were.
 #[inline(always)]
 fn fold_map(
     map: &[f32],
@@ -277,7 +278,8 @@ fn fold_map(
         not_finite(chunk, &mut bad);
     }
     if let (false, Some(last)) = (rest.is_empty(), map.last_chunk()) {
-        // The last eight once more: minimum and maximum do not mind, zeros count where they are new.
+        // The last eight values, some of them again: that leaves minima and maxima right, and zeros are counted where
+        // they are new.
         fold_lanes(last, &NEW[rest.len() % LANES], &mut cells);
         not_finite(last, &mut bad);
     }
@@ -288,7 +290,7 @@ fn fold_map(
     true
 }
 
-/// Sets bits in lanes whose value is not finite.
+/// Sets bits in the lanes whose value is not finite.
 #[inline(always)]
 #[expect(clippy::eq_op, reason = "only what is finite is zero less itself")]
 fn not_finite(values: &[f32; LANES], bad: &mut [u32; LANES]) {
@@ -297,7 +299,7 @@ fn not_finite(values: &[f32; LANES], bad: &mut [u32; LANES]) {
     }
 }
 
-/// Row `r`: the last `r` of eight lanes.
+/// Row `r` masks the last `r` of eight lanes.
 const NEW: [[u32; LANES]; LANES] = {
     let mut table = [[0; LANES]; LANES];
     let mut at = 0;
@@ -309,14 +311,14 @@ const NEW: [[u32; LANES]; LANES] = {
     table
 };
 
-/// Eight values into eight cells; zeros only where `counted` is all ones.
+/// Counts eight values into eight cells; zeros only where `counted` is all ones.
 #[inline(always)]
 fn fold_lanes(
     values: &[f32; LANES],
     counted: &[u32; LANES],
     (min, max, zeros): &mut ([f32; LANES], [f32; LANES], [u32; LANES]),
 ) {
-    // One loop a quantity, each a single vector instruction or two.
+    // One loop for each quantity, so that each becomes a vector instruction or two.
     for (min, &v) in min.iter_mut().zip(values) {
         *min = if v < *min { v } else { *min };
     }
@@ -328,7 +330,7 @@ fn fold_lanes(
     }
 }
 
-/// `values[i]` into cell `i`.
+/// Counts `values[i]` into cell `i`.
 #[inline(always)]
 fn fold(values: &[f32], min: &mut [f32], max: &mut [f32], zeros: &mut [u32]) {
     let (chunks, rest) = values.as_chunks::<LANES>();
@@ -336,7 +338,7 @@ fn fold(values: &[f32], min: &mut [f32], max: &mut [f32], zeros: &mut [u32]) {
     let (max, max_rest) = max.as_chunks_mut::<LANES>();
     let (zeros, zeros_rest) = zeros.as_chunks_mut::<LANES>();
     for (chunk, ((min, max), zeros)) in chunks.iter().zip(min.iter_mut().zip(max).zip(zeros)) {
-        // Through copies: written in place, this becomes masked stores, which some processors are slow at.
+        // On copies: in place this becomes masked stores, which are slow on some processors.
         let mut cells = (*min, *max, *zeros);
         fold_lanes(chunk, &[u32::MAX; LANES], &mut cells);
         (*min, *max, *zeros) = cells;
