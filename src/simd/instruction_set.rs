@@ -60,11 +60,13 @@ impl InstructionSet {
         }
     }
 
-    /// The capability to add up products of bytes in one instruction, if the set has it.
+    /// Permission to add up products of bytes, if the set does so in one instruction.
     pub(crate) fn byte_products(self) -> Option<ByteProducts> {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni => Avx512Vnni::detect().map(ByteProducts),
+            Self::Avx512Vnni => {
+                Avx512Vnni::detect().map(|token| ByteProducts(ByteToken::Vnni(token)))
+            }
             _ => None,
         }
     }
@@ -111,23 +113,34 @@ impl fmt::Display for InstructionSet {
     }
 }
 
-/// Proof that the processor adds up products of bytes in one instruction: the token of the int8 filter.
+/// Permission to add up products of bytes, held by whoever runs the int8 filter.
 ///
-/// [`InstructionSet::byte_products`] makes it. It wraps the token, so that the token's type stays private.
+/// [`InstructionSet::byte_products`] gives it where the processor does so in one instruction. It wraps the token, so
+/// that the token's type stays private.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ByteProducts(#[cfg(target_arch = "x86_64")] Avx512Vnni);
+pub(crate) struct ByteProducts(ByteToken);
+
+#[derive(Clone, Copy, Debug)]
+enum ByteToken {
+    #[cfg(target_arch = "x86_64")]
+    Vnni(Avx512Vnni),
+    /// The same sums by single products, so that tests of the int8 filter run everywhere.
+    #[cfg(any(test, not(target_arch = "x86_64")))]
+    Portable(Portable),
+}
 
 impl ByteProducts {
+    /// Byte products without an instruction for them. They are too slow to be of use outside of tests.
+    #[cfg(test)]
+    pub(crate) const PORTABLE: Self = Self(ByteToken::Portable(Portable));
+
     /// Runs the copy of `kernel` whose [`I32x16`](super::I32x16) has that instruction.
     pub(crate) fn run<K: SimdKernel>(self, kernel: K) -> K::Output {
-        #[cfg(target_arch = "x86_64")]
-        {
-            self.0.run(kernel)
-        }
-        // No such token is made elsewhere; the portable copy gives the same sums.
-        #[cfg(not(target_arch = "x86_64"))]
-        {
-            Portable.run(kernel)
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            ByteToken::Vnni(token) => token.run(kernel),
+            #[cfg(any(test, not(target_arch = "x86_64")))]
+            ByteToken::Portable(token) => token.run(kernel),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::int8::Int8;
 use super::tree::{self, TreePolicy};
 use crate::cpu::gemm::{CHUNK, COLS, ROWS};
 use crate::ops::{Kernel, PointsBlock};
-use crate::simd::InstructionSet;
+use crate::simd::{ByteProducts, InstructionSet};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -57,14 +57,14 @@ impl Points {
         kernel: Kernel,
         set: InstructionSet,
     ) -> Result<Self> {
-        Self::with_tree_policy(block, kernel, set, TreePolicy::USUAL)
+        Self::with(block, kernel, set.byte_products(), TreePolicy::USUAL)
     }
 
-    /// As [`Points::new`], with another policy for when a tree is built.
-    pub(super) fn with_tree_policy(
+    /// As [`Points::new`]. Rows are also stored as bytes if `byte_products` are given.
+    pub(super) fn with(
         block: PointsBlock<'_>,
         kernel: Kernel,
-        set: InstructionSet,
+        byte_products: Option<ByteProducts>,
         policy: TreePolicy,
     ) -> Result<Self> {
         let PointsBlock {
@@ -106,7 +106,7 @@ impl Points {
         };
         points.packed = (0..groups)
             .into_par_iter()
-            .map(|g| Packed::new(&points, g, set, policy))
+            .map(|g| Packed::new(&points, g, byte_products, policy))
             .collect();
         Ok(points)
     }
@@ -146,7 +146,12 @@ fn inverse_norm(row: &[f32]) -> f64 {
 }
 
 impl Packed {
-    fn new(points: &Points, group: usize, set: InstructionSet, policy: TreePolicy) -> Self {
+    fn new(
+        points: &Points,
+        group: usize,
+        byte_products: Option<ByteProducts>,
+        policy: TreePolicy,
+    ) -> Self {
         let &Points { rows, dim, .. } = points;
         let (centre, scale) = frame(points, group);
         let tiles = rows.div_ceil(COLS);
@@ -189,8 +194,7 @@ impl Packed {
             });
         packed.tiles = values;
         packed.neg_half_norms = norms;
-        packed.int8 = set
-            .byte_products()
+        packed.int8 = byte_products
             .and_then(|byte_products| Int8::new(points, group, &packed, policy, byte_products));
         packed
     }

@@ -1,9 +1,9 @@
 //! Searches with a tree against searches without.
 
 use super::*;
-use crate::cpu::InstructionSet;
 use crate::cpu::knn::{Candidates, search};
 use crate::ops::{GraphParams, Identical, Kernel, PointsBlock, Sigma};
+use crate::simd::{ByteProducts, InstructionSet};
 
 /// A tree wherever there can be one.
 const ALWAYS: TreePolicy = TreePolicy {
@@ -29,7 +29,12 @@ impl Data {
         Self { name, values, dim }
     }
 
-    fn points(&self, rows: Range<usize>, kernel: Kernel, set: InstructionSet) -> Points {
+    fn points(
+        &self,
+        rows: Range<usize>,
+        kernel: Kernel,
+        byte_products: Option<ByteProducts>,
+    ) -> Points {
         let block = PointsBlock {
             data: &self.values[rows.start * self.dim..rows.end * self.dim],
             groups: 1,
@@ -37,7 +42,7 @@ impl Data {
             dim: self.dim,
             first: rows.start,
         };
-        Points::with_tree_policy(block, kernel, set, ALWAYS).unwrap()
+        Points::with(block, kernel, byte_products, ALWAYS).unwrap()
     }
 }
 
@@ -92,13 +97,22 @@ fn lists(
     (0..rows.len()).map(key).collect()
 }
 
+/// Byte products as tests can have them here: one by one, and by one instruction where there is one.
+fn byte_products() -> impl Iterator<Item = ByteProducts> {
+    let fast = InstructionSet::detect().byte_products();
+    std::iter::once(ByteProducts::PORTABLE).chain(fast)
+}
+
 #[test]
 fn lists_are_those_of_a_search_without() {
-    let set = InstructionSet::Avx512Vnni;
-    if !set.is_available() {
-        println!("skipped: this processor does not multiply bytes");
-        return;
+    for bytes in byte_products() {
+        check_lists(InstructionSet::detect(), bytes);
     }
+}
+
+/// Compares searches with a tree, of whole blocks and of parts, with searches without bytes.
+fn check_lists(set: InstructionSet, bytes: ByteProducts) {
+    let (plain, bytes) = (InstructionSet::Portable, Some(bytes));
     let mut with_tree = 0;
     for data in data() {
         let rows = data.values.len() / data.dim;
@@ -111,18 +125,17 @@ fn lists_are_those_of_a_search_without() {
                     identical,
                     pca_dimension: false,
                 };
-                let plain = InstructionSet::Portable;
                 let (some, cut) = (rows / 5..rows - 3, rows / 3);
-                let whole = [data.points(0..rows, kernel, plain)];
+                let whole = [data.points(0..rows, kernel, None)];
                 let wanted = lists(&whole[0], some.clone(), &whole, &params, plain);
-                let whole = [data.points(0..rows, kernel, set)];
+                let whole = [data.points(0..rows, kernel, bytes)];
                 let int8 = whole[0].packed[0].int8.as_ref();
                 with_tree += usize::from(int8.is_some_and(|int8| int8.tree.is_some()));
                 let found = lists(&whole[0], some.clone(), &whole, &params, set);
                 assert_eq!(found, wanted, "{} {kernel:?} {k}", data.name);
                 let parts = [
-                    data.points(0..cut, kernel, set),
-                    data.points(cut..rows, kernel, set),
+                    data.points(0..cut, kernel, bytes),
+                    data.points(cut..rows, kernel, bytes),
                 ];
                 let found = lists(&whole[0], some, &parts, &params, set);
                 assert_eq!(found, wanted, "{} {kernel:?} {k} in blocks", data.name);
@@ -134,14 +147,9 @@ fn lists_are_those_of_a_search_without() {
 
 #[test]
 fn boxes_hold_their_points_and_leaves_their_places() {
-    let set = InstructionSet::Avx512Vnni;
-    if !set.is_available() {
-        println!("skipped: this processor does not multiply bytes");
-        return;
-    }
     for data in data().into_iter().take(4) {
         let rows = data.values.len() / data.dim;
-        let points = data.points(0..rows, Kernel::Gaussian, set);
+        let points = data.points(0..rows, Kernel::Gaussian, Some(ByteProducts::PORTABLE));
         let packed = &points.packed[0];
         let tree = packed.int8.as_ref().and_then(|int8| int8.tree.as_ref());
         let tree = tree.expect("a tree");
