@@ -8,7 +8,6 @@ use crate::Result;
 use crate::control::{Control, Progress};
 use crate::io::layer::Layer;
 use crate::ops::net::NetOps;
-use crate::stream::run::ranges;
 
 /// Most samples at a time: enough to keep a device busy.
 const MOST: usize = 256;
@@ -34,7 +33,8 @@ pub fn activations<B: NetOps>(
     let session = Session::new(backend, graph, &[graph.input()], &wanted)?;
     let fixed = 2 * session.constant_bytes();
     let batch = batch_size(memory, fixed, session.bytes_per_sample(), MOST)?;
-    for rows in ranges(images.samples(), batch) {
+    for start in (0..images.samples()).step_by(batch) {
+        let rows = start..images.samples().min(start + batch);
         control.check()?;
         let x = images.read(backend, rows.clone())?;
         let tensors = session.run(&[&x])?;

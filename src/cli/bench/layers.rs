@@ -1,7 +1,7 @@
 //! What a network does beside convolutions, at shapes of real layers.
 
+use super::job::{Job, Visit, noise};
 use super::shapes::{LINEARS, MAPS, POOLS};
-use super::work::{Job, Visit, noise};
 use chanscope::Result;
 use chanscope::ops::Activation;
 use chanscope::ops::ceiling::Ceilings;

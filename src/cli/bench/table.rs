@@ -1,6 +1,6 @@
 //! The measurements as text and JSON.
 
-use super::{Limits, Row};
+use super::row::{Limits, Row};
 use chanscope::ops::DeviceInfo;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
