@@ -37,8 +37,12 @@
 //! (`scan_f32.rs`) runs everywhere. It also takes over the batches for which the bytes are too coarse.
 //!
 //! **What keeps the filters exact** is stated where the bounds are: in [`int8`] for bytes, in [`scan_f32`] for float32.
-//! A distance is a new kernel's business in three files: `points.rs` (how a row is packed, so that the Euclidean
-//! distance of packed rows bounds it), `exact.rs` (what it is) and, where its ties need care, the two filters' radius.
+//!
+//! # Where a new distance goes
+//! Both filters and the tree work on rows whose Euclidean distance is the distance that is wanted, up to rounding.
+//! So a new distance is a variant of [`Kernel`](crate::ops::Kernel), what it does to a row before the row is packed
+//! (today `Points::factor` in `points.rs`, a number; for a Mahalanobis distance `|L'x - L'y|`, where `M = L L'`, it
+//! would be the matrix `L'`), and the exact distance in float64 (`exact.rs`).
 //!
 //! # Glossary
 //! | word | meaning |
