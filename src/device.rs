@@ -3,7 +3,7 @@
 use crate::ops::{Backend, DeviceInfo};
 use crate::{Result, cpu::Cpu, gpu::Gpu};
 
-/// Which device to use (`--device`).
+/// Which device to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// A real GPU if there is one, else the CPU.
@@ -27,9 +27,11 @@ impl std::str::FromStr for DeviceChoice {
             "gpu" => Ok(Self::Gpu),
             _ => match s.strip_prefix("gpu:") {
                 Some(name) if !name.is_empty() => Ok(Self::GpuNamed(name.to_string())),
-                _ => Err(crate::Error::Usage(format!(
-                    "unknown device '{s}': use auto, cpu, gpu, or gpu:NAME_OR_INDEX"
-                ))),
+                _ => Err(crate::Error::unknown(
+                    "device",
+                    s,
+                    "auto, cpu, gpu, or gpu:NAME_OR_INDEX",
+                )),
             },
         }
     }

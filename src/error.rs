@@ -14,7 +14,6 @@ pub use device::{DeviceAdvice, DeviceProblem, FoundAdapter};
 pub use file::{FileProblem, OutputProblem};
 pub use layer::{LayerProblem, NonFiniteValues};
 pub use shape::Dim;
-#[allow(unused_imports)]
 pub(crate) use shape::dims;
 pub use system::SystemError;
 
@@ -97,6 +96,28 @@ pub enum Error {
         /// Which values are allowed, as a noun phrase without a full stop: "1 to 1024", "a positive number".
         expected: String,
     },
+    /// A name that is not one of the choices.
+    #[error("unknown {name} '{got}': use {choices}")]
+    Unknown {
+        /// The parameter, such as `mode`.
+        name: &'static str,
+        /// The name given.
+        got: String,
+        /// The names there are: "channel or pixel".
+        choices: &'static str,
+    },
+    /// An element of a list has a value that is not allowed.
+    #[error("{name}[{index}] is {got}: {expected} is expected")]
+    Item {
+        /// The parameter, such as `labels`.
+        name: &'static str,
+        /// The element.
+        index: usize,
+        /// Its value.
+        got: String,
+        /// Which values are allowed, as in [`Error::Argument`].
+        expected: String,
+    },
     /// An index or a range of indices lies outside what it selects from.
     #[error("{name} selects {}, outside 0..{len}", range(got))]
     OutOfRange {
@@ -175,12 +196,12 @@ pub enum Error {
         problem: DeviceProblem,
     },
     /// A network is damaged, or uses something that is not supported.
-    #[error("{}{}{what}", prefix(path.as_deref().map(Path::display)), prefix(node.as_deref()))]
+    #[error("{}{}{what}", prefix(path.as_deref().map(Path::display)), prefix(node.as_ref()))]
     Network {
         /// File of the model; `None` where the network was built in memory.
         path: Option<PathBuf>,
-        /// The node and its operator, as in "node 'relu1' (Relu)", or the tensor at fault.
-        node: Option<String>,
+        /// The node at fault; `None` where it is no node's.
+        node: Option<Node>,
         /// What is wrong and what to do.
         what: String,
     },
@@ -257,7 +278,8 @@ impl Error {
     /// A file whose element `index` has a value that is not allowed: what is wrong, and what to do.
     pub fn element(path: impl AsRef<Path>, index: usize, what: impl Into<String>) -> Self {
         let (index, what) = (index as u64, what.into());
-        Self::file(path, FileProblem::Element { index, what })
+        let at = None;
+        Self::file(path, FileProblem::Element { index, at, what })
     }
 
     /// A file or folder that cannot take results.
@@ -289,6 +311,30 @@ impl Error {
     pub fn argument(name: &'static str, got: impl Display, expected: impl Into<String>) -> Self {
         Self::Argument {
             name,
+            got: got.to_string(),
+            expected: expected.into(),
+        }
+    }
+
+    /// A name that is not one of the choices; control characters in it are escaped.
+    pub fn unknown(name: &'static str, got: &str, choices: &'static str) -> Self {
+        Self::Unknown {
+            name,
+            got: got.escape_debug().to_string(),
+            choices,
+        }
+    }
+
+    /// An element of a list with its value and the values allowed.
+    pub fn item(
+        name: &'static str,
+        index: usize,
+        got: impl Display,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Item {
+            name,
+            index,
             got: got.to_string(),
             expected: expected.into(),
         }
@@ -331,6 +377,21 @@ impl Error {
             path: path.as_ref().to_path_buf(),
             what: what.into().replace(char::is_control, " "),
         }
+    }
+}
+
+/// A node of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name, or that of its output where it has none.
+    pub name: String,
+    /// Its operator, as in ONNX.
+    pub operator: String,
+}
+
+impl Display for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node '{}' ({})", self.name, self.operator)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Element types and shapes with checked sizes: the vocabulary every other module shares.
 
+use crate::error::dims;
 use crate::{Error, Result};
 
 /// Element type of stored data. Kernels compute on `f32`; wider and narrower types are converted when read.
@@ -65,11 +66,12 @@ impl LayerShape {
     /// Builds a shape whose element count fits in `usize` and whose dimensions are all non-zero.
     ///
     /// # Errors
-    /// [`Error::Shape`] on a zero dimension or an overflowing product.
+    /// [`Error::WrongShape`] on a zero dimension, [`Error::TooLarge`] on an overflowing product.
     pub fn new(samples: usize, channels: usize, height: usize, width: usize) -> Result<Self> {
         let dims = [samples, channels, height, width].map(|d| d as u64);
         if dims.contains(&0) {
-            return Err(Error::Shape(format!("shape {dims:?} has a zero dimension")));
+            let got = [samples, channels, height, width];
+            return Err(Error::wrong_shape("layer", dims!["N", "C", "H", "W"], &got));
         }
         match checked_product(&dims).map(usize::try_from) {
             Some(Ok(n)) if n.checked_mul(8).is_some() => Ok(Self {
@@ -78,9 +80,10 @@ impl LayerShape {
                 height,
                 width,
             }),
-            _ => Err(Error::Shape(format!(
-                "shape {dims:?} is too large to address"
-            ))),
+            _ => Err(Error::TooLarge {
+                name: "layer",
+                shape: dims.to_vec(),
+            }),
         }
     }
 
@@ -103,9 +106,4 @@ impl LayerShape {
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// Says that two shapes should be the same.
-pub(crate) fn mismatch(a: &[usize], b: &[usize]) -> String {
-    format!("tensors of shapes {a:?} and {b:?}; the same is needed")
 }

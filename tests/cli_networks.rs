@@ -251,7 +251,7 @@ fn permutations_and_labels_that_do_not_fit_are_one_line() {
         &dir,
         &["shuffle", model, "wide.npy"],
         1,
-        "wide.npy holds samples of 9x8x8",
+        "holds samples of shape [9, 8, 8]",
     );
 }
 

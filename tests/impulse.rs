@@ -324,7 +324,7 @@ fn what_cannot_be_answered_is_refused() {
                 ..JOB
             }
         )
-        .contains("--memory")
+        .contains("memory cap")
     );
     let gated = onnx::load("tests/data/onnx/mbconv/model.onnx", None).unwrap();
     let message = fail(

@@ -14,6 +14,7 @@ mod hostile;
 mod house;
 mod impulse;
 mod memory;
+mod misuse;
 mod model;
 mod onnx;
 // Some oracles are for kernels that other binaries test.

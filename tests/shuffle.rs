@@ -430,7 +430,7 @@ fn labels_and_batches_that_do_not_fit_are_refused() {
             memory: 1000,
             ..base
         })
-        .contains("--memory")
+        .contains("memory cap")
     );
     // Nothing after the last layer, and no labels to lose.
     let last = tapped(&layers[1], layers[1].consumed);

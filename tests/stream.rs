@@ -97,7 +97,7 @@ impl Layer for Counting {
     }
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
         if self.reads.fetch_add(1, Ordering::SeqCst) == self.fail_at {
-            return Err(Error::data("counting", "fails here"));
+            return Err(Error::unsuitable("counting", "fails here"));
         }
         let mut slots = out.iter_mut();
         for &c in channels {
@@ -210,7 +210,7 @@ fn cancelling_and_failing_work_stop_the_reader() {
         Layout::ChannelMajor,
         blocks(),
         &Control::default(),
-        |_, _| Err(Error::Shape("work".into())),
+        |_, _| Err(Error::network("work")),
     );
     assert_eq!(result.unwrap_err().to_string(), "work");
     assert!(layer.reads.load(Ordering::SeqCst) < 16);

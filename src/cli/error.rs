@@ -34,10 +34,17 @@ impl Error {
             Self::Usage(_) => 2,
             Self::Failed(_) => 1,
             Self::Library(e) => match e {
+                Library::Output { problem, .. } => match problem {
+                    OutputProblem::Unfinished
+                    | OutputProblem::Incomplete { .. }
+                    | OutputProblem::TooLarge { .. } => 1,
+                    _ => 2,
+                },
                 Library::Usage(_)
                 | Library::Argument { .. }
-                | Library::OutOfRange { .. }
-                | Library::Output { .. } => 2,
+                | Library::Unknown { .. }
+                | Library::Item { .. }
+                | Library::OutOfRange { .. } => 2,
                 Library::Layer { problem, .. } | Library::LayerFile { problem, .. }
                     if matches!(problem, LayerProblem::NoChannel { .. }) =>
                 {
@@ -130,7 +137,7 @@ fn flag(name: &str) -> Option<&'static str> {
         "kernel" => "--kernel",
         "channels" => "--channels",
         "device" => "--device",
-        "memory" => "--memory",
+        "memory" | "size" => "--memory",
         "threads" => "--threads",
         "batch" => "--batch",
         "mode" => "--mode",

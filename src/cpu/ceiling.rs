@@ -4,7 +4,7 @@ use super::simd::{Simd, SimdOp};
 use super::{Cpu, Tensor};
 use crate::Result;
 use crate::ops::ceiling::Ceilings;
-use crate::{Error, tensor};
+use crate::ops::check_same_shape;
 use rayon::prelude::*;
 use std::hint::black_box;
 
@@ -25,9 +25,7 @@ impl Ceilings for Cpu {
     }
 
     fn copy(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
-        if from.shape() != to.shape() {
-            return Err(Error::Shape(tensor::mismatch(from.shape(), to.shape())));
-        }
+        check_same_shape(from.shape(), to.shape())?;
         self.pool.install(|| {
             let chunks = to.data_mut().par_chunks_mut(CHUNK);
             let pairs = chunks.zip(from.data().par_chunks(CHUNK));

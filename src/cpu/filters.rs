@@ -40,9 +40,9 @@ impl FilterOps for Cpu {
         gradient: Option<&mut [f32]>,
         scratch: &mut FilterScratch,
     ) -> Result<f64> {
-        shape.check(weights.len())?;
+        shape.check("weights", weights.len())?;
         if let Some(gradient) = &gradient {
-            shape.check(gradient.len())?;
+            shape.check("gradient", gradient.len())?;
         }
         let gradient = gradient.map(Disjoint::new);
         let job = Job {
@@ -66,7 +66,7 @@ impl FilterOps for Cpu {
         shape: FilterShape,
         channels: InputChannels,
     ) -> Result<Vec<f64>> {
-        shape.check(weights.len())?;
+        shape.check("weights", weights.len())?;
         Ok(self.pool.install(|| match channels {
             InputChannels::Separate => pairs::separate(weights, shape, self.set),
             InputChannels::Summed => summed::pairs(weights, shape, self.set),

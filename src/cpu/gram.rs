@@ -5,8 +5,8 @@ use super::gemm::{CHUNK, COLS, ROWS, Target, pack, tile};
 use super::simd::{InstructionSet, Simd, SimdOp};
 use super::stream;
 use super::transpose::transpose;
-use crate::ops::GramKind;
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::{GramKind, check_gram};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -26,19 +26,7 @@ thread_local! {
 }
 
 pub(super) fn gram(x: &Tensor, kind: GramKind, set: InstructionSet) -> Result<Tensor> {
-    let &[groups, n, dim] = x.shape() else {
-        return Err(Error::Shape(format!(
-            "gram needs [groups, n, dim], not {:?}",
-            x.shape()
-        )));
-    };
-    if let GramKind::Gaussian(s) = kind
-        && !(s > 0.0 && s.is_finite())
-    {
-        return Err(Error::Usage(format!(
-            "the bandwidth is {s}: use a positive number"
-        )));
-    }
+    let [groups, n, dim] = check_gram(x.shape(), kind)?;
     if n == 0 {
         return Tensor::zeros(&[groups, 0, 0]);
     }

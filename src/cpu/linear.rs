@@ -4,8 +4,8 @@ use super::Tensor;
 use super::disjoint::Disjoint;
 use super::gemm::{CHUNK, COLS, ROWS, Target, pack, tile};
 use super::simd::{InstructionSet, Simd, SimdOp};
-use crate::ops::Activation;
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::{Activation, check_linear};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -21,13 +21,8 @@ pub(super) fn linear(
     activation: Activation,
     set: InstructionSet,
 ) -> Result<Tensor> {
-    let (&[rows, k], &[kw, m]) = (x.shape(), weight.shape()) else {
-        return Err(mismatch(x, weight));
-    };
-    if k != kw || bias.is_some_and(|b| b.shape() != [m]) {
-        return Err(mismatch(x, weight));
-    }
-    if rows * m * k == 0 {
+    let [rows, k, m] = check_linear(x.shape(), weight.shape(), bias.map(Tensor::shape))?;
+    if rows * m == 0 {
         return Tensor::zeros(&[rows, m]);
     }
     let mut out = Tensor::unwritten(&[rows, m])?;
@@ -114,12 +109,4 @@ impl SimdOp for Block<'_> {
             }
         }
     }
-}
-
-fn mismatch(x: &Tensor, weight: &Tensor) -> Error {
-    Error::Shape(format!(
-        "{:?} cannot be multiplied by {:?}",
-        x.shape(),
-        weight.shape()
-    ))
 }

@@ -59,10 +59,11 @@ impl Cpu {
     /// As [`Cpu::new`], with an instruction set of the caller's choice.
     ///
     /// # Errors
-    /// [`Error::Usage`] if this processor does not have it, [`Error::Device`] as for [`Cpu::new`].
+    /// [`Error::Argument`] if this processor does not have it, [`Error::Device`] as for [`Cpu::new`].
     pub fn with_instruction_set(threads: usize, set: InstructionSet) -> Result<Self> {
         if !set.is_available() {
-            return Err(Error::Usage(format!("this processor does not have {set}")));
+            let expected = "an instruction set that this processor has";
+            return Err(Error::argument("set", set, expected));
         }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)

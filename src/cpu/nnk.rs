@@ -16,8 +16,10 @@ mod task;
 use super::f64x8::{self, Isa, LANES, Pack, Work};
 use super::simd::{InstructionSet, prefetch};
 use super::{Candidate, Candidates, Cpu, Points, pages};
-use crate::ops::{GraphBlock, GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, Vectors};
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::{
+    GraphBlock, GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, Vectors, missing_vectors,
+};
 use active_set::ActiveSet;
 use bytemuck::Zeroable;
 use gram::{Gram, flat, flat_mut, resize};
@@ -217,11 +219,7 @@ fn prepare<'a>(
     for &slot in used.iter() {
         let index = list[usize::from(slot)].index;
         let vector = inputs.vector(group, query, usize::from(slot), index);
-        let vector = vector.ok_or_else(|| {
-            Error::Shape(format!(
-                "candidate {index} of query {query} lies outside the block of points given"
-            ))
-        })?;
+        let vector = vector.ok_or_else(|| missing_vectors(query))?;
         // They lie far apart, and are not read before all eight queries are prepared.
         prefetch(&vector[..vector.len().min(EARLY)]);
         source.vectors.push(vector);

@@ -10,8 +10,8 @@
 
 mod dense;
 
-use crate::ops::{OverlapSums, Supports};
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::{OverlapSums, Supports, check_overlap};
 use rayon::prelude::*;
 
 /// Members (index, channel) sorted at once: bounds the working memory to some 20 MiB.
@@ -23,23 +23,7 @@ const DIGIT: usize = 11;
 /// Adds the overlaps of these queries to `sums`, which is symmetric and stays so.
 pub(super) fn accumulate(supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()> {
     let (c, k) = (supports.channels, supports.k);
-    let queries = c.checked_mul(supports.queries);
-    let fits = queries == Some(supports.degenerate.len())
-        && queries.and_then(|n| n.checked_mul(k)) == Some(supports.indices.len())
-        && [
-            &sums.intersection,
-            &sums.jaccard_q40,
-            &sums.queries,
-            &sums.unions,
-        ]
-        .iter()
-        .all(|s| Some(s.len()) == c.checked_mul(c));
-    if !fits {
-        return Err(Error::Shape(format!(
-            "supports of {c} channels, {} queries and {k} slots do not match their arrays or sums",
-            supports.queries
-        )));
-    }
+    check_overlap(supports, sums)?;
     let dense = dense::fits(c, k);
     if dense {
         dense::meet(&supports, sums);

@@ -1,8 +1,9 @@
 //! 2-D pooling.
 
 use super::Tensor;
+use crate::Result;
+use crate::ops::check_pool2d;
 use crate::ops::net::{Pool2dParams, PoolKind};
-use crate::{Error, Result};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -11,12 +12,7 @@ const TASK: usize = 1 << 14;
 
 /// Pools every map on its own, maps in parallel.
 pub(super) fn pool2d(x: &Tensor, p: &Pool2dParams) -> Result<Tensor> {
-    let &[n, c, h, w] = x.shape() else {
-        return Err(Error::Shape(format!(
-            "pooling takes [N, C, H, W], not {:?}",
-            x.shape()
-        )));
-    };
+    let [n, c, h, w] = check_pool2d(x.shape(), p)?;
     let [oh, ow] = p.output;
     if h * w == 0 || oh * ow == 0 {
         return Tensor::zeros(&[n, c, oh, ow]);

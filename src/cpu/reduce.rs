@@ -2,6 +2,7 @@
 
 use super::Tensor;
 use crate::Result;
+use crate::ops::{check_mean, check_softmax};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -17,6 +18,7 @@ fn split(shape: &[usize], axes: &Range<usize>) -> (usize, usize, usize) {
 
 /// Mean over neighbouring axes, summed in float64 in index order.
 pub(super) fn mean(x: &Tensor, axes: Range<usize>, shape: &[usize]) -> Result<Tensor> {
+    check_mean(x.shape(), &axes, shape)?;
     let (_, len, inner) = split(x.shape(), &axes);
     let mut out = Tensor::zeros(shape)?;
     if inner * len == 0 {
@@ -46,6 +48,7 @@ pub(super) fn mean(x: &Tensor, axes: Range<usize>, shape: &[usize]) -> Result<Te
 
 /// Softmax along one axis; the largest element is taken off first, so that nothing overflows.
 pub(super) fn softmax(x: &Tensor, axis: usize) -> Result<Tensor> {
+    check_softmax(x.shape(), axis)?;
     let (_, len, inner) = split(x.shape(), &(axis..axis + 1));
     let mut out = x.clone();
     if inner * len == 0 {

@@ -1,17 +1,16 @@
 //! Copies between strided views: what concatenation, padding, slicing and transposition come down to.
 
 use super::Tensor;
+use crate::Result;
+use crate::ops::check_strided;
 use crate::ops::net::StridedCopy;
-use crate::{Error, Result};
 use rayon::prelude::*;
 
 /// Copies a box, its first axis in parallel where the target's parts do not interleave.
 pub(super) fn copy(x: &Tensor, into: &mut Tensor, c: &StridedCopy) -> Result<()> {
+    check_strided(c, x.data().len(), into.data().len())?;
     if c.extents.contains(&0) {
         return Ok(());
-    }
-    if !c.fits(x.data().len(), into.data().len()) {
-        return Err(Error::Shape(format!("{c:?} leaves its tensors")));
     }
     let src = x.data();
     let dst = into.data_mut();

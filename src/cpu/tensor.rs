@@ -1,8 +1,8 @@
 //! Dense `f32` tensor in host memory.
 
 use super::pages;
-use crate::tensor::checked_product;
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::{check_count, check_data, check_reshape};
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
@@ -17,14 +17,9 @@ impl Tensor {
     /// Takes `data` as a tensor of `shape`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the lengths differ.
+    /// [`Error::WrongLength`] if the lengths differ.
     pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
-        if Self::count(shape)? != data.len() {
-            return Err(Error::Shape(format!(
-                "shape {shape:?} does not hold {} values",
-                data.len()
-            )));
-        }
+        check_data(shape, data.len())?;
         Ok(Self {
             shape: shape.to_vec(),
             data,
@@ -34,7 +29,7 @@ impl Tensor {
     /// Zeros.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shape is too large to address.
+    /// [`Error::TooLarge`] if the shape is too large to address.
     pub fn zeros(shape: &[usize]) -> Result<Self> {
         let len = Self::count(shape)?;
         Ok(Self {
@@ -44,11 +39,7 @@ impl Tensor {
     }
 
     fn count(shape: &[usize]) -> Result<usize> {
-        let dims: Vec<u64> = shape.iter().map(|&d| d as u64).collect();
-        checked_product(&dims)
-            .and_then(|n| usize::try_from(n).ok())
-            .filter(|n| n.checked_mul(4).is_some())
-            .ok_or_else(|| Error::Shape(format!("shape {shape:?} is too large to address")))
+        check_count("shape", shape)
     }
 
     /// A tensor whose values are all yet to be written: zeros, or what was in memory used before.
@@ -89,8 +80,9 @@ impl Tensor {
     /// The same values under another shape.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the sizes differ.
+    /// [`Error::WrongLength`] if the sizes differ.
     pub fn reshaped(mut self, shape: &[usize]) -> Result<Self> {
+        check_reshape(&self.shape, shape)?;
         Self::new(shape, std::mem::take(&mut self.data))
     }
 

@@ -57,15 +57,17 @@ pub enum FileProblem {
         what: String,
     },
     /// An element has a value that is not allowed.
-    #[error("element {index}: {what}")]
+    #[error("element {index}{}: {what}", at.map_or_else(String::new, |at| format!(" (byte {at})")))]
     Element {
         /// Which one.
         index: u64,
+        /// Its first byte, where known.
+        at: Option<u64>,
         /// What is wrong and what to do.
         what: String,
     },
     /// Another number of elements than needed.
-    #[error("has {got} {what}, {expected} are needed: one per sample")]
+    #[error("has {got} {what} for {expected} samples; give the {what} of exactly these samples")]
     Count {
         /// What is counted: "labels".
         what: &'static str,
@@ -128,6 +130,12 @@ pub enum OutputProblem {
     BadName {
         /// The name.
         name: String,
+    },
+    /// An array that is too large for a file.
+    #[error("shape {shape:?} is too large for a file")]
+    TooLarge {
+        /// Its shape.
+        shape: Vec<usize>,
     },
     /// The same file was to be written twice.
     #[error("output file {name} is written twice")]

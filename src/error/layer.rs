@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum LayerProblem {
     /// Too few samples for the measure.
-    #[error("{got} sample(s), at least {needed} are needed: dump more")]
+    #[error("has {got} samples, at least {needed} are needed: dump more")]
     TooFewSamples {
         /// Samples there are.
         got: usize,

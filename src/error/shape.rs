@@ -40,13 +40,11 @@ impl Display for Dim {
 }
 
 /// An expected shape from sizes and names: `dims!["N", 3, "H", "W"]`, `dims!["N", "C", "..."]`.
-#[allow(unused_macros)]
 macro_rules! dims {
     ($($dim:expr),* $(,)?) => {
         vec![$($crate::error::Dim::from($dim)),*]
     };
 }
-#[allow(unused_imports)]
 pub(crate) use dims;
 
 /// `[N, 3, ...]`.

@@ -5,8 +5,9 @@ use super::cooperative::{Cooperative, SPEEDUP};
 use super::each::{Params, each_of, number};
 use super::pipeline::{Access, Kernel};
 use super::{Gpu, Tensor};
+use crate::Result;
 use crate::ops::ceiling::Ceilings;
-use crate::{Error, Result, tensor};
+use crate::ops::check_same_shape;
 
 const SOURCE: &str = include_str!("../../shaders/ceiling.wgsl");
 const BUFFERS: &[Access] = &[Access::Read, Access::Write];
@@ -129,9 +130,7 @@ fn half_products(context: &Context, matrices: Cooperative) -> Result<u64> {
 }
 
 fn copy(context: &Context, from: &Tensor, to: &Tensor) -> Result<()> {
-    if from.shape() != to.shape() {
-        return Err(Error::Shape(tensor::mismatch(from.shape(), to.shape())));
-    }
+    check_same_shape(from.shape(), to.shape())?;
     // Buffers have room for whole vectors.
     let vectors = from.len().div_ceil(4);
     let pipeline = context.pipeline(&COPY, &[])?;

@@ -7,8 +7,8 @@ use super::memory::Kind;
 use super::pipeline::{Access, Define, Kernel};
 use super::record::{DISPATCH_WORK, Recorder};
 use super::tensor::Tensor;
-use crate::ops::{Activation, Conv2dParams};
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::{Activation, Conv2dParams, check_conv2d};
 
 const SOURCE: &str = include_str!("../../shaders/conv2d.wgsl");
 const BUFFERS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write];
@@ -125,47 +125,15 @@ fn plan(s: &Conv2dShape) -> (&'static Kernel, Vec<Define>, u64) {
     (&DIRECT, vec![("BLOCK", Some(block))], threads.div_ceil(64))
 }
 
-/// Checks that everything fits together.
+/// Checks the arguments and gives the sizes to the kernels.
 fn geometry(
     x: &[usize],
     weight: &[usize],
     bias: Option<&[usize]>,
     params: &Conv2dParams,
 ) -> Result<Conv2dShape> {
-    let wrong = |what: String| {
-        Err(Error::Shape(format!(
-            "conv2d: {what} (input {x:?}, weight {weight:?}, {params:?})"
-        )))
-    };
-    let (&[batch, channels, height, width], &[filters, group_channels, kh, kw]) = (x, weight)
-    else {
-        return wrong("input and weight need four dimensions".into());
-    };
-    let groups = params.groups;
-    if groups == 0 || filters % groups != 0 || filters == 0 || channels != group_channels * groups {
-        return wrong("channels, filters and groups do not fit".into());
-    }
-    if bias.is_some_and(|b| b != [filters]) {
-        return wrong(format!("bias {bias:?} is not one number per filter"));
-    }
-    if params.stride.contains(&0) || params.dilation.contains(&0) || kh == 0 || kw == 0 {
-        return wrong("kernel, stride and dilation must be at least 1".into());
-    }
-    let extent = |size: usize, pads: usize, kernel: usize, axis: usize| {
-        let reach = (kernel - 1).checked_mul(params.dilation[axis])?;
-        let room = size.checked_add(pads)?.checked_sub(reach + 1)?;
-        Some(room / params.stride[axis] + 1)
-    };
-    let [top, left, bottom, right] = params.padding;
-    let out = (
-        top.checked_add(bottom)
-            .and_then(|p| extent(height, p, kh, 0)),
-        left.checked_add(right)
-            .and_then(|p| extent(width, p, kw, 1)),
-    );
-    let (Some(out_height), Some(out_width)) = out else {
-        return wrong("the kernel is larger than the padded input".into());
-    };
+    let sizes = check_conv2d(x, weight, bias, params)?;
+    let [top, left, ..] = params.padding;
     let (activation, low, high) = match params.activation {
         Activation::Identity => (0, 0.0, 0.0),
         Activation::Relu => (1, 0.0, f32::MAX),
@@ -173,17 +141,17 @@ fn geometry(
         Activation::LeakyRelu(slope) => (2, slope, 0.0),
     };
     Ok(Conv2dShape {
-        batch: batch as u32,
-        channels: channels as u32,
-        height: height as u32,
-        width: width as u32,
-        filters: filters as u32,
-        group_channels: group_channels as u32,
-        group_filters: (filters / groups) as u32,
-        kernel_height: kh as u32,
-        kernel_width: kw as u32,
-        out_height: out_height as u32,
-        out_width: out_width as u32,
+        batch: sizes.samples as u32,
+        channels: sizes.channels as u32,
+        height: sizes.input[0] as u32,
+        width: sizes.input[1] as u32,
+        filters: sizes.filters as u32,
+        group_channels: sizes.group_channels as u32,
+        group_filters: (sizes.filters / params.groups) as u32,
+        kernel_height: sizes.kernel[0] as u32,
+        kernel_width: sizes.kernel[1] as u32,
+        out_height: sizes.output[0] as u32,
+        out_width: sizes.output[1] as u32,
         stride_y: params.stride[0] as u32,
         stride_x: params.stride[1] as u32,
         pad_top: top as u32,

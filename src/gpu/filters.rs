@@ -113,9 +113,9 @@ impl FilterOps for Gpu {
         gradient: Option<&mut [f32]>,
         (): &mut (),
     ) -> Result<f64> {
-        shape.check(weights.len())?;
+        shape.check("weights", weights.len())?;
         if let Some(gradient) = &gradient {
-            shape.check(gradient.len())?;
+            shape.check("gradient", gradient.len())?;
         }
         self.context.guarded("filters", || {
             let layer = Layer::upload(&self.context, weights, shape)?;
@@ -132,7 +132,7 @@ impl FilterOps for Gpu {
         shape: FilterShape,
         channels: InputChannels,
     ) -> Result<Vec<f64>> {
-        shape.check(weights.len())?;
+        shape.check("weights", weights.len())?;
         self.context.guarded("filter pairs", || {
             let layer = Layer::upload(&self.context, weights, shape)?;
             let mut matrix = match channels {

@@ -13,8 +13,8 @@ use super::memory::Kind;
 use super::pipeline::{Access, Define, Kernel};
 use super::record::{DISPATCH_WORK, Recorder};
 use super::tensor::Tensor;
-use crate::ops::GramKind;
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::{GramKind, check_gram};
 
 const SOURCE: &str = include_str!("../../shaders/gram.wgsl");
 const BUFFERS: &[Access] = &[Access::Read, Access::Write, Access::Write];
@@ -52,12 +52,7 @@ struct GramParams {
 
 /// `x [groups, n, dim]` to `[groups, n, n]`.
 pub(super) fn gram(context: &Context, x: &Tensor, kind: GramKind) -> Result<Tensor> {
-    let &[groups, n, dim] = x.shape() else {
-        return Err(Error::Shape(format!(
-            "gram needs [groups, n, dim], not {:?}",
-            x.shape()
-        )));
-    };
+    let [groups, n, dim] = check_gram(x.shape(), kind)?;
     let result = context.empty(&[groups, n, n])?;
     if result.len() == 0 {
         return Ok(result);
@@ -65,7 +60,7 @@ pub(super) fn gram(context: &Context, x: &Tensor, kind: GramKind) -> Result<Tens
     // 21 steps per 16 terms.
     let what = format!("a Gram matrix of rows of {dim} numbers");
     context.check_loops(&what, dim.div_ceil(16) * 26 + 100)?;
-    let (scale, factor) = gaussian_factors(kind)?;
+    let (scale, factor) = gaussian_factors(kind);
     let tiles = n.div_ceil(TILE);
     let mut params = GramParams {
         n: n as u32,
@@ -116,16 +111,11 @@ pub(super) fn gram(context: &Context, x: &Tensor, kind: GramKind) -> Result<Tens
 }
 
 /// A power of two that brings `s` near 1, and `-1 / (2 s^2)` in those units.
-fn gaussian_factors(kind: GramKind) -> Result<(f32, f32)> {
+fn gaussian_factors(kind: GramKind) -> (f32, f32) {
     let GramKind::Gaussian(s) = kind else {
-        return Ok((1.0, 0.0));
+        return (1.0, 0.0);
     };
-    if !(s.is_finite() && s > 0.0) {
-        return Err(Error::Usage(format!(
-            "the gaussian kernel needs a positive bandwidth, not {s}"
-        )));
-    }
     let exponent = s.log2().round().clamp(-120.0, 120.0);
     let scaled = s * (-exponent).exp2();
-    Ok(((-exponent).exp2() as f32, (-0.5 / (scaled * scaled)) as f32))
+    ((-exponent).exp2() as f32, (-0.5 / (scaled * scaled)) as f32)
 }

@@ -4,9 +4,9 @@
 use super::context::Context;
 use super::tensor::Tensor;
 use super::{conv2d, pointwise};
+use crate::Result;
 use crate::ops::net::{Binary, Unary};
-use crate::ops::{Activation, Conv2dParams};
-use crate::{Error, Result};
+use crate::ops::{Activation, Conv2dParams, check_linear};
 
 const PLAIN: Conv2dParams = Conv2dParams {
     stride: [1, 1],
@@ -23,11 +23,9 @@ pub(super) fn linear(
     bias: Option<&Tensor>,
     activation: Activation,
 ) -> Result<Tensor> {
-    let (&[rows, k], &[kw, m]) = (x.shape(), weight.shape()) else {
-        return Err(mismatch(x, weight));
-    };
-    if k != kw || bias.is_some_and(|b| b.shape() != [m]) {
-        return Err(mismatch(x, weight));
+    let [rows, k, m] = check_linear(x.shape(), weight.shape(), bias.map(Tensor::shape))?;
+    if rows * m == 0 {
+        return context.zeros(&[rows, m]);
     }
     let filters = x.reshaped(&[rows, k, 1, 1])?;
     let image = weight.reshaped(&[1, k, m, 1])?;
@@ -38,12 +36,4 @@ pub(super) fn linear(
         (None, Activation::Identity) => Ok(y),
         (None, _) => pointwise::unary(context, &y, Unary::Activation(activation)),
     }
-}
-
-fn mismatch(x: &Tensor, weight: &Tensor) -> Error {
-    Error::Shape(format!(
-        "{:?} cannot be multiplied by {:?}",
-        x.shape(),
-        weight.shape()
-    ))
 }

@@ -7,8 +7,8 @@ use super::context::Context;
 use super::memory::{Buffer, Kind, tile};
 use super::pipeline::{Access, Kernel as Shader};
 use super::record::{DISPATCH_WORK, Recorder};
-use crate::ops::{MAX_K, OverlapSums, Supports};
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::{OverlapSums, Supports, check_overlap};
 use std::ops::Range;
 
 const SOURCE: &str = include_str!("../../shaders/overlap.wgsl");
@@ -70,7 +70,7 @@ pub(super) fn accumulate(
         k,
         ..
     } = supports;
-    check(supports, sums)?;
+    check_overlap(supports, sums)?;
     if channels == 0 || queries == 0 {
         return Ok(());
     }
@@ -93,34 +93,6 @@ pub(super) fn accumulate(
         }
     }
     Ok(())
-}
-
-fn check(supports: Supports<'_>, sums: &OverlapSums) -> Result<()> {
-    let lists = supports.channels.checked_mul(supports.queries);
-    let pairs = supports.channels.checked_mul(supports.channels);
-    let fits = lists == Some(supports.degenerate.len())
-        && lists.and_then(|n| n.checked_mul(supports.k)) == Some(supports.indices.len())
-        && [
-            &sums.intersection,
-            &sums.jaccard_q40,
-            &sums.queries,
-            &sums.unions,
-        ]
-        .iter()
-        .all(|s| Some(s.len()) == pairs)
-        && supports.k <= MAX_K;
-    match fits {
-        true => Ok(()),
-        false => Err(Error::Shape(format!(
-            "supports of [{}, {}, {}] with {} indices and {} flags, for {} sums",
-            supports.channels,
-            supports.queries,
-            supports.k,
-            supports.indices.len(),
-            supports.degenerate.len(),
-            sums.intersection.len()
-        ))),
-    }
 }
 
 /// Supports `[queries, channels, k]`, sorted on the device, and their sizes.

@@ -4,8 +4,9 @@ use super::context::Context;
 use super::each::{Params, each, number};
 use super::pipeline::{Access, Kernel};
 use super::tensor::Tensor;
+use crate::Result;
+use crate::ops::check_pool2d;
 use crate::ops::net::{Pool2dParams, PoolKind};
-use crate::{Error, Result};
 
 const POOL2D: Kernel = Kernel {
     entry: "pool2d",
@@ -42,12 +43,7 @@ impl Params for Pool2dShape {
 }
 
 pub(super) fn pool2d(context: &Context, x: &Tensor, p: &Pool2dParams) -> Result<Tensor> {
-    let &[n, c, h, w] = x.shape() else {
-        return Err(Error::Shape(format!(
-            "pooling takes [N, C, H, W], not {:?}",
-            x.shape()
-        )));
-    };
+    let [n, c, h, w] = check_pool2d(x.shape(), p)?;
     let y = context.empty(&[n, c, p.output[0], p.output[1]])?;
     let size = |v: usize| number(context, v);
     let shape = Pool2dShape {

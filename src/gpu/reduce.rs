@@ -5,6 +5,7 @@ use super::each::{Params, each, number};
 use super::pipeline::{Access, Kernel};
 use super::tensor::Tensor;
 use crate::Result;
+use crate::ops::{check_mean, check_softmax};
 use std::ops::Range;
 
 const SOURCE: &str = include_str!("../../shaders/reduce.wgsl");
@@ -75,9 +76,11 @@ pub(super) fn mean(
     axes: Range<usize>,
     shape: &[usize],
 ) -> Result<Tensor> {
+    check_mean(x.shape(), &axes, shape)?;
     reduce(context, &MEAN, x, axes, shape)
 }
 
 pub(super) fn softmax(context: &Context, x: &Tensor, axis: usize) -> Result<Tensor> {
+    check_softmax(x.shape(), axis)?;
     reduce(context, &SOFTMAX, x, axis..axis + 1, x.shape())
 }

@@ -4,8 +4,9 @@ use super::context::Context;
 use super::each::{Params, each, eight, number};
 use super::pipeline::{Access, Kernel};
 use super::tensor::Tensor;
-use crate::ops::net::{MAX_RANK, StridedCopy};
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::check_strided;
+use crate::ops::net::StridedCopy;
 
 const STRIDED: Kernel = Kernel {
     entry: "strided",
@@ -39,12 +40,10 @@ pub(super) fn copy(
     into: &mut Tensor,
     c: &StridedCopy,
 ) -> Result<()> {
+    check_strided(c, x.len(), into.len())?;
     let len: usize = c.extents.iter().product();
     if len == 0 {
         return Ok(());
-    }
-    if c.extents.len() > MAX_RANK || !c.fits(x.len(), into.len()) {
-        return Err(Error::Shape(format!("{c:?} leaves its tensors")));
     }
     let params = StridedParams {
         len: number(context, len)?,

@@ -3,9 +3,9 @@
 use super::context::Context;
 use super::memory::{Buffer, Kind};
 use super::record::Recorder;
+use crate::Result;
 use crate::error::DeviceProblem;
-use crate::tensor::checked_product;
-use crate::{Error, Result};
+use crate::ops::{check_count, check_data, check_reshape};
 use std::sync::Arc;
 
 /// Dense `f32` tensor on the device, C order.
@@ -25,12 +25,7 @@ impl Tensor {
 
     /// The same buffer under another shape of its size.
     pub(super) fn reshaped(&self, shape: &[usize]) -> Result<Self> {
-        if shape.iter().product::<usize>() != self.len() {
-            return Err(Error::Shape(format!(
-                "{:?} cannot become {shape:?}",
-                self.shape
-            )));
-        }
+        check_reshape(&self.shape, shape)?;
         Ok(Self {
             shape: shape.to_vec(),
             buffer: Arc::clone(&self.buffer),
@@ -46,11 +41,10 @@ impl Tensor {
 impl Context {
     /// Checks that a tensor fits in one buffer; returns its number of elements.
     pub(super) fn count(&self, shape: &[usize]) -> Result<usize> {
-        let dims: Vec<u64> = shape.iter().map(|&d| d as u64).collect();
-        let bytes = checked_product(&dims).and_then(|n| n.checked_mul(4));
-        match bytes {
-            Some(bytes) if bytes <= self.max_buffer => Ok((bytes / 4) as usize),
-            _ => Err(self.fail(DeviceProblem::TooLarge {
+        let len = check_count("shape", shape)?;
+        match (len as u64 * 4) <= self.max_buffer {
+            true => Ok(len),
+            false => Err(self.fail(DeviceProblem::TooLarge {
                 what: format!("a tensor of shape {shape:?}"),
                 limit: Some(self.max_buffer),
             })),
@@ -75,13 +69,8 @@ impl Context {
     }
 
     pub(super) fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Tensor> {
+        check_data(shape, data.len())?;
         let tensor = self.empty(shape)?;
-        if tensor.len() != data.len() {
-            return Err(Error::Shape(format!(
-                "shape {shape:?} does not hold {} values",
-                data.len()
-            )));
-        }
         self.write(&tensor.buffer, data)?;
         Ok(tensor)
     }

@@ -1,6 +1,7 @@
 //! Layers that are already in memory.
 
 use super::layer::{Layer, check_request};
+use crate::error::dims;
 use crate::tensor::{DType, LayerShape};
 use crate::{Error, Result};
 use ndarray::{ArrayView, Dimension};
@@ -30,7 +31,7 @@ impl<'a> ArrayLayer<'a> {
     /// `data` is `[N, C, H, W]` in C order, a slice or a vector.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `data` does not have the shape's size.
+    /// [`Error::WrongLength`] when `data` does not have the shape's size.
     pub fn new(
         name: impl Into<String>,
         shape: LayerShape,
@@ -38,11 +39,11 @@ impl<'a> ArrayLayer<'a> {
     ) -> Result<Self> {
         let (name, data) = (name.into(), data.into());
         if data.len() != shape.len() {
-            return Err(Error::Shape(format!(
-                "layer {name}: {} numbers given, {shape:?} needs {}",
-                data.len(),
-                shape.len()
-            )));
+            return Err(Error::WrongLength {
+                name: "data",
+                expected: shape.len(),
+                got: data.len(),
+            });
         }
         Ok(Self { name, shape, data })
     }
@@ -50,7 +51,7 @@ impl<'a> ArrayLayer<'a> {
     /// From an ndarray view `[N, C, H, W]`, or `[N, D]` as one channel. Copies only what is not in C order.
     ///
     /// # Errors
-    /// [`Error::Shape`] for other numbers of dimensions and for zero-sized ones.
+    /// [`Error::WrongShape`] for other numbers of dimensions and for zero-sized ones.
     pub fn from_array<D: Dimension>(
         name: impl Into<String>,
         array: ArrayView<'a, f32, D>,
@@ -59,9 +60,8 @@ impl<'a> ArrayLayer<'a> {
             [n, c, h, w] => LayerShape::new(n, c, h, w)?,
             [n, d] => LayerShape::new(n, 1, 1, d)?,
             ref other => {
-                return Err(Error::Shape(format!(
-                    "shape {other:?}: [N, C, H, W] or [N, D] is needed"
-                )));
+                let expected = dims!["N", "C", "H", "W"];
+                return Err(Error::wrong_shape("array", expected, other));
             }
         };
         match array.to_slice() {

@@ -1,5 +1,6 @@
 //! A file read at given positions by several threads. Never mapped: a mapped file that shrinks kills the process.
 
+use crate::error::FileProblem;
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -17,20 +18,16 @@ impl DataFile {
     /// Opens a regular file.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] for folders, pipes and devices, which have no positions to read at.
+    /// [`Error::Io`]; [`Error::File`] for folders, pipes and devices, which have no positions to read at.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         // Asked before opening: opening a pipe would wait for a writer.
         let meta = std::fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
         if !meta.is_file() {
-            let what = if meta.is_dir() {
-                "is a folder"
-            } else {
-                "is a pipe or device"
+            let kind = match meta.is_dir() {
+                true => "a folder",
+                false => "a pipe or device",
             };
-            return Err(Error::data(
-                path,
-                format!("{what}; a regular file is needed: write it to disk first"),
-            ));
+            return Err(Error::file(path, FileProblem::NotAFile { kind }));
         }
         let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
         let len = file
@@ -57,7 +54,7 @@ impl DataFile {
     /// Fills `buf` from `offset` on. Needs no lock; any number of threads may read.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] when the file has become shorter since it was opened.
+    /// [`Error::Io`]; [`Error::File`] when the file has become shorter since it was opened.
     pub(crate) fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
         while !buf.is_empty() {
             match read_at(&self.file, buf, offset) {
@@ -83,14 +80,11 @@ impl DataFile {
     }
 
     fn shrunk(&self, offset: u64) -> Error {
-        Error::data(
-            &self.path,
-            format!(
-                "ends at byte {offset}, but had {} bytes when it was opened: something shortened it while it \
-                 was read; run again when it is no longer being written",
-                self.len
-            ),
-        )
+        let problem = FileProblem::Shortened {
+            length: offset,
+            was: self.len,
+        };
+        Error::file(&self.path, problem)
     }
 }
 

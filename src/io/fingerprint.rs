@@ -17,7 +17,7 @@ const BLOCKS: u64 = 64;
 /// `.npy` nor `.safetensors` are data from byte 0 on.
 ///
 /// # Errors
-/// [`crate::Error::Io`]; [`crate::Error::Data`] for an array file with an unsound header.
+/// [`crate::Error::Io`]; [`crate::Error::File`] for an array file with an unsound header.
 pub fn fingerprint(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
     let file = DataFile::open(path)?;

@@ -1,4 +1,4 @@
-//! A layer without some of its samples: what `--nan skip` measures.
+//! A layer without some of its samples: what remains when samples with NaN or infinities are skipped.
 
 use super::layer::{Layer, check_request};
 use crate::tensor::{DType, LayerShape};
@@ -21,16 +21,17 @@ impl<L: Layer> Kept<L> {
     /// `kept` is strictly ascending.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `kept` is empty, not ascending or names a sample that is not there.
+    /// [`Error::Argument`] when `kept` is empty, not ascending or names a sample that is not there.
     pub fn new(layer: L, kept: Vec<usize>) -> Result<Self> {
         let all = layer.shape();
         let ascending = kept.windows(2).all(|w| w[0] < w[1]);
         if kept.is_empty() || !ascending || kept.last().is_some_and(|&last| last >= all.samples) {
-            return Err(Error::Shape(format!(
-                "layer {}: the samples to keep must be ascending, at least one, and below {}",
-                layer.name(),
-                all.samples
-            )));
+            let expected = format!("at least one, ascending, and below {}", all.samples);
+            return Err(Error::argument(
+                "kept",
+                format!("{} samples", kept.len()),
+                expected,
+            ));
         }
         let shape = LayerShape {
             samples: kept.len(),

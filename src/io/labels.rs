@@ -2,6 +2,7 @@
 
 use super::file::DataFile;
 use super::npy::{self, Descr};
+use crate::error::FileProblem;
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -12,27 +13,31 @@ pub const MAX_LABEL: u32 = (1 << 24) - 1;
 /// numbers (what a spreadsheet or a loss function leaves behind). Value range `0..=`[`MAX_LABEL`].
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] on a wrong length or shape (one-hot), and for negative, fractional,
+/// [`Error::Io`]; [`Error::File`] on a wrong length or shape (one-hot), and for negative, fractional,
 /// non-finite or huge labels, with the element.
 pub fn read_labels(path: impl AsRef<Path>, samples: usize) -> Result<Vec<u32>> {
     let file = DataFile::open(path.as_ref())?;
     let header = npy::read_header(&file)?;
-    let bad = |what: String| Error::data(file.path(), what);
     let count = count(&file, &header.shape)?;
     if count != samples as u64 {
-        return Err(bad(format!(
-            "has {count} labels for {samples} samples; give the labels of exactly these samples"
-        )));
+        let problem = FileProblem::Count {
+            what: "labels",
+            expected: samples as u64,
+            got: count,
+        };
+        return Err(Error::file(file.path(), problem));
     }
     let size = header.descr.size;
     let mut bytes = vec![0u8; samples * size];
     file.read_exact_at(&mut bytes, header.data_offset)?;
     let label = |(i, b): (usize, &[u8])| {
         label(header.descr, b).map_err(|what| {
-            let byte = header.data_offset + (i * size) as u64;
-            bad(format!(
-                "label {what} of sample {i} (byte {byte}); labels are class numbers from 0 to {MAX_LABEL}"
-            ))
+            let problem = FileProblem::Element {
+                index: i as u64,
+                at: Some(header.data_offset + (i * size) as u64),
+                what: format!("label {what} is not a class number from 0 to {MAX_LABEL}"),
+            };
+            Error::file(file.path(), problem)
         })
     };
     bytes.chunks_exact(size).enumerate().map(label).collect()
@@ -41,11 +46,12 @@ pub fn read_labels(path: impl AsRef<Path>, samples: usize) -> Result<Vec<u32>> {
 /// How many labels a file holds, whatever their values.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] for a shape that labels do not have.
+/// [`Error::Io`]; [`Error::File`] for a shape that labels do not have.
 pub fn label_count(path: impl AsRef<Path>) -> Result<usize> {
     let file = DataFile::open(path.as_ref())?;
     let count = count(&file, &npy::read_header(&file)?.shape)?;
-    usize::try_from(count).map_err(|_| Error::data(file.path(), "has too many labels to address"))
+    usize::try_from(count)
+        .map_err(|_| Error::unsuitable(file.path(), "has too many labels to address"))
 }
 
 fn count(file: &DataFile, shape: &[u64]) -> Result<u64> {
@@ -59,14 +65,14 @@ fn count(file: &DataFile, shape: &[u64]) -> Result<u64> {
             other.len()
         ),
     };
-    Err(Error::data(file.path(), what))
+    Err(Error::unsuitable(file.path(), what))
 }
 
 /// Reads a permutation of `samples` samples: shape `[N]`, any integer type. Which values make sense is the
 /// caller's to say.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] on a wrong length, shape or element type.
+/// [`Error::Io`]; [`Error::File`] on a wrong length, shape or element type.
 pub fn read_indices(path: impl AsRef<Path>, samples: usize) -> Result<Vec<i64>> {
     let file = DataFile::open(path.as_ref())?;
     let header = npy::read_header(&file)?;
@@ -78,7 +84,7 @@ pub fn read_indices(path: impl AsRef<Path>, samples: usize) -> Result<Vec<i64>> 
             header.shape,
             char::from(kind),
         );
-        return Err(Error::data(file.path(), what));
+        return Err(Error::unsuitable(file.path(), what));
     }
     let mut bytes = vec![0u8; samples * size];
     file.read_exact_at(&mut bytes, header.data_offset)?;

@@ -67,34 +67,39 @@ pub(super) fn check_request(
     out: usize,
 ) -> Result<()> {
     if rows.start > rows.end || rows.end > shape.samples {
-        return Err(Error::Shape(format!(
-            "samples {rows:?} asked for, the layer has {}",
-            shape.samples
-        )));
+        return Err(Error::OutOfRange {
+            name: "rows",
+            got: rows.clone(),
+            len: shape.samples,
+        });
     }
-    if let Some(c) = channels.iter().find(|&&c| c >= shape.channels) {
-        return Err(Error::Shape(format!(
-            "channel {c} asked for, the layer has {} (the first is 0)",
-            shape.channels
-        )));
+    if let Some(c) = channels.iter().copied().find(|&c| c >= shape.channels) {
+        return Err(Error::OutOfRange {
+            name: "channels",
+            got: c..c.saturating_add(1),
+            len: shape.channels,
+        });
     }
-    let needed = rows
-        .len()
-        .checked_mul(channels.len())
-        .and_then(|n| n.checked_mul(shape.dim()));
-    if needed != Some(out) {
-        return Err(Error::Shape(format!(
-            "room for {out} numbers given, {} samples of {} channels need {needed:?}",
-            rows.len(),
-            channels.len()
-        )));
+    let wanted = [rows.len(), channels.len(), shape.dim()];
+    let needed = wanted.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    match needed {
+        Some(needed) if needed == out => Ok(()),
+        Some(expected) => Err(Error::WrongLength {
+            name: "out",
+            expected,
+            got: out,
+        }),
+        None => Err(Error::TooLarge {
+            name: "out",
+            shape: wanted.map(|d| d as u64).to_vec(),
+        }),
     }
-    Ok(())
 }
 
 /// The shape of a layer whose file gives the dimensions `dims`: `[N, C, H, W]`, or `[N, D]` as one channel.
 pub(super) fn layer_shape(path: &Path, what: &str, dims: &[u64]) -> Result<LayerShape> {
-    let bad = |why: String| Error::data(path, format!("{what} has shape {}: {why}", tuple(dims)));
+    let bad =
+        |why: String| Error::unsuitable(path, format!("{what} has shape {}: {why}", tuple(dims)));
     if dims.contains(&0) {
         return Err(bad(
             "a dimension is zero, so there is nothing to measure; dump at least one sample".into(),
@@ -114,7 +119,7 @@ pub(super) fn layer_shape(path: &Path, what: &str, dims: &[u64]) -> Result<Layer
         sizes[place] = usize::try_from(dim).map_err(|_| bad("too large to address".into()))?;
     }
     let [n, c, h, w] = sizes;
-    LayerShape::new(n, c, h, w).map_err(|e| bad(e.to_string()))
+    LayerShape::new(n, c, h, w).map_err(|_| bad("more elements than can be addressed".into()))
 }
 
 /// Dimensions as messages show them: `(60, 16, 5, 5)`.

@@ -4,6 +4,7 @@
 use super::layer::Layer;
 use super::names::Namer;
 use super::{npy, safetensors};
+use crate::error::FileProblem;
 use crate::{Error, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -31,13 +32,12 @@ impl std::fmt::Debug for Dump {
 /// sorted; hidden files and subfolders are passed over; `labels.npy` in it is the labels, not a layer.
 ///
 /// # Errors
-/// [`Error::Usage`] without paths; [`Error::Io`]; [`Error::Data`] for a file that is not sound or not of a
+/// [`Error::Argument`] without paths; [`Error::Io`]; [`Error::File`] for a file that is not sound or not of a
 /// known format, a folder without any, and two folders that both bring labels.
 pub fn open_dump(paths: &[impl AsRef<Path>]) -> Result<Dump> {
     if paths.is_empty() {
-        return Err(Error::Usage(
-            "no activations given; name .npy or .safetensors files, or a folder of them".into(),
-        ));
+        let expected = "at least one .npy or .safetensors file, or a folder of them";
+        return Err(Error::argument("paths", "empty", expected));
     }
     let mut dump = Dump {
         layers: Vec::new(),
@@ -55,13 +55,10 @@ pub fn open_dump(paths: &[impl AsRef<Path>]) -> Result<Dump> {
             open_file(file, &mut namer, &mut dump.layers)?;
         }
         if let (Some(first), Some(second)) = (&dump.labels, &labels) {
-            return Err(Error::data(
-                second,
-                format!(
-                    "{} holds labels too; say which to use with --labels",
-                    first.display()
-                ),
-            ));
+            let problem = FileProblem::SecondLabels {
+                other: first.clone(),
+            };
+            return Err(Error::file(second, problem));
         }
         dump.labels = dump.labels.or(labels);
     }
@@ -86,7 +83,7 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Option<PathBuf>)> {
         }
     }
     if files.is_empty() {
-        return Err(Error::data(
+        return Err(Error::unsuitable(
             folder,
             "no .npy or .safetensors file directly in this folder; name the folder of the dump",
         ));
@@ -137,7 +134,7 @@ fn open_file(path: &Path, namer: &mut Namer, layers: &mut Vec<Box<dyn Layer>>) -
                     ".npy and .safetensors are read, told by their extension; convert or rename it"
                 }
             };
-            Err(Error::data(path, format!("unknown format; {hint}")))
+            Err(Error::unsuitable(path, format!("unknown format; {hint}")))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Supports of all channels of a layer: written a channel and block of queries at a time, read for a block
 //! of queries in all channels. In memory while that fits, else in a temporary file without a name.
 
-use super::sink::{write_all_at, write_error};
+use super::sink::write_all_at;
+use crate::error::SystemError;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
 use std::fs::File;
@@ -52,7 +53,7 @@ impl SupportStore {
     /// never put reads as index 0, not degenerate.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the sizes overflow; [`Error::Io`], [`Error::Data`] when the file cannot be made.
+    /// [`Error::TooLarge`] when the sizes overflow; [`Error::Io`], [`Error::Spill`] when the file cannot be made.
     pub fn new(
         channels: usize,
         samples: usize,
@@ -63,9 +64,10 @@ impl SupportStore {
         let bytes = checked_product(&[channels as u64, samples as u64, 4 * k as u64 + 1])
             .filter(|&b| i64::try_from(b).is_ok());
         let Some(bytes) = bytes else {
-            return Err(Error::Shape(format!(
-                "{k} neighbours of {samples} samples in {channels} channels are too many to address"
-            )));
+            return Err(Error::TooLarge {
+                name: "supports",
+                shape: [channels, samples, k].map(|d| d as u64).to_vec(),
+            });
         };
         let place = if bytes <= budget {
             let channel = || Channel {
@@ -96,7 +98,7 @@ impl SupportStore {
     /// Stores `indices [Q, k]` and `degenerate [Q]` of the queries from `first` on in one channel.
     ///
     /// # Errors
-    /// [`Error::Shape`] outside the store; [`Error::Io`], [`Error::Data`] when the file cannot be written.
+    /// [`Error::Argument`] outside the store; [`Error::Io`], [`Error::Spill`] when the file cannot be written.
     pub fn put(
         &self,
         channel: usize,
@@ -131,7 +133,7 @@ impl SupportStore {
     /// Supports of `queries` in every channel.
     ///
     /// # Errors
-    /// [`Error::Shape`] outside the store; [`Error::Io`] when the file cannot be read.
+    /// [`Error::Argument`] outside the store; [`Error::Io`] when the file cannot be read.
     pub fn get(&self, queries: Range<usize>) -> Result<SupportBlock> {
         self.check(queries.start <= queries.end, &queries)?;
         let (k, count) = (self.k, queries.len());
@@ -182,10 +184,14 @@ impl SupportStore {
         if fits && queries.end <= self.samples {
             return Ok(());
         }
-        Err(Error::Shape(format!(
-            "queries {queries:?} with {} neighbours do not fit a store of {} channels and {} samples",
-            self.k, self.channels, self.samples
-        )))
+        Err(Error::argument(
+            "queries",
+            format!("{queries:?} with {} neighbours each", self.k),
+            format!(
+                "a block of {} channels and {} samples",
+                self.channels, self.samples
+            ),
+        ))
     }
 
     /// Bytes in the file of a query's indices and flag.
@@ -197,15 +203,19 @@ impl SupportStore {
 }
 
 fn spill_error(folder: &Path, action: &str, e: std::io::Error) -> Error {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    match e.kind() {
-        StorageFull | QuotaExceeded | FileTooLarge => Error::data(
-            folder,
-            format!(
-                "cannot {action} this folder: {e}; make room, or raise --memory so that they stay in memory"
-            ),
-        ),
-        _ => write_error(folder, action, e),
+    let source = SystemError::from(e);
+    let (path, action) = (folder.to_path_buf(), action.into());
+    match source.is_out_of_space() {
+        true => Error::Spill {
+            folder: path,
+            action,
+            source,
+        },
+        false => Error::Io {
+            path,
+            action,
+            source,
+        },
     }
 }
 

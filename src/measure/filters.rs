@@ -136,7 +136,7 @@ impl<'a> Filters<'a> {
     /// [`Error::Shape`] where the weights do not fill the shape, [`Error::Model`] where one is NaN or
     /// infinite.
     pub fn check(&self) -> Result<()> {
-        self.shape.check(self.weights.len())?;
+        self.shape.check("weights", self.weights.len())?;
         let Some(at) = self.weights.iter().position(|w| !w.is_finite()) else {
             return Ok(());
         };

@@ -35,7 +35,7 @@ impl<'a, B: NetOps> Session<'a, B> {
     /// Compiles the part of `graph` that leads from `given` to `wanted` and uploads its constants.
     ///
     /// # Errors
-    /// [`Error::Usage`] where a wanted value does not follow from the given ones; device errors.
+    /// [`Error::Argument`] where a wanted value does not follow from the given ones; device errors.
     pub fn new(
         backend: &'a B,
         graph: &Graph,
@@ -69,7 +69,7 @@ impl<'a, B: NetOps> Session<'a, B> {
     /// tensors are `[N, ...]` with the same `N`; so are the results.
     ///
     /// # Errors
-    /// [`Error::Shape`] on inputs that do not fit the network; device errors.
+    /// [`Error::WrongShape`] on inputs that do not fit the network; device errors.
     pub fn run(&self, given: &[&B::Tensor]) -> Result<Vec<B::Tensor>> {
         let samples = self.check(given)?;
         let mut slots: Vec<Option<Slot<'_, B::Tensor>>> = Vec::new();
@@ -129,12 +129,9 @@ impl<'a, B: NetOps> Session<'a, B> {
                 n > 0 && rest == wanted.as_slice() && *samples.get_or_insert(n) == n
             });
             if !fits {
-                return Err(Error::Shape(format!(
-                    "the network takes [N, {}], not {shape:?}",
-                    (wanted.iter().map(usize::to_string))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                )));
+                let expected = std::iter::once("N".into());
+                let expected = expected.chain(wanted.iter().map(|&d| d.into()));
+                return Err(Error::wrong_shape("input", expected.collect(), shape));
             }
         }
         samples.ok_or_else(|| internal("nothing is given"))
@@ -142,5 +139,5 @@ impl<'a, B: NetOps> Session<'a, B> {
 }
 
 fn internal(what: &str) -> Error {
-    Error::Model(format!("forward pass: {what}"))
+    Error::network(format!("forward pass: {what}"))
 }

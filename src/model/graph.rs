@@ -19,9 +19,9 @@ impl Graph {
     /// A network whose input has `shape` per sample.
     ///
     /// # Errors
-    /// [`Error::Model`] on an unusable shape.
+    /// [`Error::Network`] on an unusable shape.
     pub fn new(input: &str, shape: &[usize]) -> Result<Self> {
-        shape::check_size(shape).map_err(|e| Error::Model(format!("input '{input}': {e}")))?;
+        shape::check_size(shape).map_err(|e| Error::network(format!("input '{input}': {e}")))?;
         Ok(Self {
             values: vec![Value {
                 name: input.into(),
@@ -37,7 +37,7 @@ impl Graph {
     /// Adds a constant.
     ///
     /// # Errors
-    /// [`Error::Model`] if `data` does not fill `shape`.
+    /// [`Error::Network`] if `data` does not fill `shape`.
     pub fn constant(
         &mut self,
         name: &str,
@@ -47,7 +47,7 @@ impl Graph {
         let data = data.into();
         let fits = shape::check_size(shape).is_ok_and(|n| n == data.len());
         if !fits {
-            return Err(Error::Model(format!(
+            return Err(Error::network(format!(
                 "constant '{name}' has {} elements, not shape {shape:?}",
                 data.len()
             )));
@@ -64,7 +64,7 @@ impl Graph {
     /// Adds a node that reads `inputs`; its output is called `output`.
     ///
     /// # Errors
-    /// [`Error::Model`] names the node whose inputs do not fit its operation.
+    /// [`Error::Network`] names the node whose inputs do not fit its operation.
     pub fn push(
         &mut self,
         name: &str,
@@ -73,8 +73,14 @@ impl Graph {
         inputs: &[ValueId],
     ) -> Result<ValueId> {
         let operator = op.name();
-        (self.try_push(name, output, op, inputs))
-            .map_err(|e| Error::Model(format!("node '{name}' ({operator}): {e}")))
+        (self.try_push(name, output, op, inputs)).map_err(|what| Error::Network {
+            path: None,
+            node: Some(crate::error::Node {
+                name: name.into(),
+                operator: operator.into(),
+            }),
+            what,
+        })
     }
 
     /// As [`Graph::push`]; the error does not name the node.

@@ -1,6 +1,7 @@
 //! Images on their way into a network: read in batches, checked, uploaded.
 
 use super::graph::Graph;
+use crate::error::LayerProblem;
 use crate::io::layer::Layer;
 use crate::ops::net::NetOps;
 use crate::{Error, Result};
@@ -17,24 +18,17 @@ impl<'a> Images<'a> {
     /// Checks that samples of `layer` are what `graph` takes.
     ///
     /// # Errors
-    /// [`Error::Shape`] says what both have.
+    /// [`Error::Layer`] says what both have.
     pub fn new(graph: &Graph, layer: &'a dyn Layer) -> Result<Self> {
         let s = layer.shape();
         let shape = graph.input_shape();
         let flat = s.channels == 1 && s.height == 1;
         if shape != [s.channels, s.height, s.width] && !(flat && shape == [s.width]) {
-            return Err(Error::Shape(format!(
-                "{} holds samples of {}x{}x{} (channels, height, width), the model takes {}",
-                layer.name(),
-                s.channels,
-                s.height,
-                s.width,
-                shape
-                    .iter()
-                    .map(usize::to_string)
-                    .collect::<Vec<_>>()
-                    .join("x"),
-            )));
+            let problem = LayerProblem::SampleShape {
+                got: vec![s.channels, s.height, s.width],
+                expected: shape.to_vec(),
+            };
+            return Err(Error::layer(layer.name(), layer.path(), problem));
         }
         Ok(Self {
             layer,
@@ -51,19 +45,18 @@ impl<'a> Images<'a> {
     /// Uploads some samples, `[rows, ...]`.
     ///
     /// # Errors
-    /// I/O and device errors; [`Error::Shape`] names the first sample that is not finite.
+    /// I/O and device errors; [`Error::Layer`] names the first sample that is not finite.
     pub fn read<B: NetOps>(&self, backend: &B, rows: Range<usize>) -> Result<B::Tensor> {
         let row = self.layer.shape().row_len();
         let mut data = vec![0.0; rows.len() * row];
         self.layer
             .read_rows(rows.clone(), &self.channels, &mut data)?;
         if let Some(i) = data.iter().position(|v| !v.is_finite()) {
-            return Err(Error::Shape(format!(
-                "{}: element {} of sample {} is not finite; replace it before running a network on it",
-                self.layer.name(),
-                i % row,
-                rows.start + i / row
-            )));
+            let problem = LayerProblem::NonFiniteInput {
+                sample: rows.start + i / row,
+                element: i % row,
+            };
+            return Err(Error::layer(self.layer.name(), self.layer.path(), problem));
         }
         let shape = [&[rows.len()], self.shape.as_slice()].concat();
         backend.upload(&shape, &data)

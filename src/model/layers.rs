@@ -36,7 +36,7 @@ impl std::str::FromStr for Tap {
         [Self::Conv, Self::Activation, Self::Pool]
             .into_iter()
             .find(|t| t.name() == s)
-            .ok_or_else(|| Error::Usage(format!("unknown tap '{s}': use conv, activation or pool")))
+            .ok_or_else(|| Error::unknown("tap", s, "conv, activation or pool"))
     }
 }
 

@@ -25,11 +25,11 @@ const SIDE: usize = 28;
 /// layer needs a `.weight` and a `.bias`.
 ///
 /// # Errors
-/// [`Error::Model`] names a tensor that is missing or does not fit.
+/// [`Error::Network`] names a tensor that is missing or does not fit.
 pub fn lenet(weights: &[Weight]) -> Result<Graph> {
     let first = find(weights, "conv1.weight")?;
     let &[_, channels, _, _] = first.shape.as_slice() else {
-        return Err(Error::Model(format!(
+        return Err(Error::network(format!(
             "'conv1.weight' has shape {:?}, not [M, C, kh, kw]",
             first.shape
         )));
@@ -56,10 +56,10 @@ pub fn lenet(weights: &[Weight]) -> Result<Graph> {
 /// Reads the weights of a .safetensors file in memory (f16 or f32, widened), ordered by name.
 ///
 /// # Errors
-/// [`Error::Model`] where the file or an element type cannot be used.
+/// [`Error::Network`] where the file or an element type cannot be used.
 pub fn weights(bytes: &[u8]) -> Result<Vec<Weight>> {
     let file = safetensors::SafeTensors::deserialize(bytes)
-        .map_err(|e| Error::Model(format!("the weights are not a .safetensors file: {e}")))?;
+        .map_err(|e| Error::network(format!("the weights are not a .safetensors file: {e}")))?;
     // The parser keeps its tensors in a hash table, whose order changes from run to run.
     let mut tensors: Vec<_> = file.iter().collect();
     tensors.sort_by(|a, b| a.0.cmp(b.0));
@@ -75,7 +75,7 @@ pub fn weights(bytes: &[u8]) -> Result<Vec<Weight>> {
                     values.map(|&b| f32::from_le_bytes(b)).collect()
                 }
                 other => {
-                    return Err(Error::Model(format!(
+                    return Err(Error::network(format!(
                         "'{name}' holds {other:?}, not F16 or F32"
                     )));
                 }
@@ -92,7 +92,7 @@ pub fn weights(bytes: &[u8]) -> Result<Vec<Weight>> {
 fn find<'a>(weights: &'a [Weight], name: &str) -> Result<&'a Weight> {
     (weights.iter())
         .find(|w| w.name == name)
-        .ok_or_else(|| Error::Model(format!("the weights hold no '{name}'")))
+        .ok_or_else(|| Error::network(format!("the weights hold no '{name}'")))
 }
 
 fn constant(graph: &mut Graph, weights: &[Weight], name: &str) -> Result<ValueId> {
@@ -122,7 +122,7 @@ fn relu(graph: &mut Graph, name: &str, x: ValueId) -> Result<ValueId> {
 fn max_pool(graph: &mut Graph, name: &str, x: ValueId) -> Result<ValueId> {
     let name = format!("{name}.pool");
     let &[_, h, w] = graph.value(x).shape.as_slice() else {
-        return Err(Error::Model(format!("'{name}' has no map to pool")));
+        return Err(Error::network(format!("'{name}' has no map to pool")));
     };
     let params = Pool2dParams {
         kind: PoolKind::Max,
@@ -139,13 +139,13 @@ fn linear(graph: &mut Graph, weights: &[Weight], name: &str, x: ValueId) -> Resu
     let key = format!("{name}.weight");
     let w = find(weights, &key)?;
     let &[m, k] = w.shape.as_slice() else {
-        return Err(Error::Model(format!(
+        return Err(Error::network(format!(
             "'{key}' has shape {:?}, not [out, in]",
             w.shape
         )));
     };
     if w.data.len() != m * k {
-        return Err(Error::Model(format!("'{key}' does not fill its shape")));
+        return Err(Error::network(format!("'{key}' does not fill its shape")));
     }
     let transposed: Vec<f32> = (0..k * m).map(|i| w.data[i % m * k + i / m]).collect();
     let weight = graph.constant(&key, &[k, m], transposed)?;

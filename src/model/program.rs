@@ -52,7 +52,7 @@ impl Program {
     /// batch normalisation and activation that alone read it, unless they come between two wanted values.
     ///
     /// # Errors
-    /// [`Error::Usage`] where a wanted value cannot be computed from the given ones, or is one of them.
+    /// [`Error::Argument`] where a wanted value cannot be computed from the given ones, or is one of them.
     pub fn compile(graph: &Graph, given: &[ValueId], wanted: &[ValueId]) -> Result<Self> {
         let needed = needed(graph, given, wanted)?;
         let mut program = Self {
@@ -116,10 +116,12 @@ fn needed(graph: &Graph, given: &[ValueId], wanted: &[ValueId]) -> Result<Vec<bo
     let mut missing = vec![false; graph.value_count()];
     for (i, &id) in wanted.iter().enumerate() {
         if given.contains(&id) || wanted[..i].contains(&id) {
-            return Err(Error::Usage(format!(
-                "'{}' is already there, so it cannot be asked for",
-                name(id)
-            )));
+            let expected = "a value that is not given already";
+            return Err(Error::argument(
+                "wanted",
+                format!("'{}'", name(id)),
+                expected,
+            ));
         }
         missing[id.0] = true;
     }
@@ -134,10 +136,11 @@ fn needed(graph: &Graph, given: &[ValueId], wanted: &[ValueId]) -> Result<Vec<bo
         }
     }
     match missing.iter().position(|&m| m) {
-        Some(i) => Err(Error::Usage(format!(
-            "'{}' cannot be computed from what is given",
-            name(ValueId(i))
-        ))),
+        Some(i) => Err(Error::argument(
+            "wanted",
+            format!("'{}'", name(ValueId(i))),
+            "a value that can be computed from the given ones",
+        )),
         None => Ok(needed),
     }
 }

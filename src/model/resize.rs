@@ -14,14 +14,15 @@ struct Mix {
 /// next position. The same as PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
 ///
 /// # Errors
-/// [`Error::Shape`] on a zero size or a length that does not fit.
+/// [`Error::Argument`] on a zero size or a length that does not fit.
 pub fn bilinear(maps: &[f32], from: [usize; 2], to: [usize; 2]) -> Result<Vec<f32>> {
     let size = from[0] * from[1];
     if size == 0 || to[0] * to[1] == 0 || !maps.len().is_multiple_of(size) {
-        return Err(Error::Shape(format!(
-            "{} values are not maps of {from:?} to be resized to {to:?}",
-            maps.len()
-        )));
+        return Err(Error::argument(
+            "maps",
+            format!("{} values", maps.len()),
+            format!("a multiple of {from:?}, and sizes of at least 1 to resize from it to {to:?}"),
+        ));
     }
     let rows = mixes(from[0], to[0]);
     let columns = mixes(from[1], to[1]);

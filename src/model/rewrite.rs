@@ -25,7 +25,7 @@ impl Graph {
     /// first element in range. Batch normalisation, additions and average pooling stay.
     ///
     /// # Errors
-    /// [`Error::Model`] names a product of two computed values that is no activation.
+    /// [`Error::NonLinear`] names a product of two computed values that is no activation.
     pub fn linearised(&self) -> Result<Self> {
         let mut graph = self.clone();
         let changes = (self.nodes().iter())
@@ -82,9 +82,7 @@ impl Graph {
 }
 
 fn product(node: &Node) -> Error {
-    Error::Model(format!(
-        "node '{}' multiplies computed values, so there is no linear form of the network; run without \
-         --linear",
-        node.name
-    ))
+    Error::NonLinear {
+        node: node.name.clone(),
+    }
 }

@@ -1,7 +1,8 @@
 //! Convolutional Similarity (docs/definitions.md#convolutional-similarity; arXiv 2411.03226) on a device: parameters, and the
 //! trait that both backends implement.
 
-use super::Backend;
+use super::{Backend, check_length};
+use crate::error::dims;
 use crate::{Error, Result};
 
 /// Which pairs of filters count.
@@ -71,7 +72,7 @@ impl FilterShape {
     /// From a tensor's shape.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless there are four dimensions, none of them 0.
+    /// [`Error::WrongShape`] unless there are four dimensions, none of them 0.
     pub fn new(shape: &[usize]) -> Result<Self> {
         match *shape {
             [filters, channels, height, width] if !shape.contains(&0) => Ok(Self {
@@ -80,9 +81,11 @@ impl FilterShape {
                 height,
                 width,
             }),
-            _ => Err(Error::Shape(format!(
-                "filters of shape {shape:?}: [M, C, h, w] is needed, none of them 0"
-            ))),
+            _ => Err(Error::wrong_shape(
+                "filters",
+                dims!["M", "C", "h", "w"],
+                shape,
+            )),
         }
     }
 
@@ -102,15 +105,9 @@ impl FilterShape {
     }
 
     /// # Errors
-    /// [`Error::Shape`] if `values` are not as many as the weights.
-    pub(crate) fn check(&self, values: usize) -> Result<()> {
-        if values == self.len() {
-            return Ok(());
-        }
-        Err(Error::Shape(format!(
-            "{values} weights do not fill {} filters of {}x{}x{}",
-            self.filters, self.channels, self.height, self.width
-        )))
+    /// [`Error::WrongLength`] if array `name` has another number of values than there are weights.
+    pub(crate) fn check(&self, name: &'static str, values: usize) -> Result<()> {
+        check_length(name, self.len(), values)
     }
 }
 

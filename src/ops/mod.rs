@@ -19,7 +19,7 @@ mod info;
 pub mod net;
 mod overlap;
 
-pub(crate) use check::{check_correlate, check_shuffle, check_substitute, check_variants};
+pub(crate) use check::*;
 pub use conv2d::{Activation, Conv2dParams};
 pub use gram::GramKind;
 pub use graph::{

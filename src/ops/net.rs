@@ -190,7 +190,7 @@ pub trait NetOps: Backend {
 /// Shape of the broadcast of two shapes, as in numpy.
 ///
 /// # Errors
-/// [`Error::Shape`] where they do not fit.
+/// [`Error::Mismatch`] where they do not fit.
 pub fn broadcast_shape(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
     let rank = a.len().max(b.len());
     let at = |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).map_or(1, |j| s[j]);
@@ -198,9 +198,11 @@ pub fn broadcast_shape(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
         .map(|i| match (at(a, i), at(b, i)) {
             (x, y) if x == y || y == 1 => Ok(x),
             (1, y) => Ok(y),
-            _ => Err(Error::Shape(format!(
-                "shapes {a:?} and {b:?} cannot be broadcast together"
-            ))),
+            _ => Err(Error::mismatch(
+                "binary",
+                &[a, b],
+                "axes must be equal, or 1 to be broadcast",
+            )),
         })
         .collect()
 }
@@ -242,13 +244,12 @@ pub struct BroadcastPlan {
 
 impl BroadcastPlan {
     /// # Errors
-    /// [`Error::Shape`] where the shapes do not fit or have more than [`MAX_RANK`] axes.
+    /// [`Error::Mismatch`] where the shapes do not fit or have more than [`MAX_RANK`] axes.
     pub fn new(a: &[usize], b: &[usize]) -> Result<Self> {
         let shape = broadcast_shape(a, b)?;
         if shape.len() > MAX_RANK {
-            return Err(Error::Shape(format!(
-                "shape {shape:?} has more than {MAX_RANK} axes"
-            )));
+            let most = format!("there may be at most {MAX_RANK} axes");
+            return Err(Error::mismatch("binary", &[a, b], most));
         }
         let (sa, sb) = (
             broadcast_strides(a, shape.len()),

@@ -151,7 +151,7 @@ fn refusal_names_the_count_and_the_first_position() {
         "1 NaN and 1 infinite",
         "1 of 2 samples",
         "sample 1, channel 1, y 1, x 1",
-        "--nan skip",
+        "skip these samples",
     ] {
         assert!(line.contains(words), "'{words}' not in: {line}");
     }
@@ -209,7 +209,7 @@ fn a_scan_of_a_shrinking_file_is_an_error() {
     std::fs::write(&path, &bytes[..bytes.len() - 4]).expect("shorten");
     assert!(matches!(
         scan(layer.as_ref(), &[0], PLENTY, &Control::default()),
-        Err(Error::Data { .. })
+        Err(Error::File { .. })
     ));
     assert_eq!(layer.shape().samples, 8);
 }

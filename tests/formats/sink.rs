@@ -94,7 +94,7 @@ fn a_folder_in_use_is_refused_and_untouched() {
         .expect_err("refused")
         .to_string();
     assert!(
-        line.contains("--force") && line.contains(&out.display().to_string()),
+        line.contains("replace the results in it") && line.contains(&out.display().to_string()),
         "{line}"
     );
     assert_eq!(tree(&out), ["a.npy", "results.json"]);
@@ -112,7 +112,10 @@ fn a_folder_in_use_is_refused_and_untouched() {
 
     let file = dir.path().join("file");
     std::fs::write(&file, "x").expect("write");
-    assert!(matches!(Output::create(&file, true), Err(Error::Usage(_))));
+    assert!(matches!(
+        Output::create(&file, true),
+        Err(Error::Output { .. })
+    ));
 }
 
 #[test]
@@ -192,7 +195,7 @@ fn names_cannot_leave_the_folder_and_are_written_once() {
     let output = Output::create(dir.path().join("out"), false).expect("create");
     for name in ["", "/etc/x", "../x", "a/../../x", "a\\b", "."] {
         assert!(
-            matches!(output.write(name, b""), Err(Error::Usage(_))),
+            matches!(output.write(name, b""), Err(Error::Output { .. })),
             "{name}"
         );
     }
@@ -331,7 +334,7 @@ fn single_files_are_replaced_whole_or_not() {
     write_file(&path, false, fill(b"one")).expect("write");
     assert!(matches!(
         write_file(&path, false, fill(b"two")),
-        Err(Error::Usage(_))
+        Err(Error::Output { .. })
     ));
     let fails = |w: &mut dyn Write| {
         let _ = w.write_all(b"half");

@@ -38,7 +38,10 @@ fn units_binary_and_decimal() {
         "0x10",
         "\u{664}G",
     ] {
-        assert!(matches!(parse_size(text), Err(Error::Usage(_))), "{text}");
+        assert!(
+            matches!(parse_size(text), Err(Error::Argument { .. })),
+            "{text}"
+        );
     }
 }
 
@@ -73,7 +76,10 @@ fn the_cap_has_a_floor_and_a_default() {
         ),
         "{line}"
     );
-    assert!(matches!(memory_cap(Some("many")), Err(Error::Usage(_))));
+    assert!(matches!(
+        memory_cap(Some("many")),
+        Err(Error::Argument { .. })
+    ));
     assert!(memory_cap(None).expect("default") >= MIN_MEMORY);
     assert!(available_memory() > 0);
 }

@@ -91,7 +91,7 @@ fn refused(devices: &Devices) {
     let params = FilterParams::default();
     let gpu = devices.gpu();
     let error = gpu.similarity(&[0.0; 17], shape, params, None, &mut ());
-    assert!(error.unwrap_err().to_string().contains("17 weights"));
+    assert!(error.unwrap_err().to_string().contains("17 elements"));
     assert!(
         gpu.similarity_pairs(&[0.0; 19], shape, InputChannels::Summed)
             .is_err()

@@ -21,6 +21,7 @@ mod filters;
 mod gram;
 mod knn;
 mod memory;
+mod misuse;
 mod net;
 mod nnk;
 mod overlap;
@@ -98,6 +99,7 @@ fn main() {
         gram::TESTS,
         knn::TESTS,
         memory::TESTS,
+        misuse::TESTS,
         nnk::TESTS,
         net::TESTS,
         overlap::TESTS,

@@ -466,7 +466,7 @@ fn refused(devices: &Devices) {
     // Not all candidates are in this block.
     let part = data.points(gpu, 0..20, Kernel::Gaussian);
     let error = gpu.nnk(&points, 0..30, &found, Vectors::Points(&part), &params);
-    assert!(error.unwrap_err().to_string().contains("outside the block"));
+    assert!(error.unwrap_err().to_string().contains("every candidate"));
     let zero = GraphParams {
         sigma: Sigma::Fixed(0.0),
         ..params

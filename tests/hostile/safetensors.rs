@@ -10,7 +10,7 @@ use std::path::Path;
 fn refusal(dir: &Path, bytes: &[u8]) -> String {
     let path = write(dir, "bad.safetensors", bytes);
     let error = SafetensorsFile::open(&path).expect_err("a bad file was accepted");
-    assert!(matches!(error, Error::Data { .. }), "{error:?}");
+    assert!(matches!(error, Error::File { .. }), "{error:?}");
     let line = error.to_string();
     assert!(
         line.starts_with(&path.display().to_string()) && !line.contains('\n'),

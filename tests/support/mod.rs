@@ -3,6 +3,7 @@
 pub mod digits;
 pub mod exact;
 pub mod filters;
+pub mod misuse;
 pub mod model;
 pub mod runs;
 

@@ -1,7 +1,7 @@
 //! Shapes of a convolution, checked.
 
-use crate::ops::Conv2dParams;
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::{Conv2dParams, Conv2dSizes, check_conv2d};
 
 /// All sizes of one convolution.
 #[derive(Clone, Copy, Debug)]
@@ -28,62 +28,28 @@ impl Geometry {
         bias: Option<&[usize]>,
         params: &Conv2dParams,
     ) -> Result<Self> {
-        let refuse = |why: &str| {
-            Err(Error::Shape(format!(
-                "convolution of input {x:?} with weights {weight:?}: {why} (groups {}, stride {:?}, padding {:?}, dilation {:?})",
-                params.groups, params.stride, params.padding, params.dilation
-            )))
-        };
-        let (&[samples, channels, height, width], &[filters, per_group, kh, kw]) = (x, weight)
-        else {
-            return refuse("both need four dimensions");
-        };
-        let groups = params.groups;
-        if [samples, channels, height, width, filters, per_group, kh, kw].contains(&0) {
-            return refuse("a dimension is zero");
-        }
-        if groups == 0
-            || !filters.is_multiple_of(groups)
-            || per_group.checked_mul(groups) != Some(channels)
-        {
-            return refuse(
-                "input channels must be the weights' second dimension times the groups, and filters a multiple of the groups",
-            );
-        }
-        if params.stride.contains(&0) || params.dilation.contains(&0) {
-            return refuse("stride and dilation start at 1");
-        }
-        if let Some(bias) = bias
-            && bias != [filters]
-        {
-            return refuse(&format!("the bias is {bias:?}, not [{filters}]"));
-        }
-        let [top, left, bottom, right] = params.padding;
-        let out = |size: usize, before: usize, after: usize, kernel: usize, axis: usize| {
-            let padded = size.checked_add(before)?.checked_add(after)?;
-            let span = (kernel - 1)
-                .checked_mul(params.dilation[axis])?
-                .checked_add(1)?;
-            Some(padded.checked_sub(span)? / params.stride[axis] + 1)
-        };
-        let (Some(oh), Some(ow)) = (
-            out(height, top, bottom, kh, 0),
-            out(width, left, right, kw, 1),
-        ) else {
-            return refuse("the kernel does not fit into the padded input");
-        };
+        let Conv2dSizes {
+            samples,
+            channels,
+            input: [height, width],
+            filters,
+            kernel,
+            output,
+            ..
+        } = check_conv2d(x, weight, bias, params)?;
+        let [top, left, ..] = params.padding;
         Ok(Self {
             samples,
             channels,
             height,
             width,
             filters,
-            groups,
-            kernel: [kh, kw],
+            groups: params.groups,
+            kernel,
             stride: params.stride,
             dilation: params.dilation,
             padding: [top, left],
-            out: [oh, ow],
+            out: output,
         })
     }
 

@@ -33,6 +33,9 @@ pub(super) fn conv2d(
     let shape = Geometry::new(x.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
     let [oh, ow] = shape.out;
     let mut out = Tensor::unwritten(&[shape.samples, shape.filters, oh, ow])?;
+    if shape.samples == 0 {
+        return Ok(out);
+    }
     let shape = shape.flattened();
     let bias = bias.map_or_else(|| vec![0.0; shape.filters], |b| b.data().to_vec());
     if shape.group_channels() == 1 && shape.groups > 1 && shape.group_filters() < ROWS {

@@ -76,9 +76,9 @@ pub use select::{Candidate, Candidates};
 
 use super::Tensor;
 use super::disjoint::Disjoint;
-use crate::ops::{GraphParams, MAX_K};
+use crate::Result;
+use crate::ops::{GraphParams, check_gather, check_search};
 use crate::simd::InstructionSet;
-use crate::{Error, Result};
 use rayon::prelude::*;
 use scan_f32::FloatBatch;
 use scan_int8::TreePlaces;
@@ -87,7 +87,8 @@ use std::ops::Range;
 /// Enters the nearest `points` of the queries `rows` into `state`, beside those that earlier calls have found.
 ///
 /// # Errors
-/// [`Error::Usage`] or [`Error::Shape`] if the arguments do not belong together.
+/// [`Error::Argument`](crate::Error::Argument), [`Error::OutOfRange`](crate::Error::OutOfRange) or
+/// [`Error::WrongShape`](crate::Error::WrongShape) if the arguments do not belong together.
 pub(super) fn search(
     queries: &Points,
     rows: Range<usize>,
@@ -96,7 +97,13 @@ pub(super) fn search(
     state: &mut Candidates,
     set: InstructionSet,
 ) -> Result<()> {
-    check(queries, &rows, points, params, state)?;
+    check_search(
+        queries.shape(),
+        &rows,
+        points.shape(),
+        params,
+        state.lists(),
+    )?;
     let k = params.k;
     let batch = scan_f32::batch_rows(k);
     let count = rows.len();
@@ -164,52 +171,14 @@ pub(super) fn search(
     Ok(())
 }
 
-fn check(
-    queries: &Points,
-    rows: &Range<usize>,
-    points: &Points,
-    params: &GraphParams,
-    state: &Candidates,
-) -> Result<()> {
-    if params.k == 0 || params.k > MAX_K {
-        return Err(Error::Usage(format!("k is {}: use 1 to {MAX_K}", params.k)));
-    }
-    if queries.kernel != params.kernel || points.kernel != params.kernel {
-        return Err(Error::Usage(format!(
-            "rows were prepared for the {:?} and {:?} kernels, the search is for {:?}",
-            queries.kernel, points.kernel, params.kernel
-        )));
-    }
-    if queries.groups != points.groups || queries.dim != points.dim {
-        return Err(Error::Shape(format!(
-            "queries [groups {}, dim {}] and points [groups {}, dim {}] differ",
-            queries.groups, queries.dim, points.groups, points.dim
-        )));
-    }
-    if rows.start > rows.end || rows.end > queries.rows {
-        return Err(Error::Shape(format!(
-            "query rows {rows:?} of a block of {}",
-            queries.rows
-        )));
-    }
-    state.check(queries.groups, rows.len(), params.k)
-}
-
 /// Copies the rows of those candidates that are among `points` to `into`, `[groups, queries, k, dim]`.
 ///
 /// # Errors
-/// [`Error::Shape`] if `into` is of another shape.
+/// [`Error::WrongShape`](crate::Error::WrongShape) if `into` is of another shape.
 pub(super) fn gather(points: &Points, candidates: &Candidates, into: &mut Tensor) -> Result<()> {
-    let (groups, queries, k) = candidates.shape();
+    let (_, queries, k) = candidates.shape();
     let dim = points.dim;
-    if into.shape() != [groups, queries, k, dim] || points.groups != groups {
-        return Err(Error::Shape(format!(
-            "vectors of [groups {}, dim {dim}] for candidates {:?} do not go into {:?}",
-            points.groups,
-            [groups, queries, k],
-            into.shape()
-        )));
-    }
+    check_gather(points.shape(), candidates.lists(), into.shape())?;
     if queries == 0 {
         return Ok(());
     }

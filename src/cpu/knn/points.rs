@@ -2,10 +2,10 @@
 
 use super::int8::Int8;
 use super::tree::{self, TreePolicy};
+use crate::Result;
 use crate::cpu::gemm::{CHUNK, COLS, ROWS};
-use crate::ops::{Kernel, PointsBlock};
+use crate::ops::{Kernel, PointsBlock, PointsShape, check_points};
 use crate::simd::{ByteProducts, InstructionSet};
-use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
@@ -67,6 +67,7 @@ impl Points {
         byte_products: Option<ByteProducts>,
         policy: TreePolicy,
     ) -> Result<Self> {
+        check_points(&block)?;
         let PointsBlock {
             data,
             groups,
@@ -74,21 +75,6 @@ impl Points {
             dim,
             first,
         } = block;
-        if Some(data.len()) != groups.checked_mul(rows).and_then(|n| n.checked_mul(dim)) || dim == 0
-        {
-            return Err(Error::Shape(format!(
-                "{} values are not [groups {groups}, rows {rows}, dim {dim}]",
-                data.len()
-            )));
-        }
-        if first
-            .checked_add(rows)
-            .is_none_or(|end| end > i32::MAX as usize)
-        {
-            return Err(Error::Shape(format!(
-                "samples {first} to {first} + {rows} do not fit 32-bit indices"
-            )));
-        }
         let raw = data.to_vec();
         let inverse_norms = match kernel {
             Kernel::Gaussian => Vec::new(),
@@ -109,6 +95,16 @@ impl Points {
             .map(|g| Packed::new(&points, g, byte_products, policy))
             .collect();
         Ok(points)
+    }
+
+    /// Sizes and kernel, for checks of arguments.
+    pub(in crate::cpu) fn shape(&self) -> PointsShape {
+        PointsShape {
+            groups: self.groups,
+            rows: self.rows,
+            dim: self.dim,
+            kernel: self.kernel,
+        }
     }
 
     /// The values of one sample in one group, as read.

@@ -1,8 +1,9 @@
 //! The k nearest neighbours found so far, and ways to order them.
 
+use crate::Result;
 use crate::cpu::pages;
+use crate::ops::{ListsShape, check_lists};
 use crate::simd::{F64_LANES, F64x8, LineF64};
-use crate::{Error, Result};
 
 /// A neighbour found so far. Candidates are ordered by exact (float64) squared distance, then by index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Zeroable)]
@@ -33,19 +34,14 @@ pub struct Candidates {
 
 impl Candidates {
     pub(in crate::cpu) fn new(groups: usize, queries: usize, k: usize) -> Result<Self> {
-        let lists = groups.checked_mul(queries);
-        match lists.and_then(|n| Some((n, n.checked_mul(k)?, n.checked_mul(k)?.checked_mul(16)?))) {
-            Some((lists, entries, _)) => Ok(Self {
-                groups,
-                queries,
-                k,
-                entries: pages::zeros(entries),
-                lens: vec![0; lists],
-            }),
-            None => Err(Error::Shape(format!(
-                "{groups} x {queries} lists of {k} candidates are too many to address"
-            ))),
-        }
+        let entries = check_lists(groups, queries, k)?;
+        Ok(Self {
+            groups,
+            queries,
+            k,
+            entries: pages::zeros(entries),
+            lens: vec![0; groups * queries],
+        })
     }
 
     /// Candidates of one query in one group, in order; fewer than `k` where there are no more.
@@ -67,14 +63,13 @@ impl Candidates {
         (&mut self.entries, &mut self.lens)
     }
 
-    pub(super) fn check(&self, groups: usize, queries: usize, k: usize) -> Result<()> {
-        if self.shape() == (groups, queries, k) {
-            return Ok(());
+    /// The same, for checks of arguments.
+    pub(in crate::cpu) fn lists(&self) -> ListsShape {
+        ListsShape {
+            groups: self.groups,
+            queries: self.queries,
+            k: self.k,
         }
-        Err(Error::Shape(format!(
-            "candidate lists [groups {}, queries {}, k {}] for a search of [groups {groups}, queries {queries}, k {k}]",
-            self.groups, self.queries, self.k
-        )))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Queries in tasks, and what is given and wanted of each.
 
 use super::TASK;
+use crate::Result;
 use crate::cpu::{Candidates, Cpu, Points};
-use crate::ops::{GraphBlock, GraphParams, Vectors};
-use crate::{Error, Result};
+use crate::ops::{GraphBlock, GraphParams, Vectors, VectorsShape, check_nnk};
 use std::ops::Range;
 
 /// What all queries share.
@@ -25,16 +25,12 @@ impl<'a> Inputs<'a> {
         vectors: Vectors<'a, Cpu>,
         params: &'a GraphParams,
     ) -> Result<Self> {
-        let (groups, count, dim) = (queries.groups, rows.len(), queries.dim);
-        let fits = match vectors {
-            Vectors::Points(p) => p.groups == groups && p.dim == dim,
-            Vectors::Gathered(t) => t.shape() == [groups, count, params.k, dim],
+        let shape = match vectors {
+            Vectors::Points(p) => VectorsShape::Points(p.shape()),
+            Vectors::Gathered(t) => VectorsShape::Gathered(t.shape()),
         };
-        if !fits || rows.end > queries.rows {
-            return Err(Error::Shape(format!(
-                "the candidates' vectors do not belong to {count} queries of {groups} groups with {dim} numbers"
-            )));
-        }
+        check_nnk(queries.shape(), &rows, candidates.lists(), shape, params)?;
+        let (groups, count) = (queries.groups, rows.len());
         Ok(Self {
             queries,
             rows,

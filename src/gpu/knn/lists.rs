@@ -2,11 +2,11 @@
 
 use super::half::row_bytes;
 use super::{Points, SCRATCH};
+use crate::Result;
 use crate::gpu::context::{Context, Wide};
 use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::record::Recorder;
-use crate::ops::MAX_K;
-use crate::{Error, Result};
+use crate::ops::{ListsShape, check_lists};
 
 /// Bytes of one list entry and of one row norm.
 pub(super) const ENTRY: u64 = 16;
@@ -46,15 +46,22 @@ pub(super) fn per_list(k: usize, packed: u64) -> u64 {
 }
 
 impl Candidates {
+    /// Sizes, for checks of arguments.
+    pub(in crate::gpu) fn shape(&self) -> ListsShape {
+        ListsShape {
+            groups: self.groups,
+            queries: self.queries,
+            k: self.k,
+        }
+    }
+
     pub(in crate::gpu) fn new(
         context: &Context,
         groups: usize,
         queries: usize,
         k: usize,
     ) -> Result<Self> {
-        if k == 0 || k > MAX_K {
-            return Err(Error::Usage(format!("k must be 1 to {MAX_K}, not {k}")));
-        }
+        check_lists(groups, queries, k)?;
         // Entries take the room of four f32 each.
         context.count(&[groups, queries, k, 4])?;
         let lists = (groups * queries) as u64;

@@ -24,9 +24,9 @@ use super::context::Context;
 use super::memory::{Buffer, tile};
 use super::pipeline::{Access, Define, Kernel as Shader};
 use super::record::{DISPATCH_WORK, Recorder};
+use crate::Result;
 use crate::error::DeviceProblem;
-use crate::ops::{GraphParams, Identical, Kernel};
-use crate::{Error, Result};
+use crate::ops::{GraphParams, Identical, Kernel, check_search};
 use half::{Half, Packed};
 use lists::{capacity, per_list};
 use std::ops::Range;
@@ -129,7 +129,13 @@ pub(super) fn search(
     params: &GraphParams,
     state: &mut Candidates,
 ) -> Result<()> {
-    check(queries, &rows, points, params, state)?;
+    check_search(
+        queries.shape(),
+        &rows,
+        points.shape(),
+        params,
+        state.shape(),
+    )?;
     let (groups, count) = (state.groups, rows.len());
     if groups == 0 || count == 0 || points.rows == 0 {
         return Ok(());
@@ -199,38 +205,6 @@ pub(super) fn search(
     }
     state.seen += points.rows;
     Ok(())
-}
-
-fn check(
-    queries: &Points,
-    rows: &Range<usize>,
-    points: &Points,
-    params: &GraphParams,
-    state: &Candidates,
-) -> Result<()> {
-    let fits = queries.groups == points.groups
-        && queries.dim == points.dim
-        && queries.kernel == points.kernel
-        && queries.kernel == params.kernel
-        && rows.end <= queries.rows;
-    if !fits {
-        return Err(Error::Shape(format!(
-            "queries [{}, {}, {}] (rows {rows:?}) and points [{}, {}, {}] do not fit each other",
-            queries.groups, queries.rows, queries.dim, points.groups, points.rows, points.dim
-        )));
-    }
-    if (state.groups, state.queries, state.k) == (queries.groups, rows.len(), params.k) {
-        return Ok(());
-    }
-    Err(Error::Shape(format!(
-        "candidate lists [groups {}, queries {}, k {}] for a search of [groups {}, queries {}, k {}]",
-        state.groups,
-        state.queries,
-        state.k,
-        queries.groups,
-        rows.len(),
-        params.k
-    )))
 }
 
 fn with_kernel(defines: &[Define], kernel: Kernel) -> Vec<Define> {

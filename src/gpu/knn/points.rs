@@ -1,10 +1,10 @@
 //! Rows prepared for neighbour search: as read, with a frame for the filter.
 
 use super::half::row_bytes;
+use crate::Result;
 use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
-use crate::ops::{Kernel, PointsBlock};
-use crate::{Error, Result};
+use crate::ops::{Kernel, PointsBlock, PointsShape, check_points};
 use rayon::prelude::*;
 
 /// Rows that the frame is taken from: any frame is right, a typical one makes the filter sharp.
@@ -40,11 +40,22 @@ pub(in crate::gpu) fn points_bytes(
 }
 
 impl Points {
+    /// Sizes and kernel, for checks of arguments.
+    pub(in crate::gpu) fn shape(&self) -> PointsShape {
+        PointsShape {
+            groups: self.groups,
+            rows: self.rows,
+            dim: self.dim,
+            kernel: self.kernel,
+        }
+    }
+
     pub(in crate::gpu) fn new(
         context: &Context,
         block: PointsBlock<'_>,
         kernel: Kernel,
     ) -> Result<Self> {
+        check_points(&block)?;
         let PointsBlock {
             data,
             groups,
@@ -52,21 +63,7 @@ impl Points {
             dim,
             first,
         } = block;
-        let len = context.count(&[groups, rows, dim])?;
-        if len != data.len() || dim == 0 {
-            return Err(Error::Shape(format!(
-                "{} values are not [groups {groups}, rows {rows}, dim {dim}]",
-                data.len()
-            )));
-        }
-        if first
-            .checked_add(rows)
-            .is_none_or(|end| end > i32::MAX as usize)
-        {
-            return Err(Error::Shape(format!(
-                "samples {first} to {first} + {rows} do not fit 32-bit indices"
-            )));
-        }
+        context.count(&[groups, rows, dim])?;
         let group = |g: usize| &data[g * rows * dim..][..rows * dim];
         let frames: Vec<Vec<f32>> = (0..groups)
             .into_par_iter()

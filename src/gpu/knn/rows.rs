@@ -2,12 +2,13 @@
 
 use super::lists::ENTRY;
 use super::{Candidates, Points, with_kernel};
+use crate::Result;
 use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::pipeline::{Access, Kernel as Shader};
 use crate::gpu::record::{DISPATCH_WORK, Recorder};
 use crate::gpu::tensor::Tensor;
-use crate::{Error, Result};
+use crate::ops::check_gather;
 use std::ops::Range;
 
 const ROWS_SOURCE: &str = include_str!("../../../shaders/knn_rows.wgsl");
@@ -130,18 +131,7 @@ pub(in crate::gpu) fn gather(
     candidates: &Candidates,
     into: &Tensor,
 ) -> Result<()> {
-    let want = [
-        candidates.groups,
-        candidates.queries,
-        candidates.k,
-        points.dim,
-    ];
-    if into.shape() != want || points.groups != candidates.groups {
-        return Err(Error::Shape(format!(
-            "gathered vectors need shape {want:?}, not {:?}",
-            into.shape()
-        )));
-    }
+    check_gather(points.shape(), candidates.shape(), into.shape())?;
     let all = (into.len() as u64).div_ceil(64);
     let params = RowsParams {
         dim: points.dim as u32,

@@ -17,8 +17,10 @@ use super::memory::{Buffer, Kind, tile};
 use super::pipeline::{Define, Kernel as Shader, Pipeline};
 use super::record::{DISPATCH_WORK, Recorder};
 use super::tensor::Tensor;
-use crate::ops::{GraphBlock, GraphParams, Identical, Kernel, Sigma};
-use crate::{Error, Result};
+use crate::Result;
+use crate::ops::{
+    GraphBlock, GraphParams, Identical, Kernel, Sigma, VectorsShape, check_nnk, missing_vectors,
+};
 use layout::{
     GRAM, LOCAL_BYTES, MISSING, NnkParams, Outcome, PCA, POLYTOPE, POLYTOPE_SIDE, PREPARE, SCRATCH,
     SIDE, SOLVE, SWEEPS, TOO_LARGE, UNFINISHED, Unit, is_local, per_list, sizes, width, work,
@@ -64,7 +66,11 @@ pub(super) fn solve(
     params: &GraphParams,
     block: &mut GraphBlock,
 ) -> Result<()> {
-    check(queries, &rows, candidates, &source, params)?;
+    let vectors = match &source {
+        Source::Points(p) => VectorsShape::Points(p.shape()),
+        Source::Gathered(t) => VectorsShape::Gathered(t.shape()),
+    };
+    check_nnk(queries.shape(), &rows, candidates.shape(), vectors, params)?;
     let (k, lists) = (candidates.k, candidates.groups * candidates.queries);
     block.clear();
     if lists == 0 {
@@ -117,38 +123,6 @@ pub(super) fn solve(
         work.pass(first, step.min(lists - first), &kernels, block)?;
     }
     Ok(())
-}
-
-fn check(
-    queries: &Points,
-    rows: &Range<usize>,
-    candidates: &Candidates,
-    source: &Source<'_>,
-    params: &GraphParams,
-) -> Result<()> {
-    let (groups, count, dim) = (queries.groups, rows.len(), queries.dim);
-    let vectors_fit = match source {
-        Source::Points(p) => p.groups == groups && p.dim == dim && p.kernel == queries.kernel,
-        Source::Gathered(t) => t.shape() == [groups, count, params.k, dim],
-    };
-    let lists = [candidates.groups, candidates.queries, candidates.k];
-    if !vectors_fit || rows.end > queries.rows || lists != [groups, count, params.k] {
-        return Err(Error::Shape(format!(
-            "the candidates {lists:?} or their vectors do not belong to {count} queries of {groups} groups with {dim} numbers and k = {}",
-            params.k
-        )));
-    }
-    if params.kernel != queries.kernel {
-        return Err(Error::Shape(
-            "the rows were prepared for another kernel".into(),
-        ));
-    }
-    match params.sigma {
-        Sigma::Fixed(s) if !(s > 0.0 && s.is_finite()) => Err(Error::Usage(format!(
-            "the bandwidth must be positive, not {s}"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 fn unit(context: &Context, scale: f32, params: &GraphParams) -> Unit {
@@ -370,10 +344,7 @@ impl Solve<'_> {
             context.check_loops("a support of more than 128 neighbours", usize::MAX)?;
         }
         if let Some(at) = outcomes.iter().position(|o| o.state == MISSING) {
-            return Err(Error::Shape(format!(
-                "candidates of query {} lie outside the block of points given",
-                (first + at) % self.candidates.queries
-            )));
+            return Err(missing_vectors((first + at) % self.candidates.queries));
         }
         let entries: Vec<Entry> =
             context.read_from(&self.candidates.entries, first * k, lists * k)?;

@@ -1,6 +1,7 @@
 //! The header of an `.npy` file, format versions 1 to 3.
 
 use super::literal;
+use crate::error::FileProblem;
 use crate::io::file::DataFile;
 use crate::io::layer::tuple;
 use crate::tensor::checked_product;
@@ -31,27 +32,31 @@ pub(in crate::io) struct Header {
 
 /// Reads and checks the header, and that the file has exactly the data it promises.
 pub(in crate::io) fn read_header(file: &DataFile) -> Result<Header> {
-    let bad = |what: String| Error::data(file.path(), what);
+    let bad = |at: usize, what: String| Error::malformed(file.path(), Some(at as u64), what);
     let mut start = [0u8; 12];
     let n = file.len().min(12) as usize;
     file.read_exact_at(&mut start[..n], 0)?;
     if n == 0 {
-        return Err(bad("is empty; write it again".into()));
+        return Err(Error::malformed(
+            file.path(),
+            None,
+            "is empty; write it again",
+        ));
     }
     if start[..n.min(6)] != MAGIC[..n.min(6)] {
-        return Err(bad(
-            "does not start with \\x93NUMPY at byte 0, so it is no .npy file; save it with numpy.save".into(),
-        ));
+        let what = "does not start with \\x93NUMPY, so it is no .npy file; save it with numpy.save";
+        return Err(bad(0, what.into()));
     }
     let major = start[6];
     let prefix = if major == 1 { 10 } else { 12 };
     if n > 6 && !(1..=3).contains(&major) {
-        return Err(bad(format!(
-            "has .npy format version {major} at byte 6; versions 1 to 3 are known: save it with a current numpy"
-        )));
+        let what = format!(
+            "is .npy format version {major}; 1 to 3 are known: save it with a current numpy"
+        );
+        return Err(bad(6, what));
     }
     if n < prefix {
-        return Err(truncated(file, "the header"));
+        return Err(truncated(file, "the header", prefix as u64));
     }
     let len = match major {
         1 => u64::from(u16::from_le_bytes([start[8], start[9]])),
@@ -60,30 +65,30 @@ pub(in crate::io) fn read_header(file: &DataFile) -> Result<Header> {
         ])),
     };
     if len > MAX_HEADER {
-        return Err(bad(format!(
-            "claims a header of {len} bytes at byte 8; {MAX_HEADER} is the most a plain array needs: save a \
-             plain array"
-        )));
+        let what = format!(
+            "claims a header of {len} bytes; {MAX_HEADER} is the most a plain array needs: save a plain array"
+        );
+        return Err(bad(8, what));
     }
     let data_offset = prefix as u64 + len;
     if data_offset > file.len() {
-        return Err(truncated(file, "the header"));
+        return Err(truncated(file, "the header", data_offset));
     }
     let mut text = vec![0u8; len as usize];
     file.read_exact_at(&mut text, prefix as u64)?;
     let dict = literal::parse(&text).map_err(|(at, what)| {
-        bad(format!(
-            "header, byte {}: {what}; save it with numpy.save",
-            prefix + at
-        ))
+        bad(
+            prefix + at,
+            format!("in the header: {what}; save it with numpy.save"),
+        )
     })?;
     if dict.fortran_order {
-        return Err(bad(
-            "is in Fortran order; C order is needed: numpy.save(path, numpy.ascontiguousarray(a))"
-                .into(),
-        ));
+        let what =
+            "is in Fortran order; C order is needed: numpy.save(path, numpy.ascontiguousarray(a))";
+        return Err(Error::unsuitable(file.path(), what));
     }
-    let descr = parse_descr(&dict.descr).map_err(|what| bad(format!("header: {what}")))?;
+    let descr = parse_descr(&dict.descr)
+        .map_err(|what| Error::unsuitable(file.path(), format!("header: {what}")))?;
     check_size(file, &dict.shape, descr.size, data_offset)?;
     Ok(Header {
         descr,
@@ -92,41 +97,37 @@ pub(in crate::io) fn read_header(file: &DataFile) -> Result<Header> {
     })
 }
 
-fn truncated(file: &DataFile, what: &str) -> Error {
-    Error::data(
-        file.path(),
-        format!(
-            "ends at byte {} inside {what}: the file is truncated; write or copy it again",
-            file.len()
-        ),
-    )
+fn truncated(file: &DataFile, inside: &str, needed: u64) -> Error {
+    let problem = FileProblem::Truncated {
+        inside: inside.into(),
+        length: file.len(),
+        needed,
+    };
+    Error::file(file.path(), problem)
 }
 
 fn check_size(file: &DataFile, shape: &[u64], size: usize, data_offset: u64) -> Result<()> {
-    let bad = |what: String| Error::data(file.path(), what);
     let bytes = checked_product(shape)
         .and_then(|n| n.checked_mul(size as u64))
         .and_then(|n| n.checked_add(data_offset));
     let Some(end) = bytes else {
-        return Err(bad(format!(
+        let what = format!(
             "header: shape {} has more elements than can be addressed; the file is damaged, write it again",
             tuple(shape)
-        )));
+        );
+        return Err(Error::malformed(file.path(), None, what));
     };
+    let data = format!("the data of shape {}", tuple(shape));
     match file.len().cmp(&end) {
-        std::cmp::Ordering::Less => Err(bad(format!(
-            "is truncated: shape {} needs {} bytes of data from byte {data_offset} on, the file ends {} bytes \
-             early, at byte {}; write or copy it again",
-            tuple(shape),
-            end - data_offset,
-            end - file.len(),
-            file.len()
-        ))),
-        std::cmp::Ordering::Greater => Err(bad(format!(
-            "has {} trailing bytes after the data of shape {}, from byte {end} on; write or copy it again",
-            file.len() - end,
-            tuple(shape)
-        ))),
+        std::cmp::Ordering::Less => Err(truncated(file, &data, end)),
+        std::cmp::Ordering::Greater => {
+            let problem = FileProblem::Trailing {
+                after: data,
+                from: end,
+                bytes: file.len() - end,
+            };
+            Err(Error::file(file.path(), problem))
+        }
         std::cmp::Ordering::Equal => Ok(()),
     }
 }

@@ -25,7 +25,7 @@ pub use whole::read_array;
 /// Opens activations.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] for anything but a sound array of a type and shape listed above.
+/// [`Error::Io`]; [`Error::File`] for anything but a sound array of a type and shape listed above.
 pub fn open(path: impl AsRef<Path>, name: &str) -> Result<Box<dyn Layer>> {
     let file = DataFile::open(path.as_ref())?;
     let header = read_header(&file)?;
@@ -55,7 +55,7 @@ fn element(file: &DataFile, descr: Descr) -> Result<Element> {
                 b'i' => format!("int{}", 8 * size),
                 _ => format!("uint{}", 8 * size),
             };
-            return Err(Error::data(
+            return Err(Error::unsuitable(
                 file.path(),
                 format!(
                     "header: activations cannot be {name}; f16, f32, f64, u8 or i8 is needed: save it with \

@@ -9,11 +9,11 @@ use std::path::Path;
 /// Reads an array of `f4`, `f8` or `i4`, little-endian, of any shape, as `f64`.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] for anything else. Nothing larger than the file is allocated.
+/// [`Error::Io`]; [`Error::File`] for anything else. Nothing larger than the file is allocated.
 pub fn read_array(path: impl AsRef<Path>) -> Result<ArrayD<f64>> {
     let file = DataFile::open(path.as_ref())?;
     let header = read_header(&file)?;
-    let bad = |what: String| Error::data(file.path(), what);
+    let bad = |what: String| Error::unsuitable(file.path(), what);
     let mut bytes = vec![0u8; (file.len() - header.data_offset) as usize];
     file.read_exact_at(&mut bytes, header.data_offset)?;
     let values = match header.descr {

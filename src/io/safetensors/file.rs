@@ -32,7 +32,7 @@ impl SafetensorsFile {
     /// Opens a file and checks its header.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] for a damaged or lying header.
+    /// [`Error::Io`]; [`Error::File`] for a damaged or lying header.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let file = DataFile::open(path.as_ref())?;
         let header = Header::read(&file)?;
@@ -55,13 +55,13 @@ impl SafetensorsFile {
     /// Reads one tensor as `f32`.
     ///
     /// # Errors
-    /// [`Error::Data`] for a key that is not there and for element types other than f16, bf16, f32, f64, u8
+    /// [`Error::File`] for a key that is not there and for element types other than f16, bf16, f32, f64, u8
     /// and i8; [`Error::Io`].
     pub fn read(&self, key: &str) -> Result<Weight> {
         let info = self.info(key)?;
         let element = self.element(info)?;
         let bad = || {
-            Error::data(
+            Error::unsuitable(
                 self.file.path(),
                 format!("tensor {} is too large to hold in memory", quoted(key)),
             )
@@ -98,7 +98,7 @@ impl SafetensorsFile {
         let tensors = self.tensors();
         match tensors.binary_search_by(|t| t.key.as_str().cmp(key)) {
             Ok(at) => Ok(&tensors[at]),
-            Err(_) => Err(Error::data(
+            Err(_) => Err(Error::unsuitable(
                 self.file.path(),
                 format!(
                     "has no tensor {}; it holds {} others",
@@ -118,7 +118,7 @@ impl SafetensorsFile {
             "U8" => DType::U8,
             "I8" => DType::I8,
             other => {
-                return Err(Error::data(
+                return Err(Error::unsuitable(
                     self.file.path(),
                     format!(
                         "tensor {} is {other}; F16, BF16, F32, F64, U8 or I8 is needed: convert it",
@@ -137,7 +137,7 @@ impl SafetensorsFile {
 /// Every convolution weight `[M, C, h, w]` of a file, sorted by key: 4-D tensors of a floating-point type.
 ///
 /// # Errors
-/// As [`SafetensorsFile::open`]; [`Error::Data`] when there is none.
+/// As [`SafetensorsFile::open`]; [`Error::File`] when there is none.
 pub fn read_weights(path: impl AsRef<Path>) -> Result<Vec<Weight>> {
     let file = SafetensorsFile::open(path.as_ref())?;
     let is_weight = |t: &&TensorInfo| {
@@ -152,7 +152,7 @@ pub fn read_weights(path: impl AsRef<Path>) -> Result<Vec<Weight>> {
         .map(|t| file.read(&t.key))
         .collect();
     match weights {
-        Ok(w) if w.is_empty() => Err(Error::data(
+        Ok(w) if w.is_empty() => Err(Error::unsuitable(
             path.as_ref(),
             "holds no 4-D tensor of floats, so no convolution; name a file with the weights of a CNN",
         )),

@@ -1,5 +1,6 @@
 //! The header: eight bytes of length, then JSON.
 
+use crate::error::FileProblem;
 use crate::io::file::DataFile;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
@@ -47,33 +48,38 @@ struct Entry {
 impl Header {
     /// Reads and checks it.
     pub(super) fn read(file: &DataFile) -> Result<Self> {
-        let bad = |what: String| Error::data(file.path(), what);
+        let bad = |what: String| Error::malformed(file.path(), None, what);
+        let truncated = |inside: &str, needed: u64| {
+            let problem = FileProblem::Truncated {
+                inside: inside.into(),
+                length: file.len(),
+                needed,
+            };
+            Err(Error::file(file.path(), problem))
+        };
         if file.len() < 8 {
-            return Err(bad(format!(
-                "ends at byte {} inside the header's length: the file is truncated or no .safetensors file",
-                file.len()
-            )));
+            return truncated("the header's length", 8);
         }
         let mut length = [0u8; 8];
         file.read_exact_at(&mut length, 0)?;
         let length = u64::from_le_bytes(length);
         if length > MAX_HEADER {
-            return Err(bad(format!(
-                "claims a header of {length} bytes at byte 0, {MAX_HEADER} is the most: it is damaged or no \
-                 .safetensors file"
-            )));
+            let what = format!(
+                "claims a header of {length} bytes, {MAX_HEADER} is the most: it is damaged or no .safetensors \
+                 file"
+            );
+            return Err(Error::malformed(file.path(), Some(0), what));
         }
         let data_offset = 8 + length;
         if data_offset > file.len() {
-            return Err(bad(format!(
-                "claims a header of {length} bytes but ends at byte {}: it is truncated; write or copy it again",
-                file.len()
-            )));
+            return truncated("the header", data_offset);
         }
         let mut text = vec![0u8; length as usize];
         file.read_exact_at(&mut text, 8)?;
-        let Entries(entries) = serde_json::from_slice(&text)
-            .map_err(|e| bad(format!("header, from byte 8 on: {e}; write the file again")))?;
+        let Entries(entries) = serde_json::from_slice(&text).map_err(|e| {
+            let what = format!("in the header: {e}; write the file again");
+            Error::malformed(file.path(), Some(8), what)
+        })?;
         let mut tensors = Vec::with_capacity(entries.len());
         for (key, entry) in entries {
             tensors.push(info(key, entry).map_err(bad)?);
@@ -128,7 +134,6 @@ fn info(key: String, entry: Entry) -> std::result::Result<TensorInfo, String> {
 
 /// The ranges follow each other without gap or overlap, and end where the file does.
 fn check_cover(file: &DataFile, tensors: &[TensorInfo], data_offset: u64) -> Result<()> {
-    let bad = |what: String| Error::data(file.path(), what);
     let mut order: Vec<&TensorInfo> = tensors.iter().collect();
     order.sort_by_key(|t| (t.start, t.len));
     let mut at = 0u64;
@@ -139,31 +144,30 @@ fn check_cover(file: &DataFile, tensors: &[TensorInfo], data_offset: u64) -> Res
             } else {
                 "leaves a gap before it"
             };
-            return Err(bad(format!(
+            let what = format!(
                 "header: tensor {} starts at byte {} of the data, where {at} is due: it {how}; write the file again",
                 quoted(&t.key),
                 t.start
-            )));
+            );
+            return Err(Error::malformed(file.path(), None, what));
         }
         at += t.len;
     }
-    let have = file.len() - data_offset;
-    if have < at {
-        return Err(bad(format!(
-            "is truncated: its tensors need {at} bytes of data, the file ends {} bytes early, at byte {}; write or \
-             copy it again",
-            at - have,
-            file.len()
-        )));
-    }
-    if have > at {
-        return Err(bad(format!(
-            "has {} trailing bytes after the last tensor, from byte {} on; write or copy it again",
-            have - at,
-            data_offset + at
-        )));
-    }
-    Ok(())
+    let end = data_offset + at;
+    let problem = match file.len().cmp(&end) {
+        std::cmp::Ordering::Equal => return Ok(()),
+        std::cmp::Ordering::Less => FileProblem::Truncated {
+            inside: "its tensors".into(),
+            length: file.len(),
+            needed: end,
+        },
+        std::cmp::Ordering::Greater => FileProblem::Trailing {
+            after: "the last tensor".into(),
+            from: end,
+            bytes: file.len() - end,
+        },
+    };
+    Err(Error::file(file.path(), problem))
 }
 
 /// The JSON object, without `__metadata__`; a name that comes twice is refused.

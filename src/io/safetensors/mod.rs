@@ -41,7 +41,7 @@ pub(super) fn open(path: &Path, namer: &mut Namer, layers: &mut Vec<Box<dyn Laye
         )));
     }
     if layers.len() == before {
-        return Err(Error::data(
+        return Err(Error::unsuitable(
             path,
             format!(
                 "holds no 4-D tensor among {}; activations are [N, C, H, W]: reshape them",

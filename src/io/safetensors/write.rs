@@ -2,7 +2,7 @@
 
 use super::file::SafetensorsFile;
 use super::header::quoted;
-use crate::io::sink::{write_error, write_file};
+use crate::io::sink::write_file;
 use crate::tensor::DType;
 use crate::{Error, Result};
 use half::{bf16, f16};
@@ -27,8 +27,8 @@ impl SafetensorsFile {
     /// and may take the place of this very file with `force`.
     ///
     /// # Errors
-    /// [`Error::Data`] for unknown keys, other numbers of values, integer tensors, and values that the
-    /// tensor's type cannot hold; [`Error::Usage`] for an existing file without `force`; [`Error::Io`].
+    /// [`Error::File`] for unknown keys, other numbers of values, integer tensors, and values that the
+    /// tensor's type cannot hold; [`Error::Output`] for an existing file without `force`; [`Error::Io`].
     pub fn copy_with(
         &self,
         to: impl AsRef<Path>,
@@ -45,14 +45,17 @@ impl SafetensorsFile {
             .windows(2)
             .any(|w| w[0].0 == w[1].0 && !w[0].1.is_empty())
         {
-            return Err(Error::data(to, "a tensor is replaced twice"));
+            return Err(Error::unsuitable(
+                self.file.path(),
+                "a tensor of this file is replaced twice",
+            ));
         }
         write_file(to, force, |out| {
             let mut at = 0;
             for (start, bytes) in &pieces {
                 self.copy(at, *start, to, out)?;
                 out.write_all(bytes)
-                    .map_err(|e| write_error(to, "write", e))?;
+                    .map_err(|e| Error::io(to, "write", e))?;
                 at = start + bytes.len() as u64;
             }
             self.copy(at, self.file.len(), to, out)
@@ -62,7 +65,7 @@ impl SafetensorsFile {
     /// Byte in the file and the bytes that go there.
     fn piece(&self, replacement: &Replacement<'_>) -> Result<(u64, Vec<u8>)> {
         let info = self.info(replacement.key)?;
-        let bad = |what: String| Error::data(self.file.path(), what);
+        let bad = |what: String| Error::unsuitable(self.file.path(), what);
         let dtype = self.element(info)?.dtype;
         if info.len != (replacement.values.len() * dtype.size()) as u64 {
             return Err(bad(format!(
@@ -99,7 +102,7 @@ impl SafetensorsFile {
             let piece = &mut buffer[..(end - from).min(CHUNK as u64) as usize];
             self.file.read_exact_at(piece, from)?;
             out.write_all(piece)
-                .map_err(|e| write_error(to, "write", e))?;
+                .map_err(|e| Error::io(to, "write", e))?;
             from += piece.len() as u64;
         }
         Ok(())

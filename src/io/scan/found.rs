@@ -1,6 +1,7 @@
 //! What a scan finds.
 
 use crate::Error;
+use crate::error::{LayerProblem, NonFiniteValues};
 use crate::io::layer::Layer;
 use crate::tensor::LayerShape;
 
@@ -84,21 +85,17 @@ impl Scan {
         (0..self.shape.samples).filter(good).collect()
     }
 
-    /// The error for `--nan reject`: count and first position. `None` when all values are finite.
+    /// The error for a layer that must be finite: counts and first position. `None` when all values are finite.
     pub fn refusal(&self, layer: &dyn Layer) -> Option<Error> {
         let first = self.first_bad?;
-        let what = format!(
-            "layer {} holds {} NaN and {} infinite values in {} of {} samples, the first at {first}; dump it \
-             again, or leave these samples out with --nan skip",
-            layer.name(),
-            self.nan(),
-            self.inf(),
-            self.bad_samples.len(),
-            self.shape.samples
-        );
-        Some(match layer.path() {
-            Some(path) => Error::data(path, what),
-            None => Error::Shape(what),
-        })
+        let values = NonFiniteValues {
+            nan: self.nan(),
+            infinite: self.inf(),
+            bad_samples: self.bad_samples.len(),
+            samples: self.shape.samples,
+            first: [first.sample, first.channel, first.y, first.x],
+        };
+        let problem = LayerProblem::NonFinite(Box::new(values));
+        Some(Error::layer(layer.name(), layer.path(), problem))
     }
 }

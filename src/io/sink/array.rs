@@ -1,7 +1,7 @@
 //! `.npy` files, whole or filled block by block.
 
 use super::files::Ticket;
-use super::write::write_error;
+use crate::error::OutputProblem;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
 use half::f16;
@@ -53,14 +53,12 @@ impl<T: NpyElement> ArrayWriter<T> {
             .and_then(|n| n.checked_add(header.len() as u64))
             .filter(|&n| i64::try_from(n).is_ok());
         let Some(total) = total else {
-            return Err(Error::Shape(format!(
-                "{}: shape {shape:?} is too large for a file",
-                path.display()
-            )));
+            let shape = shape.to_vec();
+            return Err(Error::output(path, OutputProblem::TooLarge { shape }));
         };
-        let file = File::create(at).map_err(|e| write_error(&path, "create", e))?;
+        let file = File::create(at).map_err(|e| Error::io(&path, "create", e))?;
         reserve(&file, total)
-            .map_err(|e| write_error(&path, &format!("reserve {total} bytes for"), e))?;
+            .map_err(|e| Error::io(&path, &format!("reserve {total} bytes for"), e))?;
         let writer = Self {
             file,
             path,
@@ -77,16 +75,15 @@ impl<T: NpyElement> ArrayWriter<T> {
     /// Writes `values` from element `first` on, in C order.
     ///
     /// # Errors
-    /// [`Error::Shape`] past the end; [`Error::Io`]; [`Error::Data`] when the disk is full.
+    /// [`Error::OutOfRange`] past the end; [`Error::Io`], also when the disk is full.
     pub fn write(&self, first: usize, values: &[T]) -> Result<()> {
         let end = (first as u64).checked_add(values.len() as u64);
         if end.is_none_or(|end| end > self.len) {
-            return Err(Error::Shape(format!(
-                "{}: {} values from element {first} on do not fit in {}",
-                self.path.display(),
-                values.len(),
-                self.len
-            )));
+            return Err(Error::OutOfRange {
+                name: "values",
+                got: first..first.saturating_add(values.len()),
+                len: usize::try_from(self.len).unwrap_or(usize::MAX),
+            });
         }
         let offset = self.data_offset + (first * size_of::<T>()) as u64;
         self.write_bytes(bytemuck::cast_slice(values), offset)?;
@@ -98,14 +95,15 @@ impl<T: NpyElement> ArrayWriter<T> {
     /// Ends the array.
     ///
     /// # Errors
-    /// [`Error::Data`] when not every element was written exactly once.
+    /// [`Error::Output`] when not every element was written exactly once.
     pub fn finish(self) -> Result<()> {
         let written = self.written.load(Ordering::Relaxed);
         if written != self.len {
-            return Err(Error::data(
-                &self.path,
-                format!("{written} of {} elements were written", self.len),
-            ));
+            let problem = OutputProblem::Incomplete {
+                written,
+                expected: self.len,
+            };
+            return Err(Error::output(&self.path, problem));
         }
         if let Some(ticket) = self.ticket {
             ticket.done();
@@ -116,7 +114,7 @@ impl<T: NpyElement> ArrayWriter<T> {
     fn write_bytes(&self, bytes: &[u8], offset: u64) -> Result<()> {
         write_all_at(&self.file, bytes, offset).map_err(|e| {
             let action = format!("write {} bytes at byte {offset} of", bytes.len());
-            write_error(&self.path, &action, e)
+            Error::io(&self.path, action, e)
         })
     }
 }

@@ -1,7 +1,8 @@
 //! The output folder itself: taking it, and moving a finished run into it.
 
 use super::replace;
-use super::write::{RESULTS, sync_folder, write_error};
+use super::write::{RESULTS, sync_folder};
+use crate::error::OutputProblem;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -33,12 +34,9 @@ impl Folder {
     pub(super) fn begin(path: &Path, force: bool) -> Result<Self> {
         let made = outermost_missing(path);
         if path.symlink_metadata().is_ok() && !path.is_dir() {
-            return Err(Error::Usage(format!(
-                "{} is no folder; name another with --out",
-                path.display()
-            )));
+            return Err(Error::output(path, OutputProblem::NotAFolder));
         }
-        std::fs::create_dir_all(path).map_err(|e| write_error(path, "make the folder", e))?;
+        std::fs::create_dir_all(path).map_err(|e| Error::io(path, "make the folder", e))?;
         let taken = earlier(path, force).and_then(|earlier| Ok((earlier, stage(path)?)));
         let (earlier, (staging, lock)) = match taken {
             Ok(taken) => taken,
@@ -75,7 +73,7 @@ impl Folder {
         let staging = self.staging().to_path_buf();
         let all: Vec<&str> = files.iter().map(String::as_str).chain([RESULTS]).collect();
         all.par_iter().try_for_each(|name| {
-            let failed = |e| write_error(self.path.join(name), "sync", e);
+            let failed = |e| Error::io(self.path.join(name), "sync", e);
             // Opened for writing: some systems sync only what can be written.
             let file = File::options()
                 .write(true)
@@ -119,26 +117,20 @@ fn earlier(path: &Path, force: bool) -> Result<Vec<String>> {
         return Ok(Vec::new());
     };
     if !force {
-        return Err(Error::Usage(format!(
-            "{} exists and is not empty; name another folder with --out, or replace the results in it with \
-             --force",
-            path.display()
-        )));
+        return Err(Error::output(path, OutputProblem::NotEmpty));
     }
     match replace::files_of(&path.join(RESULTS)) {
         Some(files) => Ok(files),
-        None => Err(Error::Usage(format!(
-            "{} holds {} and no {RESULTS} of chanscope, so --force does not touch it; name another folder with \
-             --out, or empty it",
-            path.display(),
-            other.to_string_lossy().escape_debug()
-        ))),
+        None => {
+            let holds = other.to_string_lossy().into_owned();
+            Err(Error::output(path, OutputProblem::Foreign { holds }))
+        }
     }
 }
 
 /// Makes the staging folder and locks it.
 fn stage(path: &Path) -> Result<(TempDir, File)> {
-    let failed = |e| write_error(path, "write in", e);
+    let failed = |e| Error::io(path, "write in", e);
     let staging = tempfile::Builder::new()
         .prefix(STAGING)
         .tempdir_in(path)

@@ -18,5 +18,4 @@ mod write;
 pub(crate) use array::write_all_at;
 pub use array::{ArrayWriter, NpyElement};
 pub use output::Output;
-pub(crate) use write::write_error;
 pub use write::{RESULTS, write_file};

@@ -3,7 +3,8 @@
 use super::array::{ArrayWriter, NpyElement};
 use super::files::{Files, Ticket, lock};
 use super::folder::Folder;
-use super::write::{RESULTS, write_error};
+use super::write::RESULTS;
+use crate::error::OutputProblem;
 use crate::{Error, Result};
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
@@ -30,7 +31,7 @@ impl Output {
     /// run's output: that is replaced when this one is complete, and files that no run wrote stay.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a folder in use without `force`, and with `force` for one that holds something
+    /// [`Error::Output`] for a folder in use without `force`, and with `force` for one that holds something
     /// else than results; [`Error::Io`].
     pub fn create(folder: impl AsRef<Path>, force: bool) -> Result<Self> {
         Ok(Self {
@@ -52,8 +53,8 @@ impl Output {
     /// Writes one file. `name` is relative, with `/` between folders.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a name that is absolute, leaves the folder or is taken; [`Error::Io`];
-    /// [`Error::Data`] when the disk is full.
+    /// [`Error::Output`] for a name that is absolute, leaves the folder or is taken; [`Error::Io`], also
+    /// when the disk is full.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let (path, ticket) = self.begin(name)?;
         let mut file = std::fs::File::create(&path).map_err(|e| self.failed(name, "create", e))?;
@@ -66,7 +67,7 @@ impl Output {
     /// Writes a whole array as `.npy`, C order. `data.len()` is the product of `shape`.
     ///
     /// # Errors
-    /// As [`Output::write`]; [`Error::Shape`].
+    /// As [`Output::write`]; [`Error::OutOfRange`] if there are more values than `shape` has elements.
     pub fn array<T: NpyElement>(&self, name: &str, shape: &[usize], data: &[T]) -> Result<()> {
         let writer = self.array_writer(name, shape)?;
         writer.write(0, data)?;
@@ -76,7 +77,7 @@ impl Output {
     /// Begins an array that is filled block by block, in any order, from any thread.
     ///
     /// # Errors
-    /// As [`Output::write`]; [`Error::Shape`] for a shape too large.
+    /// As [`Output::write`]; [`Error::Output`] for a shape too large.
     pub fn array_writer<T: NpyElement>(
         &self,
         name: &str,
@@ -89,15 +90,13 @@ impl Output {
     /// Writes `results` with the list of files as `results.json` and moves everything to its place.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Data`] as [`Output::write`]; the folder is then as it was.
+    /// [`Error::Output`] where a file was begun but not finished; [`Error::Io`]; the folder is then as it was.
     pub fn finish(self, results: &impl serde::Serialize) -> Result<()> {
         let files = {
             let mut files = lock(&self.files);
             if let Some(name) = files.open.first() {
-                return Err(Error::data(
-                    self.folder().join(name),
-                    "was begun but not written to its end",
-                ));
+                let path = self.folder().join(name);
+                return Err(Error::output(path, OutputProblem::Unfinished));
             }
             files.done.sort();
             files.done.clone()
@@ -117,15 +116,17 @@ impl Output {
     fn begin(&self, name: &str) -> Result<(PathBuf, Ticket)> {
         let plain = |c: Component<'_>| matches!(c, Component::Normal(_));
         if name.is_empty() || name.contains('\\') || !Path::new(name).components().all(plain) {
-            return Err(Error::Usage(format!(
-                "'{}' is no name inside an output folder",
-                name.escape_debug()
-            )));
+            let name = name.into();
+            return Err(Error::output(
+                self.folder(),
+                OutputProblem::BadName { name },
+            ));
         }
         {
             let mut files = lock(&self.files);
             if files.done.iter().chain(&files.open).any(|f| f == name) {
-                return Err(Error::Usage(format!("output file {name} is written twice")));
+                let name = name.into();
+                return Err(Error::output(self.folder(), OutputProblem::Twice { name }));
             }
             files.open.push(name.to_string());
         }
@@ -142,6 +143,6 @@ impl Output {
     }
 
     fn failed(&self, name: &str, action: &str, e: std::io::Error) -> Error {
-        write_error(self.folder().join(name), action, e)
+        Error::io(self.folder().join(name), action, e)
     }
 }

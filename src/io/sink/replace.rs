@@ -1,7 +1,7 @@
 //! Moving a finished run into its folder, in place of an earlier one, so that a failure can be undone.
 
-use super::write::{RESULTS, write_error};
-use crate::Result;
+use super::write::RESULTS;
+use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
 /// The parts of an earlier `results.json` that matter here.
@@ -82,11 +82,9 @@ struct Moves(Vec<(PathBuf, PathBuf)>);
 impl Moves {
     fn rename(&mut self, from: PathBuf, to: PathBuf) -> Result<()> {
         if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent)
-                .map_err(|e| write_error(parent, "make the folder", e))?;
+            std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "make the folder", e))?;
         }
-        std::fs::rename(&from, &to)
-            .map_err(|e| write_error(&to, "move the finished file to", e))?;
+        std::fs::rename(&from, &to).map_err(|e| Error::io(&to, "move the finished file to", e))?;
         self.0.push((from, to));
         Ok(())
     }

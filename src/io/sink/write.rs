@@ -1,5 +1,6 @@
-//! Writing one file whole or not at all, and what a failed write says.
+//! Writing one file whole or not at all.
 
+use crate::error::OutputProblem;
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -12,20 +13,14 @@ pub const RESULTS: &str = "results.json";
 /// existing file is replaced only with `force`; on failure it is as it was.
 ///
 /// # Errors
-/// [`Error::Usage`] for an existing file without `force`; [`Error::Io`]; [`Error::Data`] when the disk is
-/// full; whatever `fill` meets.
+/// [`Error::Output`] for an existing file without `force`; [`Error::Io`], also when the disk is full; whatever `fill` meets.
 pub fn write_file(
     path: impl AsRef<Path>,
     force: bool,
     fill: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
     let path = path.as_ref();
-    let exists = || {
-        Error::Usage(format!(
-            "{} exists already; name another file, or replace it with --force",
-            path.display()
-        ))
-    };
+    let exists = || Error::output(path, OutputProblem::Exists);
     if !force && path.symlink_metadata().is_ok() {
         return Err(exists());
     }
@@ -33,7 +28,7 @@ pub fn write_file(
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
-    let failed = |e| write_error(path, "write", e);
+    let failed = |e| Error::io(path, "write", e);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".chanscope-partial-");
     // Temporary files are private by default; a result is as readable as any new file.
@@ -57,25 +52,12 @@ pub fn write_file(
     }
 }
 
-/// A failed write. A full disk, quota or size limit says what to do.
-pub(crate) fn write_error(path: impl AsRef<Path>, action: &str, e: std::io::Error) -> Error {
-    match e.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Error::data(
-            path,
-            format!(
-                "cannot {action} this file: {e}; make room, or choose a folder on another disk"
-            ),
-        ),
-        _ => Error::io(path, action, e),
-    }
-}
-
 /// Makes renames in a folder last through a power cut. Elsewhere than on Unix folders cannot be synced.
 pub(super) fn sync_folder(path: &Path) -> Result<()> {
     #[cfg(unix)]
     File::open(path)
         .and_then(|f| f.sync_all())
-        .map_err(|e| write_error(path, "sync", e))?;
+        .map_err(|e| Error::io(path, "sync", e))?;
     let _ = path;
     Ok(())
 }

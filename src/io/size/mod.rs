@@ -5,20 +5,21 @@ use crate::{Error, Result};
 mod available;
 pub use available::available_memory;
 
-/// Smallest `--memory` there is room to work in, bytes.
+/// Smallest memory cap there is room to work in, bytes.
 pub const MIN_MEMORY: u64 = 64 << 20;
 
 /// Parses `512MiB`, `4G`, `1.5GB`, `65536`. Binary: `K`, `M`, `G`, `T`, alone or with `iB`; decimal: `KB`,
 /// `MB`, `GB`, `TB`. Without a unit: bytes. Case does not matter.
 ///
 /// # Errors
-/// [`Error::Usage`] for anything else, and from 2^63 bytes on.
+/// [`Error::Argument`] for anything else, and from 2^63 bytes on.
 pub fn parse_size(text: &str) -> Result<u64> {
     let bad = || {
-        Error::Usage(format!(
-            "'{}' is not a size; write it like 512MiB, 4G or 1.5GB",
-            text.escape_debug()
-        ))
+        Error::argument(
+            "size",
+            format!("'{}'", text.escape_debug()),
+            "a number of bytes such as 512MiB, 4G or 1.5GB",
+        )
     };
     let trimmed = text.trim();
     let digits = trimmed
@@ -67,10 +68,10 @@ pub fn format_size_up(bytes: u64) -> String {
     format_size(shift.map_or(bytes, |shift| bytes.div_ceil(1 << shift) << shift))
 }
 
-/// The working cap: `--memory` when given, else half of what is available.
+/// The memory cap: `option` when given, else half of what is available.
 ///
 /// # Errors
-/// [`Error::Usage`] for a size that cannot be read; [`Error::Memory`] below [`MIN_MEMORY`].
+/// [`Error::Argument`] for a size that cannot be read; [`Error::Memory`] below [`MIN_MEMORY`].
 pub fn memory_cap(option: Option<&str>) -> Result<u64> {
     let Some(text) = option else {
         return Ok((available_memory() / 2).max(MIN_MEMORY));

@@ -2,8 +2,10 @@
 
 use super::attributes::node_name;
 use super::context::{Context, Done, Import, Item, Operator};
+use super::fault::Fault;
 use super::operators;
 use super::proto::{NodeProto, TensorProto};
+use crate::error::Node;
 use crate::model::graph::Graph;
 use std::path::Path;
 
@@ -33,9 +35,14 @@ impl Importer {
     }
 
     /// Translates a node.
-    pub(super) fn node(&mut self, node: &NodeProto) -> Result<(), String> {
-        let name = node_name(node);
-        let fail = |e: String| format!("node '{name}' ({}): {e}", node.op_type);
+    pub(super) fn node(&mut self, node: &NodeProto) -> Result<(), Fault> {
+        let fail = |what: String| Fault {
+            node: Some(Node {
+                name: node_name(node).into(),
+                operator: node.op_type.clone(),
+            }),
+            what,
+        };
         let operator = operators::find(node).ok_or_else(|| fail("is not supported".into()))?;
         let mut computed = false;
         for input in node.input.iter().filter(|i| !i.is_empty()) {

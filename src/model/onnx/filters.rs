@@ -2,6 +2,7 @@
 //! operator, and any size of input will do.
 
 use super::attributes::node_name;
+use super::fault::Fault;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use super::scan;
 use super::tensor::{Constant, Elements, Reader};
@@ -36,11 +37,11 @@ pub struct ModelFilters {
 /// Reads the filters of every convolution.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] where the file is damaged or no ONNX model.
+/// [`Error::Io`]; [`Error::Network`] where the file is damaged or no ONNX model.
 pub fn filters(path: impl AsRef<Path>) -> Result<ModelFilters> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read the model", e))?;
-    parse(bytes, path).map_err(|what| Error::data(path, what))
+    parse(bytes, path).map_err(|what| Fault::from(what).in_file(path))
 }
 
 fn parse(bytes: Vec<u8>, path: &Path) -> Result<ModelFilters, String> {

@@ -12,6 +12,7 @@
 mod attributes;
 mod context;
 mod convert;
+mod fault;
 mod filters;
 mod operators;
 mod proto;
@@ -24,6 +25,7 @@ use super::graph::Graph;
 use crate::{Error, Result};
 use attributes::node_name;
 use convert::Importer;
+use fault::Fault;
 use prost::Message;
 use prost::bytes::Bytes;
 use proto::{GraphProto, ModelProto, ValueInfoProto, data_type};
@@ -36,15 +38,15 @@ const OPSETS: std::ops::RangeInclusive<i64> = 13..=21;
 /// of one sample of the data, if there is one.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] for anything but a supported model: what, and at which node.
+/// [`Error::Io`]; [`Error::Network`] for anything but a supported model: what, and at which node.
 pub fn load(path: impl AsRef<Path>, sample: Option<&[usize]>) -> Result<Graph> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read the model", e))?;
-    parse(bytes, path, sample).map_err(|what| Error::data(path, what))
+    parse(bytes, path, sample).map_err(|fault| fault.in_file(path))
 }
 
 /// Reads a model from memory; `path` is where external data are looked for.
-fn parse(bytes: Vec<u8>, path: &Path, sample: Option<&[usize]>) -> Result<Graph, String> {
+fn parse(bytes: Vec<u8>, path: &Path, sample: Option<&[usize]>) -> Result<Graph, Fault> {
     if bytes.is_empty() {
         return Err("is empty, not an ONNX model".into());
     }
@@ -66,7 +68,7 @@ fn parse(bytes: Vec<u8>, path: &Path, sample: Option<&[usize]>) -> Result<Graph,
     for node in &node {
         importer.node(node)?;
     }
-    importer.finish(output.iter().map(|o| o.name.as_str()))
+    Ok(importer.finish(output.iter().map(|o| o.name.as_str()))?)
 }
 
 fn opset(model: &ModelProto) -> Result<i64, String> {

@@ -1,0 +1,237 @@
+//! Wrong arguments of every operation: the error names the argument, what it is and what is expected. The
+//! tests of the GPU compare its errors with these.
+
+use crate::support::misuse::refusals;
+use chanscope::cpu::Cpu;
+
+const EXPECTED: &[(&str, &str)] = &[
+    ("upload: length", "data has 5 elements: 6 are expected"),
+    (
+        "upload: size",
+        "data of shape [18446744073709551615, 8] has more elements than can be addressed",
+    ),
+    (
+        "zeros: size",
+        "shape of shape [18446744073709551615, 8] has more elements than can be addressed",
+    ),
+    ("reshape: length", "shape has 8 elements: 6 are expected"),
+    ("points: dim", "dim is 0: at least 1 is expected"),
+    ("points: length", "data has 10 elements: 11 are expected"),
+    (
+        "points: first",
+        "first is 2147483647: at most 2^31 - 1 less the block's 10 rows is expected",
+    ),
+    (
+        "points: size",
+        "block of shape [18446744073709551615, 10, 1] has more elements than can be addressed",
+    ),
+    ("candidates: no k", "k is 0: 1 to 1024 is expected"),
+    ("candidates: large k", "k is 1025: 1 to 1024 is expected"),
+    (
+        "candidates: size",
+        "candidates of shape [9223372036854775807, 10, 5] has more elements than can be addressed",
+    ),
+    ("knn: no k", "k is 0: 1 to 1024 is expected"),
+    ("knn: large k", "k is 1025: 1 to 1024 is expected"),
+    (
+        "knn: lists of another k",
+        "candidates has shape [1, 10, 1]: [1, 10, 2] is expected",
+    ),
+    (
+        "knn: kernel",
+        "queries is prepared for the Gaussian kernel: rows for the Cosine kernel is expected",
+    ),
+    (
+        "knn: kernel of queries",
+        "queries is prepared for the Cosine kernel: rows for the Gaussian kernel is expected",
+    ),
+    (
+        "knn: kernel of points",
+        "points is prepared for the Cosine kernel: rows for the Gaussian kernel is expected",
+    ),
+    (
+        "knn: dim",
+        "points has shape [1, 5, 2]: [1, rows, 1] is expected",
+    ),
+    ("knn: rows", "rows selects 1..11, outside 0..10"),
+    (
+        "knn: lists of fewer queries",
+        "candidates has shape [1, 10, 1]: [1, 9, 1] is expected",
+    ),
+    (
+        "gather: groups",
+        "points has shape [2, 5, 1]: [1, rows, dim] is expected",
+    ),
+    (
+        "gather: into",
+        "into has shape [1, 10, 1, 2]: [1, 10, 1, 1] is expected",
+    ),
+    ("nnk: large k", "k is 1025: 1 to 1024 is expected"),
+    (
+        "nnk: lists of another k",
+        "candidates has shape [1, 10, 1]: [1, 10, 2] is expected",
+    ),
+    ("nnk: no sigma", "sigma is 0: a positive number is expected"),
+    ("nnk: sigma", "sigma is NaN: a positive number is expected"),
+    (
+        "nnk: kernel",
+        "queries is prepared for the Cosine kernel: rows for the Gaussian kernel is expected",
+    ),
+    ("nnk: rows", "rows selects 1..11, outside 0..10"),
+    (
+        "nnk: lists",
+        "candidates has shape [1, 10, 1]: [1, 9, 1] is expected",
+    ),
+    (
+        "nnk: dim",
+        "vectors has shape [1, 5, 2]: [1, rows, 1] is expected",
+    ),
+    (
+        "nnk: kernel of vectors",
+        "vectors is prepared for the Cosine kernel: rows for the Gaussian kernel is expected",
+    ),
+    (
+        "nnk: gathered",
+        "vectors has shape [1, 10, 1, 2]: [1, 10, 1, 1] is expected",
+    ),
+    (
+        "nnk: missing",
+        "vectors is a block without a candidate of query 8: a block that holds every candidate is expected",
+    ),
+    (
+        "overlap: degenerate",
+        "degenerate has 5 elements: 6 are expected",
+    ),
+    (
+        "overlap: indices",
+        "indices has 11 elements: 12 are expected",
+    ),
+    ("overlap: k", "k is 1025: 1 to 1024 is expected"),
+    (
+        "overlap: sums",
+        "intersection has 9 elements: 4 are expected",
+    ),
+    (
+        "overlap: size",
+        "supports of shape [2, 18446744073709551615, 2] has more elements than can be addressed",
+    ),
+    (
+        "gram: shape",
+        "x has shape [4, 3]: [groups, n, dim] is expected",
+    ),
+    ("gram: sigma", "sigma is -1: a positive number is expected"),
+    ("linear: x", "x has shape [2, 3, 1]: [R, K] is expected"),
+    (
+        "linear: weight",
+        "weight has shape [4, 3]: [3, M] is expected",
+    ),
+    ("linear: bias", "bias has shape [3]: [4] is expected"),
+    (
+        "conv2d: x",
+        "x has shape [4, 5, 5]: [N, C, H, W] is expected",
+    ),
+    (
+        "conv2d: weight",
+        "weight has shape [4, 3, 3]: [M, C / groups, kh, kw] is expected",
+    ),
+    ("conv2d: bias", "bias has shape [4]: [3] is expected"),
+    (
+        "conv2d: groups",
+        "conv2d: the shapes [1, 4, 5, 5] and [3, 4, 3, 3] do not fit: input channels must be the weights' second dimension times the groups, and filters a multiple of the groups (groups 2, stride [1, 1], padding [0, 0, 0, 0], dilation [1, 1])",
+    ),
+    ("conv2d: stride", "stride is [1, 0]: at least 1 is expected"),
+    (
+        "conv2d: kernel",
+        "conv2d: the shapes [1, 4, 5, 5] and [3, 4, 6, 3] do not fit: the kernel does not fit into the padded input (groups 1, stride [1, 1], padding [0, 0, 0, 0], dilation [1, 1])",
+    ),
+    ("pool2d: x", "x has shape [4, 4]: [N, C, H, W] is expected"),
+    ("pool2d: stride", "stride is [0, 2]: at least 1 is expected"),
+    (
+        "binary: shapes",
+        "binary: the shapes [2, 3] and [4] do not fit: axes must be equal, or 1 to be broadcast",
+    ),
+    (
+        "binary: axes",
+        "binary: the shapes [1, 1, 1, 1, 1, 1, 1, 1, 1] and [1, 1, 1, 1, 1, 1, 1, 1, 1] do not fit: there may be at most 8 axes",
+    ),
+    ("mean: axes", "axes selects 2..4, outside 0..3"),
+    ("mean: shape", "shape has 6 elements: 8 are expected"),
+    ("softmax: axis", "axis selects 3, outside 0..3"),
+    (
+        "copy: source",
+        "copy is StridedCopy { extents: [2, 3], src_offset: 1, src_strides: [3, 1], dst_offset: 0, dst_strides: [3, 1] }: a box inside tensors of 6 and 6 elements is expected",
+    ),
+    (
+        "copy: target",
+        "copy is StridedCopy { extents: [2, 3], src_offset: 0, src_strides: [3, 1], dst_offset: 1, dst_strides: [3, 1] }: a box inside tensors of 6 and 6 elements is expected",
+    ),
+    (
+        "copy: backwards",
+        "copy is StridedCopy { extents: [2, 3], src_offset: 0, src_strides: [3, -1], dst_offset: 0, dst_strides: [3, 1] }: a box inside tensors of 6 and 6 elements is expected",
+    ),
+    (
+        "copy: strides",
+        "dst_strides has 1 elements: 2 are expected",
+    ),
+    (
+        "copy: axes",
+        "extents is [1, 1, 1, 1, 1, 1, 1, 1, 1]: at most 8 axes is expected",
+    ),
+    ("shuffle: x", "x has shape [6]: [N, C, ...] is expected"),
+    ("shuffle: samples", "index has 1 elements: 2 are expected"),
+    ("shuffle: a sample", "index selects 2, outside 0..2"),
+    ("shuffle: pixels", "index has 4 elements: 8 are expected"),
+    ("shuffle: a pixel", "index selects 4, outside 0..4"),
+    (
+        "substitute: other",
+        "other has shape [2, 3, 4]: [2, 3, 2, 2] is expected",
+    ),
+    (
+        "substitute: channels",
+        "channels selects 2..4, outside 0..3",
+    ),
+    ("substitute: none", "channels selects 1..1, outside 0..3"),
+    (
+        "channel_dots: rows",
+        "channel_dots: the shapes [2, 3, 2, 2] and [3, 3, 2, 2] do not fit: the second holds as many variants of every sample of the first",
+    ),
+    (
+        "channel_dots: y",
+        "y has shape [6]: [N, C, ...] is expected",
+    ),
+    (
+        "correlate: x",
+        "x has shape [2, 3, 4]: [P, I, h, w] is expected",
+    ),
+    ("correlate: y", "y has shape [6]: [P, I, h, w] is expected"),
+    (
+        "correlate: inputs",
+        "y has shape [2, 4, 2, 2]: [Q, 3, h, w] is expected",
+    ),
+    (
+        "similarity: weights",
+        "weights has 17 elements: 18 are expected",
+    ),
+    (
+        "similarity: gradient",
+        "gradient has 19 elements: 18 are expected",
+    ),
+    (
+        "similarity_pairs: weights",
+        "weights has 17 elements: 18 are expected",
+    ),
+];
+
+#[test]
+fn wrong_arguments_are_named() {
+    let found = refusals(&Cpu::new(2).unwrap());
+    let found: Vec<(&str, String)> = found
+        .iter()
+        .map(|(what, e)| (*what, e.to_string()))
+        .collect();
+    let found: Vec<(&str, &str)> = found.iter().map(|(what, e)| (*what, e.as_str())).collect();
+    for (found, expected) in found.iter().zip(EXPECTED) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.len(), EXPECTED.len(), "{found:#?}");
+}
