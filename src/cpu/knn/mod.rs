@@ -56,7 +56,7 @@
 //! | passes | said of a point whose score reaches the threshold |
 //! | bound, radius | upper bound on the query's k-th distance: from the points kept so far |
 //! | estimate | a threshold guessed from a sample, checked after the scan |
-//! | false negative | a neighbour hidden by an estimate that was too high; found by that check, and the query scanned again |
+//! | false negative | a neighbour that an estimate has hidden; the check finds it, and the query is scanned again |
 //! | outlier | a point that bytes cannot hold; it always passes |
 
 mod exact;

@@ -9,13 +9,16 @@
 //! - the k-th largest `a - 2.1 gamma (|p|^2 + |q|^2)` of the points seen so far bounds the k-th distance, and
 //!   raises the threshold before anything is measured exactly.
 
+mod block;
+
 use super::exact::PARALLEL;
 use super::lists::{Job, Lists};
 use super::points::{Packed, gamma};
 use super::select::Candidate;
-use crate::cpu::gemm::{CHUNK, COLS, ROWS, dots};
+use crate::cpu::gemm::{COLS, ROWS};
 use crate::ops::{Identical, Kernel};
-use crate::simd::{F32, F64x8, Simd, SimdKernel};
+use crate::simd::{F64x8, Simd, SimdKernel};
+use block::Block;
 use std::borrow::Cow;
 
 /// Smallest normal float: what a product, or a packed value, may lose by underflow.
@@ -94,10 +97,7 @@ impl SimdKernel for FloatBatch<'_> {
         let dim = self.job.job.points.dim;
         let norms = &self.job.neg_half_norms;
         let tiles = &self.job.packed().tiles;
-        let mut block = Block {
-            scores: [[0.0; COLS]; ROWS],
-            masks: [0; ROWS],
-        };
+        let mut block = Block::EMPTY;
         for (t, (tile, norms)) in tiles
             .chunks_exact(dim * COLS)
             .zip(norms.chunks_exact(COLS))
@@ -116,78 +116,6 @@ impl SimdKernel for FloatBatch<'_> {
             self.measure::<S::F64x8>(query);
         }
         self.lists.finish::<S::F64x8>();
-    }
-}
-
-/// Scores of [`ROWS`] queries by [`COLS`] points.
-struct Block {
-    scores: [[f32; COLS]; ROWS],
-    /// Bit `j` of row `i`: point `j` passes for query `i`.
-    masks: [u32; ROWS],
-}
-
-impl Block {
-    /// Fills the block and returns whether any point passes. If none does, the scores are left as they were.
-    #[inline(always)]
-    fn filter<S: Simd, const R: usize, const V: usize>(
-        &mut self,
-        queries: &[f32],
-        tile: &[f32],
-        norms: &[f32],
-        thresholds: &[f32],
-        dim: usize,
-    ) -> bool {
-        assert!(queries.len() == dim * ROWS && tile.len() == dim * COLS);
-        assert!(norms.len() == COLS && thresholds.len() == ROWS);
-        let mut any = 0;
-        self.masks = [0; ROWS];
-        for r0 in (0..ROWS).step_by(R) {
-            for c0 in (0..COLS).step_by(V * S::F32::LANES) {
-                let mut start = [S::F32::splat(0.0); V];
-                for (v, start) in start.iter_mut().enumerate() {
-                    *start = S::F32::from_slice(&norms[c0 + v * S::F32::LANES..]);
-                }
-                // Sums of CHUNK terms, so that rounding errors stay small in long rows.
-                let (q, p) = (queries.as_ptr(), tile.as_ptr());
-                // SAFETY: both operands have `dim` rows, as asserted above; `R` divides `ROWS`, and `V` vectors divide
-                // `COLS`.
-                let mut acc = unsafe {
-                    dots::<S, R, V, false>(q.add(r0), p.add(c0), COLS, CHUNK.min(dim), [start; R])
-                };
-                for first in (CHUNK..dim).step_by(CHUNK) {
-                    let zero = [[S::F32::splat(0.0); V]; R];
-                    // SAFETY: as above; these are the rows from `first < dim` on.
-                    let more = unsafe {
-                        let (q, p) = (q.add(first * ROWS + r0), p.add(first * COLS + c0));
-                        dots::<S, R, V, false>(q, p, COLS, CHUNK.min(dim - first), zero)
-                    };
-                    for (acc, more) in acc.iter_mut().zip(more) {
-                        for (a, m) in acc.iter_mut().zip(more) {
-                            *a = *a + m;
-                        }
-                    }
-                }
-                let mut any_here = 0;
-                for (r, row) in acc.iter().enumerate() {
-                    let threshold = S::F32::splat(thresholds[r0 + r]);
-                    let mut mask = 0;
-                    for (v, &a) in row.iter().enumerate() {
-                        mask |= a.not_less(threshold) << (c0 + v * S::F32::LANES);
-                    }
-                    self.masks[r0 + r] |= mask;
-                    any_here |= mask;
-                }
-                if any_here != 0 {
-                    for (r, row) in acc.iter().enumerate() {
-                        for (v, &a) in row.iter().enumerate() {
-                            a.copy_to(&mut self.scores[r0 + r][c0 + v * S::F32::LANES..]);
-                        }
-                    }
-                }
-                any |= any_here;
-            }
-        }
-        any != 0
     }
 }
 

@@ -11,12 +11,16 @@
 //!
 //! Lower bounds are computed in float32 and lowered by the largest error that rounding can have caused.
 
+mod boxes;
 mod directions;
+
+pub(super) use boxes::Balls;
 
 use super::exact::Query;
 use super::points::{Packed, Points};
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::simd::{F64_LANES, F64x8, LineF64, Portable, Simd};
+use boxes::{BOXES, BoxSearch, Boxes, COORDINATES};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -28,11 +32,6 @@ const SURROUNDINGS: usize = 8;
 const TRIALS: usize = 16;
 /// Number of neighbours in a trial search.
 const TRIAL_NEIGHBORS: usize = 25;
-/// Boxes tested together.
-const BOXES: usize = 16;
-/// Coordinates whose squares neither overflow nor underflow.
-const COORDINATES: std::ops::Range<f32> = 1e-12..1e15;
-
 /// When a tree is built.
 #[derive(Clone, Copy)]
 pub(super) struct TreePolicy {
@@ -69,13 +68,6 @@ pub(super) struct Tree {
     largest: f32,
 }
 
-/// The sides of boxes, `[boxes / BOXES, axes, BOXES]`, infinite where there is no box.
-#[derive(Default)]
-struct Boxes {
-    low: Vec<[f32; BOXES]>,
-    high: Vec<[f32; BOXES]>,
-}
-
 /// Points whose coordinate is below `at` go left; points with ties lie on both sides.
 #[derive(Clone, Copy)]
 struct Split {
@@ -91,14 +83,6 @@ pub(super) struct Sorted {
     pub(super) leaves: Vec<u32>,
     /// `[queries, axes]`.
     pub(super) coordinates: Vec<f32>,
-}
-
-/// Eight balls around queries, in which their neighbours lie.
-pub(super) struct Balls<'a> {
-    /// `[ROWS, axes]` centres.
-    pub(super) coordinates: &'a [f32],
-    /// Squared radii; negative for a query whose list cannot improve.
-    pub(super) radii: [f64; ROWS],
 }
 
 /// Bytes of a [`Tree`], and of the scratch that building it, or sorting as many queries, takes.
@@ -289,32 +273,8 @@ impl Tree {
     /// Adds to `out` the tiles whose boxes meet one of the balls, without those in `home`.
     #[inline(always)]
     pub(super) fn near(&self, balls: &Balls<'_>, home: Range<usize>, out: &mut Vec<u32>) {
-        let axes = self.axes();
-        let mut inverse_radii = [0f32; ROWS];
-        let mut rounding = [0f32; ROWS];
-        let coordinates = balls.coordinates.chunks_exact(axes);
-        for (i, (own, radius)) in coordinates.zip(balls.radii).enumerate() {
-            // Sums of squares are off by a few roundings, and coordinates by three roundings of the largest.
-            inverse_radii[i] = match radius < 0.0 {
-                true => f32::INFINITY,
-                false => 1.0 / ((radius * (1.0 + 1e-5)) as f32).max(f32::MIN_POSITIVE),
-            };
-            let largest = own.iter().fold(self.largest, |m, c| m.max(c.abs()));
-            rounding[i] = largest * (1.0 / (1 << 21) as f32);
-            // A query that is far away, or has a NaN coordinate, scans all tiles.
-            let usual = own.iter().all(|c| c.abs() < COORDINATES.end);
-            if radius >= 0.0 && !usual {
-                inverse_radii[i] = 0.0;
-                rounding[i] = f32::INFINITY;
-            }
-        }
-        let search = BoxSearch {
-            coordinates: balls.coordinates,
-            axes,
-            inverse_radii,
-            rounding,
-        };
-        for all in 0..self.groups.low.len() / axes {
+        let search = BoxSearch::new(balls, self.axes(), self.largest);
+        for all in 0..self.groups.count(self.axes()) {
             let groups = search.nearest(&self.groups, all);
             for (lane, _) in groups.into_iter().enumerate().filter(|near| near.1 <= 1.0) {
                 let group = all * BOXES + lane;
@@ -330,71 +290,6 @@ impl Tree {
             }
         }
     }
-}
-
-impl Boxes {
-    fn empty(count: usize, axes: usize) -> Self {
-        let len = count.div_ceil(BOXES) * axes;
-        Self {
-            low: vec![[f32::INFINITY; BOXES]; len],
-            high: vec![[f32::NEG_INFINITY; BOXES]; len],
-        }
-    }
-
-    /// Extends a box so that it holds a point.
-    fn hold(&mut self, at: usize, coordinates: &[f32]) {
-        let axes = coordinates.len();
-        for (axis, &c) in coordinates.iter().enumerate() {
-            let low = &mut self.low[at / BOXES * axes + axis][at % BOXES];
-            *low = low.min(c);
-            let high = &mut self.high[at / BOXES * axes + axis][at % BOXES];
-            *high = high.max(c);
-        }
-    }
-}
-
-/// Eight balls, prepared for tests of many boxes.
-struct BoxSearch<'a> {
-    /// `[ROWS, axes]`.
-    coordinates: &'a [f32],
-    axes: usize,
-    /// One over the squared radii.
-    inverse_radii: [f32; ROWS],
-    /// What rounding may have added to a coordinate difference.
-    rounding: [f32; ROWS],
-}
-
-impl BoxSearch<'_> {
-    /// For each of [`BOXES`] boxes the smallest squared distance from a query, as a share of the query's squared
-    /// radius. A box meets a ball where it is at most 1.
-    #[inline(always)]
-    fn nearest(&self, boxes: &Boxes, group: usize) -> [f32; BOXES] {
-        let low = &boxes.low[group * self.axes..][..self.axes];
-        let high = &boxes.high[group * self.axes..][..self.axes];
-        let mut nearest = [f32::INFINITY; BOXES];
-        for (i, own) in self.coordinates.chunks_exact(self.axes).enumerate() {
-            let mut sum = [0f32; BOXES];
-            for ((low, high), &c) in low.iter().zip(high).zip(own) {
-                for lane in 0..BOXES {
-                    let outside = larger(low[lane] - c, c - high[lane]);
-                    let gap = larger(outside - self.rounding[i], 0.0);
-                    sum[lane] += gap * gap;
-                }
-            }
-            for (nearest, sum) in nearest.iter_mut().zip(sum) {
-                let share = sum * self.inverse_radii[i];
-                // A NaN, where there is no box or no query, is left out.
-                *nearest = if share < *nearest { share } else { *nearest };
-            }
-        }
-        nearest
-    }
-}
-
-/// The larger number in one instruction. (`f32::max` takes more, because it treats NaN.)
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
 }
 
 /// The first tile of the right half.
