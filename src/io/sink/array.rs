@@ -58,7 +58,7 @@ impl<T: NpyElement> ArrayWriter<T> {
         };
         let file = File::create(at).map_err(|e| Error::io(&path, "create", e))?;
         reserve(&file, total)
-            .map_err(|e| Error::io(&path, &format!("reserve {total} bytes for"), e))?;
+            .map_err(|e| Error::io(&path, format!("reserve {total} bytes for"), e))?;
         let writer = Self {
             file,
             path,
