@@ -11,26 +11,26 @@
 //! - **Giving up.** Where too many points pass, the bytes are too coarse for the data; the batch is searched by the
 //!   float32 filter instead, and so are later batches if most of them fare like this.
 
+mod job;
 mod near;
 mod sample;
 
+pub(super) use job::Int8Job;
 pub(super) use near::TreePlaces;
 
 use super::exact::PARALLEL;
-use super::int8::{EXCLUDED, Int8, PASS_ALL, PASS_NONE, Query};
+use super::int8::{Int8, PASS_ALL, PASS_NONE, Query};
 use super::lists::{Job, Lists};
 use super::products::{
     BUFFER, Block, CAPACITY, CHUNK, LaneMaxima, Survivors, nonzero, nth_largest,
 };
 use super::select::Candidate;
-use super::tree::Sorted;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::ops::Kernel;
 use crate::simd::{F64x8, Simd, SimdKernel};
 use sample::Sample;
-use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Budget of points that may pass the filter per query, in multiples of `k`; on top of it one per
 /// [`PAIRS_PER_DISTANCE`] pairs scanned. Above it the int8 filter is too coarse, and the search falls back to
@@ -39,48 +39,7 @@ const BUDGET: usize = 16;
 /// Pairs scanned for which the int8 filter saves about as much time as one exact distance costs.
 const PAIRS_PER_DISTANCE: usize = 32;
 
-/// Thresholds are no longer estimated once more than 1 in `MAX_FAILURES` of the queries (of at least
-/// [`MIN_ESTIMATES`]) had to be scanned again. The other queries of their group of eight are scanned with them.
-const MAX_FAILURES: usize = 16;
-/// See [`MAX_FAILURES`].
-const MIN_ESTIMATES: usize = 256;
-/// Search of one group with the int8 filter.
-pub(super) struct Int8Job<'a> {
-    job: &'a Job<'a>,
-    points: &'a Int8,
-    /// The offsets of the points, with needless copies excluded.
-    offsets: Cow<'a, [i32]>,
-    /// Batches begun.
-    begun: AtomicUsize,
-    /// Batches given up, because too many points passed.
-    given_up: AtomicUsize,
-    /// Queries whose thresholds were estimated.
-    estimated: AtomicUsize,
-    /// Those of them that had to be scanned again.
-    failed: AtomicUsize,
-    /// What thresholds are estimated from; `None` if they are not.
-    sample: Option<Sample>,
-}
-
 impl<'a> Int8Job<'a> {
-    /// `None` where the points are not stored as bytes.
-    pub(super) fn new(job: &'a Job<'a>) -> Option<Self> {
-        let packed = &job.points.packed[job.group];
-        let points = packed.int8.as_ref()?;
-        let order = points.tree.as_ref().map(|tree| tree.order.as_slice());
-        let offsets = packed.without_copies(job.k, &points.offsets, EXCLUDED, order);
-        Some(Self {
-            job,
-            points,
-            offsets,
-            estimated: AtomicUsize::new(0),
-            failed: AtomicUsize::new(0),
-            sample: Sample::new(job.points.rows, job.points.dim, job.k, &points.outliers),
-            begun: AtomicUsize::new(0),
-            given_up: AtomicUsize::new(0),
-        })
-    }
-
     /// Searches a batch; `false`, and the lists are as they were, if the bytes are too coarse for it.
     pub(super) fn search(
         &'a self,
@@ -94,28 +53,6 @@ impl<'a> Int8Job<'a> {
         }
         let batch = Int8Batch::new(self, rows, places, entries, lens);
         self.points.byte_products.run(batch)
-    }
-
-    /// The query rows in the order of the points' tree, if there is one.
-    pub(super) fn sorted(&self, rows: Range<usize>) -> Option<Sorted> {
-        let &Job {
-            queries,
-            points,
-            group,
-            ..
-        } = self.job;
-        let tree = self.points.tree.as_ref()?;
-        Some(tree.sorted(queries, group, &points.packed[group], rows))
-    }
-
-    /// Whether most batches were given up: the neighbours lie much closer together than the bytes resolve.
-    fn is_too_coarse(&self) -> bool {
-        2 * self.given_up.load(Relaxed) > self.begun.load(Relaxed).max(1)
-    }
-
-    /// Whether estimates fail too often, as they do where samples come in no random order.
-    fn estimates_fail(&self) -> bool {
-        MAX_FAILURES * self.failed.load(Relaxed) > self.estimated.load(Relaxed).max(MIN_ESTIMATES)
     }
 }
 
