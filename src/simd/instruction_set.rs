@@ -126,6 +126,7 @@ enum ByteToken {
     Vnni(Avx512Vnni),
     /// The same sums by single products, so that tests of the int8 filter run everywhere.
     #[cfg(any(test, not(target_arch = "x86_64")))]
+    #[cfg_attr(not(test), allow(dead_code, reason = "made by tests only"))]
     Portable(Portable),
 }
 
