@@ -2,7 +2,7 @@
 //!
 //! # Why the intrinsics are sound
 //! An intrinsic may be called where the processor has its instructions. The tokens and vectors of this module
-//! cannot be named outside of [`crate::simd`], and inside they are used by the two functions `run` below and
+//! cannot be named outside of [`crate::simd`], and inside they are used by the functions `run` below and
 //! by each other only. So a vector exists only while a kernel runs under a token, and a token is made only by
 //! detection. The `SAFETY` comments call this "under a token".
 
