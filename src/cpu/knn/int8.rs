@@ -15,12 +15,12 @@
 //! - `offset(p) = E |Bp| - |Yp|^2 / 2` and
 //! - `slack(q) = |Yq| E + max(0, |eq| - E) max |B|`.
 //!
-//! The **score** `<Bq, Bp> + offset(p)` is one sum of integers. A point nearer than `t` has
+//! The **score** `<Bq, Bp> + offset(p)` is one sum of integers. A point whose squared distance is below `t` has
 //! `s > (|Yq|^2 - scale^2 t) / 2`; so its score is at least the **threshold**
 //!
 //! `(|Yq|^2 - scale^2 t) / 2 - slack(q)`.
 //!
-//! With `t` the distance of the k-th neighbour found so far, a point whose score is below the threshold is not
+//! With `t` the squared distance of the k-th neighbour found so far, a point whose score is below the threshold is not
 //! among the k nearest, and needs no exact distance. That holds however coarse the bytes are: coarse bytes make
 //! `E` and the slack larger, so that more points pass the filter, and the search is slower but not wrong.
 //!

@@ -5,7 +5,7 @@
 //! computes a score `a` in float32 that is at least `s - gamma |q|^2` and at most
 //! `s + 2.1 gamma (|p|^2 + |q|^2)`; see [`gamma`] for the error bound (its term in `|p|` is folded into the stored
 //! norms). Therefore
-//! - a point nearer than `t` has a score of at least `(|q|^2 - t) / 2 - gamma |q|^2`, the query's threshold;
+//! - a point whose squared distance is below `t` has a score of at least `(|q|^2 - t) / 2 - gamma |q|^2`, the query's threshold;
 //! - the k-th largest `a - 2.1 gamma (|p|^2 + |q|^2)` of the points seen so far bounds the k-th distance, and
 //!   raises the threshold before anything is measured exactly.
 
