@@ -2,10 +2,11 @@
 //!
 //!     cargo run --release --example embed
 
-use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::array::ArrayLayer;
-use chanscope::measure::redundancy::{GraphArrays, RedundancyOptions, redundancy};
+use chanscope::io::layer::Layer;
+use chanscope::measure::redundancy::GraphArrays;
+use chanscope::measure::{Context, RedundancyInput, RedundancyOptions, redundancy};
 use ndarray::Array4;
 
 fn main() -> chanscope::Result<()> {
@@ -19,20 +20,19 @@ fn main() -> chanscope::Result<()> {
 
     let layer = ArrayLayer::from_array("waves", activations.view())?;
     let device = Device::open(&DeviceChoice::Auto, 0)?;
-    let options = RedundancyOptions::default();
-    let graphs = GraphArrays::default();
     let progress =
         |p: chanscope::control::Progress<'_>| eprintln!("{} {}/{}", p.stage, p.done, p.total);
-    let control = Control::default().with_progress(&progress);
+    let ctx = Context::new(&device)
+        .with_memory(256 << 20)
+        .with_progress(&progress);
 
-    let found = redundancy(
-        &device,
-        &layer,
-        Some(&labels),
-        &options,
-        Some(&graphs),
-        &control,
-    )?;
+    let graphs = GraphArrays::default();
+    let layers = [&layer as &dyn Layer];
+    let input = RedundancyInput::new(&layers)
+        .with_labels(Some(&labels))
+        .with_graphs(Some(&graphs));
+    let found = redundancy(&ctx, &input, &RedundancyOptions::default())?;
+    let found = &found.layers[0];
 
     println!("Jaccard index between channels:\n{:.2}", found.jaccard);
     for (c, space) in found.per_channel.iter().enumerate() {
@@ -41,7 +41,7 @@ fn main() -> chanscope::Result<()> {
             space.neighbors_mean.unwrap_or(f64::NAN)
         );
     }
-    let (arrays, _) = graphs.into_arrays();
+    let arrays = &graphs.into_layers()[0].channels;
     println!(
         "neighbours of sample 0 in channel 0: {}",
         arrays.neighbors.slice(ndarray::s![0, 0, ..])

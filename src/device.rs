@@ -72,3 +72,18 @@ impl Device {
         }
     }
 }
+
+/// Runs `$work` with `$backend` bound to the backend of a [`Device`]: the type of the block must not depend
+/// on the backend.
+macro_rules! on_backend {
+    ($device:expr, |$backend:ident| $work:expr) => {
+        match $device {
+            $crate::device::Device::Cpu($backend) => $work,
+            $crate::device::Device::Gpu(boxed) => {
+                let $backend = boxed.as_ref();
+                $work
+            }
+        }
+    };
+}
+pub(crate) use on_backend;

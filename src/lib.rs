@@ -5,10 +5,10 @@
 //! come out; nothing is read, written or printed unless asked for.
 //!
 //! ```
-//! use chanscope::control::Control;
 //! use chanscope::device::{Device, DeviceChoice};
 //! use chanscope::io::array::ArrayLayer;
-//! use chanscope::measure::redundancy::{RedundancyOptions, redundancy};
+//! use chanscope::io::layer::Layer;
+//! use chanscope::measure::{Context, RedundancyInput, RedundancyOptions, redundancy};
 //! use ndarray::Array4;
 //!
 //! // Activations [N, C, H, W]: channel 2 is channel 0 shifted by a constant.
@@ -20,10 +20,12 @@
 //!
 //! let device = Device::open(&DeviceChoice::Cpu, 0)?;
 //! let layer = ArrayLayer::from_array("waves", activations.view())?;
-//! let options = RedundancyOptions::default();
-//! let found = redundancy(&device, &layer, None, &options, None, &Control::default())?;
+//! let layers = [&layer as &dyn Layer];
+//! let input = RedundancyInput::new(&layers);
+//! let found = redundancy(&Context::new(&device), &input, &RedundancyOptions::default())?;
 //!
-//! assert!(found.jaccard[[0, 2]] > found.jaccard[[0, 1]]);
+//! let jaccard = &found.layers[0].jaccard;
+//! assert!(jaccard[[0, 2]] > jaccard[[0, 1]]);
 //! # Ok::<(), chanscope::Error>(())
 //! ```
 //!

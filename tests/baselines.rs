@@ -1,14 +1,18 @@
 use crate::oracle::baselines as oracle;
-use crate::support::runs::{options, relu_layer};
+use crate::support::runs::{measure, options, relu_layer};
 use chanscope::Error;
-use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::layer::Layer;
-use chanscope::measure::baselines::{ChannelSimilarity, channel_similarity, cka};
-use chanscope::measure::redundancy::redundancy;
+use chanscope::measure::{
+    ChannelSimilarity, ChannelSimilarityOptions, CkaOptions, Context, channel_similarity, cka,
+};
 use chanscope::ops::Kernel;
 use ndarray::{Array2, Array4, Axis, s};
+
+fn cpu() -> Device {
+    Device::open(&DeviceChoice::Cpu, 2).unwrap()
+}
 
 fn layer(a: &Array4<f32>) -> ArrayLayer<'_> {
     ArrayLayer::from_array("layer", a.view()).unwrap()
@@ -26,8 +30,9 @@ fn rows(a: &Array4<f32>, channel: Option<usize>) -> Vec<Vec<f64>> {
 }
 
 fn similarity(a: &Array4<f32>, memory: u64) -> ChannelSimilarity {
-    let channels: Vec<usize> = (0..a.shape()[1]).collect();
-    channel_similarity(&layer(a), &channels, memory, &Control::default()).unwrap()
+    let device = cpu();
+    let ctx = Context::new(&device).with_memory(memory);
+    channel_similarity(&ctx, &layer(a), &ChannelSimilarityOptions::default()).unwrap()
 }
 
 fn compare(layers: &[&Array4<f32>]) -> Array2<f64> {
@@ -38,7 +43,9 @@ fn compare(layers: &[&Array4<f32>]) -> Array2<f64> {
     let layers: Vec<(&dyn Layer, &[usize])> = (layers.iter().zip(&channels))
         .map(|(l, c)| (l as &dyn Layer, c.as_slice()))
         .collect();
-    cka(&layers, &Control::default()).unwrap()
+    let device = cpu();
+    let found = cka(&Context::new(&device), &layers, &CkaOptions::default()).unwrap();
+    found.values
 }
 
 fn close(a: f64, b: f64, what: &str) {
@@ -146,21 +153,27 @@ fn tiny_batches_are_defined() {
     assert!(found[[0, 0]] == 1.0 && found[[0, 1]].is_nan() && found[[1, 1]].is_nan());
     let (short, long) = (relu_layer(8, 1, 2, 1), relu_layer(9, 1, 2, 1));
     let layers = [layer(&short), layer(&long)];
-    let error = cka(
-        &[(&layers[0], &[0]), (&layers[1], &[0])],
-        &Control::default(),
-    );
+    let device = cpu();
+    let ctx = Context::new(&device);
+    let unequal: [(&dyn Layer, &[usize]); 2] = [(&layers[0], &[0]), (&layers[1], &[0])];
+    let error = cka(&ctx, &unequal, &CkaOptions::default());
     assert!(matches!(error, Err(Error::Shape(_))));
+    let error = cka(&ctx, &unequal[..1], &CkaOptions::default().with_batch(3));
+    assert!(matches!(error, Err(Error::Usage(_))));
 }
 
 #[test]
 fn two_nearest_neighbours_give_the_dimension() {
     let a = relu_layer(200, 3, 3, 26);
-    let device = Device::open(&DeviceChoice::Cpu, 2).unwrap();
+    let device = cpu();
     let run = |kernel, k| {
-        let control = Control::default();
-        let options = options(kernel, k);
-        redundancy(&device, &layer(&a), None, &options, None, &control).unwrap()
+        measure(
+            &Context::new(&device),
+            &layer(&a),
+            None,
+            &options(kernel, k),
+        )
+        .unwrap()
     };
     // More candidates than copies.
     let found = run(Kernel::Gaussian, 40);

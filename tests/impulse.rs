@@ -2,10 +2,11 @@
 
 use crate::oracle::correlate::correlations;
 use crate::oracle::net as oracle;
+use chanscope::Error;
 use chanscope::cpu::Cpu;
-use chanscope::measure::impulse::{
-    Bias, Findings, Job, Response, Settings, Similar, compare, responses,
-};
+use chanscope::device::Device;
+use chanscope::measure::impulse::{Bias, Response, Similar, compare, responses};
+use chanscope::measure::{Context, Impulse, ImpulseOptions, impulse};
 use chanscope::model::graph::Graph;
 use chanscope::model::layers::Tap;
 use chanscope::model::lenet::{Weight, lenet, weights};
@@ -17,13 +18,13 @@ fn network() -> (Vec<Weight>, Graph) {
     (w, graph)
 }
 
-const JOB: Job = Job {
-    at: None,
-    bias: Bias::Subtract,
-    linear: false,
-    tap: Tap::Activation,
-    memory: 1 << 30,
-};
+fn cpu() -> Device {
+    Device::Cpu(Cpu::new(0).unwrap())
+}
+
+fn at_tap(tap: Tap) -> ImpulseOptions {
+    ImpulseOptions::default().with_tap(tap)
+}
 
 /// conv1 and conv2 of LeNet at their three taps in float64, `[layer][tap]`, for one image.
 fn reference(w: &[Weight], image: &[f64], bias: bool, linear: bool) -> Vec<[Vec<f64>; 3]> {
@@ -69,7 +70,7 @@ fn reference(w: &[Weight], image: &[f64], bias: bool, linear: bool) -> Vec<[Vec<
     layers
 }
 
-fn impulse(y: usize, x: usize) -> Vec<f64> {
+fn unit_image(y: usize, x: usize) -> Vec<f64> {
     let mut image = vec![0.0; 28 * 28];
     image[y * 28 + x] = 1.0;
     image
@@ -78,23 +79,18 @@ fn impulse(y: usize, x: usize) -> Vec<f64> {
 #[test]
 fn responses_agree_with_plain_loops() {
     let (w, graph) = network();
-    let cpu = Cpu::new(0).unwrap();
+    let device = cpu();
+    let ctx = Context::new(&device);
     let taps = [Tap::Conv, Tap::Activation, Tap::Pool];
     for (at, y, x) in [(None, 14, 14), (Some([3, 20]), 3, 20)] {
         for linear in [false, true] {
             for bias in [Bias::Subtract, Bias::Zero, Bias::Keep] {
                 let with_bias = bias != Bias::Zero;
-                let answer = reference(&w, &impulse(y, x), with_bias, linear);
+                let answer = reference(&w, &unit_image(y, x), with_bias, linear);
                 let silence = reference(&w, &[0.0; 784], with_bias, linear);
                 for (t, tap) in taps.into_iter().enumerate() {
-                    let job = Job {
-                        at,
-                        bias,
-                        linear,
-                        tap,
-                        ..JOB
-                    };
-                    let got = responses(&cpu, &graph, &job).unwrap();
+                    let options = at_tap(tap).with_at(at).with_bias(bias).with_linear(linear);
+                    let got = responses(&ctx, &graph, &options).unwrap();
                     assert_eq!(got.len(), 2);
                     for (layer, r) in got.iter().enumerate() {
                         let off = if bias == Bias::Subtract { 1.0 } else { 0.0 };
@@ -114,11 +110,9 @@ fn responses_agree_with_plain_loops() {
     }
 }
 
-fn find(graph: &Graph, job: &Job, settings: &Settings) -> (Vec<Response>, Findings) {
-    let cpu = Cpu::new(0).unwrap();
-    let r = responses(&cpu, graph, job).unwrap();
-    let f = compare(&cpu, &r, settings, &Default::default()).unwrap();
-    (r, f)
+fn find(graph: &Graph, options: &ImpulseOptions) -> Impulse {
+    let device = cpu();
+    impulse(&Context::new(&device), graph, options).unwrap()
 }
 
 /// A channel's whole response, normalised as the definition has it.
@@ -147,11 +141,9 @@ fn correlations_agree_with_the_definition_on_whole_maps() {
         (residual, Tap::Activation),
     ] {
         for centred in [false, true] {
-            let settings = Settings {
-                centred,
-                threshold: 0.5,
-            };
-            let (r, f) = find(&graph, &Job { tap, ..JOB }, &settings);
+            let options = at_tap(tap).with_centred(centred).with_threshold(0.5);
+            let f = find(&graph, &options);
+            let r = &f.responses;
             for (r, ncc) in r.iter().zip(&f.within) {
                 let c = r.shape[0].min(6);
                 for i in 0..c {
@@ -228,8 +220,8 @@ fn a_layer_without_any_response_is_zero_and_not_nan() {
         *v = 0.0;
     }
     let graph = lenet(&w).unwrap();
-    let (r, f) = find(&graph, &JOB, &Settings::default());
-    for (r, ncc) in r.iter().zip(&f.within) {
+    let f = find(&graph, &ImpulseOptions::default());
+    for (r, ncc) in f.responses.iter().zip(&f.within) {
         assert!(r.norms.iter().all(|&n| n == 0.0));
         assert!(ncc.ncc.iter().all(|&v| v == 0.0) && ncc.mean(&r.norms).is_none());
     }
@@ -253,17 +245,7 @@ fn copies_of_a_kernel_are_one_group() {
         }
     }
     let graph = lenet(&w).unwrap();
-    let (_, f) = find(
-        &graph,
-        &Job {
-            tap: Tap::Conv,
-            ..JOB
-        },
-        &Settings {
-            threshold: 0.9999,
-            ..Settings::default()
-        },
-    );
+    let f = find(&graph, &at_tap(Tap::Conv).with_threshold(0.9999));
     let pair = [1, 4].map(|channel| Similar { layer: 0, channel });
     assert!(
         f.groups.iter().any(|g| pair.iter().all(|p| g.contains(p))),
@@ -280,16 +262,8 @@ fn several_input_channels_answer_one_by_one() {
     let graph = onnx::load("tests/data/onnx/residual/model.onnx", None).unwrap();
     let inputs = graph.input_shape()[0];
     assert!(inputs > 1);
-    let cpu = Cpu::new(0).unwrap();
-    let r = responses(
-        &cpu,
-        &graph,
-        &Job {
-            tap: Tap::Conv,
-            ..JOB
-        },
-    )
-    .unwrap();
+    let device = cpu();
+    let r = responses(&Context::new(&device), &graph, &at_tap(Tap::Conv)).unwrap();
     assert_eq!(r[0].shape[1], inputs);
     // The first convolution is linear: the response at the impulse is a tap of its kernel.
     let norms = &r[0].norms;
@@ -305,35 +279,28 @@ fn several_input_channels_answer_one_by_one() {
 
 #[test]
 fn what_cannot_be_answered_is_refused() {
-    let cpu = Cpu::new(1).unwrap();
+    let device = cpu();
+    let ctx = Context::new(&device);
     let (_, graph) = network();
-    let fail = |graph: &Graph, job: Job| responses(&cpu, graph, &job).err().unwrap().to_string();
-    let outside = fail(
-        &graph,
-        Job {
-            at: Some([28, 0]),
-            ..JOB
-        },
+    let options = ImpulseOptions::default();
+    let fail = |ctx: &Context<'_>, graph: &Graph, options: ImpulseOptions| {
+        responses(ctx, graph, &options).err().unwrap()
+    };
+    let outside = fail(&ctx, &graph, options.with_at(Some([28, 0])));
+    assert_eq!(
+        outside.to_string(),
+        "--at 28,0 is outside the image of 28x28"
     );
-    assert_eq!(outside, "--at 28,0 is outside the image of 28x28");
-    assert!(
-        fail(
-            &graph,
-            Job {
-                memory: 1000,
-                ..JOB
-            }
-        )
-        .contains("memory cap")
-    );
+    let little = ctx.clone().with_memory(1000);
+    let error = fail(&little, &graph, options);
+    assert!(matches!(error, Error::Memory { cap: 1000, .. }), "{error}");
     let gated = onnx::load("tests/data/onnx/mbconv/model.onnx", None).unwrap();
-    let message = fail(
-        &gated,
-        Job {
-            linear: true,
-            ..JOB
-        },
+    let error = fail(&ctx, &gated, options.with_linear(true));
+    assert!(
+        error.to_string().contains("multiplies computed values"),
+        "{error}"
     );
-    assert!(message.contains("multiplies computed values"), "{message}");
-    assert!(responses(&cpu, &gated, &JOB).is_ok());
+    assert!(responses(&ctx, &gated, &options).is_ok());
+    let error = compare(&ctx, vec![], &options.with_threshold(0.0));
+    assert!(matches!(error, Err(Error::Usage(_))));
 }

@@ -7,6 +7,7 @@ mod cli_filters;
 mod cli_inspect;
 mod cli_networks;
 mod docs;
+mod dots;
 mod exact;
 mod filters;
 mod formats;

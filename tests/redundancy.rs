@@ -1,15 +1,15 @@
 //! The whole measure against the definitions, and equal to the bit however it is cut up.
 
+mod reads;
+
 use crate::oracle::redundancy::{self as oracle, Graph, Row};
 use crate::oracle::{knn, nnk};
-use crate::support::runs::{labels, options, relu_layer, run, same};
+use crate::support::runs::{labels, measure, options, relu_layer, run, run_in, same};
 use chanscope::Error;
-use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::array::ArrayLayer;
-use chanscope::measure::redundancy::{
-    Arrays, LayerRedundancy, NonFinite, RedundancyOptions, redundancy, symmetric_graph,
-};
+use chanscope::measure::redundancy::{Arrays, LayerRedundancy, NonFinite, symmetric_graph};
+use chanscope::measure::{Context, RedundancyOptions};
 use chanscope::ops::{Backend, Identical, Kernel, Sigma};
 use ndarray::{Array4, Axis, s};
 use proptest::prelude::*;
@@ -161,14 +161,14 @@ fn figures_equal_the_definitions_from_the_activations_on() {
 fn memory_and_threads_do_not_change_a_bit() {
     let a = relu_layer(1500, 5, 4, 3);
     for kernel in [Kernel::Gaussian, Kernel::Cosine] {
-        let mut options = options(kernel, 15);
+        let options = options(kernel, 15);
         let reference = run(&cpu(), &a, &options).unwrap();
         let one = Device::open(&DeviceChoice::Cpu, 1).unwrap();
         // From whole channels at once down to channels in blocks of points.
         let mut blocks_seen = false;
         for memory in [64 << 20, 4 << 20, 2 << 20, 1 << 20, 700 << 10] {
-            options.memory = memory;
-            match run(&one, &a, &options) {
+            let ctx = Context::new(&one).with_memory(memory);
+            match run_in(&ctx, &a, &options) {
                 Ok(other) => same(&reference, &other),
                 Err(Error::Memory { .. }) => break,
                 Err(e) => panic!("{e}"),
@@ -219,8 +219,8 @@ fn samples_that_are_not_finite_are_refused_or_left_out() {
     clean = clean.select(Axis(0), &keep);
     let layer = ArrayLayer::from_array("clean", clean.view()).unwrap();
     let labels: Vec<u32> = keep.iter().map(|&i| labels(60)[i]).collect();
-    let control = Control::default();
-    let other = redundancy(&cpu(), &layer, Some(&labels), &options, None, &control).unwrap();
+    let device = cpu();
+    let other = measure(&Context::new(&device), &layer, Some(&labels), &options).unwrap();
     assert_eq!(found.per_channel, other.per_channel);
 }
 
@@ -263,7 +263,10 @@ fn wrong_parameters_are_told_in_one_line() {
     );
     check(&|o| o.channels = Some(vec![1, 1]), "twice");
     check(&|o| o.channels = Some(vec![]), "no channel");
-    check(&|o| o.memory = 1 << 10, "too small");
+    let device = cpu();
+    let little = Context::new(&device).with_memory(1 << 10);
+    let error = run_in(&little, &a, &options(Kernel::Gaussian, 5)).unwrap_err();
+    assert!(matches!(error, Error::Memory { cap: 1024, .. }), "{error}");
     let one = relu_layer(1, 2, 2, 8);
     let error = run(&cpu(), &one, &options(Kernel::Gaussian, 5)).unwrap_err();
     assert!(error.to_string().contains("at least 2"), "{error}");
@@ -274,15 +277,15 @@ fn labels_of_another_length_are_refused_and_cancelling_works() {
     let a = relu_layer(30, 2, 2, 2);
     let layer = ArrayLayer::from_array("layer", a.view()).unwrap();
     let options = options(Kernel::Gaussian, 5);
-    let control = Control::default();
-    let error = redundancy(&cpu(), &layer, Some(&[1, 2]), &options, None, &control).unwrap_err();
+    let device = cpu();
+    let ctx = Context::new(&device);
+    let error = measure(&ctx, &layer, Some(&[1, 2]), &options).unwrap_err();
     assert!(
         error.to_string().contains("2 labels for the 30 samples"),
         "{error}"
     );
     let stop = AtomicBool::new(true);
-    let control = Control::default().with_cancel(&stop);
-    let error = redundancy(&cpu(), &layer, None, &options, None, &control).unwrap_err();
+    let error = measure(&ctx.with_cancel(&stop), &layer, None, &options).unwrap_err();
     assert!(matches!(error, Error::Cancelled));
 }
 

@@ -1,11 +1,12 @@
 //! Shuffling: against the definition, on every small network, whatever the batch and memory.
 
 use crate::support::noise;
+use chanscope::Error;
 use chanscope::cpu::Cpu;
+use chanscope::device::Device;
 use chanscope::io::array::ArrayLayer;
-use chanscope::measure::shuffle::{
-    Cosine, Effect, Job, Mode, Tapped, check_permutation, seeded_permutation, shuffle,
-};
+use chanscope::measure::shuffle::{Cosine, Mode, Tapped, check_permutation, seeded_permutation};
+use chanscope::measure::{Context, Shuffle, ShuffleInput, ShuffleOptions, shuffle};
 use chanscope::model::forward::Session;
 use chanscope::model::graph::Graph;
 use chanscope::model::layers::ConvLayer;
@@ -130,29 +131,41 @@ struct Setting {
 
 const PLENTY: u64 = 1 << 32;
 
+/// Shuffles the tensor after layer `from` and observes all layers.
+fn try_run(
+    graph: &Graph,
+    layer: &ArrayLayer<'_>,
+    labels: Option<&[u32]>,
+    s: &Setting,
+    from: usize,
+) -> chanscope::Result<Shuffle> {
+    let device = Device::Cpu(Cpu::new(2)?);
+    let layers = graph.layers();
+    let observe: Vec<Tapped> = layers.iter().map(|l| tapped(l, l.activation)).collect();
+    let tensor = tapped(&layers[from], layers[from].consumed);
+    let input = ShuffleInput::new(graph, layer, &tensor, &observe)
+        .with_labels(labels)
+        .with_permutation(s.permutation.as_deref());
+    let options = ShuffleOptions::default()
+        .with_mode(s.mode)
+        .with_cosine(s.cosine)
+        .with_batch(s.batch)
+        .with_seed(3);
+    shuffle(
+        &Context::new(&device).with_memory(s.memory),
+        &input,
+        &options,
+    )
+}
+
 fn run(
     graph: &Graph,
     layer: &ArrayLayer<'_>,
     labels: Option<&[u32]>,
     s: &Setting,
     from: usize,
-) -> Effect {
-    let cpu = Cpu::new(2).unwrap();
-    let layers = graph.layers();
-    let job = Job {
-        graph,
-        data: layer,
-        labels,
-        mode: s.mode,
-        cosine: s.cosine,
-        batch: s.batch,
-        seed: 3,
-        permutation: s.permutation.as_deref(),
-        memory: s.memory,
-    };
-    let observe: Vec<Tapped> = layers.iter().map(|l| tapped(l, l.activation)).collect();
-    let tensor = tapped(&layers[from], layers[from].consumed);
-    shuffle(&cpu, &job, &tensor, &observe, &Default::default()).unwrap()
+) -> Shuffle {
+    try_run(graph, layer, labels, s, from).unwrap()
 }
 
 fn assert_close(got: &[f64], want: &[f64], tolerance: f64, what: &str) {
@@ -338,31 +351,11 @@ fn memory_changes_no_bit() {
                     memory,
                     permutation: None,
                 };
-                fits(&graph, &layer, &labels, &setting)
+                try_run(&graph, &layer, Some(&labels), &setting, 0).is_ok()
             });
             assert_eq!(with(tight.unwrap(), mode, cosine), whole, "{name}");
         }
     }
-}
-
-/// Whether the cap is large enough for one sample.
-fn fits(graph: &Graph, layer: &ArrayLayer<'_>, labels: &[u32], s: &Setting) -> bool {
-    let cpu = Cpu::new(1).unwrap();
-    let layers = graph.layers();
-    let job = Job {
-        graph,
-        data: layer,
-        labels: Some(labels),
-        mode: s.mode,
-        cosine: s.cosine,
-        batch: s.batch,
-        seed: 3,
-        permutation: None,
-        memory: s.memory,
-    };
-    let observe: Vec<Tapped> = layers.iter().map(|l| tapped(l, l.activation)).collect();
-    let tensor = tapped(&layers[0], layers[0].consumed);
-    shuffle(&cpu, &job, &tensor, &observe, &Default::default()).is_ok()
 }
 
 #[test]
@@ -386,60 +379,33 @@ fn labels_and_batches_that_do_not_fit_are_refused() {
     let (shape, data) = images(4, &[1, 28, 28]);
     let layer = ArrayLayer::new("images", shape, &data[..]).unwrap();
     let layers = graph.layers();
-    let cpu = Cpu::new(1).unwrap();
+    let device = Device::Cpu(Cpu::new(1).unwrap());
+    let ctx = Context::new(&device).with_memory(PLENTY);
     let tensor = tapped(&layers[0], layers[0].consumed);
     let observe = [tapped(&layers[1], layers[1].activation)];
-    let base = Job {
-        graph: &graph,
-        data: &layer,
-        labels: None,
-        mode: Mode::Channel,
-        cosine: Cosine::Sample,
-        batch: 256,
-        seed: 0,
-        permutation: None,
-        memory: PLENTY,
-    };
-    let fail = |job: &Job<'_>| {
-        let result = shuffle(&cpu, job, &tensor, &observe, &Default::default());
+    let base = ShuffleInput::new(&graph, &layer, &tensor, &observe);
+    let options = ShuffleOptions::default();
+    let fail = |ctx: &Context<'_>, input: &ShuffleInput<'_>, options: &ShuffleOptions| {
+        let result = shuffle(ctx, input, options);
         result.expect_err("must fail").to_string()
     };
     let labels = [1, 2, 10, 3];
-    let job = Job {
-        labels: Some(&labels),
-        ..base
-    };
     assert_eq!(
-        fail(&job),
+        fail(&ctx, &base.with_labels(Some(&labels)), &options),
         "label 10 of sample 2 is outside the network's 10 classes"
     );
-    let job = Job {
-        labels: Some(&labels[..3]),
-        ..base
-    };
-    assert_eq!(fail(&job), "3 labels for 4 samples");
-    assert!(fail(&Job { batch: 1, ..base }).contains("--batch 1 is too small"));
-    let job = Job {
-        mode: Mode::Pixel,
-        permutation: Some(&[0, 1, 2, 3]),
-        ..base
-    };
-    assert!(fail(&job).contains("--mode channel"));
-    assert!(
-        fail(&Job {
-            memory: 1000,
-            ..base
-        })
-        .contains("memory cap")
+    assert_eq!(
+        fail(&ctx, &base.with_labels(Some(&labels[..3])), &options),
+        "3 labels for 4 samples"
     );
+    assert!(fail(&ctx, &base, &options.with_batch(1)).contains("--batch 1 is too small"));
+    let input = base.with_permutation(Some(&[0, 1, 2, 3]));
+    assert!(fail(&ctx, &input, &options.with_mode(Mode::Pixel)).contains("--mode channel"));
+    let little = ctx.clone().with_memory(1000);
+    let result = shuffle(&little, &base, &options);
+    assert!(matches!(result, Err(Error::Memory { cap: 1000, .. })));
     // Nothing after the last layer, and no labels to lose.
     let last = tapped(&layers[1], layers[1].consumed);
-    let result = shuffle(&cpu, &base, &last, &observe, &Default::default());
-    assert!(
-        result
-            .err()
-            .unwrap()
-            .to_string()
-            .contains("nothing depends on 'conv2'")
-    );
+    let input = ShuffleInput::new(&graph, &layer, &last, &observe);
+    assert!(fail(&ctx, &input, &options).contains("nothing depends on 'conv2'"));
 }

@@ -4,26 +4,27 @@
 
 use super::network::on_device;
 use super::progress::Reporter;
-use super::save::{Record, redundancy_layer};
-use super::{Common, baselines, filters, impulse, output, redundancy, shuffle};
+use super::{Common, filters, impulse, output, redundancy, shuffle};
 use chanscope::control::{Control, Progress};
-use chanscope::device::Device;
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::layer::Layer;
 use chanscope::io::names::module_path;
 use chanscope::io::sink::Output;
-use chanscope::measure::filters::{self as similarity, Minimization, Optimizer};
-use chanscope::measure::impulse::{self as response, Bias};
-use chanscope::measure::redundancy::{RedundancyOptions, redundancy as measure};
-use chanscope::measure::shuffle::{self as shuffling, Cosine, Mode, Tapped};
+use chanscope::measure::filters::Optimizer;
+use chanscope::measure::shuffle::Tapped;
+use chanscope::measure::{
+    self, Context, FilterBank, FiltersOptions, ImpulseOptions, MinimizeOptions, RedundancyInput,
+    RedundancyOptions, ShuffleInput, ShuffleOptions,
+};
 use chanscope::model::forward::Session;
 use chanscope::model::graph::Graph;
-use chanscope::model::layers::{ConvLayer, Tap};
+use chanscope::model::layers::ConvLayer;
 use chanscope::model::lenet::{Weight, lenet, weights};
 use chanscope::model::resize::bilinear;
-use chanscope::ops::filters::{FilterParams, FilterShape, InputChannels, Pairs};
+use chanscope::ops::filters::FilterShape;
 use chanscope::ops::net::NetOps;
-use chanscope::report::results::{Filters, Impulse, Input, Network, Redundancy, Shuffle};
+use chanscope::report::folder::ResultsFolder;
+use chanscope::report::results::{Input, Network};
 use chanscope::tensor::LayerShape;
 use chanscope::{Error, Result};
 use std::fmt::Write as _;
@@ -48,52 +49,88 @@ const SIDE: usize = 8;
 const RESIZED: usize = 28;
 /// Samples per forward pass.
 const BATCH: usize = 128;
-/// Samples of a mini-batch of the shuffling paper.
-const SHUFFLE_BATCH: usize = 256;
-/// Correlation from which impulse responses count as alike.
-const ALIKE: f64 = 0.95;
-/// How Convolutional Similarity is minimised: as the paper's code does, with norms kept so that it is not
-/// for shrinking filters.
-const MINIMIZATION: Minimization = Minimization {
-    steps: 200,
-    optimizer: Optimizer::adam(LEARNING_RATE),
-    params: FilterParams {
-        pairs: Pairs::All,
-        input_channels: InputChannels::Separate,
-    },
-    keep_norm: true,
-};
+/// Learning rate of the minimisation: that of the paper's code.
 const LEARNING_RATE: f64 = 0.002;
+
+/// What is computed of both networks.
+struct Options {
+    redundancy: RedundancyOptions,
+    filters: FiltersOptions,
+    /// As the paper's code does, with norms kept so that it is not for shrinking filters.
+    minimize: MinimizeOptions,
+    shuffle: ShuffleOptions,
+    impulse: ImpulseOptions,
+}
+
+impl Options {
+    fn new(seed: u64) -> Self {
+        Self {
+            redundancy: RedundancyOptions::default().with_aggregate(true),
+            filters: FiltersOptions::default().with_matrices(true),
+            minimize: MinimizeOptions::default()
+                .with_steps(200)
+                .with_optimizer(Optimizer::adam(LEARNING_RATE))
+                .with_keep_norm(true),
+            shuffle: ShuffleOptions::default().with_seed(seed),
+            impulse: ImpulseOptions::default(),
+        }
+    }
+
+    fn describe(&self, folder: &ResultsFolder, memory: u64, common: &Common) {
+        folder.parameter("k", self.redundancy.graph.k);
+        folder.parameter("kernel", "gaussian");
+        folder.parameter("sigma", "kth/3");
+        folder.parameter("identical", "keep");
+        folder.parameter("aggregate", self.redundancy.aggregate);
+        folder.parameter("tap", self.impulse.tap.name());
+        folder.parameter("mode", self.shuffle.mode.name());
+        folder.parameter("batch", self.shuffle.batch);
+        folder.parameter("bias", self.impulse.bias.name());
+        folder.parameter("threshold", self.impulse.threshold);
+        folder.parameter("minimize", self.minimize.steps);
+        folder.parameter("optimizer", "adam");
+        folder.parameter("lr", LEARNING_RATE);
+        folder.parameter("keep-norm", self.minimize.keep_norm);
+        folder.parameter("pairs", self.minimize.params.pairs.name());
+        let input_channels = self.minimize.params.input_channels.name();
+        folder.parameter("input-channels", input_channels);
+        folder.parameter("seed", self.shuffle.seed);
+        folder.parameter("memory", memory);
+        folder.parameter("threads", common.threads());
+        folder.input(Input {
+            path: "builtin:digits".into(),
+            shape: [DIGITS, 1, SIDE, SIDE].map(|d| d as u64).to_vec(),
+            dtype: "u8".into(),
+            fingerprint: format!("blake3:{}", blake3::hash(IMAGES).to_hex()),
+        });
+    }
+}
 
 /// Runs the demo.
 pub fn run(_args: &Args, common: &Common) -> Result<()> {
     let memory = common.memory()?;
     let output = Output::create(&common.out, common.force)?;
     let device = common.open_device()?;
-    let options = RedundancyOptions {
-        aggregate: true,
-        memory,
-        scratch: output.scratch().to_path_buf(),
-        ..RedundancyOptions::default()
-    };
-    let mut record = Record::new("demo", device.info());
-    describe(&mut record, &options, common);
+    let folder = ResultsFolder::begin(output, "demo");
+    folder.device(&device);
+    let options = Options::new(common.seed);
+    options.describe(&folder, memory, common);
     let (images, labels) = digits()?;
-    let mut demo = Demo {
-        device,
+    let demo = Demo {
+        ctx: Context::new(&device)
+            .with_memory(memory)
+            .with_scratch(folder.scratch()),
         images,
         labels,
         options,
-        seed: common.seed,
-        output,
+        folder: &folder,
         reporter: Reporter::new(common.quiet),
-        record,
     };
     for (name, bytes) in NETWORKS {
         demo.network(name, bytes)?;
     }
-    let report = demo.output.folder().join("report.html");
-    let results = demo.record.finish(demo.output)?;
+    let report = folder.path().join("report.html");
+    let results = folder.finish()?;
     if common.json {
         return output::json(&results);
     }
@@ -110,37 +147,41 @@ pub fn run(_args: &Args, common: &Common) -> Result<()> {
 }
 
 /// What all networks of the demo share.
-struct Demo {
-    device: Device,
+struct Demo<'a> {
+    ctx: Context<'a>,
     images: ArrayLayer<'static>,
     labels: Vec<u32>,
-    options: RedundancyOptions,
-    seed: u64,
-    output: Output,
+    options: Options,
+    folder: &'a ResultsFolder,
     reporter: Reporter,
-    record: Record,
 }
 
-impl Demo {
-    fn network(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+impl Demo<'_> {
+    /// Runs `work` with a context that shows progress and stops at Ctrl-C.
+    fn watched<T>(&self, work: impl FnOnce(&Context<'_>) -> Result<T>) -> Result<T> {
+        self.reporter
+            .run(|control| work(&self.ctx.clone().with_control(*control)))
+    }
+
+    fn network(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let weights = weights(bytes)?;
         let graph = lenet(&weights)?;
         let layers = graph.layers();
-        let (taps, logits) = self.reporter.run(|control| {
-            on_device!(&self.device, |backend| activations(
+        let (taps, logits) = self.watched(|ctx| {
+            on_device!(ctx.device(), |backend| activations(
                 backend,
                 name,
                 &graph,
                 &self.images,
-                control
+                ctx.control()
             ))
         })?;
-        self.record.results.networks.push(Network {
+        self.folder.network(Network {
             name: name.to_string(),
             accuracy: Some(accuracy(&logits, &self.labels)),
             parameters: Some(weights.iter().map(|w| w.data.len() as u64).sum()),
         });
-        self.record.stage(format!("{name}: forward pass"));
+        self.folder.stage(format!("{name}: forward pass"));
         for tap in &taps {
             self.redundancy(tap)?;
         }
@@ -149,66 +190,40 @@ impl Demo {
         self.impulse(name, &graph)
     }
 
-    fn redundancy(&mut self, layer: &ArrayLayer<'_>) -> Result<()> {
-        let labels = Some(self.labels.as_slice());
-        let found = self
-            .reporter
-            .run(|control| measure(&self.device, layer, labels, &self.options, None, control))?;
-        let similar = (self.reporter)
-            .run(|control| baselines::channels(layer, &found, self.options.memory, control))?;
-        let entry = redundancy_layer(&self.output, &found, &similar)?;
-        let all = &mut self.record.results.redundancy;
-        all.get_or_insert_with(Redundancy::default)
-            .layers
-            .push(entry);
-        self.record.stage(format!("{}: redundancy", layer.name()));
+    fn redundancy(&self, layer: &ArrayLayer<'_>) -> Result<()> {
+        let layers = [layer as &dyn Layer];
+        let input = RedundancyInput::new(&layers).with_labels(Some(&self.labels));
+        let options = &self.options.redundancy;
+        let found = self.watched(|ctx| measure::redundancy(ctx, &input, options))?;
+        self.folder.redundancy(&found)?;
+        self.folder.stage(format!("{}: redundancy", layer.name()));
         Ok(())
     }
 
     /// Convolutional Similarity of every convolution's filters, and how far a minimisation takes it.
-    fn filters(&mut self, name: &str, weights: &[Weight]) -> Result<()> {
-        let job = similarity::Job {
-            params: MINIMIZATION.params,
-            gradient: false,
-            matrices: true,
-            memory: self.options.memory,
-        };
+    fn filters(&self, name: &str, weights: &[Weight]) -> Result<()> {
         for weight in weights.iter().filter(|w| w.shape.len() == 4) {
             let layer = format!("{name}.{}", module_path(&weight.name));
-            let bank = similarity::Filters {
+            let bank = FilterBank {
                 name: &layer,
                 shape: FilterShape::new(&weight.shape)?,
                 weights: &weight.data,
             };
-            let (found, after) = self.reporter.run(|control| {
-                on_device!(&self.device, |backend| {
-                    let room = &mut Default::default();
-                    let found = similarity::similarity(backend, &bank, &job, room, control)?;
-                    let after = similarity::minimize(backend, &bank, &MINIMIZATION, room, control)?;
-                    Ok::<_, Error>((found, after))
-                })
+            let (found, after) = self.watched(|ctx| {
+                let found = measure::filters(ctx, &bank, &self.options.filters)?;
+                Ok((
+                    found,
+                    measure::minimize(ctx, &bank, &self.options.minimize)?,
+                ))
             })?;
-            let entry = filters::save(&self.output, &bank, &found, Some(&after))?;
-            let all = &mut self.record.results.filters;
-            all.get_or_insert_with(Filters::default).layers.push(entry);
+            self.folder.filters(&bank, &found, Some(&after))?;
         }
-        self.record.stage(format!("{name}: filters"));
+        self.folder.stage(format!("{name}: filters"));
         Ok(())
     }
 
     /// Channel shuffling of what every convolution but the last passes on.
-    fn shuffle(&mut self, name: &str, graph: &Graph, layers: &[ConvLayer]) -> Result<()> {
-        let job = shuffling::Job {
-            graph,
-            data: &self.images,
-            labels: Some(&self.labels),
-            mode: Mode::Channel,
-            cosine: Cosine::Sample,
-            batch: SHUFFLE_BATCH,
-            seed: self.seed,
-            permutation: None,
-            memory: self.options.memory,
-        };
+    fn shuffle(&self, name: &str, graph: &Graph, layers: &[ConvLayer]) -> Result<()> {
         let tapped = |layer: &ConvLayer, value| Tapped {
             name: format!("{name}.{}", layer.name),
             value,
@@ -216,82 +231,23 @@ impl Demo {
         let observe: Vec<Tapped> = layers.iter().map(|l| tapped(l, l.activation)).collect();
         for layer in &layers[..layers.len().saturating_sub(1)] {
             let tensor = tapped(layer, layer.consumed);
-            let effect = self.reporter.run(|control| {
-                on_device!(&self.device, |backend| shuffling::shuffle(
-                    backend, &job, &tensor, &observe, control
-                ))
-            })?;
-            let entry = shuffle::save(&self.output, &tensor.name, Mode::Channel, &effect)?;
-            let all = &mut self.record.results.shuffle;
-            all.get_or_insert_with(Shuffle::default).tensors.push(entry);
-            self.record.stage(format!("{}: shuffling", tensor.name));
+            let input = ShuffleInput::new(graph, &self.images, &tensor, &observe)
+                .with_labels(Some(&self.labels));
+            let options = &self.options.shuffle;
+            let found = self.watched(|ctx| measure::shuffle(ctx, &input, options))?;
+            self.folder.shuffle(&found)?;
+            self.folder.stage(format!("{}: shuffling", tensor.name));
         }
         Ok(())
     }
 
-    fn impulse(&mut self, name: &str, graph: &Graph) -> Result<()> {
-        let job = response::Job {
-            at: None,
-            bias: Bias::Subtract,
-            linear: false,
-            tap: Tap::Activation,
-            memory: self.options.memory,
-        };
-        let settings = response::Settings {
-            centred: false,
-            threshold: ALIKE,
-        };
-        let (found, findings) = self.reporter.run(|control| {
-            on_device!(&self.device, |backend| {
-                let found = response::responses(backend, graph, &job)?;
-                let findings = response::compare(backend, &found, &settings, control)?;
-                Ok::<_, Error>((found, findings))
-            })
-        })?;
-        let prefix = format!("{name}.");
-        let (part, skipped) =
-            impulse::save(&self.output, &prefix, &found, &findings, job.tap, &settings)?;
-        let all = self
-            .record
-            .results
-            .impulse
-            .get_or_insert_with(Impulse::default);
-        all.match_threshold = part.match_threshold;
-        all.layers.extend(part.layers);
-        all.matches.extend(part.matches);
-        all.groups.extend(part.groups);
-        self.record.results.skipped.extend(skipped);
-        self.record.stage(format!("{name}: impulse responses"));
+    fn impulse(&self, name: &str, graph: &Graph) -> Result<()> {
+        let options = &self.options.impulse;
+        let found = self.watched(|ctx| measure::impulse(ctx, graph, options))?;
+        self.folder.impulse(&format!("{name}."), &found, options)?;
+        self.folder.stage(format!("{name}: impulse responses"));
         Ok(())
     }
-}
-
-fn describe(record: &mut Record, options: &RedundancyOptions, common: &Common) {
-    record.parameter("k", options.graph.k);
-    record.parameter("kernel", "gaussian");
-    record.parameter("sigma", "kth/3");
-    record.parameter("identical", "keep");
-    record.parameter("aggregate", true);
-    record.parameter("tap", Tap::Activation.name());
-    record.parameter("mode", Mode::Channel.name());
-    record.parameter("batch", SHUFFLE_BATCH);
-    record.parameter("bias", Bias::Subtract.name());
-    record.parameter("threshold", ALIKE);
-    record.parameter("minimize", MINIMIZATION.steps);
-    record.parameter("optimizer", "adam");
-    record.parameter("lr", LEARNING_RATE);
-    record.parameter("keep-norm", MINIMIZATION.keep_norm);
-    record.parameter("pairs", MINIMIZATION.params.pairs.name());
-    record.parameter("input-channels", MINIMIZATION.params.input_channels.name());
-    record.parameter("seed", common.seed);
-    record.parameter("memory", options.memory);
-    record.parameter("threads", common.threads());
-    record.results.input.push(Input {
-        path: "builtin:digits".into(),
-        shape: [DIGITS, 1, SIDE, SIDE].map(|d| d as u64).to_vec(),
-        dtype: "u8".into(),
-        fingerprint: format!("blake3:{}", blake3::hash(IMAGES).to_hex()),
-    });
 }
 
 /// The digits resized as the networks were trained on them, and their classes.

@@ -1,22 +1,21 @@
 //! `chanscope filters`: Convolutional Similarity of every convolution, and minimising it.
 
 mod options;
-mod save;
 mod study;
+mod summary;
 mod weights;
 
 use super::progress::Reporter;
-use super::save::Record;
-use super::{Common, network::on_device, output};
+use super::{Common, output};
 use chanscope::io::safetensors::Replacement;
 use chanscope::io::sink::Output;
-use chanscope::measure::filters::{self as measure, Minimized};
-use chanscope::report::results::Filters;
+use chanscope::measure::{Context, Minimized, filters, minimize};
+use chanscope::report::folder::{MATRICES_UP_TO, ResultsFolder};
 use chanscope::{Error, Result};
 pub use options::Args;
-pub use save::{save, summary};
 use std::fmt::Write as _;
 use std::path::Path;
+pub use summary::summary;
 use weights::Weights;
 
 /// Measures every layer.
@@ -28,38 +27,31 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let memory = common.memory()?;
     let weights = Weights::open(path)?;
     args.check_target(&weights, common.force)?;
-    let folder = Output::create(&common.out, common.force)?;
+    let output = Output::create(&common.out, common.force)?;
     let device = common.open_device()?;
-    let mut record = Record::new("filters", device.info());
-    options.describe(args, &mut record);
-    record.parameter("memory", memory);
-    record.parameter("threads", common.threads());
-    record.results.input.push(weights.input()?);
-    record.results.skipped.extend(weights.skipped().cloned());
+    let folder = ResultsFolder::begin(output, "filters");
+    let ctx = Context::new(&device)
+        .with_memory(memory)
+        .with_scratch(folder.scratch());
+    options.describe(args, &folder, &ctx);
+    weights.describe(&folder)?;
     let reporter = Reporter::new(common.quiet);
-    let mut layers = Vec::new();
     let mut minimized = Vec::new();
     for at in 0..weights.len() {
         let layer = weights.read(at)?;
-        let filters = layer.filters();
-        let job = measure::Job {
-            params: options.params,
-            gradient: args.gradient,
-            matrices: args.pair_matrix || filters.shape.filters <= save::WRITTEN_UP_TO,
-            memory,
-        };
+        let bank = layer.filters();
+        let small = bank.shape.filters <= MATRICES_UP_TO;
+        let measured = options.filters.with_matrices(args.pair_matrix || small);
         let measured = reporter.run(|control| {
-            on_device!(&device, |backend| {
-                let scratch = &mut Default::default();
-                let found = measure::similarity(backend, &filters, &job, scratch, control)?;
-                let after = (options.minimization.as_ref())
-                    .map(|job| measure::minimize(backend, &filters, job, scratch, control));
-                Ok((found, after.transpose()?))
-            })
+            let ctx = ctx.clone().with_control(*control);
+            let found = filters(&ctx, &bank, &measured)?;
+            let after = options.minimization.as_ref();
+            let after = after.map(|options| minimize(&ctx, &bank, options));
+            Ok((found, after.transpose()?))
         });
         let (found, after) = measured.map_err(|e| in_file(path, e))?;
-        layers.push(save(&folder, &filters, &found, after.as_ref())?);
-        record.stage(layer.name.clone());
+        folder.filters(&bank, &found, after.as_ref())?;
+        folder.stage(layer.name.clone());
         if let (Some(after), Some(_)) = (after, &args.write) {
             minimized.push((
                 layer.key,
@@ -67,15 +59,14 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             ));
         }
     }
-    record.results.filters = Some(Filters { layers });
     if let Some(target) = &args.write {
         let replacements: Vec<Replacement<'_>> = (minimized.iter())
             .map(|(key, values)| Replacement { key, values })
             .collect();
         weights.write(target, common.force, &replacements)?;
     }
-    let report = folder.folder().join("report.html");
-    let results = record.finish(folder)?;
+    let report = folder.path().join("report.html");
+    let results = folder.finish()?;
     if common.json {
         return output::json(&results);
     }

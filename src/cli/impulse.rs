@@ -1,15 +1,14 @@
 //! `chanscope impulse`: impulse responses and their normalised cross-correlation.
 
-use super::network::{on_device, open_model, record_inputs};
+use super::network::{open_model, record_inputs};
 use super::progress::Reporter;
-use super::save::Record;
 use super::{Common, output};
 use chanscope::io::sink::Output;
-use chanscope::measure::impulse::{Bias, Findings, Job, Response, Settings, compare, responses};
+use chanscope::measure::Context;
+use chanscope::measure::impulse::{Bias, ImpulseOptions, impulse};
 use chanscope::model::layers::Tap;
-use chanscope::report::results::{
-    ChannelRef, Impulse, ImpulseLayer, ImpulseMatch, Results, Skipped,
-};
+use chanscope::report::folder::ResultsFolder;
+use chanscope::report::results::Results;
 use chanscope::{Error, Result};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -44,50 +43,35 @@ pub struct Args {
 /// Measures every layer.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let memory = common.memory()?;
-    let job = Job {
-        at: args.at.as_deref().map(parse_at).transpose()?,
-        bias: args.bias.parse::<Bias>()?,
-        linear: args.linear,
-        tap: args.tap.parse::<Tap>()?,
-        memory,
-    };
+    let options = ImpulseOptions::default()
+        .with_at(args.at.as_deref().map(parse_at).transpose()?)
+        .with_bias(args.bias.parse::<Bias>()?)
+        .with_linear(args.linear)
+        .with_tap(args.tap.parse::<Tap>()?)
+        .with_centred(args.centred)
+        .with_threshold(args.threshold);
     if !(args.threshold > 0.0 && args.threshold <= 1.0) {
         return Err(Error::Usage(format!(
             "--threshold {} is not above 0 and at most 1",
             args.threshold
         )));
     }
-    let settings = Settings {
-        centred: args.centred,
-        threshold: args.threshold,
-    };
     let graph = open_model(&args.model, None)?;
-    let folder = Output::create(&common.out, common.force)?;
+    let output = Output::create(&common.out, common.force)?;
     let device = common.open_device()?;
-    let mut record = Record::new("impulse", device.info());
-    record.parameter("at", args.at.clone());
-    record.parameter("bias", job.bias.name());
-    record.parameter("linear", args.linear);
-    record.parameter("tap", job.tap.name());
-    record.parameter("centred", args.centred);
-    record.parameter("threshold", args.threshold);
-    record.parameter("memory", memory);
-    record.parameter("threads", common.threads());
-    record_inputs(&mut record, &args.model, &graph, None, None)?;
-    let reporter = Reporter::new(common.quiet);
-    let (found, findings) = reporter.run(|control| {
-        on_device!(&device, |backend| {
-            let found = responses(backend, &graph, &job)?;
-            let findings = compare(backend, &found, &settings, control)?;
-            Ok::<_, Error>((found, findings))
-        })
-    })?;
-    record.stage("impulse responses");
-    let (impulse, skipped) = save(&folder, "", &found, &findings, job.tap, &settings)?;
-    record.results.impulse = Some(impulse);
-    record.results.skipped.extend(skipped);
-    let path = folder.folder().join("report.html");
-    let results = record.finish(folder)?;
+    let folder = ResultsFolder::begin(output, "impulse");
+    let ctx = Context::new(&device)
+        .with_memory(memory)
+        .with_scratch(folder.scratch());
+    folder.impulse_parameters(&ctx, &options);
+    folder.parameter("at", args.at.clone());
+    record_inputs(&folder, &args.model, &graph, None, None)?;
+    let found = Reporter::new(common.quiet)
+        .run(|control| impulse(&ctx.with_control(*control), &graph, &options))?;
+    folder.stage("impulse responses");
+    folder.impulse("", &found, &options)?;
+    let path = folder.path().join("report.html");
+    let results = folder.finish()?;
     if common.json {
         return output::json(&results);
     }
@@ -104,78 +88,6 @@ fn parse_at(text: &str) -> Result<[usize; 2]> {
             "--at '{text}' is not a row and a column such as 14,14"
         ))),
     }
-}
-
-/// Writes the arrays of all layers, names starting with `prefix`, and returns the entry in the results.
-pub fn save(
-    folder: &Output,
-    prefix: &str,
-    responses: &[Response],
-    findings: &Findings,
-    tap: Tap,
-    settings: &Settings,
-) -> Result<(Impulse, Vec<Skipped>)> {
-    let mut layers = vec![];
-    for (r, ncc) in responses.iter().zip(&findings.within) {
-        let [m, inputs, h, w] = r.shape;
-        let name = format!("{prefix}{}", r.name);
-        let file = |array: &str| format!("impulse/{name}/{array}.npy");
-        if inputs == 1 {
-            folder.array(&file("response"), &[m, h, w], &r.values)?;
-        } else {
-            // By input channel first: what an impulse in that channel gives.
-            let map = h * w;
-            let by_input: Vec<f32> = (0..inputs * m)
-                .flat_map(|i| &r.values[(i % m * inputs + i / m) * map..][..map])
-                .copied()
-                .collect();
-            folder.array(&file("response"), &[inputs, m, h, w], &by_input)?;
-        }
-        let lags: Vec<i32> = ncc.lag.iter().flatten().copied().collect();
-        folder.array(&file("ncc"), &[m, m], &ncc.ncc)?;
-        folder.array(&file("ncc_abs"), &[m, m], &ncc.ncc_abs)?;
-        folder.array(&file("lag"), &[m, m, 2], &lags)?;
-        layers.push(ImpulseLayer {
-            name,
-            tap: tap.name().into(),
-            channels: m as u64,
-            ncc_mean: ncc.mean(&r.norms),
-            zero_channels: (0..m as u64)
-                .filter(|&c| r.norms[c as usize] == 0.0)
-                .collect(),
-        });
-    }
-    let channel = |c: chanscope::measure::impulse::Similar| ChannelRef {
-        layer: format!("{prefix}{}", responses[c.layer].name),
-        channel: c.channel as u64,
-    };
-    let matches = (findings.across.iter())
-        .map(|m| ImpulseMatch {
-            a: channel(m.a),
-            b: channel(m.b),
-            ncc: m.ncc,
-            lag: m.lag.map(i64::from),
-        })
-        .collect();
-    let groups = (findings.groups.iter())
-        .map(|g| g.iter().map(|&c| channel(c)).collect())
-        .collect();
-    let skipped = (findings.skipped.iter())
-        .map(|[a, b]| Skipped {
-            name: format!(
-                "{prefix}{} and {prefix}{}",
-                responses[*a].name, responses[*b].name
-            ),
-            reason: "too many and too large pairs of channels to correlate across depth".into(),
-        })
-        .collect();
-    let impulse = Impulse {
-        layers,
-        matches,
-        groups,
-        match_threshold: Some(settings.threshold),
-    };
-    Ok((impulse, skipped))
 }
 
 /// A line per layer, and how much is alike.

@@ -11,7 +11,8 @@ use chanscope::io::layer::Layer;
 use chanscope::io::open::open_dump;
 use chanscope::io::scan::{Scan, scan};
 use chanscope::io::size::format_size;
-use chanscope::measure::redundancy::{Estimate, RedundancyOptions, estimate};
+use chanscope::measure::redundancy::{Estimate, estimate};
+use chanscope::measure::{Context, RedundancyOptions};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::panic::resume_unwind;
@@ -30,13 +31,20 @@ pub struct Args {
     k: usize,
 }
 
+/// The run whose needs are estimated.
+struct Planned {
+    options: RedundancyOptions,
+    /// Cap of its working sets, bytes.
+    memory: u64,
+}
+
 /// Looks into every file.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let mut options = RedundancyOptions {
+    let mut planned = Planned {
+        options: RedundancyOptions::default(),
         memory: common.memory()?,
-        ..RedundancyOptions::default()
     };
-    options.graph.k = args.k;
+    planned.options.graph.k = args.k;
     let found = std::thread::scope(|scope| {
         let mut device = match common.choice()? {
             // Files are read meanwhile: to look for a GPU takes as long as to read some hundred megabytes.
@@ -44,7 +52,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             // Who names a device wants to know at once that it is not there.
             _ => Opening::Done(common.open_device()?),
         };
-        let found = look(args, common, &options, &mut device)?;
+        let found = look(args, common, &planned, &mut device)?;
         device.get()?;
         Ok(found)
     })?;
@@ -60,7 +68,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 fn look(
     args: &Args,
     common: &Common,
-    options: &RedundancyOptions,
+    planned: &Planned,
     device: &mut Opening<'_>,
 ) -> Result<Found> {
     let reporter = Reporter::new(common.quiet);
@@ -77,7 +85,7 @@ fn look(
         } else {
             let dump = open_dump(&[path])?;
             for layer in &dump.layers {
-                reporter.run(|control| found.layer(layer.as_ref(), device, options, control))?;
+                reporter.run(|control| found.layer(layer.as_ref(), device, planned, control))?;
             }
             if let Some(labels) = dump.labels {
                 found.labels(&labels)?;
@@ -122,20 +130,25 @@ impl Found {
         &mut self,
         layer: &dyn Layer,
         device: &mut Opening<'_>,
-        options: &RedundancyOptions,
+        planned: &Planned,
         control: &Control<'_>,
     ) -> Result<()> {
         let channels: Vec<usize> = (0..layer.shape().channels).collect();
-        let scan = scan(layer, &channels, options.memory, control)?;
+        let scan = scan(layer, &channels, planned.memory, control)?;
         control.check()?;
         let device = device.get()?;
         let need = if layer.shape().samples > 1 {
-            estimate(device, layer, options).map_err(|e| e.to_string())
+            estimate(
+                &Context::new(device).with_memory(planned.memory),
+                layer,
+                &planned.options,
+            )
+            .map_err(|e| e.to_string())
         } else {
             Err("a single sample has no neighbours; at least 2 are needed".into())
         };
         self.describe(layer, &scan);
-        self.need(device, options, &need);
+        self.need(device, planned, &need);
         self.layers.push(entry(layer, &scan, &need));
         Ok(())
     }
@@ -197,23 +210,18 @@ impl Found {
     }
 
     /// What a run would need, in words.
-    fn need(
-        &mut self,
-        device: &Device,
-        options: &RedundancyOptions,
-        need: &Result<Estimate, String>,
-    ) {
+    fn need(&mut self, device: &Device, planned: &Planned, need: &Result<Estimate, String>) {
         let text = &mut self.text;
         let _ = match need {
             Err(e) => writeln!(text, "    run     redundancy is not possible: {e}"),
             Ok(need) => writeln!(
                 text,
                 "    run     redundancy -k {}: about {} on {}, {} of {} memory{}, {} read",
-                options.graph.k,
+                planned.options.graph.k,
                 duration(need.seconds),
                 device.info().name,
                 format_size(need.memory_bytes),
-                format_size(options.memory),
+                format_size(planned.memory),
                 match need.disk_bytes {
                     0 => String::new(),
                     bytes => format!(", {} of temporary files", format_size(bytes)),

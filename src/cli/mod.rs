@@ -1,6 +1,5 @@
 //! The command line: a subcommand a file. Glue only; what is computed lives in the library.
 
-mod baselines;
 mod bench;
 mod demo;
 mod devices;
@@ -14,7 +13,6 @@ mod progress;
 mod redundancy;
 mod report;
 mod run;
-mod save;
 mod shuffle;
 
 use chanscope::device::{Device, DeviceChoice};

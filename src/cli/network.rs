@@ -1,12 +1,12 @@
 //! What the commands that run a network share.
 
-use super::save::{Record, input, layer_input};
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
 use chanscope::io::npy;
 use chanscope::model::graph::Graph;
 use chanscope::model::layers::ConvLayer;
 use chanscope::model::onnx;
+use chanscope::report::folder::ResultsFolder;
 use chanscope::{Error, Result};
 use std::path::Path;
 
@@ -50,22 +50,19 @@ pub fn open_labels(path: Option<&Path>, data: &dyn Layer) -> Result<Option<Vec<u
 
 /// Names the files in the results.
 pub fn record_inputs(
-    record: &mut Record,
+    folder: &ResultsFolder,
     model: &Path,
     graph: &Graph,
     data: Option<&dyn Layer>,
     labels: Option<&Path>,
 ) -> Result<()> {
     let shape: Vec<u64> = graph.input_shape().iter().map(|&d| d as u64).collect();
-    record.results.input.push(input(model, &shape, "onnx")?);
+    folder.input_file(model, &shape, "onnx")?;
     if let Some(data) = data {
-        record.results.input.extend(layer_input(data)?);
+        folder.input_layer(data)?;
         if let Some(labels) = labels {
             let samples = data.shape().samples as u64;
-            record
-                .results
-                .input
-                .push(input(labels, &[samples], "labels")?);
+            folder.input_file(labels, &[samples], "labels")?;
         }
     }
     Ok(())

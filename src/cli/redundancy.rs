@@ -1,19 +1,20 @@
 //! `chanscope redundancy`: channel-wise NNK graphs of dumped activations.
 
 use super::progress::Reporter;
-use super::save::{GraphFiles, Record, input, layer_input, redundancy_layer};
-use super::{Common, baselines, output};
+use super::{Common, output};
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
 use chanscope::io::open::open_dump;
 use chanscope::io::sink::Output;
-use chanscope::measure::redundancy::{GraphSink, NonFinite, RedundancyOptions, redundancy};
+use chanscope::measure::redundancy::{GraphSink, NonFinite, redundancy_each};
+use chanscope::measure::{Context, RedundancyInput, RedundancyOptions};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
-use chanscope::report::results::{Redundancy, Results};
+use chanscope::report::folder::ResultsFolder;
+use chanscope::report::results::Results;
 use chanscope::{Error, Result};
 use clap::ValueEnum;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Measure how redundant the channels of dumped activations are (channel-wise NNK graphs)
 #[derive(clap::Args)]
@@ -73,103 +74,88 @@ enum NanArg {
 }
 
 impl Args {
-    fn describe(&self, record: &mut Record, common: &Common, memory: u64) {
-        let name = |v: Option<clap::builder::PossibleValue>| {
-            v.map_or_else(String::new, |v| v.get_name().to_string())
-        };
-        record.parameter("k", self.k);
-        record.parameter("kernel", name(self.kernel.to_possible_value()));
-        record.parameter("sigma", self.sigma.as_str());
-        record.parameter("identical", name(self.identical.to_possible_value()));
-        record.parameter("aggregate", self.aggregate);
-        record.parameter("channels", self.channels.as_deref());
-        record.parameter("nan", name(self.nan.to_possible_value()));
-        record.parameter("save-graph", self.save_graph);
-        record.parameter("memory", memory);
-        record.parameter("threads", common.threads());
+    /// Records the options as they were written on the command line.
+    fn describe(&self, folder: &ResultsFolder, ctx: &Context<'_>, options: &RedundancyOptions) {
+        folder.redundancy_parameters(ctx, options, self.save_graph);
+        folder.parameter("sigma", self.sigma.as_str());
+        folder.parameter("channels", self.channels.as_deref());
     }
 
-    fn options(&self, memory: u64, scratch: &Path) -> Result<RedundancyOptions> {
-        Ok(RedundancyOptions {
-            graph: GraphParams {
-                k: self.k,
-                kernel: match self.kernel {
-                    KernelArg::Gaussian => Kernel::Gaussian,
-                    KernelArg::Cosine => Kernel::Cosine,
-                },
-                sigma: parse_sigma(&self.sigma)?,
-                identical: match self.identical {
-                    IdenticalArg::Keep => Identical::Keep,
-                    IdenticalArg::Drop => Identical::Drop,
-                    IdenticalArg::Replace => Identical::Replace,
-                },
-                pca_dimension: true,
+    fn options(&self) -> Result<RedundancyOptions> {
+        let graph = GraphParams {
+            k: self.k,
+            kernel: match self.kernel {
+                KernelArg::Gaussian => Kernel::Gaussian,
+                KernelArg::Cosine => Kernel::Cosine,
             },
-            aggregate: self.aggregate,
-            channels: self.channels.as_deref().map(parse_channels).transpose()?,
-            non_finite: match self.nan {
+            sigma: parse_sigma(&self.sigma)?,
+            identical: match self.identical {
+                IdenticalArg::Keep => Identical::Keep,
+                IdenticalArg::Drop => Identical::Drop,
+                IdenticalArg::Replace => Identical::Replace,
+            },
+            pca_dimension: true,
+        };
+        Ok(RedundancyOptions::default()
+            .with_graph(graph)
+            .with_aggregate(self.aggregate)
+            .with_channels(self.channels.as_deref().map(parse_channels).transpose()?)
+            .with_non_finite(match self.nan {
                 NanArg::Reject => NonFinite::Reject,
                 NanArg::Skip => NonFinite::Skip,
-            },
-            memory,
-            scratch: scratch.to_path_buf(),
-        })
+            }))
     }
 }
 
 /// Measures every layer of the dumps.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let memory = common.memory()?;
     // Wrong options first, then wrong files; only then is a folder made.
-    args.options(memory, Path::new(""))?;
+    let memory = common.memory()?;
+    let options = args.options()?;
     let dump = open_dump(&args.dumps)?;
     let label_file = args.labels.clone().or(dump.labels);
     let output = Output::create(&common.out, common.force)?;
-    let options = args.options(memory, output.scratch())?;
     let device = common.open_device()?;
-    let mut record = Record::new("redundancy", device.info());
-    args.describe(&mut record, common, options.memory);
-    let reporter = Reporter::new(common.quiet);
-    let (mut layers, mut all) = (Vec::new(), Vec::new());
-    for layer in &dump.layers {
-        let layer: &dyn Layer = layer.as_ref();
-        record.results.input.extend(layer_input(layer)?);
-        let labels = match &label_file {
-            Some(path) => Some(read_labels(path, layer.shape().samples)?),
-            None => None,
-        };
-        let files = GraphFiles::new(&output, layer.name());
-        let sink = args.save_graph.then_some(&files as &dyn GraphSink);
-        let found = reporter.run(|control| {
-            redundancy(&device, layer, labels.as_deref(), &options, sink, control)
-        })?;
-        files.finish()?;
-        record.stage(layer.name());
-        let similar =
-            reporter.run(|control| baselines::channels(layer, &found, memory, control))?;
-        layers.push(redundancy_layer(&output, &found, &similar)?);
-        record.stage(format!("{}: baselines", layer.name()));
-        all.push(found);
+    let folder = ResultsFolder::begin(output, "redundancy");
+    let ctx = Context::new(&device)
+        .with_memory(memory)
+        .with_scratch(folder.scratch());
+    args.describe(&folder, &ctx, &options);
+    let layers: Vec<&dyn Layer> = dump.layers.iter().map(AsRef::as_ref).collect();
+    let mut labels = None;
+    for layer in &layers {
+        folder.input_layer(*layer)?;
+        if let Some(path) = &label_file {
+            labels = Some(read_labels(path, layer.shape().samples)?);
+        }
     }
-    let cka = reporter.run(|control| baselines::layers(&dump.layers, &all, control))?;
-    if cka.is_some() {
-        record.stage("CKA between layers");
+    let graphs = folder.graphs();
+    let input = RedundancyInput::new(&layers)
+        .with_labels(labels.as_deref())
+        .with_graphs(args.save_graph.then_some(&graphs as &dyn GraphSink));
+    let cka = Reporter::new(common.quiet).run(|control| {
+        let ctx = ctx.with_control(*control);
+        redundancy_each(&ctx, &input, &options, |found| {
+            folder.redundancy_layer(&found)?;
+            folder.stage(found.name);
+            Ok(())
+        })
+    })?;
+    drop(graphs);
+    if let Some(cka) = &cka {
+        folder.cka(cka);
     }
     if let Some(path) = &label_file {
-        let samples = dump.layers.first().map_or(0, |l| l.shape().samples as u64);
-        record
-            .results
-            .input
-            .push(input(path, &[samples], "labels")?);
+        let samples = layers.first().map_or(0, |l| l.shape().samples as u64);
+        folder.input_file(path, &[samples], "labels")?;
     }
-    record.results.redundancy = Some(Redundancy { layers, cka });
-    let folder = output.folder().to_path_buf();
-    let results = record.finish(output)?;
+    let path = folder.path().join("report.html");
+    let results = folder.finish()?;
     if common.json {
         return output::json(&results);
     }
     let mut text = summary(&results);
-    let _ = writeln!(text, "\nReport: {}", folder.join("report.html").display());
+    let _ = writeln!(text, "\nReport: {}", path.display());
     output::print(&text)
 }
 

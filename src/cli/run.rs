@@ -2,12 +2,12 @@
 
 use super::network::{choose, on_device, open_data, open_model, record_inputs};
 use super::progress::Reporter;
-use super::save::Record;
 use super::{Common, output};
 use chanscope::io::sink::{ArrayWriter, Output};
 use chanscope::model::dump::activations;
 use chanscope::model::layers::Tap;
 use chanscope::model::node::ValueId;
+use chanscope::report::folder::ResultsFolder;
 use chanscope::{Error, Result};
 use clap::ValueEnum;
 use std::fmt::Write as _;
@@ -89,22 +89,23 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .map(|l| (l.name.clone(), l.tap(tap)))
         .collect();
     taps.push(("output".into(), graph.outputs()[0]));
-    let folder = Output::create(&args.dump, common.force)?;
+    let output = Output::create(&args.dump, common.force)?;
     let samples = data.shape().samples;
     let mut writers = vec![];
     for (name, value) in &taps {
         let shape = [&[samples], graph.value(*value).shape.as_slice()].concat();
         let file = format!("{name}.npy");
         writers.push(match args.dtype {
-            DType::F32 => Writer::F32(folder.array_writer(&file, &shape)?),
-            DType::F16 => Writer::F16(folder.array_writer(&file, &shape)?),
+            DType::F32 => Writer::F32(output.array_writer(&file, &shape)?),
+            DType::F16 => Writer::F16(output.array_writer(&file, &shape)?),
         });
     }
     let device = common.open_device()?;
-    let mut record = Record::new("run", device.info());
-    record.parameter("tap", tap.name());
-    record.parameter("layers", args.layers.clone());
-    record.parameter(
+    let folder = ResultsFolder::begin(output, "run");
+    folder.device(&device);
+    folder.parameter("tap", tap.name());
+    folder.parameter("layers", args.layers.clone());
+    folder.parameter(
         "dtype",
         if args.dtype == DType::F32 {
             "f32"
@@ -112,9 +113,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             "f16"
         },
     );
-    record.parameter("memory", memory);
-    record.parameter("threads", common.threads());
-    record_inputs(&mut record, &args.model, &graph, Some(data.as_ref()), None)?;
+    folder.parameter("memory", memory);
+    folder.parameter("threads", common.threads());
+    record_inputs(&folder, &args.model, &graph, Some(data.as_ref()), None)?;
     let values: Vec<ValueId> = taps.iter().map(|t| t.1).collect();
     let take = |place: usize, first: usize, elements: &[f32]| {
         let (name, value) = &taps[place];
@@ -134,9 +135,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     for writer in writers {
         writer.finish()?;
     }
-    record.stage("forward pass");
-    let path = folder.folder().to_path_buf();
-    let results = record.finish_without_report(folder)?;
+    folder.stage("forward pass");
+    let path = folder.path().to_path_buf();
+    let results = folder.finish_without_report()?;
     if common.json {
         return output::json(&results);
     }

@@ -1,16 +1,15 @@
 //! `chanscope shuffle`: channel and pixel shuffling.
 
-use super::network::{choose, on_device, open_data, open_labels, open_model, record_inputs};
+use super::network::{choose, open_data, open_labels, open_model, record_inputs};
 use super::progress::Reporter;
-use super::save::Record;
 use super::{Common, output};
 use chanscope::io::labels::read_indices;
 use chanscope::io::sink::Output;
-use chanscope::measure::shuffle::{
-    Cosine, Effect, Job, Mode, Tapped, check_labels, check_permutation, shuffle,
-};
+use chanscope::measure::shuffle::{Cosine, Mode, Tapped, check_labels, check_permutation, shuffle};
+use chanscope::measure::{Context, ShuffleInput, ShuffleOptions};
 use chanscope::model::layers::ConvLayer;
-use chanscope::report::results::{Observed, Results, Shuffle, ShuffleTensor, Skipped, finite};
+use chanscope::report::folder::ResultsFolder;
+use chanscope::report::results::{Results, Skipped};
 use chanscope::{Error, Result};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -51,17 +50,13 @@ pub struct Args {
 }
 
 impl Args {
-    fn describe(&self, record: &mut Record, common: &Common, mode: Mode, memory: u64) {
-        record.parameter("tensor", self.tensor.clone());
-        record.parameter("observe", self.observe.clone());
-        record.parameter("mode", mode.name());
-        record.parameter("cosine", self.cosine.clone());
-        record.parameter("batch", self.batch);
+    /// Records the options as they were written on the command line.
+    fn describe(&self, folder: &ResultsFolder, ctx: &Context<'_>, options: &ShuffleOptions) {
+        folder.shuffle_parameters(ctx, options);
+        folder.parameter("tensor", self.tensor.clone());
+        folder.parameter("observe", self.observe.clone());
         let file = self.permutation.as_ref().map(|p| p.display().to_string());
-        record.parameter("permutation", file);
-        record.parameter("seed", common.seed);
-        record.parameter("memory", memory);
-        record.parameter("threads", common.threads());
+        folder.parameter("permutation", file);
     }
 }
 
@@ -119,33 +114,29 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
                 .into(),
         ));
     }
-    let job = Job {
-        graph: &graph,
-        data: data.as_ref(),
-        labels: labels.as_deref(),
-        mode,
-        cosine,
-        batch: args.batch,
-        seed: common.seed,
-        permutation: permutation.as_deref(),
-        memory,
-    };
-    let folder = Output::create(&common.out, common.force)?;
+    let options = ShuffleOptions::default()
+        .with_mode(mode)
+        .with_cosine(cosine)
+        .with_batch(args.batch)
+        .with_seed(common.seed);
+    let output = Output::create(&common.out, common.force)?;
     let device = common.open_device()?;
-    let mut record = Record::new("shuffle", device.info());
-    args.describe(&mut record, common, mode, memory);
+    let folder = ResultsFolder::begin(output, "shuffle");
+    let ctx = Context::new(&device)
+        .with_memory(memory)
+        .with_scratch(folder.scratch());
+    args.describe(&folder, &ctx, &options);
     record_inputs(
-        &mut record,
+        &folder,
         &args.model,
         &graph,
         Some(data.as_ref()),
         args.labels.as_deref(),
     )?;
     let reporter = Reporter::new(common.quiet);
-    let mut found = vec![];
     for layer in &tensors {
         if labels.is_none() && args.tensor.is_empty() && !watched(layer) {
-            record.results.skipped.push(Skipped {
+            folder.skip(Skipped {
                 name: layer.name.clone(),
                 reason: "no observed layer depends on it".into(),
             });
@@ -155,54 +146,24 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             name: layer.name.clone(),
             value: layer.consumed,
         };
-        let effect = reporter.run(|control| {
-            on_device!(&device, |backend| shuffle(
-                backend, &job, &tensor, &observe, control
-            ))
+        let input = ShuffleInput::new(&graph, data.as_ref(), &tensor, &observe)
+            .with_labels(labels.as_deref())
+            .with_permutation(permutation.as_deref());
+        let found = reporter.run(|control| {
+            let ctx = ctx.clone().with_control(*control);
+            shuffle(&ctx, &input, &options)
         })?;
-        found.push(save(&folder, &layer.name, mode, &effect)?);
-        record.stage(layer.name.clone());
+        folder.shuffle(&found)?;
+        folder.stage(layer.name.clone());
     }
-    record.results.shuffle = Some(Shuffle { tensors: found });
-    let path = folder.folder().join("report.html");
-    let results = record.finish(folder)?;
+    let path = folder.path().join("report.html");
+    let results = folder.finish()?;
     if common.json {
         return output::json(&results);
     }
     let mut text = summary(&results);
     let _ = writeln!(text, "\nReport: {}", path.display());
     output::print(&text)
-}
-
-/// Writes the arrays of one tensor and returns its entry in the results.
-pub fn save(folder: &Output, name: &str, mode: Mode, effect: &Effect) -> Result<ShuffleTensor> {
-    let mut observed = vec![];
-    for tap in &effect.observed {
-        let shuffled = tap.cosine.len() / tap.channels;
-        let file = format!("shuffle/{name}/{}.cosine.npy", tap.name);
-        folder.array(&file, &[shuffled, tap.channels], &tap.cosine)?;
-        observed.push(Observed {
-            name: tap.name.clone(),
-            cosine_mean: (tap.cosine.chunks(tap.channels))
-                .map(|row| finite(row.iter().sum::<f64>() / row.len() as f64))
-                .collect(),
-        });
-    }
-    if let Some(accuracy) = &effect.accuracy {
-        folder.array(
-            &format!("shuffle/{name}/accuracy.npy"),
-            &[accuracy.len()],
-            accuracy,
-        )?;
-    }
-    Ok(ShuffleTensor {
-        name: name.to_string(),
-        mode: mode.name().into(),
-        baseline_accuracy: effect.baseline_accuracy,
-        accuracy: (effect.accuracy.as_ref()).map(|a| a.iter().map(|&v| finite(v)).collect()),
-        observed,
-        short_batch: effect.short_batch.map(|n| n as u64),
-    })
 }
 
 /// A few lines per tensor.

@@ -10,8 +10,6 @@ mod pairs;
 mod separate;
 mod summed;
 
-pub(super) use pairs::Products;
-
 use super::disjoint::Disjoint;
 use super::f64x8::{F64x8, Isa, Pack};
 use super::{Cpu, simd::InstructionSet};

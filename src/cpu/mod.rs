@@ -4,7 +4,6 @@ mod ceiling;
 mod conv2d;
 mod correlate;
 mod disjoint;
-mod dots;
 mod f32x16;
 mod f64x8;
 mod filters;
@@ -26,7 +25,6 @@ mod strided;
 mod tensor;
 mod transpose;
 
-pub(crate) use dots::add_dots;
 pub use filters::FilterScratch;
 pub use knn::{Candidate, Candidates, Points};
 pub use simd::InstructionSet;
@@ -34,7 +32,7 @@ pub use tensor::Tensor;
 
 use crate::error::DeviceProblem;
 use crate::ops::{
-    Backend, Conv2dParams, DeviceInfo, GramKind, GraphBlock, GraphParams, Kernel, Limits,
+    Backend, Conv2dParams, DeviceInfo, DotRows, GramKind, GraphBlock, GraphParams, Kernel, Limits,
     OverlapSums, PointsBlock, Supports, Vectors,
 };
 use crate::{Error, Result};
@@ -176,6 +174,10 @@ impl Backend for Cpu {
 
     fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()> {
         self.pool.install(|| overlap::accumulate(supports, sums))
+    }
+
+    fn add_dots(&self, x: DotRows<'_>, out: &mut [f64]) -> Result<()> {
+        self.pool.install(|| crate::ops::add_dots(x, out, self.set))
     }
 
     fn gram(&self, x: &Tensor, kind: GramKind) -> Result<Tensor> {

@@ -33,7 +33,7 @@ pub use tensor::Tensor;
 
 use crate::Result;
 use crate::ops::{
-    Backend, Conv2dParams, DeviceInfo, GramKind, GraphBlock, GraphParams, Kernel, Limits,
+    Backend, Conv2dParams, DeviceInfo, DotRows, GramKind, GraphBlock, GraphParams, Kernel, Limits,
     OverlapSums, PointsBlock, Supports, Vectors,
 };
 use context::Context;
@@ -213,6 +213,11 @@ impl Backend for Gpu {
     fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()> {
         let context = &self.context;
         context.guarded("overlap", || overlap::accumulate(context, supports, sums))
+    }
+
+    fn add_dots(&self, x: DotRows<'_>, out: &mut [f64]) -> Result<()> {
+        // On the host: see the trait.
+        crate::ops::add_dots(x, out, crate::simd::InstructionSet::detect())
     }
 
     fn gram(&self, x: &Tensor, kind: GramKind) -> Result<Tensor> {

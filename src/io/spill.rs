@@ -1,6 +1,10 @@
 //! Supports of all channels of a layer: written a channel and block of queries at a time, read for a block
 //! of queries in all channels. In memory while that fits, else in a temporary file without a name.
 
+mod floats;
+
+pub use floats::FloatStore;
+
 use super::sink::write_all_at;
 use crate::error::SystemError;
 use crate::tensor::checked_product;

@@ -12,18 +12,20 @@ mod normalized;
 mod regularizer;
 mod study;
 
-pub use minimize::{Minimization, Minimized, Optimizer, State, minimize};
+pub use minimize::{MinimizeOptions, Minimized, Optimizer, State, minimize};
 pub use regularizer::{Regularized, Regularizer};
 pub use study::{Padding, Relation, Study, StudyOptions, study};
 
-use crate::control::Control;
+use super::Context;
+use super::setters::setters;
+use crate::device::on_backend;
 use crate::ops::filters::{FilterOps, FilterParams, FilterShape, Pairs};
 use crate::{Error, Result};
 use ndarray::Array2;
 
-/// Filters of one convolution.
+/// The filters of one convolution.
 #[derive(Clone, Copy, Debug)]
-pub struct Filters<'a> {
+pub struct FilterBank<'a> {
     /// Layer.
     pub name: &'a str,
     /// `[M, C, h, w]`.
@@ -32,22 +34,27 @@ pub struct Filters<'a> {
     pub weights: &'a [f32],
 }
 
-/// What is computed of each layer.
+/// Options of [`filters`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Job {
+#[non_exhaustive]
+pub struct FiltersOptions {
     /// Which similarity; [`FilterParams::pairs`] says which value the gradient is of.
     pub params: FilterParams,
     /// Whether `dL/dK` is wanted.
     pub gradient: bool,
     /// Whether the matrices of all pairs are wanted.
     pub matrices: bool,
-    /// Cap of the working set, bytes.
-    pub memory: u64,
 }
+
+setters!(FiltersOptions {
+    with_params(params: FilterParams),
+    with_gradient(gradient: bool),
+    with_matrices(matrices: bool),
+});
 
 /// What was found of a layer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Similarity {
+pub struct Filters {
     /// `L` over all pairs.
     pub value: f64,
     /// `L` over adjacent pairs.
@@ -70,68 +77,78 @@ pub struct Similarity {
 /// Bytes a pair of filters takes while both matrices are in memory.
 const PAIR_BYTES: u64 = 24;
 
-/// Measures one layer. `scratch` may be shared by all layers.
+/// Measures the filters of one layer.
 ///
 /// # Errors
 /// [`Error::Model`] on weights that are not finite or whose gradient is not; [`Error::Memory`] if the
-/// matrices do not fit; [`Error::Shape`]; device errors.
-pub fn similarity<B: FilterOps>(
+/// matrices do not fit under the memory cap; [`Error::Shape`] where the weights do not fill their shape;
+/// device errors; [`Error::Cancelled`].
+pub fn filters(
+    ctx: &Context<'_>,
+    bank: &FilterBank<'_>,
+    options: &FiltersOptions,
+) -> Result<Filters> {
+    ctx.run(|| on_backend!(ctx.device(), |backend| measure(backend, ctx, bank, options)))
+}
+
+fn measure<B: FilterOps>(
     backend: &B,
-    filters: &Filters<'_>,
-    job: &Job,
-    scratch: &mut B::FilterScratch,
-    control: &Control<'_>,
-) -> Result<Similarity> {
-    let Filters { shape, weights, .. } = *filters;
-    filters.check()?;
+    ctx: &Context<'_>,
+    bank: &FilterBank<'_>,
+    options: &FiltersOptions,
+) -> Result<Filters> {
+    let control = ctx.control();
+    let scratch = &mut B::FilterScratch::default();
+    let FilterBank { shape, weights, .. } = *bank;
+    bank.check()?;
     let needed = (shape.filters as u64).pow(2).saturating_mul(PAIR_BYTES);
-    if job.matrices && needed > job.memory {
+    if options.matrices && needed > ctx.memory() {
         return Err(Error::Memory {
-            what: format!("the pairs of {} filters of {}", shape.filters, filters.name),
+            what: format!("the pairs of {} filters of {}", shape.filters, bank.name),
             needed,
-            cap: job.memory,
+            cap: ctx.memory(),
         });
     }
     let mut values = [0.0; 2];
-    let mut gradient = job.gradient.then(|| vec![0.0; weights.len()]);
+    let mut gradient = options.gradient.then(|| vec![0.0; weights.len()]);
     for (value, pairs) in values.iter_mut().zip([Pairs::All, Pairs::Adjacent]) {
         control.check()?;
         let params = FilterParams {
             pairs,
-            ..job.params
+            ..options.params
         };
-        let wanted = pairs == job.params.pairs;
+        let wanted = pairs == options.params.pairs;
         let gradient = gradient.as_deref_mut().filter(|_| wanted);
         *value = backend.similarity(weights, shape, params, gradient, scratch)?;
     }
     if gradient.iter().flatten().any(|g| !g.is_finite()) {
         return Err(Error::Model(format!(
             "layer '{}': the gradient is too large for f32; scale the weights down",
-            filters.name
+            bank.name
         )));
     }
     control.check()?;
-    let normalized_mean = normalized::mean(backend, filters, job.params.input_channels, scratch)?;
+    let normalized_mean = normalized::mean(backend, bank, options.params.input_channels, scratch)?;
     control.check()?;
-    let pairs = job.matrices.then(|| {
-        let pairs = backend.similarity_pairs(weights, shape, job.params.input_channels)?;
+    let pairs = options.matrices.then(|| {
+        let pairs = backend.similarity_pairs(weights, shape, options.params.input_channels)?;
         let square = (shape.filters, shape.filters);
         Array2::from_shape_vec(square, pairs).map_err(|e| Error::Shape(e.to_string()))
     });
-    let (cosine_mean, cosine) = cosine::cosines(backend, filters, job.matrices, control)?;
-    Ok(Similarity {
+    let (cosine_mean, cosine) = cosine::cosines(backend, bank, options.matrices, control)?;
+    Ok(Filters {
         value: values[0],
         value_adjacent: values[1],
         normalized_mean,
         cosine_mean,
-        zero_filters: filters.zero(),
+        zero_filters: bank.zero(),
         pairs: pairs.transpose()?,
         cosine,
         gradient,
     })
 }
 
-impl<'a> Filters<'a> {
+impl<'a> FilterBank<'a> {
     /// # Errors
     /// [`Error::Shape`] where the weights do not fill the shape, [`Error::Model`] where one is NaN or
     /// infinite.

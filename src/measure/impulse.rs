@@ -3,8 +3,12 @@
 mod compare;
 mod ncc;
 
-pub use compare::{Findings, Settings, compare};
+pub use compare::{Impulse, compare};
 pub use ncc::{Match, Ncc, Similar};
+
+use super::Context;
+use super::setters::setters;
+use crate::device::on_backend;
 
 use crate::model::forward::Session;
 use crate::model::graph::Graph;
@@ -48,9 +52,10 @@ impl std::str::FromStr for Bias {
     }
 }
 
-/// Where the impulse is, and what of the network answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Job {
+/// Options of [`impulse`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ImpulseOptions {
     /// Row and column of the 1; the middle `[H/2, W/2]` where not given.
     pub at: Option<[usize; 2]>,
     /// What is done about biases.
@@ -59,8 +64,41 @@ pub struct Job {
     pub linear: bool,
     /// Which value of each layer is the response.
     pub tap: Tap,
-    /// Cap of the working set, bytes.
-    pub memory: u64,
+    /// Take the mean of each response off before correlating.
+    pub centred: bool,
+    /// Smallest NCC of channels that count as alike, above 0 and at most 1.
+    pub threshold: f64,
+}
+
+impl Default for ImpulseOptions {
+    fn default() -> Self {
+        Self {
+            at: None,
+            bias: Bias::Subtract,
+            linear: false,
+            tap: Tap::Activation,
+            centred: false,
+            threshold: 0.95,
+        }
+    }
+}
+
+setters!(ImpulseOptions {
+    with_at(at: Option<[usize; 2]>),
+    with_bias(bias: Bias),
+    with_linear(linear: bool),
+    with_tap(tap: Tap),
+    with_centred(centred: bool),
+    with_threshold(threshold: f64),
+});
+
+/// Runs impulses through a network and compares what its channels answer: [`responses`], then [`compare`].
+///
+/// # Errors
+/// As [`responses`] and [`compare`].
+pub fn impulse(ctx: &Context<'_>, graph: &Graph, options: &ImpulseOptions) -> Result<Impulse> {
+    let responses = responses(ctx, graph, options)?;
+    compare(ctx, responses, options)
 }
 
 /// Responses of one layer.
@@ -84,21 +122,39 @@ const NEGLIGIBLE: f64 = 1e-6;
 /// # Errors
 /// [`Error::Usage`] on an impulse outside the image, [`Error::Model`] where the network has no
 /// convolution, no linear form, or answers with NaN; [`Error::Memory`]; device errors.
-pub fn responses<B: NetOps>(backend: &B, graph: &Graph, job: &Job) -> Result<Vec<Response>> {
+pub fn responses(
+    ctx: &Context<'_>,
+    graph: &Graph,
+    options: &ImpulseOptions,
+) -> Result<Vec<Response>> {
+    let memory = ctx.memory();
+    ctx.run(|| {
+        on_backend!(ctx.device(), |backend| responses_on(
+            backend, graph, options, memory
+        ))
+    })
+}
+
+fn responses_on<B: NetOps>(
+    backend: &B,
+    graph: &Graph,
+    options: &ImpulseOptions,
+    memory: u64,
+) -> Result<Vec<Response>> {
     let &[inputs, h, w] = graph.input_shape() else {
         return Err(Error::Model(format!(
             "impulses need a network that takes images [N, C, H, W], not {:?} per sample",
             graph.input_shape()
         )));
     };
-    let [y, x] = job.at.unwrap_or([h / 2, w / 2]);
+    let [y, x] = options.at.unwrap_or([h / 2, w / 2]);
     if y >= h || x >= w {
         return Err(Error::Usage(format!(
             "--at {y},{x} is outside the image of {h}x{w}"
         )));
     }
     let changed;
-    let graph = match (job.bias, job.linear) {
+    let graph = match (options.bias, options.linear) {
         (Bias::Zero, true) => {
             changed = graph.without_biases().linearised()?;
             &changed
@@ -116,7 +172,7 @@ pub fn responses<B: NetOps>(backend: &B, graph: &Graph, job: &Job) -> Result<Vec
     let layers = graph.layers();
     let mut wanted: Vec<ValueId> = vec![];
     for layer in &layers {
-        let value = layer.tap(job.tap);
+        let value = layer.tap(options.tap);
         if !wanted.contains(&value) {
             wanted.push(value);
         }
@@ -125,10 +181,10 @@ pub fn responses<B: NetOps>(backend: &B, graph: &Graph, job: &Job) -> Result<Vec
         return Err(Error::Model("the network has no convolution".into()));
     }
     let session = Session::new(backend, graph, &[graph.input()], &wanted)?;
-    let samples = inputs + usize::from(job.bias == Bias::Subtract);
+    let samples = inputs + usize::from(options.bias == Bias::Subtract);
     let fixed = session.constant_bytes() * 2;
     batch_size(
-        job.memory,
+        memory,
         fixed,
         session.bytes_per_sample() * samples as u64,
         1,
@@ -141,11 +197,11 @@ pub fn responses<B: NetOps>(backend: &B, graph: &Graph, job: &Job) -> Result<Vec
     let taps = session.run(&[&images])?;
     (layers.into_iter())
         .map(|layer| {
-            let value = layer.tap(job.tap);
+            let value = layer.tap(options.tap);
             let place = wanted.iter().position(|&v| v == value).unwrap_or_default();
             let shape = &graph.value(value).shape;
             let values = backend.download(&taps[place])?;
-            response(layer.name, shape, inputs, &values, job.bias)
+            response(layer.name, shape, inputs, &values, options.bias)
         })
         .collect()
 }

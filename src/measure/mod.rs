@@ -1,7 +1,38 @@
 //! A paper's quantity a file. Knows devices and streams, no file format.
+//!
+//! All measures have one grammar: `x(&ctx, input, &XOptions) -> Result<X>`. The [`Context`] says where and
+//! within which bounds to compute; the input is what is measured; options have defaults and setters; the
+//! result is plain data, from which [`crate::report`] writes the files that the command line writes.
+//!
+//! | function | input | result |
+//! |---|---|---|
+//! | [`redundancy()`] | layers of activations, labels | channel-wise NNK graphs, channel similarity, CKA |
+//! | [`channel_similarity`] | a layer of activations | cosine and Pearson correlation of channels |
+//! | [`cka`] | layers of activations | linear CKA between them |
+//! | [`filters()`] | the filters of a convolution | Convolutional Similarity, gradient, cosines |
+//! | [`minimize`] | the filters of a convolution | filters of less similarity |
+//! | [`impulse()`] | a network | impulse responses and their correlation |
+//! | [`shuffle()`] | a network, images, labels | what shuffling a tensor's channels changes |
+//!
+//! [`filters::Regularizer`] is no measurement but part of a training loop: it keeps memory from step to step
+//! and takes a backend instead of a context.
 
 pub mod baselines;
+mod context;
 pub mod filters;
 pub mod impulse;
 pub mod redundancy;
+mod selection;
+mod setters;
 pub mod shuffle;
+
+pub use baselines::{
+    ChannelSimilarity, ChannelSimilarityOptions, Cka, CkaOptions, channel_similarity, cka,
+};
+pub use context::Context;
+pub use filters::{
+    FilterBank, Filters, FiltersOptions, MinimizeOptions, Minimized, filters, minimize,
+};
+pub use impulse::{Impulse, ImpulseOptions, impulse};
+pub use redundancy::{Redundancy, RedundancyInput, RedundancyOptions, redundancy, redundancy_each};
+pub use shuffle::{Shuffle, ShuffleInput, ShuffleOptions, shuffle};

@@ -13,7 +13,10 @@ mod tail;
 pub use check::check_labels;
 pub use permute::{check as check_permutation, seeded as seeded_permutation};
 
-use crate::control::{Control, Progress};
+use super::Context;
+use super::setters::setters;
+use crate::control::Progress;
+use crate::device::on_backend;
 use crate::io::layer::Layer;
 use crate::model::graph::Graph;
 use crate::model::node::ValueId;
@@ -93,15 +96,61 @@ pub struct Tapped {
     pub value: ValueId,
 }
 
-/// What is shuffled, and how.
+/// What is shuffled, and what is watched meanwhile.
 #[derive(Clone, Copy)]
-pub struct Job<'a> {
+#[non_exhaustive]
+pub struct ShuffleInput<'a> {
     /// The network.
     pub graph: &'a Graph,
-    /// Its input.
+    /// Its input, `N` samples.
     pub data: &'a dyn Layer,
-    /// Class of every sample.
+    /// The tensor whose channels are shuffled, `[K, ...]` per sample.
+    pub tensor: &'a Tapped,
+    /// Values that are compared. Those that do not depend on the tensor are left out.
+    pub observe: &'a [Tapped],
+    /// `[N]` class of every sample: adds accuracies.
     pub labels: Option<&'a [u32]>,
+    /// `[N]`, `A'[i] = A[permutation[i]]` instead of seeded permutations; checked by [`check_permutation`].
+    pub permutation: Option<&'a [i64]>,
+}
+
+impl<'a> ShuffleInput<'a> {
+    /// Shuffles `tensor` of a network that runs on `data`, without labels, by seeded permutations.
+    pub const fn new(
+        graph: &'a Graph,
+        data: &'a dyn Layer,
+        tensor: &'a Tapped,
+        observe: &'a [Tapped],
+    ) -> Self {
+        Self {
+            graph,
+            data,
+            tensor,
+            observe,
+            labels: None,
+            permutation: None,
+        }
+    }
+
+    /// Adds the class of every sample.
+    #[must_use]
+    pub const fn with_labels(mut self, labels: Option<&'a [u32]>) -> Self {
+        self.labels = labels;
+        self
+    }
+
+    /// Takes this permutation of the samples instead of seeded ones.
+    #[must_use]
+    pub const fn with_permutation(mut self, permutation: Option<&'a [i64]>) -> Self {
+        self.permutation = permutation;
+        self
+    }
+}
+
+/// Options of [`shuffle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShuffleOptions {
     /// What is exchanged.
     pub mode: Mode,
     /// How taps are compared.
@@ -110,15 +159,33 @@ pub struct Job<'a> {
     pub batch: usize,
     /// Seed of the permutations. They are the same for every channel and tensor.
     pub seed: u64,
-    /// `A'[i] = A[permutation[i]]` instead of seeded ones; checked by [`check_permutation`].
-    pub permutation: Option<&'a [i64]>,
-    /// Cap of the working set, bytes.
-    pub memory: u64,
 }
+
+impl Default for ShuffleOptions {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Channel,
+            cosine: Cosine::Sample,
+            batch: 256,
+            seed: 0,
+        }
+    }
+}
+
+setters!(ShuffleOptions {
+    with_mode(mode: Mode),
+    with_cosine(cosine: Cosine),
+    with_batch(batch: usize),
+    with_seed(seed: u64),
+});
 
 /// What shuffling the channels of one tensor did.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Effect {
+pub struct Shuffle {
+    /// The tensor.
+    pub name: String,
+    /// What was exchanged.
+    pub mode: Mode,
     /// Accuracy of the untouched network, with labels.
     pub baseline_accuracy: Option<f64>,
     /// `[K]` accuracy with each channel shuffled, with labels.
@@ -136,29 +203,41 @@ pub struct Observed {
     pub name: String,
     /// Channels `M` of the tap.
     pub channels: usize,
-    /// `[K, M]` cosine similarity before and after, as [`Job::cosine`] says.
+    /// `[K, M]` cosine similarity before and after, as [`ShuffleOptions::cosine`] says.
     pub cosine: Vec<f64>,
 }
 
-/// Shuffles every channel of `tensor` in turn and compares `observe` and the accuracy. Taps that do not
-/// depend on the tensor are left out.
+/// Shuffles every channel of a tensor in turn and compares the observed values and the accuracy.
 ///
 /// # Errors
-/// [`Error::Usage`] on labels or permutations that do not fit, [`Error::Memory`], I/O and device errors.
-pub fn shuffle<B: NetOps>(
+/// [`Error::Usage`] on labels or permutations that do not fit, [`Error::Memory`], I/O and device errors;
+/// [`Error::Cancelled`].
+pub fn shuffle(
+    ctx: &Context<'_>,
+    input: &ShuffleInput<'_>,
+    options: &ShuffleOptions,
+) -> Result<Shuffle> {
+    ctx.run(|| {
+        on_backend!(ctx.device(), |backend| shuffle_on(
+            backend, ctx, input, options
+        ))
+    })
+}
+
+fn shuffle_on<B: NetOps>(
     backend: &B,
-    job: &Job<'_>,
-    tensor: &Tapped,
-    observe: &[Tapped],
-    control: &Control<'_>,
-) -> Result<Effect> {
-    let mut run = Run::new(backend, job, tensor, observe)?;
+    ctx: &Context<'_>,
+    input: &ShuffleInput<'_>,
+    options: &ShuffleOptions,
+) -> Result<Shuffle> {
+    let control = ctx.control();
+    let mut run = Run::new(backend, input, options, ctx.memory())?;
     let samples = run.images.samples();
-    for batch in ranges(samples, job.batch) {
+    for batch in ranges(samples, options.batch) {
         control.check()?;
         run.batch(batch.clone())?;
         control.report(Progress {
-            stage: &format!("shuffle {} {}s", tensor.name, job.mode.name()),
+            stage: &format!("shuffle {} {}s", input.tensor.name, options.mode.name()),
             done: batch.end as u64,
             total: samples as u64,
             unit: "samples",

@@ -1,11 +1,12 @@
 //! What a run leaves behind: `results.json` and `report.html`.
 //!
-//! [`results`] is the schema, [`html`] turns it and the [`arrays`] beside it into one offline page, and
+//! [`folder`] writes both, with arrays beside them, from what measures return. [`results`] is the schema, [`html`] turns it and the [`arrays`] beside it into one offline page, and
 //! [`words`] says in sentences what the figures mean. [`figure`] packs arrays into the page, [`order`] puts
 //! similar channels next to each other.
 
 pub mod arrays;
 pub mod figure;
+pub mod folder;
 pub mod html;
 pub mod order;
 pub mod results;

@@ -2,37 +2,39 @@
 
 use super::{exact, random};
 use chanscope::Error;
-use chanscope::control::Control;
 use chanscope::cpu::Cpu;
-use chanscope::measure::filters::{Filters, Job, Regularized, Regularizer, Similarity, similarity};
+use chanscope::device::Device;
+use chanscope::measure::filters::{Regularized, Regularizer};
+use chanscope::measure::{Context, FilterBank, Filters, FiltersOptions, filters};
 use chanscope::ops::filters::{FilterParams, FilterShape, InputChannels, Pairs};
 
-fn measure(shape: [usize; 4], k: &[f32], job: &Job) -> chanscope::Result<Similarity> {
-    let filters = Filters {
+fn measure(shape: [usize; 4], k: &[f32], options: &FiltersOptions) -> chanscope::Result<Filters> {
+    measure_within(1 << 30, shape, k, options)
+}
+
+fn measure_within(
+    memory: u64,
+    shape: [usize; 4],
+    k: &[f32],
+    options: &FiltersOptions,
+) -> chanscope::Result<Filters> {
+    let bank = FilterBank {
         name: "conv",
         shape: FilterShape::new(&shape)?,
         weights: k,
     };
-    let cpu = Cpu::new(2)?;
-    similarity(
-        &cpu,
-        &filters,
-        job,
-        &mut Default::default(),
-        &Control::default(),
-    )
+    let device = Device::Cpu(Cpu::new(2)?);
+    filters(&Context::new(&device).with_memory(memory), &bank, options)
 }
 
-fn everything(pairs: Pairs, input_channels: InputChannels) -> Job {
-    Job {
-        params: FilterParams {
+fn everything(pairs: Pairs, input_channels: InputChannels) -> FiltersOptions {
+    FiltersOptions::default()
+        .with_params(FilterParams {
             pairs,
             input_channels,
-        },
-        gradient: true,
-        matrices: true,
-        memory: 1 << 30,
-    }
+        })
+        .with_gradient(true)
+        .with_matrices(true)
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
@@ -106,8 +108,8 @@ fn every_figure_equals_its_definition() {
 
 #[test]
 fn fewer_than_two_filters_have_no_pairs() {
-    let job = everything(Pairs::All, InputChannels::Separate);
-    let single = measure([1, 2, 3, 3], &random(1, 2, 3, 3, 1), &job).expect("defined");
+    let options = everything(Pairs::All, InputChannels::Separate);
+    let single = measure([1, 2, 3, 3], &random(1, 2, 3, 3, 1), &options).expect("defined");
     assert_eq!((single.value, single.value_adjacent), (0.0, 0.0));
     assert_eq!((single.normalized_mean, single.cosine_mean), (None, None));
     assert!(
@@ -117,7 +119,7 @@ fn fewer_than_two_filters_have_no_pairs() {
             .iter()
             .all(|&g| g == 0.0)
     );
-    let zero = measure([3, 2, 3, 3], &[0.0; 54], &job).expect("defined");
+    let zero = measure([3, 2, 3, 3], &[0.0; 54], &options).expect("defined");
     assert_eq!(zero.zero_filters, [0, 1, 2]);
     assert_eq!(
         (zero.value, zero.normalized_mean, zero.cosine_mean),
@@ -126,32 +128,26 @@ fn fewer_than_two_filters_have_no_pairs() {
     // One filter that is not zero has nothing to be compared with either.
     let mut k = [0.0; 54];
     k[20] = 2.0;
-    let lone = measure([3, 2, 3, 3], &k, &job).expect("defined");
+    let lone = measure([3, 2, 3, 3], &k, &options).expect("defined");
     assert_eq!((lone.normalized_mean, lone.cosine_mean), (None, None));
 }
 
 #[test]
 fn weights_of_any_size_are_compared() {
     let k = random(4, 2, 3, 3, 8);
-    let job = Job {
-        gradient: false,
-        ..everything(Pairs::All, InputChannels::Separate)
-    };
-    let wanted = measure([4, 2, 3, 3], &k, &job).expect("runs");
+    let options = everything(Pairs::All, InputChannels::Separate).with_gradient(false);
+    let wanted = measure([4, 2, 3, 3], &k, &options).expect("runs");
     for scale in [1e-30f32, 1e30] {
         let scaled: Vec<f32> = k.iter().map(|k| k * scale).collect();
-        let found = measure([4, 2, 3, 3], &scaled, &job).expect("runs");
+        let found = measure([4, 2, 3, 3], &scaled, &options).expect("runs");
         let close = |a: Option<f64>, b: Option<f64>| (a.expect("a") - b.expect("b")).abs() <= 1e-6;
         assert!(close(found.normalized_mean, wanted.normalized_mean));
         assert!(close(found.cosine_mean, wanted.cosine_mean));
     }
     // The gradient of the large ones is no f32.
     let large: Vec<f32> = k.iter().map(|k| k * 1e30).collect();
-    let job = Job {
-        gradient: true,
-        ..job
-    };
-    let e = measure([4, 2, 3, 3], &large, &job).expect_err("too large");
+    let options = options.with_gradient(true);
+    let e = measure([4, 2, 3, 3], &large, &options).expect_err("too large");
     assert!(e.to_string().contains("scale the weights down"), "{e}");
 }
 
@@ -160,8 +156,8 @@ fn weights_that_are_not_finite_are_named() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut k = random(4, 2, 3, 5, 1);
         k[2 * 30 + 15 + 5 + 4] = bad;
-        let job = everything(Pairs::All, InputChannels::Separate);
-        let e = measure([4, 2, 3, 5], &k, &job).expect_err("refused");
+        let options = everything(Pairs::All, InputChannels::Separate);
+        let e = measure([4, 2, 3, 5], &k, &options).expect_err("refused");
         assert!(matches!(e, Error::Model(_)));
         assert!(
             e.to_string().contains("'conv': weight [2, 1, 1, 4] is"),
@@ -174,8 +170,8 @@ fn weights_that_are_not_finite_are_named() {
 fn many_filters_are_compared_in_blocks() {
     let shape = [1030, 1, 1, 2];
     let k = random(1030, 1, 1, 2, 3);
-    let job = everything(Pairs::All, InputChannels::Separate);
-    let found = measure(shape, &k, &job).expect("runs");
+    let options = everything(Pairs::All, InputChannels::Separate);
+    let found = measure(shape, &k, &options).expect("runs");
     let cosines = found.cosine.expect("cosines");
     let (mut sum, mut count) = (0.0, 0.0);
     for i in 0..1030 {
@@ -189,17 +185,10 @@ fn many_filters_are_compared_in_blocks() {
         }
     }
     assert!((found.cosine_mean.expect("pairs") - sum / count).abs() <= 1e-6);
-    let tight = Job {
-        memory: 1 << 20,
-        ..job
-    };
-    let e = measure(shape, &k, &tight).expect_err("does not fit");
+    let e = measure_within(1 << 20, shape, &k, &options).expect_err("does not fit");
     assert!(matches!(e, Error::Memory { .. }));
-    let without = Job {
-        matrices: false,
-        ..tight
-    };
-    let without = measure(shape, &k, &without).expect("no matrix, no limit");
+    let without = options.with_matrices(false);
+    let without = measure_within(1 << 20, shape, &k, &without).expect("no matrix, no limit");
     assert_eq!(without.cosine_mean, found.cosine_mean);
     assert_eq!(without.normalized_mean, found.normalized_mean);
 }
@@ -228,8 +217,8 @@ fn a_trainer_gets_all_layers_in_one_call() {
         .zip(&gradients)
         .zip(regularizer.values())
     {
-        let job = everything(Pairs::All, InputChannels::Separate);
-        let alone = measure(*shape, weights, &job).expect("runs");
+        let options = everything(Pairs::All, InputChannels::Separate);
+        let alone = measure(*shape, weights, &options).expect("runs");
         assert_eq!(alone.value, *value);
         assert_eq!(alone.gradient.as_ref(), Some(gradient));
     }

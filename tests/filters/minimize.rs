@@ -3,9 +3,10 @@
 use super::{exact, random};
 use crate::oracle::minimize::{Rule, minimize as by_hand};
 use chanscope::Error;
-use chanscope::control::Control;
 use chanscope::cpu::Cpu;
-use chanscope::measure::filters::{Filters, Minimization, Minimized, Optimizer, State, minimize};
+use chanscope::device::Device;
+use chanscope::measure::filters::{Optimizer, State};
+use chanscope::measure::{Context, FilterBank, MinimizeOptions, Minimized, minimize};
 use chanscope::ops::filters::{FilterParams, FilterShape, InputChannels, Pairs};
 
 const fn sgd(lr: f64, momentum: f64, nesterov: bool) -> Optimizer {
@@ -50,21 +51,14 @@ fn steps_are_those_of_pytorch() {
     }
 }
 
-fn run(shape: [usize; 4], k: &[f32], job: &Minimization) -> Minimized {
-    let filters = Filters {
+fn run(shape: [usize; 4], k: &[f32], options: &MinimizeOptions) -> Minimized {
+    let bank = FilterBank {
         name: "conv",
         shape: FilterShape::new(&shape).expect("shape"),
         weights: k,
     };
-    let cpu = Cpu::new(2).expect("threads");
-    minimize(
-        &cpu,
-        &filters,
-        job,
-        &mut Default::default(),
-        &Control::default(),
-    )
-    .expect("runs")
+    let device = Device::Cpu(Cpu::new(2).expect("threads"));
+    minimize(&Context::new(&device), &bank, options).expect("runs")
 }
 
 #[test]
@@ -104,16 +98,15 @@ fn trajectories_are_those_of_float64() {
             (Pairs::Adjacent, InputChannels::Separate, true),
             (Pairs::All, InputChannels::Summed, true),
         ] {
-            let job = Minimization {
-                steps: 40,
-                optimizer,
-                params: FilterParams {
+            let options = MinimizeOptions::default()
+                .with_steps(40)
+                .with_optimizer(optimizer)
+                .with_params(FilterParams {
                     pairs,
                     input_channels,
-                },
-                keep_norm,
-            };
-            let found = run(shape, &k, &job);
+                })
+                .with_keep_norm(keep_norm);
+            let found = run(shape, &k, &options);
             let variant = (
                 pairs == Pairs::Adjacent,
                 input_channels == InputChannels::Summed,
@@ -123,13 +116,13 @@ fn trajectories_are_those_of_float64() {
             for (step, (a, b)) in found.history.iter().zip(&history).enumerate() {
                 assert!(
                     (a - b).abs() <= 1e-5 * b,
-                    "{job:?} step {step}: {a} instead of {b}"
+                    "{options:?} step {step}: {a} instead of {b}"
                 );
             }
             for (a, b) in found.weights.expect("converged").iter().zip(&weights) {
                 assert!(
                     (f64::from(*a) - b).abs() <= 1e-5,
-                    "{job:?}: {a} instead of {b}"
+                    "{options:?}: {a} instead of {b}"
                 );
             }
             assert!(history[40] < history[0]);
@@ -142,13 +135,11 @@ fn norms_are_kept_and_zero_filters_stay() {
     let shape = [4, 2, 3, 3];
     let mut k = random(4, 2, 3, 3, 5);
     k[18..36].fill(0.0);
-    let job = Minimization {
-        steps: 30,
-        optimizer: Optimizer::adam(0.01),
-        params: FilterParams::default(),
-        keep_norm: true,
-    };
-    let found = run(shape, &k, &job).weights.expect("converged");
+    let options = MinimizeOptions::default()
+        .with_steps(30)
+        .with_optimizer(Optimizer::adam(0.01))
+        .with_keep_norm(true);
+    let found = run(shape, &k, &options).weights.expect("converged");
     let norm = |k: &[f32]| k.iter().map(|&k| f64::from(k).powi(2)).sum::<f64>().sqrt();
     for (before, after) in k.chunks(18).zip(found.chunks(18)) {
         assert!((norm(before) - norm(after)).abs() <= 1e-6 * norm(before));
@@ -159,13 +150,10 @@ fn norms_are_kept_and_zero_filters_stay() {
 #[test]
 fn divergence_ends_the_history() {
     let k = random(4, 2, 3, 3, 5);
-    let job = Minimization {
-        steps: 100,
-        optimizer: sgd(1e3, 0.0, false),
-        params: FilterParams::default(),
-        keep_norm: false,
-    };
-    let found = run([4, 2, 3, 3], &k, &job);
+    let options = MinimizeOptions::default()
+        .with_steps(100)
+        .with_optimizer(sgd(1e3, 0.0, false));
+    let found = run([4, 2, 3, 3], &k, &options);
     assert!(found.weights.is_none());
     let (last, rest) = found.history.split_last().expect("values");
     assert!(last.is_nan() && !rest.is_empty() && rest.iter().all(|v| v.is_finite()));

@@ -2,20 +2,24 @@
 
 use chanscope::Error;
 use chanscope::cpu::Cpu;
-use chanscope::measure::filters::{Padding, StudyOptions, study};
+use chanscope::device::Device;
+use chanscope::measure::Context;
+use chanscope::measure::filters::{Padding, Study, StudyOptions};
+
+fn study(options: &StudyOptions) -> chanscope::Result<Study> {
+    let device = Device::Cpu(Cpu::new(1).expect("threads"));
+    chanscope::measure::filters::study(&Context::new(&device), options)
+}
 
 #[test]
 fn the_relation_is_exact_for_full_padding_only() {
-    let cpu = Cpu::new(1).expect("threads");
     for (kernel, input) in [(2, 2), (3, 8), (9, 64), (16, 17)] {
-        let options = StudyOptions {
-            repetitions: 5,
-            kernel,
-            input,
-            steps: 0,
-            ..StudyOptions::default()
-        };
-        let found = study(&cpu, &options).expect("runs");
+        let options = StudyOptions::default()
+            .with_repetitions(5)
+            .with_kernel(kernel)
+            .with_input(input)
+            .with_steps(0);
+        let found = study(&options).expect("runs");
         for r in found.relations {
             if r.padding == Padding::Full {
                 assert!(r.max_error <= 1e-14, "{kernel} {input}: {r:?}");
@@ -30,28 +34,21 @@ fn the_relation_is_exact_for_full_padding_only() {
 
 #[test]
 fn orthogonal_kernels_do_not_make_feature_maps_dissimilar() {
-    let cpu = Cpu::new(1).expect("threads");
-    let options = StudyOptions {
-        repetitions: 20,
-        ..StudyOptions::default()
-    };
-    let found = study(&cpu, &options).expect("runs");
+    let options = StudyOptions::default().with_repetitions(20);
+    let found = study(&options).expect("runs");
     assert!(found.cosine_left < 1e-3);
     let [cosine, similarity] = found.reductions();
     assert!(cosine < 0.4 && similarity > 0.7, "{found:?}");
-    assert_eq!(found, study(&cpu, &options).expect("runs"));
+    assert_eq!(found, study(&options).expect("runs"));
 }
 
 #[test]
 fn senseless_sizes_are_refused() {
-    let cpu = Cpu::new(1).expect("threads");
     for (repetitions, kernel, input) in [(0, 3, 8), (1, 1, 8), (1, 9, 8)] {
-        let options = StudyOptions {
-            repetitions,
-            kernel,
-            input,
-            ..StudyOptions::default()
-        };
-        assert!(matches!(study(&cpu, &options), Err(Error::Usage(_))));
+        let options = StudyOptions::default()
+            .with_repetitions(repetitions)
+            .with_kernel(kernel)
+            .with_input(input);
+        assert!(matches!(study(&options), Err(Error::Usage(_))));
     }
 }

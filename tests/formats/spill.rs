@@ -1,7 +1,7 @@
 //! Supports in memory or in a file: the same answers.
 
 use super::folder;
-use chanscope::io::spill::SupportStore;
+use chanscope::io::spill::{FloatStore, SupportStore};
 use proptest::prelude::*;
 
 proptest! {
@@ -61,4 +61,22 @@ fn outside_is_refused() {
             .to_string()
             .contains("missing")
     );
+}
+
+#[test]
+fn numbers_come_back_from_both_places() {
+    let dir = folder();
+    let arrays: Vec<Vec<f64>> = (0..20)
+        .map(|i| (0..i * 3 % 11).map(|j| f64::from(i * 100 + j)).collect())
+        .collect();
+    for budget in [0, 8 * 30, 1 << 20] {
+        let mut store = FloatStore::new(budget, dir.path());
+        let places: Vec<_> = (arrays.iter())
+            .map(|a| store.put(a).expect("put"))
+            .collect();
+        assert_eq!(store.is_spilled(), budget < 1 << 20);
+        for (array, place) in arrays.iter().zip(places).rev() {
+            assert_eq!(&store.get(place).expect("get"), array);
+        }
+    }
 }

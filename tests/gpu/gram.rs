@@ -1,11 +1,16 @@
 use crate::{Devices, Test, data::Random, oracle};
-use chanscope::ops::{Backend, GramKind};
+use chanscope::cpu::Cpu;
+use chanscope::ops::{Backend, DotRows, GramKind};
 
 pub const TESTS: &[Test] = &[
     ("gram::matches_oracle", matches_oracle),
     ("gram::far_from_origin", far_from_origin),
     ("gram::same_pair_same_bits", same_pair_same_bits),
     ("gram::empty", empty),
+    (
+        "gram::dots_have_the_bits_of_the_cpu",
+        dots_have_the_bits_of_the_cpu,
+    ),
 ];
 
 const KINDS: [GramKind; 4] = [
@@ -124,4 +129,22 @@ fn empty(devices: &Devices) {
     assert!(gpu.gram(&x, GramKind::Linear).is_err());
     let x = gpu.upload(&[1, 2, 2], &[0.0; 4]).unwrap();
     assert!(gpu.gram(&x, GramKind::Gaussian(0.0)).is_err());
+}
+
+/// Baselines are sums of these, and must not depend on the device.
+fn dots_have_the_bits_of_the_cpu(devices: &Devices) {
+    let (groups, rows, dim) = (3, 17, 45);
+    let x = Random(11).signed_vec(groups * rows * dim);
+    let x = DotRows::dense(&x, groups, rows, dim);
+    let run = |backend: &dyn Fn(&mut [f64])| {
+        let mut out = vec![0.5; groups * rows * rows];
+        backend(&mut out);
+        out
+    };
+    let cpu = Cpu::new(2).unwrap();
+    let expected = run(&|out| cpu.add_dots(x, out).unwrap());
+    assert_eq!(
+        run(&|out| devices.gpu().add_dots(x, out).unwrap()),
+        expected
+    );
 }

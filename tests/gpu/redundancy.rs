@@ -1,9 +1,10 @@
 //! A whole measurement, cut up in any way, gives the same bits.
 
-use crate::support::runs::{options, relu_layer, run, same};
+use crate::support::runs::{options, relu_layer, run, run_in, same};
 use crate::{Devices, Test};
 use chanscope::device::Device;
 use chanscope::gpu::{Gpu, Options};
+use chanscope::measure::Context;
 use chanscope::ops::{Backend, Kernel};
 
 pub const TESTS: &[Test] = &[
@@ -25,7 +26,7 @@ fn cosine_bits(devices: &Devices) {
 fn same_bits(devices: &Devices, gpu: &Gpu, kernel: Kernel) {
     let (samples, side) = (300, 8);
     let a = relu_layer(samples, 3, side, 3);
-    let mut options = options(kernel, 9);
+    let options = options(kernel, 9);
     let open = |max_buffer_bytes| {
         let options = Options {
             wide: Some(gpu.wide()),
@@ -35,15 +36,14 @@ fn same_bits(devices: &Devices, gpu: &Gpu, kernel: Kernel) {
         Device::Gpu(Box::new(devices.reopen(&options)))
     };
     let (device, small) = (open(None), open(Some(1 << 18)));
-    options.memory = 1 << 30;
     let reference = run(&device, &a, &options).unwrap();
     same(&reference, &run(&small, &a, &options).unwrap());
     let channel = gpu.points_bytes(1, samples, side * side);
     let mut streamed = 0;
     for (memory, threads) in [(4 << 20, 1), (512 << 10, 3), (260 << 10, 1)] {
-        options.memory = memory;
+        let ctx = Context::new(&device).with_memory(memory);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        let other = pool.build().unwrap().install(|| run(&device, &a, &options));
+        let other = pool.build().unwrap().install(|| run_in(&ctx, &a, &options));
         same(&reference, &other.unwrap());
         // A plan has nine sixteenths of the cap, and the host holds two blocks of points.
         streamed += usize::from(2 * channel > memory / 16 * 9);

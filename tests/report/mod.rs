@@ -1,5 +1,6 @@
 //! The report: the schema of `results.json`, the sentences, the page.
 
+mod folder;
 mod html;
 mod order;
 mod results;

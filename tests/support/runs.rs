@@ -1,12 +1,11 @@
 //! Whole redundancy measurements, for both backends' tests.
 
 use chanscope::Result;
-use chanscope::control::Control;
 use chanscope::device::Device;
 use chanscope::io::array::ArrayLayer;
-use chanscope::measure::redundancy::{
-    Arrays, GraphArrays, LayerRedundancy, RedundancyOptions, redundancy,
-};
+use chanscope::io::layer::Layer;
+use chanscope::measure::redundancy::{Arrays, GraphArrays, LayerRedundancy};
+use chanscope::measure::{Context, RedundancyInput, RedundancyOptions, redundancy};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
 use ndarray::{Array4, Axis, s};
 
@@ -38,17 +37,27 @@ pub fn labels(samples: usize) -> Vec<u32> {
 
 /// Every figure, `k` candidates.
 pub fn options(kernel: Kernel, k: usize) -> RedundancyOptions {
-    RedundancyOptions {
-        graph: GraphParams {
+    RedundancyOptions::default()
+        .with_graph(GraphParams {
             k,
             kernel,
             sigma: Sigma::KthThird,
             identical: Identical::Keep,
             pca_dimension: true,
-        },
-        aggregate: true,
-        ..RedundancyOptions::default()
-    }
+        })
+        .with_aggregate(true)
+}
+
+/// Figures of one layer.
+pub fn measure(
+    ctx: &Context<'_>,
+    layer: &dyn Layer,
+    labels: Option<&[u32]>,
+    options: &RedundancyOptions,
+) -> Result<LayerRedundancy> {
+    let layers = [layer];
+    let input = RedundancyInput::new(&layers).with_labels(labels);
+    Ok(redundancy(ctx, &input, options)?.layers.remove(0))
 }
 
 /// Figures and graphs of one layer.
@@ -57,20 +66,25 @@ pub fn run(
     a: &Array4<f32>,
     options: &RedundancyOptions,
 ) -> Result<(LayerRedundancy, Arrays, Arrays)> {
+    run_in(&Context::new(device), a, options)
+}
+
+/// As [`run`], in a context of the caller's.
+pub fn run_in(
+    ctx: &Context<'_>,
+    a: &Array4<f32>,
+    options: &RedundancyOptions,
+) -> Result<(LayerRedundancy, Arrays, Arrays)> {
     let layer = ArrayLayer::from_array("layer", a.view())?;
     let labels = labels(a.shape()[0]);
     let graphs = GraphArrays::default();
-    let control = Control::default();
-    let found = redundancy(
-        device,
-        &layer,
-        Some(&labels),
-        options,
-        Some(&graphs),
-        &control,
-    )?;
-    let (channels, aggregate) = graphs.into_arrays();
-    Ok((found, channels, aggregate))
+    let layers = [&layer as &dyn Layer];
+    let input = RedundancyInput::new(&layers)
+        .with_labels(Some(&labels))
+        .with_graphs(Some(&graphs));
+    let found = redundancy(ctx, &input, options)?.layers.remove(0);
+    let graphs = graphs.into_layers().remove(0);
+    Ok((found, graphs.channels, graphs.aggregate))
 }
 
 /// Asserts that two runs agree to the bit.

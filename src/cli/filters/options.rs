@@ -1,9 +1,10 @@
 //! What can be asked of `chanscope filters`.
 
 use super::weights::Weights;
-use crate::cli::save::Record;
-use chanscope::measure::filters::{Minimization, Optimizer};
+use chanscope::measure::filters::Optimizer;
+use chanscope::measure::{Context, FiltersOptions, MinimizeOptions};
 use chanscope::ops::filters::{FilterParams, InputChannels, Pairs};
+use chanscope::report::folder::ResultsFolder;
 use chanscope::{Error, Result};
 use std::path::PathBuf;
 
@@ -66,8 +67,8 @@ pub struct Args {
 
 /// The options in the library's terms.
 pub struct Options {
-    pub params: FilterParams,
-    pub minimization: Option<Minimization>,
+    pub filters: FiltersOptions,
+    pub minimization: Option<MinimizeOptions>,
 }
 
 impl Args {
@@ -96,16 +97,19 @@ impl Args {
             Some(steps) => {
                 let optimizer = self.optimizer()?;
                 optimizer.check()?;
-                Some(Minimization {
-                    steps,
-                    optimizer,
-                    params,
-                    keep_norm: self.keep_norm,
-                })
+                let options = MinimizeOptions::default()
+                    .with_steps(steps)
+                    .with_optimizer(optimizer)
+                    .with_params(params)
+                    .with_keep_norm(self.keep_norm);
+                Some(options)
             }
         };
         Ok(Options {
-            params,
+            filters: FiltersOptions::default()
+                .with_params(params)
+                .with_gradient(self.gradient)
+                .with_matrices(self.pair_matrix),
             minimization,
         })
     }
@@ -151,36 +155,12 @@ impl Args {
 
 impl Options {
     /// Records the options as they are used.
-    pub fn describe(&self, args: &Args, record: &mut Record) {
-        record.parameter("pairs", self.params.pairs.name());
-        record.parameter("input-channels", self.params.input_channels.name());
-        record.parameter("gradient", args.gradient);
-        record.parameter("pair-matrix", args.pair_matrix);
-        let Some(job) = &self.minimization else {
-            return;
-        };
-        record.parameter("minimize", job.steps);
-        record.parameter("keep-norm", job.keep_norm);
-        match job.optimizer {
-            Optimizer::Adam { lr, betas, epsilon } => {
-                record.parameter("optimizer", "adam");
-                record.parameter("lr", lr);
-                record.parameter("betas", betas.to_vec());
-                record.parameter("epsilon", epsilon);
-            }
-            Optimizer::Sgd {
-                lr,
-                momentum,
-                nesterov,
-            } => {
-                record.parameter("optimizer", "sgd");
-                record.parameter("lr", lr);
-                record.parameter("momentum", momentum);
-                record.parameter("nesterov", nesterov);
-            }
+    pub fn describe(&self, args: &Args, folder: &ResultsFolder, ctx: &Context<'_>) {
+        folder.filters_parameters(ctx, &self.filters, self.minimization.as_ref());
+        if self.minimization.is_some() {
+            let target = args.write.as_ref().map(|p| p.display().to_string());
+            folder.parameter("write", target);
         }
-        let target = args.write.as_ref().map(|p| p.display().to_string());
-        record.parameter("write", target);
     }
 }
 

@@ -1,19 +1,17 @@
 //! `chanscope filters --study`: the paper's 1-D experiment.
 
-use crate::cli::{Common, network::on_device, output};
+use crate::cli::{Common, output};
 use chanscope::Result;
+use chanscope::measure::Context;
 use chanscope::measure::filters::{Study, StudyOptions, study};
 use serde_json::json;
 use std::fmt::Write as _;
 
 /// Runs the experiment and prints what it found; writes nothing.
 pub fn run(common: &Common) -> Result<()> {
-    let options = StudyOptions {
-        seed: common.seed,
-        ..StudyOptions::default()
-    };
+    let options = StudyOptions::default().with_seed(common.seed);
     let device = common.open_device()?;
-    let found = on_device!(&device, |backend| study(backend, &options))?;
+    let found = study(&Context::new(&device), &options)?;
     if common.json {
         return output::json(&document(&options, &found));
     }

@@ -1,12 +1,12 @@
 //! The convolutions of a file of weights.
 
-use crate::cli::save::input;
 use chanscope::io::names::{Namer, module_path};
 use chanscope::io::safetensors::{Replacement, SafetensorsFile, TensorInfo};
-use chanscope::measure::filters::Filters;
+use chanscope::measure::FilterBank;
 use chanscope::model::onnx::{self, ConvFilters};
 use chanscope::ops::filters::FilterShape;
-use chanscope::report::results::{Input, Skipped};
+use chanscope::report::folder::ResultsFolder;
+use chanscope::report::results::Skipped;
 use chanscope::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,8 +37,8 @@ pub struct Layer {
 }
 
 impl Layer {
-    pub fn filters(&self) -> Filters<'_> {
-        Filters {
+    pub fn filters(&self) -> FilterBank<'_> {
+        FilterBank {
             name: &self.name,
             shape: self.shape,
             weights: &self.weights,
@@ -96,11 +96,6 @@ impl Weights {
         }
     }
 
-    /// Layers that are no convolutions, and why.
-    pub fn skipped(&self) -> impl Iterator<Item = &Skipped> {
-        self.skipped.iter()
-    }
-
     /// Reads one convolution.
     pub fn read(&self, at: usize) -> Result<Layer> {
         match &self.source {
@@ -138,13 +133,17 @@ impl Weights {
         }
     }
 
-    /// Names the file in the results.
-    pub fn input(&self) -> Result<Input> {
+    /// Names the file in the results, and its layers that are no convolutions.
+    pub fn describe(&self, folder: &ResultsFolder) -> Result<()> {
         let kind = match &self.source {
             Source::Safetensors { .. } => "safetensors",
             Source::Onnx(_) => "onnx",
         };
-        input(&self.path, &[], kind)
+        folder.input_file(&self.path, &[], kind)?;
+        for skipped in &self.skipped {
+            folder.skip(skipped.clone());
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Lags, autocorrelate};
 use crate::cpu::f64x8::{self, F64x8, Isa, LANES, Pack, Work};
 use crate::cpu::simd::InstructionSet;
+use crate::ops::Products;
 use crate::ops::filters::FilterShape;
 use rayon::prelude::*;
 #[allow(unused_imports, reason = "methods until they are operators")]
@@ -42,7 +43,7 @@ pub(super) fn separate(weights: &[f32], shape: FilterShape, set: InstructionSet)
         );
         let tasks = out.par_chunks_mut(ROWS * m).enumerate();
         tasks.for_each(|(t, rows)| {
-            f64x8::dispatch(set, Products::new(&features, depth, t * ROWS, rows, m));
+            set.run(Products::new(&features, depth, t * ROWS, rows, m));
         });
     }
     mirror(&mut out, m);
@@ -85,66 +86,6 @@ impl Work for Features<'_> {
             autocorrelate::<I>(self.map, self.lags, out);
             for a in &mut out[1..] {
                 I::F64::load(a).mul(scale).store(a);
-            }
-        }
-    }
-}
-
-/// Adds inner products of features to some rows, from the diagonal on.
-pub(in crate::cpu) struct Products<'a> {
-    features: &'a [Pack],
-    depth: usize,
-    first: usize,
-    rows: &'a mut [f64],
-    m: usize,
-}
-
-impl<'a> Products<'a> {
-    /// `features [m, depth]`; `rows` are those of the matrix `[m, m]` from the `first` on.
-    pub(in crate::cpu) const fn new(
-        features: &'a [Pack],
-        depth: usize,
-        first: usize,
-        rows: &'a mut [f64],
-        m: usize,
-    ) -> Self {
-        Self {
-            features,
-            depth,
-            first,
-            rows,
-            m,
-        }
-    }
-}
-
-impl Work for Products<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self) {
-        let row = |i: usize| &self.features[i.min(self.m - 1) * self.depth..][..self.depth];
-        for (a, rows) in (self.first..)
-            .step_by(2)
-            .zip(self.rows.chunks_mut(2 * self.m))
-        {
-            let left = [row(a), row(a + 1)];
-            for b in (a..self.m).step_by(4) {
-                let right = [row(b), row(b + 1), row(b + 2), row(b + 3)];
-                let mut acc = [[I::F64::splat(0.0); 4]; 2];
-                for t in 0..self.depth {
-                    for (acc, left) in acc.iter_mut().zip(left) {
-                        let x = I::F64::load(&left[t]);
-                        for (acc, right) in acc.iter_mut().zip(right) {
-                            *acc = x.mul_add(I::F64::load(&right[t]), *acc);
-                        }
-                    }
-                }
-                for (out, acc) in rows.chunks_exact_mut(self.m).zip(acc) {
-                    for (out, acc) in out[b..].iter_mut().zip(acc) {
-                        *out += acc.sum();
-                    }
-                }
             }
         }
     }

@@ -120,6 +120,11 @@ impl Counts {
         self.pending = 0;
     }
 
+    /// Whether a value that is not finite has been counted.
+    pub(super) fn found_bad(&self) -> bool {
+        self.exact.first_bad.is_some()
+    }
+
     /// The counts of two workers together.
     pub(super) fn merge(mut self, mut other: Self) -> Self {
         self.flush();

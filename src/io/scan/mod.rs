@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 mod count;
 mod found;
+mod tally;
 
 use count::Counts;
 pub use found::{ChannelScan, Position, Scan};
+pub use tally::Tally;
 
 /// Numbers in a block: they stay in the core's second-level cache until they are counted, and are many
 /// enough for one reading of the file.

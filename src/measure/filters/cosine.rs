@@ -1,6 +1,6 @@
 //! Cosines of flattened filters: kernel orthogonality, reported beside.
 
-use super::Filters;
+use super::FilterBank;
 use crate::control::Control;
 use crate::ops::{Backend, GramKind};
 use crate::{Error, Result};
@@ -13,15 +13,12 @@ const BLOCK: usize = 1024;
 /// a filter is zero.
 pub(super) fn cosines<B: Backend>(
     backend: &B,
-    filters: &Filters<'_>,
+    bank: &FilterBank<'_>,
     matrix: bool,
     control: &Control<'_>,
 ) -> Result<(Option<f64>, Option<Array2<f64>>)> {
-    let (m, size) = (
-        filters.shape.filters,
-        filters.shape.channels * filters.shape.area(),
-    );
-    let zero = filters.zero();
+    let (m, size) = (bank.shape.filters, bank.shape.channels * bank.shape.area());
+    let zero = bank.zero();
     let mut all = matrix.then(|| Array2::from_elem((m, m), f64::NAN));
     let mut sum = 0.0;
     for first in (0..m).step_by(BLOCK) {
@@ -33,7 +30,7 @@ pub(super) fn cosines<B: Backend>(
             };
             let rows = blocks.iter().flat_map(|&b| b..(b + BLOCK).min(m));
             let rows: Vec<usize> = rows.collect();
-            let units = units(filters, &rows, size);
+            let units = units(bank, &rows, size);
             let x = backend.upload(&[1, rows.len(), size], &units)?;
             let gram = backend.download(&backend.gram(&x, GramKind::Linear)?)?;
             for (a, &i) in rows.iter().enumerate() {
@@ -70,17 +67,17 @@ pub(super) fn cosines<B: Backend>(
     if mean.is_some_and(|m| !m.is_finite()) {
         return Err(Error::Model(format!(
             "layer '{}': the device computed cosines that are not finite",
-            filters.name
+            bank.name
         )));
     }
     Ok((mean, all))
 }
 
 /// Filters scaled to norm 1; zero ones stay.
-fn units(filters: &Filters<'_>, rows: &[usize], size: usize) -> Vec<f32> {
+fn units(bank: &FilterBank<'_>, rows: &[usize], size: usize) -> Vec<f32> {
     let mut units = Vec::with_capacity(rows.len() * size);
     for &i in rows {
-        let filter = &filters.weights[i * size..][..size];
+        let filter = &bank.weights[i * size..][..size];
         let norm = norm(filter);
         let scale = if norm > 0.0 { norm.recip() } else { 0.0 };
         units.extend(filter.iter().map(|&k| (f64::from(k) * scale) as f32));

@@ -1,7 +1,10 @@
 //! Minimising Convolutional Similarity: the paper's iterative initialisation.
 
-use super::{Filters, cosine};
-use crate::control::{Control, Progress};
+use super::{FilterBank, cosine};
+use crate::control::Progress;
+use crate::device::on_backend;
+use crate::measure::Context;
+use crate::measure::setters::setters;
 use crate::ops::filters::{FilterOps, FilterParams};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -148,9 +151,10 @@ impl State {
     }
 }
 
-/// How similarity is minimised.
+/// Options of [`minimize`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Minimization {
+#[non_exhaustive]
+pub struct MinimizeOptions {
     /// Steps.
     pub steps: usize,
     /// Rule of a step.
@@ -161,6 +165,25 @@ pub struct Minimization {
     /// it is scaled back after. Without this filters shrink, as zeros are the trivial minimum.
     pub keep_norm: bool,
 }
+
+impl Default for MinimizeOptions {
+    /// 200 steps of Adam at the rate of the paper's code.
+    fn default() -> Self {
+        Self {
+            steps: 200,
+            optimizer: Optimizer::adam(0.002),
+            params: FilterParams::default(),
+            keep_norm: false,
+        }
+    }
+}
+
+setters!(MinimizeOptions {
+    with_steps(steps: usize),
+    with_optimizer(optimizer: Optimizer),
+    with_params(params: FilterParams),
+    with_keep_norm(keep_norm: bool),
+});
 
 /// What minimising a layer gave.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,27 +198,40 @@ pub struct Minimized {
 /// the same as minimising their sum.
 ///
 /// # Errors
-/// As [`Filters::check`] and [`Optimizer::check`]; device errors.
-pub fn minimize<B: FilterOps>(
-    backend: &B,
-    filters: &Filters<'_>,
-    job: &Minimization,
-    scratch: &mut B::FilterScratch,
-    control: &Control<'_>,
+/// As [`FilterBank::check`] and [`Optimizer::check`]; device errors; [`Error::Cancelled`].
+pub fn minimize(
+    ctx: &Context<'_>,
+    bank: &FilterBank<'_>,
+    options: &MinimizeOptions,
 ) -> Result<Minimized> {
-    filters.check()?;
-    let mut state = State::new(job.optimizer, filters.weights.len())?;
-    let norms: Vec<f64> = filters.each().map(cosine::norm).collect();
-    let mut weights = filters.weights.to_vec();
+    ctx.run(|| {
+        on_backend!(ctx.device(), |backend| minimize_on(
+            backend, ctx, bank, options
+        ))
+    })
+}
+
+fn minimize_on<B: FilterOps>(
+    backend: &B,
+    ctx: &Context<'_>,
+    bank: &FilterBank<'_>,
+    options: &MinimizeOptions,
+) -> Result<Minimized> {
+    let control = ctx.control();
+    let scratch = &mut B::FilterScratch::default();
+    bank.check()?;
+    let mut state = State::new(options.optimizer, bank.weights.len())?;
+    let norms: Vec<f64> = bank.each().map(cosine::norm).collect();
+    let mut weights = bank.weights.to_vec();
     let mut gradient = vec![0.0; weights.len()];
-    let mut history = Vec::with_capacity(job.steps + 1);
-    let stage = format!("{}: minimising", filters.name);
-    for step in 0..=job.steps {
+    let mut history = Vec::with_capacity(options.steps + 1);
+    let stage = format!("{}: minimising", bank.name);
+    for step in 0..=options.steps {
         control.check()?;
-        let last = step == job.steps;
+        let last = step == options.steps;
         let wanted = (!last).then_some(gradient.as_mut_slice());
         let value = match weights.iter().all(|k| k.is_finite()) {
-            true => backend.similarity(&weights, filters.shape, job.params, wanted, scratch)?,
+            true => backend.similarity(&weights, bank.shape, options.params, wanted, scratch)?,
             false => f64::NAN,
         };
         history.push(value);
@@ -208,17 +244,17 @@ pub fn minimize<B: FilterOps>(
         if last {
             break;
         }
-        if job.keep_norm {
+        if options.keep_norm {
             flatten(&mut gradient, &weights, norms.len());
         }
         state.step(&mut weights, &gradient);
-        if job.keep_norm {
+        if options.keep_norm {
             rescale(&mut weights, &norms);
         }
         control.report(Progress {
             stage: &stage,
             done: step as u64 + 1,
-            total: job.steps as u64,
+            total: options.steps as u64,
             unit: "steps",
         });
     }

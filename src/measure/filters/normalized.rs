@@ -1,6 +1,6 @@
 //! Mean of the normalised pair matrix, without the matrix.
 
-use super::Filters;
+use super::FilterBank;
 use crate::Result;
 use crate::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
 use rayon::prelude::*;
@@ -10,13 +10,13 @@ use rayon::prelude::*;
 /// `P_ij` is of second degree in each filter, so it is the value of filters scaled by `P_ii^(-1/4)`.
 pub(super) fn mean<B: FilterOps>(
     backend: &B,
-    filters: &Filters<'_>,
+    bank: &FilterBank<'_>,
     input_channels: InputChannels,
     scratch: &mut B::FilterScratch,
 ) -> Result<Option<f64>> {
-    let shape = filters.shape;
+    let shape = bank.shape;
     let size = shape.channels * shape.area();
-    let mut scaled = filters.weights.to_vec();
+    let mut scaled = bank.weights.to_vec();
     let live: usize = (scaled.par_chunks_exact_mut(size))
         .map(|filter| {
             let itself = with_itself(filter, shape, input_channels);

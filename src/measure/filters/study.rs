@@ -6,11 +6,15 @@
 //! feature maps orthogonal on any input. The cosine of the kernels is `R_12[0]` alone.
 
 use super::{Optimizer, State};
+use crate::device::on_backend;
+use crate::measure::Context;
+use crate::measure::setters::setters;
 use crate::ops::filters::{FilterOps, FilterParams, FilterShape};
 use crate::{Error, Result};
 
 /// Size of the experiment. The default is the one whose figures the documentation quotes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct StudyOptions {
     /// Pairs of kernels, each with its input.
     pub repetitions: usize,
@@ -25,6 +29,15 @@ pub struct StudyOptions {
     /// Of everything random.
     pub seed: u64,
 }
+
+setters!(StudyOptions {
+    with_repetitions(repetitions: usize),
+    with_kernel(kernel: usize),
+    with_input(input: usize),
+    with_steps(steps: usize),
+    with_optimizer(optimizer: Optimizer),
+    with_seed(seed: u64),
+});
 
 impl Default for StudyOptions {
     fn default() -> Self {
@@ -100,8 +113,13 @@ pub struct Relation {
 /// Runs the experiment.
 ///
 /// # Errors
-/// [`Error::Usage`] on sizes that leave nothing to measure; as [`Optimizer::check`]; device errors.
-pub fn study<B: FilterOps>(backend: &B, options: &StudyOptions) -> Result<Study> {
+/// [`Error::Usage`] on sizes that leave nothing to measure; as [`Optimizer::check`]; device errors;
+/// [`Error::Cancelled`].
+pub fn study(ctx: &Context<'_>, options: &StudyOptions) -> Result<Study> {
+    ctx.run(|| on_backend!(ctx.device(), |backend| study_on(backend, ctx, options)))
+}
+
+fn study_on<B: FilterOps>(backend: &B, ctx: &Context<'_>, options: &StudyOptions) -> Result<Study> {
     let (n, len) = (options.kernel, options.input);
     if n < 2 || len < n || options.repetitions == 0 {
         return Err(Error::Usage(format!(
@@ -116,6 +134,7 @@ pub fn study<B: FilterOps>(backend: &B, options: &StudyOptions) -> Result<Study>
     let mut sums = [0.0; 4];
     let mut errors = [[0.0f64; 2]; 3];
     for _ in 0..options.repetitions {
+        ctx.control().check()?;
         let x: Vec<f64> = (0..len).map(|_| random.uniform()).collect();
         let kernels: Vec<f32> = (0..2 * n).map(|_| random.normal() as f32).collect();
         let orthogonal = descend(&kernels, options, |k, gradient| {

@@ -1,32 +1,18 @@
 //! Which channels answer alike: within each layer, across depth, in groups.
 
-use super::Response;
 use super::ncc::{Match, Ncc, Ready, Similar, across, ready, within};
-use crate::Result;
+use super::{ImpulseOptions, Response};
 use crate::control::{Control, Progress};
+use crate::device::on_backend;
+use crate::measure::Context;
 use crate::ops::net::NetOps;
+use crate::{Error, Result};
 
-/// How responses are compared.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
-    /// Take the mean of each response off first.
-    pub centred: bool,
-    /// Smallest NCC of channels that count as alike.
-    pub threshold: f64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            centred: false,
-            threshold: 0.95,
-        }
-    }
-}
-
-/// What was found.
+/// Responses of a network's layers, and which of their channels are alike.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Findings {
+pub struct Impulse {
+    /// Responses, one entry per layer, in running order.
+    pub responses: Vec<Response>,
     /// NCC matrices, one per layer.
     pub within: Vec<Ncc>,
     /// Channels alike at different depth: highest NCC first, then by layers and channels.
@@ -45,16 +31,36 @@ const CROSS_DEPTH_BUDGET: u64 = 200_000_000_000;
 /// Correlates all channels of each layer, and of layers at different depth.
 ///
 /// # Errors
-/// Device errors; [`crate::Error::Cancelled`].
-pub fn compare<B: NetOps>(
+/// [`Error::Usage`] where the threshold is not above 0 and at most 1; device errors;
+/// [`Error::Cancelled`].
+pub fn compare(
+    ctx: &Context<'_>,
+    responses: Vec<Response>,
+    options: &ImpulseOptions,
+) -> Result<Impulse> {
+    if !(options.threshold > 0.0 && options.threshold <= 1.0) {
+        return Err(Error::Usage(format!(
+            "threshold {} is not above 0 and at most 1",
+            options.threshold
+        )));
+    }
+    let control = ctx.control();
+    ctx.run(|| {
+        on_backend!(ctx.device(), |backend| compare_on(
+            backend, responses, options, control
+        ))
+    })
+}
+
+fn compare_on<B: NetOps>(
     backend: &B,
-    responses: &[Response],
-    settings: &Settings,
+    responses: Vec<Response>,
+    options: &ImpulseOptions,
     control: &Control<'_>,
-) -> Result<Findings> {
+) -> Result<Impulse> {
     let ready: Vec<Ready> = responses
         .iter()
-        .map(|r| ready(r, settings.centred))
+        .map(|r| ready(r, options.centred))
         .collect();
     let (pairs, skipped) = affordable(&ready);
     let total = (ready.len() + pairs.len()) as u64;
@@ -67,9 +73,9 @@ pub fn compare<B: NetOps>(
         });
         control.check()
     };
-    let mut findings = Findings {
+    let mut findings = Impulse {
         skipped,
-        ..Findings::default()
+        ..Impulse::default()
     };
     for r in &ready {
         step(findings.within.len())?;
@@ -77,14 +83,15 @@ pub fn compare<B: NetOps>(
     }
     for (done, &[a, b]) in pairs.iter().enumerate() {
         step(ready.len() + done)?;
-        let found = across(backend, (&ready[a], &ready[b]), [a, b], settings.threshold)?;
+        let found = across(backend, (&ready[a], &ready[b]), [a, b], options.threshold)?;
         findings.across.extend(found);
     }
     findings.across.sort_by(|x, y| {
         let place = |m: &Match| (m.a, m.b);
         y.ncc.total_cmp(&x.ncc).then(place(x).cmp(&place(y)))
     });
-    findings.groups = groups(&findings, settings.threshold);
+    findings.groups = groups(&findings, options.threshold);
+    findings.responses = responses;
     Ok(findings)
 }
 
@@ -112,7 +119,7 @@ fn affordable(ready: &[Ready]) -> (Vec<[usize; 2]>, Vec<[usize; 2]>) {
 }
 
 /// Connected components of "alike".
-fn groups(findings: &Findings, threshold: f64) -> Vec<Vec<Similar>> {
+fn groups(findings: &Impulse, threshold: f64) -> Vec<Vec<Similar>> {
     let mut all: Vec<Similar> = vec![];
     let mut first = vec![];
     for (layer, ncc) in findings.within.iter().enumerate() {

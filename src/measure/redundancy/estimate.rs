@@ -1,12 +1,15 @@
 //! What [`super::redundancy`] would need, told beforehand: memory from the plan of the blocks, time from a
 //! small probe on the device, extrapolated.
 
+use super::RedundancyOptions;
 use super::graphs::BackendCosts;
-use super::{RedundancyOptions, check_params, select};
+use super::input::check_params;
 use crate::Result;
-use crate::device::Device;
+use crate::device::on_backend;
 use crate::io::layer::Layer;
 use crate::io::spill::SupportStore;
+use crate::measure::Context;
+use crate::measure::selection::select;
 use crate::ops::{Backend, OverlapSums, PointsBlock, SUPPORT_THRESHOLD, Supports, Vectors};
 use crate::stream::plan::{GraphJob, GraphPlan, plan_graph};
 use std::time::Instant;
@@ -14,7 +17,7 @@ use std::time::Instant;
 /// What a run would need.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Largest working set, bytes; below `options.memory`.
+    /// Largest working set, bytes; below the memory cap.
     pub memory_bytes: u64,
     /// Temporary file for supports that do not fit in memory, bytes; 0 if they do.
     pub disk_bytes: u64,
@@ -32,27 +35,28 @@ const NUMBERS: usize = 4 << 20;
 /// all channels they are the same, so that every member of one meets its equal in every other.
 const MEETINGS: usize = 1 << 24;
 
-/// Estimates a run of [`super::redundancy`]. Reads a few thousand samples and computes on them.
+/// Estimates a run of [`super::redundancy`] on one layer. Reads a few thousand samples and computes on them.
 ///
 /// # Errors
 /// As [`super::redundancy`]: [`crate::Error::Memory`] when the run would be refused.
 pub fn estimate(
-    device: &Device,
+    ctx: &Context<'_>,
     layer: &dyn Layer,
     options: &RedundancyOptions,
 ) -> Result<Estimate> {
-    match device {
-        Device::Cpu(backend) => estimate_on(backend, layer, options),
-        Device::Gpu(backend) => estimate_on(backend.as_ref(), layer, options),
-    }
+    ctx.run(|| {
+        on_backend!(ctx.device(), |backend| estimate_on(
+            backend,
+            ctx.memory(),
+            layer,
+            options
+        ))
+    })
 }
 
-/// [`estimate`] on a given backend.
-///
-/// # Errors
-/// As [`estimate`].
-pub fn estimate_on<B: Backend>(
+fn estimate_on<B: Backend>(
     backend: &B,
+    memory: u64,
     layer: &dyn Layer,
     options: &RedundancyOptions,
 ) -> Result<Estimate> {
@@ -80,9 +84,9 @@ pub fn estimate_on<B: Backend>(
             k,
         };
         let costs = BackendCosts(backend);
-        let plan = plan_graph(&job, &costs, options.memory / 4 * 3)?;
+        let plan = plan_graph(&job, &costs, memory / 4 * 3)?;
         let supports = SupportStore::bytes(spaces, n, k);
-        if supports > options.memory / 8 {
+        if supports > memory / 8 {
             total.disk_bytes += supports;
         } else {
             in_memory += supports;

@@ -1,6 +1,6 @@
 //! Second stage: how far the supports of different channels overlap, query block by query block.
 
-use super::matrix;
+use super::layer::matrix;
 use crate::control::{Control, Progress};
 use crate::io::spill::SupportStore;
 use crate::ops::{Backend, OverlapSums, Supports};

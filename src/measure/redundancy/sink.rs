@@ -49,23 +49,38 @@ pub struct GraphShape {
 
 /// Receives graphs block by block, each query of each space once, from several threads in any order.
 pub trait GraphSink: Sync {
-    /// Announces a layer, before its first block.
+    /// Announces a layer, before its first block. Layers come one after another.
     ///
     /// # Errors
     /// Whatever the sink runs into; the run stops with it.
-    fn begin(&self, shape: GraphShape) -> Result<()>;
-    /// Takes the rows of one block.
+    fn begin(&self, layer: &str, shape: GraphShape) -> Result<()>;
+    /// Takes the rows of one block of the layer that was announced last.
     ///
     /// # Errors
     /// Whatever the sink runs into; the run stops with it.
     fn put(&self, space: Space, rows: GraphRows<'_>) -> Result<()>;
+    /// Says that the layer has no more blocks.
+    ///
+    /// # Errors
+    /// Whatever the sink runs into; the run stops with it.
+    fn end(&self) -> Result<()>;
 }
 
-/// Graphs kept in memory: the arrays of `--save-graph`.
+/// Graphs kept in memory.
 #[derive(Debug, Default)]
 pub struct GraphArrays {
-    channels: Mutex<Arrays>,
-    aggregate: Mutex<Arrays>,
+    layers: Mutex<Vec<LayerGraphs>>,
+}
+
+/// The graphs of one layer.
+#[derive(Clone, Debug, Default)]
+pub struct LayerGraphs {
+    /// Layer.
+    pub name: String,
+    /// Graphs of the selected channels.
+    pub channels: Arrays,
+    /// The graph of all of them as one vector per sample; no spaces unless it was asked for.
+    pub aggregate: Arrays,
 }
 
 /// The arrays themselves. `C` spaces, `N` queries, `k` slots.
@@ -121,33 +136,41 @@ fn fill<T: Copy>(mut row: ArrayViewMut1<'_, T>, values: &[T]) {
 }
 
 impl GraphArrays {
-    /// The arrays of the channels and of the aggregate, when the run is over.
-    pub fn into_arrays(self) -> (Arrays, Arrays) {
-        let open = |m: Mutex<Arrays>| m.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (open(self.channels), open(self.aggregate))
+    /// The arrays of every layer, in the order in which they were measured.
+    pub fn into_layers(self) -> Vec<LayerGraphs> {
+        let layers = self.layers.into_inner();
+        layers.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<LayerGraphs>> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl GraphSink for GraphArrays {
-    fn begin(&self, shape: GraphShape) -> Result<()> {
+    fn begin(&self, layer: &str, shape: GraphShape) -> Result<()> {
         let GraphShape { samples, k, .. } = shape;
-        *lock(&self.channels) = Arrays::new(shape.channels, samples, k);
-        *lock(&self.aggregate) = Arrays::new(usize::from(shape.aggregate), samples, k);
+        self.lock().push(LayerGraphs {
+            name: layer.to_string(),
+            channels: Arrays::new(shape.channels, samples, k),
+            aggregate: Arrays::new(usize::from(shape.aggregate), samples, k),
+        });
         Ok(())
     }
 
     fn put(&self, space: Space, rows: GraphRows<'_>) -> Result<()> {
-        let (arrays, space) = match space {
-            Space::Channel(c) => (&self.channels, c),
-            Space::Aggregate => (&self.aggregate, 0),
-        };
-        lock(arrays).put(space, &rows);
+        if let Some(layer) = self.lock().last_mut() {
+            match space {
+                Space::Channel(c) => layer.channels.put(c, &rows),
+                Space::Aggregate => layer.aggregate.put(0, &rows),
+            }
+        }
         Ok(())
     }
-}
 
-fn lock(arrays: &Mutex<Arrays>) -> MutexGuard<'_, Arrays> {
-    arrays.lock().unwrap_or_else(PoisonError::into_inner)
+    fn end(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// An undirected edge of a symmetrised NNK graph.

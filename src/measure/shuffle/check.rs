@@ -1,22 +1,26 @@
-//! Jobs that cannot be done.
+//! Inputs and options that do not go together.
 
-use super::{Job, Mode, permute};
+use super::{Mode, ShuffleInput, ShuffleOptions, permute};
 use crate::{Error, Result};
 
 /// Batch, mode and permutation fit together.
-pub(super) fn check_job(job: &Job<'_>, samples: usize) -> Result<()> {
-    let least = if job.mode == Mode::Channel { 2 } else { 1 };
-    if job.batch < least {
+pub(super) fn check_options(
+    input: &ShuffleInput<'_>,
+    options: &ShuffleOptions,
+    samples: usize,
+) -> Result<()> {
+    let least = if options.mode == Mode::Channel { 2 } else { 1 };
+    if options.batch < least {
         return Err(Error::Usage(format!(
             "--batch {} is too small: {least} samples at least",
-            job.batch
+            options.batch
         )));
     }
-    match (job.permutation, job.mode) {
+    match (input.permutation, options.mode) {
         (Some(_), Mode::Pixel) => Err(Error::Usage(
             "a permutation of samples needs --mode channel".into(),
         )),
-        (Some(p), Mode::Channel) => permute::check(p, samples, job.batch),
+        (Some(p), Mode::Channel) => permute::check(p, samples, options.batch),
         (None, _) => Ok(()),
     }
 }

@@ -1,13 +1,13 @@
 //! The mini-batches of one tensor: the network as it is, then every variant of it.
 
-use super::check::{check_job, check_labels};
+use super::check::{check_labels, check_options};
 use super::compare::{Tap, correct};
 use super::tail::{Tail, slice_rows};
-use super::{Effect, Job, Mode, Observed, Tapped, permute};
+use super::{Mode, Observed, Shuffle, ShuffleInput, ShuffleOptions, permute};
 use crate::model::forward::Session;
 use crate::model::images::{Images, batch_size};
 use crate::model::node::ValueId;
-use crate::ops::net::{NetOps, Shuffle};
+use crate::ops::net::{self, NetOps};
 use crate::stream::run::ranges;
 use crate::{Error, Result};
 use std::ops::Range;
@@ -22,7 +22,10 @@ const SAMPLES: usize = 16;
 /// One tensor's work.
 pub(super) struct Run<'a, B: NetOps> {
     backend: &'a B,
-    job: &'a Job<'a>,
+    input: &'a ShuffleInput<'a>,
+    options: &'a ShuffleOptions,
+    /// Cap of the working set, bytes.
+    memory: u64,
     pub(super) images: Images<'a>,
     /// `[C, ...]` of the tensor.
     shape: Vec<usize>,
@@ -48,29 +51,34 @@ pub(super) struct Run<'a, B: NetOps> {
 impl<'a, B: NetOps> Run<'a, B> {
     pub(super) fn new(
         backend: &'a B,
-        job: &'a Job<'a>,
-        tensor: &Tapped,
-        observe: &[Tapped],
+        input: &'a ShuffleInput<'a>,
+        options: &'a ShuffleOptions,
+        memory: u64,
     ) -> Result<Self> {
-        let graph = job.graph;
-        let images = Images::new(graph, job.data)?;
+        let (graph, tensor) = (input.graph, input.tensor);
+        let images = Images::new(graph, input.data)?;
         let samples = images.samples();
-        check_job(job, samples)?;
+        check_options(input, options, samples)?;
         let shape = graph.value(tensor.value).shape.clone();
         let reached = graph.dependents(tensor.value);
         let mut wanted: Vec<ValueId> = vec![];
         let mut taps = vec![];
-        for tap in observe {
+        for tap in input.observe {
             let later = reached[tap.value.index()] && tap.value != tensor.value;
             if later && !wanted.contains(&tap.value) {
                 wanted.push(tap.value);
                 let channels = graph.value(tap.value).shape[0];
-                taps.push(Tap::new(tap.name.clone(), shape[0], channels, job.cosine));
+                taps.push(Tap::new(
+                    tap.name.clone(),
+                    shape[0],
+                    channels,
+                    options.cosine,
+                ));
             }
         }
         let mut compared = wanted.clone();
         let mut output = None;
-        if let Some(labels) = job.labels {
+        if let Some(labels) = input.labels {
             let scores = graph.outputs()[0];
             check_labels(labels, samples, &graph.value(scores).shape)?;
             compared.push(scores);
@@ -101,7 +109,9 @@ impl<'a, B: NetOps> Run<'a, B> {
         let head = Session::new(backend, graph, &[graph.input()], &[tensor.value])?;
         let mut run = Self {
             backend,
-            job,
+            input,
+            options,
+            memory,
             images,
             correct: vec![0; shape[0]],
             shape,
@@ -123,20 +133,20 @@ impl<'a, B: NetOps> Run<'a, B> {
 
     /// Samples and channels at a time. The tensor is kept for a whole mini-batch, shuffled and not.
     fn plan(&mut self) -> Result<()> {
-        let batch = self.job.batch.min(self.images.samples());
+        let batch = self.options.batch.min(self.images.samples());
         let tensor: usize = self.shape.iter().product();
         let fixed = 2 * self.base.constant_bytes() + 8 * (batch * tensor) as u64;
         let variant = self.tail.bytes_per_variant(tensor);
         let sample = self.base.bytes_per_sample() + variant;
         let limits = self.backend.limits();
-        self.chunk = batch_size(self.job.memory, fixed, sample, batch)?;
+        self.chunk = batch_size(self.memory, fixed, sample, batch)?;
         let (round, least) = if limits.shares_host_memory {
             (ROUND_ON_HOST, SAMPLES.min(self.chunk))
         } else {
             (ROUND_ON_DEVICE, self.chunk)
         };
         // Beside the chunk's values there are those of a slice.
-        let left = self.job.memory.saturating_sub(fixed) / 2;
+        let left = self.memory.saturating_sub(fixed) / 2;
         let left = left.saturating_sub(2 * self.chunk as u64 * self.base.bytes_per_sample());
         let round = round.min(left).min(limits.max_block_bytes);
         let fit = |each: u64, most: usize| {
@@ -194,26 +204,26 @@ impl<'a, B: NetOps> Run<'a, B> {
 
     /// Every channel of the tensor shuffled.
     fn exchange(&self, tensor: &B::Tensor, rows: &Range<usize>) -> Result<B::Tensor> {
-        let job = self.job;
-        match job.mode {
+        let options = self.options;
+        match options.mode {
             Mode::Channel => {
-                let index: Vec<u32> = match job.permutation {
+                let index: Vec<u32> = match self.input.permutation {
                     Some(p) => (p[rows.clone()].iter())
                         .map(|&to| (to - rows.start as i64) as u32)
                         .collect(),
                     None => {
-                        let number = (rows.start / job.batch) as u64;
-                        permute::seeded(job.seed, number, rows.len())
+                        let number = (rows.start / options.batch) as u64;
+                        permute::seeded(options.seed, number, rows.len())
                     }
                 };
-                self.backend.shuffle(tensor, Shuffle::Samples(&index))
+                self.backend.shuffle(tensor, net::Shuffle::Samples(&index))
             }
             Mode::Pixel => {
                 let pixels: usize = self.shape[1..].iter().product();
                 let index: Vec<u32> = (rows.clone())
-                    .flat_map(|i| permute::seeded(job.seed, i as u64, pixels))
+                    .flat_map(|i| permute::seeded(options.seed, i as u64, pixels))
                     .collect();
-                self.backend.shuffle(tensor, Shuffle::Pixels(&index))
+                self.backend.shuffle(tensor, net::Shuffle::Pixels(&index))
             }
         }
     }
@@ -248,7 +258,7 @@ impl<'a, B: NetOps> Run<'a, B> {
         shuffled: &B::Tensor,
     ) -> Result<()> {
         let needs: Vec<&B::Tensor> = self.needs.iter().map(|&i| pick(base, x, i)).collect();
-        let labels = self.job.labels.map(|l| &l[rows.clone()]);
+        let labels = self.input.labels.map(|l| &l[rows.clone()]);
         if let Some(labels) = labels {
             let output = pick(base, x, self.compared[self.taps.len()]);
             let right = correct(&self.backend.download(output)?, labels, 1)?[0];
@@ -276,10 +286,10 @@ impl<'a, B: NetOps> Run<'a, B> {
     }
 
     /// What it came to.
-    pub(super) fn finish(self) -> Effect {
+    pub(super) fn finish(self) -> Shuffle {
         let samples = self.images.samples();
         let share = |n: u64| n as f64 / samples as f64;
-        let labelled = self.job.labels.is_some();
+        let labelled = self.input.labels.is_some();
         let observed = (self.taps.into_iter())
             .map(|t| Observed {
                 cosine: t.cosines(samples),
@@ -287,8 +297,10 @@ impl<'a, B: NetOps> Run<'a, B> {
                 channels: t.channels,
             })
             .collect();
-        let rest = samples % self.job.batch;
-        Effect {
+        let rest = samples % self.options.batch;
+        Shuffle {
+            name: self.input.tensor.name.clone(),
+            mode: self.options.mode,
             baseline_accuracy: labelled.then(|| share(self.baseline)),
             accuracy: labelled.then(|| self.correct.iter().map(|&n| share(n)).collect()),
             observed,

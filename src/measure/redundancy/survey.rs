@@ -1,0 +1,300 @@
+//! The first pass over a layer, and the order of all passes over all layers.
+
+use super::input::NonFinite;
+use super::layer::LayerRun;
+use super::{LayerRedundancy, RedundancyInput, RedundancyOptions};
+use crate::control::Progress;
+use crate::io::kept::Kept;
+use crate::io::layer::Layer;
+use crate::io::scan::{Scan, Tally, scan};
+use crate::io::spill::FloatStore;
+use crate::measure::Context;
+use crate::measure::baselines::{
+    Batches, ChannelSimilarity, ChannelSums, Cka, CkaOptions, MiniBatches, Source, compare,
+};
+use crate::ops::Backend;
+use crate::stream::run::{Layout, Read, ranges, read_ahead};
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// All passes over all layers.
+pub(super) struct Session<'a, B: Backend> {
+    pub backend: &'a B,
+    pub ctx: &'a Context<'a>,
+    pub input: &'a RedundancyInput<'a>,
+    pub options: &'a RedundancyOptions,
+    /// Selected channels of every layer.
+    pub channels: &'a [Vec<usize>],
+}
+
+/// What the first pass, or its repetition without some samples, found in a layer.
+struct Survey {
+    scan: Scan,
+    /// `None` where a value is not finite, and unless baselines are asked for.
+    similarity: Option<ChannelSimilarity>,
+    /// Where the Gram matrices of the mini-batches lie; `None` where they were not computed.
+    grams: Option<Vec<Range<u64>>>,
+}
+
+/// A layer as it is measured: all of it, or without the samples that are not finite.
+struct View<'a> {
+    layer: &'a dyn Layer,
+    kept: Option<Kept<&'a dyn Layer>>,
+    survey: Survey,
+    skipped: Vec<usize>,
+}
+
+impl View<'_> {
+    fn layer(&self) -> &dyn Layer {
+        match &self.kept {
+            Some(kept) => kept,
+            None => self.layer,
+        }
+    }
+}
+
+impl<B: Backend> Session<'_, B> {
+    /// Surveys all layers, so that bad values are found before anything is computed at length; compares them;
+    /// then measures one after another.
+    pub fn run(&self, mut take: impl FnMut(LayerRedundancy) -> Result<()>) -> Result<Option<Cka>> {
+        let samples = self.input.layers.first().map_or(0, |l| l.shape().samples);
+        let same = self
+            .input
+            .layers
+            .iter()
+            .all(|l| l.shape().samples == samples);
+        let compared = self.options.baselines && self.input.layers.len() > 1 && same;
+        let mut store = self.store();
+        let mut views = Vec::with_capacity(self.input.layers.len());
+        for (&layer, channels) in self.input.layers.iter().zip(self.channels) {
+            let store = compared.then_some((&mut store, &[][..]));
+            let survey = self.survey(layer, channels, store)?;
+            let skipped = match (self.options.non_finite, survey.scan.refusal(layer)) {
+                (NonFinite::Reject, Some(error)) => return Err(error),
+                _ => survey.scan.bad_samples.clone(),
+            };
+            views.push(View {
+                layer,
+                kept: None,
+                survey,
+                skipped,
+            });
+        }
+        let left_out = union(views.iter().map(|v| v.skipped.as_slice()));
+        let compared = compared && left_out.len() < samples;
+        if !left_out.is_empty() {
+            // The mini-batches are of other samples now.
+            store = self.store();
+            self.survey_again(&mut views, &left_out, compared.then_some(&mut store))?;
+        }
+        for view in &views {
+            if view.layer().shape().samples < 2 {
+                return Err(Error::Shape(format!(
+                    "{}: a single sample has no neighbours; at least 2 are needed",
+                    view.layer.name()
+                )));
+            }
+        }
+        let cka = match compared {
+            true => Some(self.compare(&mut views, &left_out, &store)?),
+            false => None,
+        };
+        drop(store);
+        for (view, channels) in views.into_iter().zip(self.channels) {
+            take(self.measure(view, channels)?)?;
+        }
+        Ok(cka)
+    }
+
+    /// Room for the Gram matrices of all layers.
+    fn store(&self) -> FloatStore {
+        FloatStore::new(self.ctx.memory() / 16, self.ctx.scratch())
+    }
+
+    /// Repeats the first pass over the layers that have bad samples, without these. Their Gram matrices
+    /// also leave out those of other layers.
+    fn survey_again(
+        &self,
+        views: &mut [View<'_>],
+        left_out: &[usize],
+        mut store: Option<&mut FloatStore>,
+    ) -> Result<()> {
+        for (view, channels) in views.iter_mut().zip(self.channels) {
+            view.survey.grams = None;
+            if view.skipped.is_empty() {
+                continue;
+            }
+            let good = view.survey.scan.good_samples();
+            if good.is_empty() {
+                return Err(Error::Shape(format!(
+                    "{}: no sample is left without NaN or infinities; dump it again",
+                    view.layer.name()
+                )));
+            }
+            let elsewhere: Vec<usize> = (good.iter().enumerate())
+                .filter(|(_, sample)| left_out.binary_search(sample).is_ok())
+                .map(|(row, _)| row)
+                .collect();
+            let kept = Kept::new(view.layer, good)?;
+            let store = store.as_deref_mut().map(|s| (s, elsewhere.as_slice()));
+            view.survey = self.survey(&kept, channels, store)?;
+            view.kept = Some(kept);
+        }
+        Ok(())
+    }
+
+    /// CKA of all layers on the samples that none of them left out.
+    fn compare(
+        &self,
+        views: &mut [View<'_>],
+        left_out: &[usize],
+        store: &FloatStore,
+    ) -> Result<Cka> {
+        let samples = views.first().map_or(0, |v| v.layer.shape().samples);
+        let good: Vec<usize> = (0..samples)
+            .filter(|i| left_out.binary_search(i).is_err())
+            .collect();
+        let mut common = Vec::with_capacity(views.len());
+        for view in views.iter() {
+            common.push(match left_out.is_empty() {
+                true => None,
+                false => Some(Kept::new(view.layer, good.clone())?),
+            });
+        }
+        let sources: Vec<Source<'_>> = (views.iter_mut().zip(&common).zip(self.channels))
+            .map(
+                |((view, common), channels)| match (view.survey.grams.take(), common) {
+                    (Some(places), _) => Source::Stored(places),
+                    (None, Some(kept)) => Source::Layer(kept, channels),
+                    (None, None) => Source::Layer(view.layer, channels),
+                },
+            )
+            .collect();
+        let names = self.input.layers.iter().map(|l| l.name().to_string());
+        let batches = Batches {
+            samples: good.len(),
+            batch: CkaOptions::default().batch,
+            store,
+        };
+        compare(
+            self.backend,
+            names.collect(),
+            &sources,
+            &batches,
+            self.ctx.control(),
+        )
+    }
+
+    /// The graphs and overlaps of one layer.
+    fn measure(&self, view: View<'_>, channels: &[usize]) -> Result<LayerRedundancy> {
+        let dead = view.survey.scan.dead_channels();
+        let dead: Vec<bool> = channels.iter().map(|c| dead.contains(c)).collect();
+        let labels: Option<Vec<u32>> = match (self.input.labels, &view.kept) {
+            (Some(labels), Some(kept)) => Some(kept.kept().iter().map(|&i| labels[i]).collect()),
+            _ => None,
+        };
+        let run = LayerRun {
+            backend: self.backend,
+            ctx: self.ctx,
+            layer: view.layer(),
+            channels,
+            dead: &dead,
+            labels: labels.as_deref().or(self.input.labels),
+            options: self.options,
+            sink: self.input.graphs,
+        };
+        let mut found = run.measure(view.layer.shape(), view.skipped.clone())?;
+        found.similarity = view.survey.similarity;
+        Ok(found)
+    }
+
+    /// One pass over `layer`: counts, similarity of channels, and with a store the Gram matrices of
+    /// mini-batches of all samples but some, given by ascending position.
+    fn survey(
+        &self,
+        layer: &dyn Layer,
+        channels: &[usize],
+        store: Option<(&mut FloatStore, &[usize])>,
+    ) -> Result<Survey> {
+        let (memory, control) = (self.ctx.memory(), self.ctx.control());
+        if !self.options.baselines {
+            return Ok(Survey {
+                scan: scan(layer, channels, memory, control)?,
+                similarity: None,
+                grams: None,
+            });
+        }
+        let shape = layer.shape();
+        let (samples, c, d) = (shape.samples, channels.len(), shape.dim());
+        let share = if store.is_some() { 4 } else { 2 };
+        let step = ChannelSums::samples_at_a_time(c, d, memory / share);
+        let batch = CkaOptions::default().batch;
+        let mut tally = Tally::new(shape, channels, memory / 16);
+        let mut sums = Some(ChannelSums::new(c, d));
+        // Blocks that are mini-batches themselves need no copy.
+        let fits = step == batch || (4 * batch * c * d) as u64 <= memory / 8;
+        let mut grams = store
+            .filter(|_| fits)
+            .map(|(store, without)| (MiniBatches::new(batch, c, d), store, without));
+        let stage = format!("{}: values and channel correlations", layer.name());
+        let reads = ranges(samples, step).map(|rows| Read {
+            channels: 0..c,
+            rows,
+        });
+        let work = |read: &Read, data: &[f32]| {
+            tally.add(read.rows.clone(), data);
+            if tally.found_bad() {
+                // Sums with such values are of no use; the counts go on.
+                (sums, grams) = (None, None);
+            }
+            if let Some(sums) = &mut sums {
+                sums.add(self.backend, data)?;
+            }
+            if let Some((batches, store, without)) = &mut grams {
+                for run in runs(&read.rows, without) {
+                    let run = run.start - read.rows.start..run.end - read.rows.start;
+                    let block = &data[run.start * c * d..run.end * c * d];
+                    batches.add(self.backend, block, store)?;
+                }
+            }
+            control.report(Progress {
+                stage: &stage,
+                done: read.rows.end as u64,
+                total: samples as u64,
+                unit: "samples",
+            });
+            control.check()
+        };
+        read_ahead(layer, channels, Layout::SampleMajor, reads, control, work)?;
+        let grams = match grams {
+            Some((batches, store, _)) => Some(batches.finish(self.backend, store)?),
+            None => None,
+        };
+        Ok(Survey {
+            scan: tally.finish(),
+            similarity: sums.map(|s| s.finish(samples)),
+            grams,
+        })
+    }
+}
+
+/// `rows` without some positions, as runs of consecutive ones. `without` is ascending.
+fn runs(rows: &Range<usize>, without: &[usize]) -> Vec<Range<usize>> {
+    let first = without.partition_point(|&i| i < rows.start);
+    let mut runs = Vec::new();
+    let mut start = rows.start;
+    for &gap in without[first..].iter().take_while(|&&i| i < rows.end) {
+        runs.push(start..gap);
+        start = gap + 1;
+    }
+    runs.push(start..rows.end);
+    runs
+}
+
+/// What is in any of some ascending lists, ascending.
+fn union<'a>(lists: impl Iterator<Item = &'a [usize]>) -> Vec<usize> {
+    let mut all: Vec<usize> = lists.flatten().copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

@@ -1,0 +1,126 @@
+//! Options in the words of `results.json`, which are those of the command line.
+
+use super::ResultsFolder;
+use crate::measure::Context;
+use crate::measure::filters::{FiltersOptions, MinimizeOptions, Optimizer};
+use crate::measure::impulse::ImpulseOptions;
+use crate::measure::redundancy::{NonFinite, RedundancyOptions};
+use crate::measure::shuffle::ShuffleOptions;
+use crate::ops::{Identical, Kernel, Sigma};
+
+impl ResultsFolder {
+    /// Records the device and the bounds of a context.
+    fn context(&self, ctx: &Context<'_>) {
+        self.device(ctx.device());
+        self.parameter("memory", ctx.memory());
+        self.parameter("threads", ctx.threads());
+    }
+
+    /// Records context and options of [`crate::measure::redundancy()`], and whether the graphs are written
+    /// ([`ResultsFolder::graphs`]).
+    pub fn redundancy_parameters(
+        &self,
+        ctx: &Context<'_>,
+        options: &RedundancyOptions,
+        save_graph: bool,
+    ) {
+        self.context(ctx);
+        let graph = &options.graph;
+        self.parameter("k", graph.k);
+        let kernel = match graph.kernel {
+            Kernel::Gaussian => "gaussian",
+            Kernel::Cosine => "cosine",
+        };
+        self.parameter("kernel", kernel);
+        let sigma = match graph.sigma {
+            Sigma::KthThird => "kth/3".to_string(),
+            Sigma::Fixed(sigma) => sigma.to_string(),
+        };
+        self.parameter("sigma", sigma);
+        let identical = match graph.identical {
+            Identical::Keep => "keep",
+            Identical::Drop => "drop",
+            Identical::Replace => "replace",
+        };
+        self.parameter("identical", identical);
+        self.parameter("aggregate", options.aggregate);
+        self.parameter("channels", options.channels.as_deref().map(channel_list));
+        let nan = match options.non_finite {
+            NonFinite::Reject => "reject",
+            NonFinite::Skip => "skip",
+        };
+        self.parameter("nan", nan);
+        self.parameter("save-graph", save_graph);
+    }
+
+    /// Records context and options of [`crate::measure::filters()`], and of a minimisation.
+    pub fn filters_parameters(
+        &self,
+        ctx: &Context<'_>,
+        options: &FiltersOptions,
+        minimize: Option<&MinimizeOptions>,
+    ) {
+        self.context(ctx);
+        self.parameter("pairs", options.params.pairs.name());
+        self.parameter("input-channels", options.params.input_channels.name());
+        self.parameter("gradient", options.gradient);
+        self.parameter("pair-matrix", options.matrices);
+        if let Some(options) = minimize {
+            self.minimize_parameters(options);
+        }
+    }
+
+    /// Records the options of [`crate::measure::minimize`].
+    pub fn minimize_parameters(&self, options: &MinimizeOptions) {
+        self.parameter("minimize", options.steps);
+        self.parameter("keep-norm", options.keep_norm);
+        match options.optimizer {
+            Optimizer::Adam { lr, betas, epsilon } => {
+                self.parameter("optimizer", "adam");
+                self.parameter("lr", lr);
+                self.parameter("betas", betas.to_vec());
+                self.parameter("epsilon", epsilon);
+            }
+            Optimizer::Sgd {
+                lr,
+                momentum,
+                nesterov,
+            } => {
+                self.parameter("optimizer", "sgd");
+                self.parameter("lr", lr);
+                self.parameter("momentum", momentum);
+                self.parameter("nesterov", nesterov);
+            }
+        }
+    }
+
+    /// Records context and options of [`crate::measure::shuffle()`].
+    pub fn shuffle_parameters(&self, ctx: &Context<'_>, options: &ShuffleOptions) {
+        self.context(ctx);
+        self.parameter("mode", options.mode.name());
+        self.parameter("cosine", options.cosine.name());
+        self.parameter("batch", options.batch);
+        self.parameter("seed", options.seed);
+    }
+
+    /// Records context and options of [`crate::measure::impulse()`].
+    pub fn impulse_parameters(&self, ctx: &Context<'_>, options: &ImpulseOptions) {
+        self.context(ctx);
+        self.parameter("at", options.at.map(|[y, x]| format!("{y},{x}")));
+        self.parameter("bias", options.bias.name());
+        self.parameter("linear", options.linear);
+        self.parameter("tap", options.tap.name());
+        self.parameter("centred", options.centred);
+        self.parameter("threshold", options.threshold);
+    }
+}
+
+/// Channels as on the command line: `0,3,8-15`.
+fn channel_list(channels: &[usize]) -> String {
+    let runs = channels.chunk_by(|&a, &b| b == a + 1).map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        [one] => one.to_string(),
+        [] => String::new(),
+    });
+    runs.collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,117 @@
+//! Channel redundancy: matrices of every layer, and its entry in the results.
+
+use super::ResultsFolder;
+use crate::Result;
+use crate::measure::baselines::{self, ChannelSimilarity};
+use crate::measure::redundancy::{self as measure, LayerRedundancy, SpaceSummary};
+use crate::report::results::{Aggregate, Baselines, Cka, Redundancy, RedundancyLayer, finite};
+
+impl ResultsFolder {
+    /// Writes what [`crate::measure::redundancy()`] found: [`ResultsFolder::redundancy_layer`] for every
+    /// layer, and [`ResultsFolder::cka`].
+    ///
+    /// # Errors
+    /// As [`crate::io::sink::Output::array`].
+    pub fn redundancy(&self, found: &measure::Redundancy) -> Result<()> {
+        for layer in &found.layers {
+            self.redundancy_layer(layer)?;
+        }
+        if let Some(cka) = &found.cka {
+            self.cka(cka);
+        }
+        Ok(())
+    }
+
+    /// Writes `overlap.npy` and `jaccard.npy`, and where they were computed `cosine.npy` and `pearson.npy`,
+    /// `[C, C]` f64 under `layers/NAME/`, and adds the layer to `redundancy.layers`.
+    ///
+    /// # Errors
+    /// As [`crate::io::sink::Output::array`].
+    pub fn redundancy_layer(&self, found: &LayerRedundancy) -> Result<()> {
+        let c = found.channels.len();
+        let similarity = found.similarity.as_ref();
+        for (name, matrix) in [
+            ("overlap", Some(&found.overlap)),
+            ("jaccard", Some(&found.jaccard)),
+            ("cosine", similarity.map(|s| &s.cosine)),
+            ("pearson", similarity.map(|s| &s.pearson)),
+        ] {
+            let Some(matrix) = matrix else { continue };
+            let values: Vec<f64> = matrix.iter().copied().collect();
+            let file = format!("layers/{}/{name}.npy", found.name);
+            self.output.array(&file, &[c, c], &values)?;
+        }
+        let mut record = self.record();
+        let section = &mut record.results.redundancy;
+        let section = section.get_or_insert_with(Redundancy::default);
+        section.layers.push(entry(found));
+        Ok(())
+    }
+
+    /// Adds CKA between the layers to `redundancy`.
+    pub fn cka(&self, found: &baselines::Cka) {
+        let mut record = self.record();
+        let section = &mut record.results.redundancy;
+        section.get_or_insert_with(Redundancy::default).cka = Some(Cka {
+            layers: found.layers.clone(),
+            values: (found.values.rows().into_iter())
+                .map(|row| row.iter().copied().map(finite).collect())
+                .collect(),
+        });
+    }
+}
+
+/// A layer's entry in the results.
+fn entry(found: &LayerRedundancy) -> RedundancyLayer {
+    let s = found.shape;
+    let per = |f: &dyn Fn(&SpaceSummary) -> Option<f64>| found.per_channel.iter().map(f).collect();
+    let labelled = found.majority_error.is_some();
+    let channels = found.channels.iter().map(|&c| c as u64);
+    let live_pairs = found
+        .pair_queries
+        .indexed_iter()
+        .filter(|((i, j), _)| i != j && !found.dead[*i] && !found.dead[*j]);
+    RedundancyLayer {
+        name: found.name.clone(),
+        shape: [s.samples, s.channels, s.height, s.width]
+            .map(|d| d as u64)
+            .to_vec(),
+        channels: (!found.channels.iter().copied().eq(0..s.channels))
+            .then(|| channels.clone().collect()),
+        dead_channels: channels
+            .zip(&found.dead)
+            .filter(|(_, d)| **d)
+            .map(|(c, _)| c)
+            .collect(),
+        degenerate_queries: found
+            .per_channel
+            .iter()
+            .map(|p| p.degenerate_queries)
+            .collect(),
+        neighbors_mean: per(&|p| p.neighbors_mean),
+        pca_dimension_mean: per(&|p| p.pca_dimension_mean),
+        loo_error: labelled.then(|| per(&|p| p.loo_error)),
+        loo_soft_error: labelled.then(|| per(&|p| p.loo_soft_error)),
+        majority_error: found.majority_error,
+        overlap_mean: found.overlap_mean,
+        jaccard_mean: found.jaccard_mean,
+        redundancy: found.redundancy,
+        aggregate: found.aggregate.as_ref().map(|a| Aggregate {
+            neighbors_mean: a.neighbors_mean,
+            loo_error: a.loo_error,
+            loo_soft_error: a.loo_soft_error,
+            pca_dimension_mean: a.pca_dimension_mean,
+            degenerate_queries: a.degenerate_queries,
+            recall: found.recall,
+        }),
+        samples_skipped: found.samples_skipped.len() as u64,
+        kkt_residual_max: Some(f64::from(found.kkt_residual_max())),
+        pair_queries_min: live_pairs.map(|(_, &n)| n).min(),
+        baselines: found.similarity.as_ref().map(|similarity| Baselines {
+            cosine_mean: ChannelSimilarity::mean(&similarity.cosine),
+            pearson_mean: ChannelSimilarity::mean(&similarity.pearson),
+            two_nn: (found.per_channel.iter().any(|p| p.two_nn.is_some()))
+                .then(|| per(&|p| p.two_nn)),
+        }),
+    }
+}
