@@ -22,7 +22,7 @@ pub fn filters(layer: &FilterLayer) -> Vec<String> {
     }
     if let Some(cosine) = layer.filter_cosine_mean {
         out.push(format!(
-            "The cosine between their weights is {} in magnitude; it looks at one shift only, so small values there do not make feature maps different.",
+            "The cosine between their weights has a mean magnitude of {}. It looks at one shift only, so a small value does not make feature maps different.",
             number(Some(cosine))
         ));
     }
@@ -40,7 +40,7 @@ pub fn filters(layer: &FilterLayer) -> Vec<String> {
             "filters are"
         };
         out.push(format!(
-            "{zero} {verb} zero and left out of normalised values: {}.",
+            "{zero} {verb} zero and left out of the normalised values: {}.",
             list(&layer.zero_filters)
         ));
     }
@@ -60,7 +60,7 @@ fn minimisation(history: &[Option<f64>]) -> Option<String> {
             number(Some(last))
         ),
         Some(last) => format!(
-            "{} steps took the value from {} to {}; shrinking weights lower it too, unless --keep-norm holds their norms.",
+            "{} steps lowered the value from {} to {}. Shrinking weights lower it too, unless --keep-norm keeps their norms.",
             count(steps),
             number(Some(first)),
             number(Some(last))

@@ -27,7 +27,7 @@ pub fn impulse(layer: &ImpulseLayer, ncc: Option<&Array2<f64>>) -> Vec<String> {
         out.push(match same {
             0 => format!("No pair reaches {NEARLY_SAME}."),
             n => format!(
-                "Pairs that reach {NEARLY_SAME}: {} of {} ({}). Their responses are nearly the same, which says nothing about inputs that leave the linear range.",
+                "{} of {} pairs ({}) reach {NEARLY_SAME}. Their responses are nearly the same, which says nothing about inputs that leave the linear range.",
                 count(n),
                 count(all),
                 percent(Some(n as f64 / all as f64)),
@@ -36,7 +36,7 @@ pub fn impulse(layer: &ImpulseLayer, ncc: Option<&Array2<f64>>) -> Vec<String> {
     }
     if zero > 0 {
         out.push(format!(
-            "Channels that do not respond to the impulse: {} of {}.",
+            "{} of {} channels do not respond to the impulse.",
             count(zero),
             count(layer.channels),
         ));

@@ -111,11 +111,11 @@ fn dimension(layer: &RedundancyLayer, live: u64) -> Option<String> {
         )
     };
     if let Some(pca) = mean(&layer.pca_dimension_mean) {
-        text += &format!("; principal components give {}", number(Some(pca)));
+        text += &format!(". Principal components give a dimension of {}", number(Some(pca)));
     }
     if let Some(n) = layer.aggregate.as_ref().and_then(|a| a.neighbors_mean) {
         text += &format!(
-            "; the whole layer as one vector has {} neighbours",
+            ". The whole layer as one vector has {} neighbours",
             number(Some(n))
         );
     }
@@ -141,7 +141,7 @@ fn labels(layer: &RedundancyLayer, live: u64) -> Option<String> {
     };
     if let Some(majority) = layer.majority_error {
         text += &format!(
-            "; always answering the most frequent label fails for {}",
+            ". Always answering the most frequent label fails for {}",
             percent(Some(majority))
         );
         if best > majority - noise(best, majority, samples) {
@@ -176,7 +176,7 @@ fn recall(aggregate: Option<&Aggregate>, live: u64) -> Option<String> {
         "Every neighbour of the whole layer is also one in some channel.".to_string()
     } else {
         format!(
-            "{} of the whole layer's neighbours are also neighbours in some channel; the others appear only when the channels are taken together.",
+            "{} of the whole layer's neighbours are also neighbours in some channel. The others appear only when the channels are taken together.",
             percent(Some(recall))
         )
     })
@@ -211,7 +211,7 @@ fn caveats(layer: &RedundancyLayer, channels: u64) -> Vec<String> {
             "channels"
         };
         out.push(format!(
-            "More than {} of the samples have no usable neighbourhood (a zero map, or only copies around them) in {noun} {}: means there rest on the other samples.",
+            "More than {} of the samples have no usable neighbourhood (a zero map, or only copies around them) in {noun} {}. The means there rest on the other samples.",
             percent(Some(MANY_DEGENERATE)),
             list(&degenerate),
         ));

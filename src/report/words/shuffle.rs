@@ -14,7 +14,7 @@ pub fn shuffle(tensor: &ShuffleTensor) -> Vec<String> {
         && let Some(((worst, low), _)) = extremes(accuracy)
     {
         out.push(format!(
-            "Shuffling {how} leaves {} accuracy on average, of {} unshuffled; channel {worst} costs most, leaving {}.",
+            "Shuffling {how} leaves an accuracy of {} on average; unshuffled, it is {}. Channel {worst} costs most and leaves {}.",
             percent(mean(accuracy)),
             percent(Some(baseline)),
             percent(Some(low)),
@@ -28,7 +28,7 @@ pub fn shuffle(tensor: &ShuffleTensor) -> Vec<String> {
             continue;
         };
         out.push(format!(
-            "Maps of {} keep a cosine similarity of {} on average and of {} for the channel that matters most ({worst}).",
+            "The maps of {} keep a cosine similarity of {} on average, and of {} for the channel that matters most ({worst}).",
             observed.name,
             number(mean(&observed.cosine_mean)),
             number(Some(low)),
