@@ -29,7 +29,7 @@ use chanscope::tensor::LayerShape;
 use chanscope::{Error, Result};
 use std::fmt::Write as _;
 
-/// The main job on data inside the binary: two networks on handwritten digits, one report
+/// Run the main job on data inside the binary: two networks on handwritten digits, one report
 #[derive(clap::Args)]
 #[command(after_help = "Example:  chanscope demo --out demo")]
 pub struct Args {}

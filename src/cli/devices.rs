@@ -58,7 +58,9 @@ pub fn run(_args: &Args, common: &Common) -> Result<()> {
         );
     }
     if adapters.is_empty() {
-        text.push_str("no GPU adapter; a Vulkan, Metal or DirectX 12 driver would bring one\n");
+        text.push_str(
+            "No GPU adapter was found. A Vulkan, Metal or DirectX 12 driver would add one.\n",
+        );
     }
     output::print(&text)
 }

@@ -13,26 +13,27 @@ use chanscope::{Error, Result};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// Send a unit impulse through a network and find channels that answer alike
+/// Send a unit impulse through a network and find channels that respond alike
 #[derive(clap::Args)]
 #[command(after_help = "Example:  chanscope impulse lenet5.onnx --tap pool --out impulse")]
 pub struct Args {
-    /// The network, ONNX of opset 13 to 21
+    /// The network: an ONNX file of opset 13 to 21
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
     /// Row and column of the impulse [default: the middle]
     #[arg(long, value_name = "Y,X")]
     at: Option<String>,
-    /// What biases do: subtract (the response to zeros is taken off), zero (set to 0), keep
+    /// How biases are treated: subtract (the response to zeros is subtracted), zero (biases are set to 0) or keep
     #[arg(long, default_value = "subtract", value_name = "BIAS")]
     bias: String,
-    /// Drop nonlinearities: activations do nothing, max pooling takes the first element
+    /// Drop nonlinearities: activations do nothing, and max pooling takes the first element
     #[arg(long)]
     linear: bool,
-    /// conv (the convolution's output), activation (after batch-norm and activation), pool (after pooling)
+    /// Where each convolution is observed: conv (its output), activation (after batch normalisation and
+    /// activation) or pool (after pooling)
     #[arg(long, default_value = "activation", value_name = "TAP")]
     tap: String,
-    /// Take the mean of each response off before correlating
+    /// Subtract the mean of each response before correlating
     #[arg(long)]
     centred: bool,
     /// Smallest correlation of channels that are listed as alike
@@ -113,9 +114,9 @@ pub fn summary(results: &Results) -> String {
     }
     let _ = writeln!(
         text,
-        "{} pairs of channels at different depth with NCC of {} or more; {} groups of alike channels",
-        impulse.matches.len(),
+        "Pairs of channels at different depth with an NCC of at least {}: {}. Groups of alike channels: {}.",
         impulse.match_threshold.unwrap_or_default(),
+        impulse.matches.len(),
         impulse.groups.len()
     );
     text

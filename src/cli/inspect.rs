@@ -19,14 +19,14 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread::ScopedJoinHandle;
 
-/// Show shape, type, NaN, dead channels, and what a run would need; computes no measure
+/// Show shape, type, NaN and dead channels of files, and what a run would need; computes no measure
 #[derive(clap::Args)]
 #[command(after_help = "Example:  chanscope inspect activations/ --memory 1GiB")]
 pub struct Args {
-    /// Activations (.npy, .safetensors, folders), labels.npy, models (.onnx)
+    /// Activations (.npy, .safetensors or folders of them), labels.npy, or models (.onnx)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Candidates per query of the run to be estimated
+    /// Number of candidates per query of the run to be estimated
     #[arg(short, default_value_t = 25, value_name = "K")]
     k: usize,
 }

@@ -57,16 +57,16 @@ enum Command {
 #[derive(Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// auto (a real GPU if there is one, else the CPU), cpu, gpu, or gpu:NAME_OR_INDEX
+    /// Device to compute on: auto (a real GPU if there is one, else the CPU), cpu, gpu, or gpu:NAME_OR_INDEX
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     device: String,
-    /// Cap for host and device working sets, such as 512MiB or 8G [default: half of the free memory]
+    /// Cap of the working sets on host and device, such as 512MiB or 8G [default: half of the free memory]
     #[arg(long, global = true, value_name = "SIZE")]
     memory: Option<String>,
-    /// Threads of the CPU backend and of host work [default: all cores]
+    /// Number of threads for the CPU backend and the host's work [default: all cores]
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
-    /// Folder for results; refused if it exists
+    /// Folder for the results; one that is not empty is refused
     #[arg(
         long,
         global = true,
@@ -74,16 +74,16 @@ pub struct Common {
         value_name = "DIR"
     )]
     pub out: PathBuf,
-    /// Replace an existing --out
+    /// Replace what an earlier run wrote into --out
     #[arg(long, global = true)]
     pub force: bool,
-    /// Seed of everything random
+    /// Seed of the random generator
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// No progress on stderr
+    /// Show no progress on stderr
     #[arg(long, global = true)]
     pub quiet: bool,
-    /// One JSON document on stdout instead of a summary
+    /// Print one JSON document on stdout in place of the summary
     #[arg(long, global = true)]
     pub json: bool,
 }

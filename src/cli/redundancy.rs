@@ -16,37 +16,39 @@ use clap::ValueEnum;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// Measure how redundant the channels of dumped activations are (channel-wise NNK graphs)
+/// Measure how redundant the channels of dumped activations are, by channel-wise NNK graphs
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:  chanscope redundancy activations/ --labels labels.npy -k 25 --aggregate --out results"
 )]
 pub struct Args {
-    /// Activations: .npy or .safetensors files, or folders of them, [N,C,H,W] or [N,D]
+    /// Activations [N,C,H,W] or [N,D]: .npy or .safetensors files, or folders of them
     #[arg(required = true, value_name = "DUMP")]
     dumps: Vec<PathBuf>,
-    /// Class of every sample, .npy of integers [default: labels.npy in the folder, if there]
+    /// Class of every sample, an .npy of integers; adds label errors [default: labels.npy in the folder, if it
+    /// is there]
     #[arg(long, value_name = "L.npy")]
     labels: Option<PathBuf>,
-    /// Candidates per query, 1 to 1024
+    /// Number of candidates per query, from 1 to 1024
     #[arg(short, default_value_t = 25, value_name = "K")]
     k: usize,
-    /// Similarity of two activations
+    /// Kernel that measures how similar two activations are
     #[arg(long, value_enum, default_value_t = KernelArg::Gaussian)]
     kernel: KernelArg,
-    /// Bandwidth of the gaussian kernel: kth/3 (per query) or a number
+    /// Bandwidth of the Gaussian kernel: kth/3 (a third of the distance to the last candidate, per query) or
+    /// a number
     #[arg(long, default_value = "kth/3", value_name = "SIGMA")]
     sigma: String,
-    /// Samples at distance 0 of the query
+    /// What to do with samples at distance 0 from the query
     #[arg(long, value_enum, default_value_t = IdenticalArg::Keep)]
     identical: IdenticalArg,
-    /// Also the graph of all channels taken as one vector per sample
+    /// Build also the graph of all channels taken as one vector per sample
     #[arg(long)]
     aggregate: bool,
-    /// Only these channels, in this order, such as 0,3,8-15
+    /// Use only these channels, in this order, such as 0,3,8-15 [default: all]
     #[arg(long, value_name = "LIST")]
     channels: Option<String>,
-    /// Samples with NaN or infinities
+    /// What to do with samples that hold NaN or infinities
     #[arg(long, value_enum, default_value_t = NanArg::Reject)]
     nan: NanArg,
     /// Write the graphs too: neighbors, squared distances, weights, objective

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_help = "Example:  chanscope report chanscope-out")]
 pub struct Args {
-    /// Folder a command wrote with --out
+    /// Folder that a command wrote with --out
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }

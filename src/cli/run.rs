@@ -19,19 +19,20 @@ use std::path::PathBuf;
     after_help = "Example:  chanscope run lenet5.onnx images.npy --tap activation --dump activations"
 )]
 pub struct Args {
-    /// The network, ONNX of opset 13 to 21
+    /// The network: an ONNX file of opset 13 to 21
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
-    /// Its input, [N,C,H,W]
+    /// Its input, an .npy of [N,C,H,W]
     #[arg(value_name = "DATA.npy")]
     data: PathBuf,
-    /// Folder for NAME.npy per layer and output.npy
+    /// Folder for the activations: NAME.npy per layer, and output.npy
     #[arg(long, value_name = "DIR")]
     dump: PathBuf,
-    /// conv (the convolution's output), activation (after batch-norm and activation), pool (after pooling)
+    /// Where each convolution is observed: conv (its output), activation (after batch normalisation and
+    /// activation) or pool (after pooling)
     #[arg(long, default_value = "activation", value_name = "TAP")]
     tap: String,
-    /// Only these layers
+    /// Write only these layers [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     layers: Vec<String>,
     /// Element type of the dump

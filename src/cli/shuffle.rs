@@ -14,19 +14,19 @@ use chanscope::{Error, Result};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// Shuffle one channel at a time and see what later layers and the accuracy make of it
+/// Shuffle one channel at a time, and measure the effect on later layers and on the accuracy
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:  chanscope shuffle lenet5.onnx images.npy --labels labels.npy --mode channel --out shuffled"
 )]
 pub struct Args {
-    /// The network, ONNX of opset 13 to 21
+    /// The network: an ONNX file of opset 13 to 21
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
-    /// Its input, [N,C,H,W]
+    /// Its input, an .npy of [N,C,H,W]
     #[arg(value_name = "DATA.npy")]
     data: PathBuf,
-    /// Class of every sample, .npy of integers: adds accuracies
+    /// Class of every sample, an .npy of integers; adds accuracies
     #[arg(long, value_name = "L.npy")]
     labels: Option<PathBuf>,
     /// Layers whose channels are shuffled, after activation and pooling [default: all but the last]
@@ -35,16 +35,17 @@ pub struct Args {
     /// Layers that are compared, at their activation [default: all later ones]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     observe: Vec<String>,
-    /// channel (across the samples of a mini-batch) or pixel (inside each map)
+    /// What is shuffled: channel (maps across the samples of a mini-batch) or pixel (pixels inside each map)
     #[arg(long, default_value = "channel", value_name = "MODE")]
     mode: String,
-    /// What a cosine is taken over: sample (each sample's map, then the mean) or batch (all samples' maps as one vector)
+    /// What a cosine is taken over: sample (each sample's map, then the mean) or batch (the maps of all samples
+    /// as one vector)
     #[arg(long, default_value = "sample", value_name = "OVER")]
     cosine: String,
-    /// Samples of a mini-batch
+    /// Number of samples in a mini-batch
     #[arg(long, default_value_t = 256, value_name = "N")]
     batch: usize,
-    /// Sample indices, A'[i] = A[P[i]], instead of seeded permutations
+    /// Sample indices to use in place of seeded permutations, A'[i] = A[P[i]]
     #[arg(long, value_name = "P.npy")]
     permutation: Option<PathBuf>,
 }

@@ -23,7 +23,7 @@ use work::visit;
 #[derive(clap::Args)]
 #[command(after_help = "Example:  chanscope bench --device gpu --json > bench.json")]
 pub struct Args {
-    /// Only kernels whose name contains this, such as knn
+    /// Time only kernels whose name contains this, such as knn
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
 }

@@ -14,13 +14,14 @@ use std::path::PathBuf;
     after_help = "Example:  chanscope filters lenet5.safetensors --minimize 200 --keep-norm --write new.safetensors"
 )]
 pub struct Args {
-    /// Weights: .safetensors (every 4-D tensor of floats is a convolution) or an ONNX model
+    /// Weights: a .safetensors file (every 4-D tensor of floats is a convolution) or an ONNX model
     #[arg(value_name = "WEIGHTS", required_unless_present = "study")]
     pub weights: Option<PathBuf>,
-    /// Which pairs of filters the gradient and --minimize count: all, or adjacent (filters i and i + 1)
+    /// Pairs of filters that count for the gradient and for --minimize: all, or adjacent (filters i and i + 1)
     #[arg(long, default_value = "all", value_name = "PAIRS")]
     pairs: String,
-    /// Correlations of input channels are squared separate, or summed and then squared
+    /// How correlations of input channels count: separate (squared, then summed) or summed (summed, then
+    /// squared)
     #[arg(long, default_value = "separate", value_name = "HOW")]
     input_channels: String,
     /// Write the gradient of every layer
@@ -32,7 +33,7 @@ pub struct Args {
     /// Minimise the similarity for this many steps
     #[arg(long, value_name = "STEPS")]
     minimize: Option<usize>,
-    /// adam or sgd, as PyTorch defines them
+    /// Rule of a step: adam or sgd, as PyTorch defines them
     #[arg(
         long,
         default_value = "adam",
@@ -51,16 +52,16 @@ pub struct Args {
     /// Momentum of sgd
     #[arg(long, default_value_t = 0.0, value_name = "X", requires = "minimize")]
     momentum: f64,
-    /// Nesterov's momentum
+    /// Use Nesterov's form of momentum
     #[arg(long, requires = "minimize")]
     nesterov: bool,
-    /// Keep every filter's norm: only its direction changes
+    /// Keep the norm of every filter, so that only its direction changes
     #[arg(long, requires = "minimize")]
     keep_norm: bool,
-    /// Copy WEIGHTS (.safetensors) here with the minimised filters in it, all else byte for byte
+    /// Copy WEIGHTS (.safetensors) to this file, with the minimised filters in it and every other byte as it was
     #[arg(long, value_name = "NEW.safetensors", requires = "minimize")]
     pub write: Option<PathBuf>,
-    /// Instead of measuring weights, rerun the paper's 1-D experiment and print what it found
+    /// Repeat the paper's 1-D experiment in place of measuring weights, and print what it found
     #[arg(long, conflicts_with_all = ["weights", "minimize", "gradient", "pair_matrix"])]
     study: bool,
 }

@@ -111,7 +111,10 @@ fn dimension(layer: &RedundancyLayer, live: u64) -> Option<String> {
         )
     };
     if let Some(pca) = mean(&layer.pca_dimension_mean) {
-        text += &format!(". Principal components give a dimension of {}", number(Some(pca)));
+        text += &format!(
+            ". Principal components give a dimension of {}",
+            number(Some(pca))
+        );
     }
     if let Some(n) = layer.aggregate.as_ref().and_then(|a| a.neighbors_mean) {
         text += &format!(
