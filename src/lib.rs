@@ -48,6 +48,9 @@ pub mod cpu;
 pub mod device;
 pub mod error;
 pub mod gpu;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 pub mod io;
 pub mod measure;
 pub mod model;

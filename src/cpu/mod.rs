@@ -38,6 +38,12 @@ use crate::ops::{
 use crate::{Error, Result};
 use std::ops::Range;
 
+/// Tests for `crate::internals`.
+#[cfg(feature = "internals")]
+pub(crate) mod internals {
+    pub use super::knn::internals::*;
+}
+
 /// The CPU backend with its own thread pool.
 pub struct Cpu {
     info: DeviceInfo,

@@ -125,14 +125,17 @@ enum ByteToken {
     #[cfg(target_arch = "x86_64")]
     Vnni(Avx512Vnni),
     /// The same sums by single products, so that tests of the int8 filter run everywhere.
-    #[cfg(any(test, not(target_arch = "x86_64")))]
-    #[cfg_attr(not(test), allow(dead_code, reason = "made by tests only"))]
+    #[cfg(any(feature = "internals", not(target_arch = "x86_64")))]
+    #[cfg_attr(
+        not(feature = "internals"),
+        allow(dead_code, reason = "made by tests only")
+    )]
     Portable(Portable),
 }
 
 impl ByteProducts {
     /// Byte products without an instruction for them. They are too slow to be of use outside of tests.
-    #[cfg(test)]
+    #[cfg(feature = "internals")]
     pub(crate) const PORTABLE: Self = Self(ByteToken::Portable(Portable));
 
     /// Runs the copy of `kernel` whose [`I32x16`](super::I32x16) has that instruction.
@@ -140,7 +143,7 @@ impl ByteProducts {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             ByteToken::Vnni(token) => token.run(kernel),
-            #[cfg(any(test, not(target_arch = "x86_64")))]
+            #[cfg(any(feature = "internals", not(target_arch = "x86_64")))]
             ByteToken::Portable(token) => token.run(kernel),
         }
     }

@@ -83,8 +83,8 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "internals")]
+pub(crate) mod tests;
 
 pub(crate) use f32::F32;
 pub(crate) use f32x16::{F32_LANES, F32x16, LineF32};

@@ -1,6 +1,17 @@
-//! Every vector of every instruction set that this processor has, against arithmetic on single numbers.
+//! Vectors against arithmetic on single numbers, once for every instruction set (see `crate::internals`).
 
 use super::*;
+use crate::internals::{OnEachSet, tests};
+
+/// The tests of this file.
+pub const SIMD: OnEachSet = tests![
+    rows_become_columns,
+    rows_are_transposed_and_summed_in_one_order,
+    exp_is_within_two_ulp_and_zero_far_below,
+    every_set_rounds_and_compares_floats_alike,
+    masked_loads_touch_their_lanes,
+    byte_products_are_those_of_single_bytes,
+];
 
 /// `e^x` of many numbers.
 struct Exp<'a>(&'a [f64], &'a mut Vec<f64>);
@@ -33,16 +44,13 @@ impl SimdKernel for Columns<'_> {
     }
 }
 
-#[test]
-fn rows_become_columns() {
+fn rows_become_columns(set: InstructionSet) {
     let rows = std::array::from_fn(|r| std::array::from_fn(|c| (10 * r + c) as f32));
-    for set in InstructionSet::available() {
-        let mut columns = [LineF64::ZERO; F64_LANES];
-        set.run(Columns(&rows, &mut columns));
-        for (c, column) in columns.iter().enumerate() {
-            for (r, &v) in column.0.iter().enumerate() {
-                assert_eq!(v, (10 * r + c) as f64, "{set:?}");
-            }
+    let mut columns = [LineF64::ZERO; F64_LANES];
+    set.run(Columns(&rows, &mut columns));
+    for (c, column) in columns.iter().enumerate() {
+        for (r, &v) in column.0.iter().enumerate() {
+            assert_eq!(v, (10 * r + c) as f64, "{set:?}");
         }
     }
 }
@@ -65,46 +73,40 @@ impl SimdKernel for Squares<'_> {
     }
 }
 
-#[test]
-fn rows_are_transposed_and_summed_in_one_order() {
+fn rows_are_transposed_and_summed_in_one_order(set: InstructionSet) {
     // Sums in any other order round otherwise.
     let number = |r: usize, c: usize| ((r * F64_LANES + c) as f64 + 0.1).powi(7 - c as i32);
     let rows = std::array::from_fn(|r| LineF64(std::array::from_fn(|c| number(r, c))));
-    for set in InstructionSet::available() {
-        let (mut columns, mut sums) = ([LineF64::ZERO; F64_LANES], LineF64::ZERO);
-        set.run(Squares(&rows, &mut columns, &mut sums));
-        for (r, row) in rows.iter().enumerate() {
-            for (c, column) in columns.iter().enumerate() {
-                assert_eq!(column.0[r], row.0[c], "{set:?}");
-            }
-            let [a, b, c, d, e, f, g, h] = row.0;
-            let sum = ((a + b) + (c + d)) + ((e + f) + (g + h));
-            assert_eq!(sums.0[r].to_bits(), sum.to_bits(), "{set:?}");
+    let (mut columns, mut sums) = ([LineF64::ZERO; F64_LANES], LineF64::ZERO);
+    set.run(Squares(&rows, &mut columns, &mut sums));
+    for (r, row) in rows.iter().enumerate() {
+        for (c, column) in columns.iter().enumerate() {
+            assert_eq!(column.0[r], row.0[c], "{set:?}");
         }
+        let [a, b, c, d, e, f, g, h] = row.0;
+        let sum = ((a + b) + (c + d)) + ((e + f) + (g + h));
+        assert_eq!(sums.0[r].to_bits(), sum.to_bits(), "{set:?}");
     }
 }
 
-#[test]
-fn exp_is_within_two_ulp_and_zero_far_below() {
+fn exp_is_within_two_ulp_and_zero_far_below(set: InstructionSet) {
     let mut xs: Vec<f64> = (0..200_000).map(|i| -f64::from(i) * 0.003_541).collect();
     xs.extend([-0.0, 0.0, 1.0, 3.25, -1e-300, -1e-17, -708.0]);
     let far = [-708.1, -745.2, -1e4, -1e300, f64::MIN];
-    for set in InstructionSet::available() {
-        let mut out = Vec::new();
-        set.run(Exp(&xs, &mut out));
-        for (&x, &y) in xs.iter().zip(&out) {
-            if x < -708.0 {
-                assert_eq!(y, 0.0, "{set:?} exp({x})");
-                continue;
-            }
-            // The library's exp is itself within 1 ulp.
-            let off = y.to_bits().abs_diff(x.exp().to_bits());
-            assert!(off <= 2, "{set:?} exp({x}) is {off} ulp off");
+    let mut out = Vec::new();
+    set.run(Exp(&xs, &mut out));
+    for (&x, &y) in xs.iter().zip(&out) {
+        if x < -708.0 {
+            assert_eq!(y, 0.0, "{set:?} exp({x})");
+            continue;
         }
-        let mut out = Vec::new();
-        set.run(Exp(&far, &mut out));
-        assert!(out.iter().all(|&y| y == 0.0), "{set:?} {out:?}");
+        // The library's exp is itself within 1 ulp.
+        let off = y.to_bits().abs_diff(x.exp().to_bits());
+        assert!(off <= 2, "{set:?} exp({x}) is {off} ulp off");
     }
+    let mut out = Vec::new();
+    set.run(Exp(&far, &mut out));
+    assert!(out.iter().all(|&y| y == 0.0), "{set:?} {out:?}");
 }
 
 /// Numbers that tell operations and operands apart: signs, zeros, infinities, NaN.
@@ -182,8 +184,7 @@ impl SimdKernel for Floats<'_> {
     }
 }
 
-#[test]
-fn every_set_rounds_and_compares_floats_alike() {
+fn every_set_rounds_and_compares_floats_alike(set: InstructionSet) {
     let mut turned = NUMBERS;
     for turn in 0..16 {
         turned.rotate_left(1);
@@ -203,15 +204,13 @@ fn every_set_rounds_and_compares_floats_alike() {
             assert_eq!(wanted[0][i], u32::from(!is_below), "{a} < {b}");
             assert_eq!(f32::from_bits(wanted[5][i]) == a, a >= b, "{a}, {b}");
         }
-        for set in InstructionSet::available() {
-            let (register, sixteen) = set.run(Floats(operands));
-            assert_eq!(quiet(register), wanted, "{set:?} turned {turn}");
-            assert_eq!(
-                quiet(sixteen),
-                wanted,
-                "{set:?} turned {turn}, sixteen lanes"
-            );
-        }
+        let (register, sixteen) = set.run(Floats(operands));
+        assert_eq!(quiet(register), wanted, "{set:?} turned {turn}");
+        assert_eq!(
+            quiet(sixteen),
+            wanted,
+            "{set:?} turned {turn}, sixteen lanes"
+        );
     }
 }
 
@@ -231,16 +230,13 @@ impl SimdKernel for SomeLanes<'_> {
     }
 }
 
-#[test]
-fn masked_loads_touch_their_lanes() {
+fn masked_loads_touch_their_lanes(set: InstructionSet) {
     let row = std::array::from_fn(|i| i as f32);
-    for set in InstructionSet::available() {
-        for mask in [0, 1, 0b1010, 0x5a5a, 0xffff] {
-            let found = set.run(SomeLanes(&row, mask));
-            for (i, &x) in found.iter().enumerate() {
-                let wanted = if mask >> i & 1 == 1 { row[i] } else { -1.0 };
-                assert_eq!(x, wanted, "{set:?} {mask:x}");
-            }
+    for mask in [0, 1, 0b1010, 0x5a5a, 0xffff] {
+        let found = set.run(SomeLanes(&row, mask));
+        for (i, &x) in found.iter().enumerate() {
+            let wanted = if mask >> i & 1 == 1 { row[i] } else { -1.0 };
+            assert_eq!(x, wanted, "{set:?} {mask:x}");
         }
     }
 }
@@ -266,8 +262,7 @@ impl SimdKernel for Integers<'_> {
     }
 }
 
-#[test]
-fn byte_products_are_those_of_single_bytes() {
+fn byte_products_are_those_of_single_bytes(set: InstructionSet) {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = || {
         state ^= state << 13;
@@ -287,11 +282,9 @@ fn byte_products_are_those_of_single_bytes() {
             let products = bytes.map(|(u, s)| i32::from(u) * i32::from(s.cast_signed()));
             assert_eq!(sum, 7 + products.sum::<i32>());
         }
-        for set in InstructionSet::available() {
-            assert_eq!(set.run(Integers(&a, &b)), wanted, "{set:?}");
-            if let Some(byte_products) = set.byte_products() {
-                assert_eq!(byte_products.run(Integers(&a, &b)), wanted, "{set:?}");
-            }
+        assert_eq!(set.run(Integers(&a, &b)), wanted, "{set:?}");
+        if let Some(byte_products) = set.byte_products() {
+            assert_eq!(byte_products.run(Integers(&a, &b)), wanted, "{set:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use chanscope::cpu::{Cpu, InstructionSet, Tensor};
 use chanscope::ops::{Activation, Backend, Conv2dParams};
 use proptest::prelude::*;
 
-pub const ON_EACH_SET: crate::OnEachSet = tests![any_shape, real_layers,];
+pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![any_shape, real_layers,];
 pub const ONCE: crate::Once = tests![
     batch_and_threads_do_not_matter,
     more_input_than_a_piece,

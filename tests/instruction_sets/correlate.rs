@@ -7,7 +7,8 @@ use chanscope::ops::Backend;
 use chanscope::ops::net::{Correlation, NetOps};
 use proptest::prelude::*;
 
-pub const ON_EACH_SET: crate::OnEachSet = tests![threads_and_instruction_sets_change_no_bit,];
+pub const ON_EACH_SET: chanscope::internals::OnEachSet =
+    tests![threads_and_instruction_sets_change_no_bit,];
 pub const ONCE: crate::Once = tests![
     agrees_with_plain_loops,
     large_maps_too,

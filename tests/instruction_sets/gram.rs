@@ -4,7 +4,7 @@ use chanscope::cpu::{Cpu, InstructionSet};
 use chanscope::ops::{Backend, GramKind};
 use proptest::prelude::*;
 
-pub const ON_EACH_SET: crate::OnEachSet = tests![
+pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
     any_shape,
     large_offset,
     several_blocks_and_chunks,

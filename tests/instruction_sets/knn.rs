@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 mod hard;
 
-pub const ON_EACH_SET: crate::OnEachSet = tests![
+pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
     ties_are_exact,
     random_rows,
     large_offset,

@@ -7,7 +7,7 @@ use chanscope::ops::net::NetOps;
 use chanscope::ops::{Activation, Backend};
 use proptest::prelude::*;
 
-pub const ON_EACH_SET: crate::OnEachSet = tests![agrees_with_plain_loops,];
+pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![agrees_with_plain_loops,];
 pub const ONCE: crate::Once = tests![rows_and_threads_change_no_bit, misfits_are_refused,];
 
 fn random(len: usize, seed: u64) -> Vec<f32> {

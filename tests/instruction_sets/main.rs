@@ -30,11 +30,11 @@ mod linear;
 mod nnk;
 
 use chanscope::cpu::InstructionSet;
+use chanscope::internals::{self, OnEachSet};
 use libtest_mimic::{Arguments, Trial};
 use std::fs;
 use std::path::Path;
 
-type OnEachSet = &'static [(&'static str, fn(InstructionSet))];
 type Once = &'static [(&'static str, fn())];
 
 /// The modules and their tests.
@@ -53,6 +53,13 @@ const SETS: [(&str, InstructionSet); 4] = [
     ("avx2", InstructionSet::Avx2),
     ("avx512", InstructionSet::Avx512),
     ("avx512vnni", InstructionSet::Avx512Vnni),
+];
+
+/// Tests of private functions, which are beside what they test.
+const PRIVATE: [(&str, OnEachSet); 3] = [
+    ("simd", internals::SIMD),
+    ("knn::products", internals::PRODUCTS),
+    ("knn::tree", internals::TREE),
 ];
 
 /// A test of one instruction set: ignored where the processor lacks the set.
@@ -75,11 +82,14 @@ fn trial(name: String, set: InstructionSet, test: fn(InstructionSet)) -> Trial {
 
 fn main() {
     let mut trials = Vec::new();
-    for (module, on_each_set, once) in MODULES {
-        for &(name, test) in on_each_set {
+    let of_modules = MODULES.map(|(module, on_each_set, _)| (module, on_each_set));
+    for (module, tests) in of_modules.into_iter().chain(PRIVATE) {
+        for &(name, test) in tests {
             let of = |(suffix, set)| trial(format!("{module}::{name}::{suffix}"), set, test);
             trials.extend(SETS.map(of));
         }
+    }
+    for (module, _, once) in MODULES {
         for &(name, test) in once {
             let run = move || {
                 test();

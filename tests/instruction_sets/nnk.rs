@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 mod same;
 
-pub const ON_EACH_SET: crate::OnEachSet = tests![same::every_instruction_set_is_exact,];
+pub const ON_EACH_SET: chanscope::internals::OnEachSet =
+    tests![same::every_instruction_set_is_exact,];
 pub const ONCE: crate::Once = tests![
     principal_components_are_counted_when_asked_for,
     rectified_channels_are_exact,

@@ -69,6 +69,13 @@ mod scan_int8;
 mod select;
 mod tree;
 
+/// Tests for `crate::internals`.
+#[cfg(feature = "internals")]
+pub(super) mod internals {
+    pub use super::products::tests::PRODUCTS;
+    pub use super::tree::tests::TREE;
+}
+
 pub use points::Points;
 pub(super) use points::points_bytes;
 pub(super) use select::state_bytes;

@@ -178,22 +178,29 @@ pub(super) fn nth_largest<S: Simd>(scores: &[i32; COLS], rank: usize) -> i32 {
     smallest.least()
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "internals")]
+pub(in crate::cpu) mod tests {
     use super::*;
+    use crate::internals::{OnEachSet, tests};
     use crate::simd::InstructionSet;
 
-    /// Runs a kernel on every copy of it that this processor has: the portable one, those of wider sets, and
-    /// the one with byte products in one instruction.
-    fn on_every_set<K: SimdKernel>(
+    /// The tests of this module.
+    pub const PRODUCTS: OnEachSet = tests![
+        scores_are_sums_of_single_bytes,
+        ranks_are_met,
+        words_are_found
+    ];
+
+    /// Runs a kernel's copy for an instruction set, and the one with byte products in one instruction if the set
+    /// has that.
+    fn on_every_copy<K: SimdKernel>(
+        set: InstructionSet,
         mut kernel: impl FnMut() -> K,
         mut check: impl FnMut(K::Output),
     ) {
-        for set in InstructionSet::available() {
-            check(set.run(kernel()));
-            if let Some(byte_products) = set.byte_products() {
-                check(byte_products.run(kernel()));
-            }
+        check(set.run(kernel()));
+        if let Some(byte_products) = set.byte_products() {
+            check(byte_products.run(kernel()));
         }
     }
 
@@ -211,8 +218,7 @@ mod tests {
         sum
     }
 
-    #[test]
-    fn scores_are_sums_of_single_bytes() {
+    fn scores_are_sums_of_single_bytes(set: InstructionSet) {
         let mut state = 0x9e37_79b9_7f4a_7c15u64;
         let mut next = || {
             state ^= state << 13;
@@ -269,17 +275,15 @@ mod tests {
                 run(survivors, lane_maxima);
                 assert!(found == (bits.clone(), maxima.clone()), "{quads} quads");
             };
-            for set in InstructionSet::available() {
+            check(&mut |survivors, lane_maxima| {
+                set.run(survivors);
+                set.run(lane_maxima);
+            });
+            if let Some(byte_products) = set.byte_products() {
                 check(&mut |survivors, lane_maxima| {
-                    set.run(survivors);
-                    set.run(lane_maxima);
+                    byte_products.run(survivors);
+                    byte_products.run(lane_maxima);
                 });
-                if let Some(byte_products) = set.byte_products() {
-                    check(&mut |survivors, lane_maxima| {
-                        byte_products.run(survivors);
-                        byte_products.run(lane_maxima);
-                    });
-                }
             }
         }
     }
@@ -294,8 +298,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn ranks_are_met() {
+    fn ranks_are_met(set: InstructionSet) {
         let mut state = 7u32;
         let mut random = |below: u32| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -311,7 +314,8 @@ mod tests {
             let rank = 1 + random(COLS as u32) as usize;
             let mut sorted = scores;
             sorted.sort_unstable_by(|a, b| b.cmp(a));
-            on_every_set(
+            on_every_copy(
+                set,
                 || NthLargest(&scores, rank),
                 |found| assert_eq!(found, sorted[rank - 1]),
             );
@@ -328,8 +332,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn words_are_found() {
+    fn words_are_found(set: InstructionSet) {
         for seed in 0u32..200 {
             let words: [u32; CHUNK] = std::array::from_fn(|i| {
                 let word = seed.wrapping_add(i as u32 * 77).wrapping_mul(0x9e37_79b9);
@@ -337,7 +340,7 @@ mod tests {
             });
             let wanted = (0..CHUNK).filter(|&i| words[i] != 0);
             let wanted = wanted.fold(0, |bits, i| bits | 1 << i);
-            on_every_set(|| NonZero(&words), |bits| assert_eq!(bits, wanted));
+            on_every_copy(set, || NonZero(&words), |bits| assert_eq!(bits, wanted));
         }
     }
 }

@@ -335,5 +335,5 @@ fn split(order: &mut [u32], coordinates: &[f32], axes: usize) -> Vec<Split> {
     std::iter::once(here).chain(left).chain(right).collect()
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "internals")]
+pub(in crate::cpu) mod tests;

@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::cpu::knn::{Candidates, search};
+use crate::internals::{OnEachSet, tests};
 use crate::ops::{GraphParams, Identical, Kernel, PointsBlock, Sigma};
 use crate::simd::{ByteProducts, InstructionSet};
+
+/// The tests of this file that depend on the instruction set.
+pub const TREE: OnEachSet = tests![lists_are_those_of_a_search_without];
 
 /// A tree wherever there can be one.
 const ALWAYS: TreePolicy = TreePolicy {
@@ -97,21 +101,10 @@ fn lists(
     (0..rows.len()).map(key).collect()
 }
 
-/// Byte products as tests can have them here: one by one, and by one instruction where there is one.
-fn byte_products() -> impl Iterator<Item = ByteProducts> {
-    let fast = InstructionSet::detect().byte_products();
-    std::iter::once(ByteProducts::PORTABLE).chain(fast)
-}
-
-#[test]
-fn lists_are_those_of_a_search_without() {
-    for bytes in byte_products() {
-        check_lists(InstructionSet::detect(), bytes);
-    }
-}
-
-/// Compares searches with a tree, of whole blocks and of parts, with searches without bytes.
-fn check_lists(set: InstructionSet, bytes: ByteProducts) {
+/// Compares searches with a tree, of whole blocks and of parts, with searches without bytes. A set without byte
+/// products takes the portable ones.
+fn lists_are_those_of_a_search_without(set: InstructionSet) {
+    let bytes = set.byte_products().unwrap_or(ByteProducts::PORTABLE);
     let (plain, bytes) = (InstructionSet::Portable, Some(bytes));
     let mut with_tree = 0;
     for data in data() {
