@@ -87,7 +87,7 @@ pub enum Error {
         problem: LayerProblem,
     },
     /// An argument is out of its range, or contradicts another one.
-    #[error("{name} is {got}: {expected} is expected")]
+    #[error("{name} is {got}, expected {expected}")]
     Argument {
         /// The parameter or field, such as `k`, `sigma` or `learning_rate`.
         name: &'static str,
@@ -107,7 +107,7 @@ pub enum Error {
         choices: &'static str,
     },
     /// An element of a list has a value that is not allowed.
-    #[error("{name}[{index}] is {got}: {expected} is expected")]
+    #[error("{name}[{index}] is {got}, expected {expected}")]
     Item {
         /// The parameter, such as `labels`.
         name: &'static str,
@@ -129,7 +129,7 @@ pub enum Error {
         len: usize,
     },
     /// An array has another shape than the operation takes.
-    #[error("{name} has shape {got:?}: {} is expected", shape::list(expected))]
+    #[error("{name} has shape {got:?}, expected {}", shape::list(expected))]
     WrongShape {
         /// The parameter.
         name: &'static str,
@@ -139,7 +139,7 @@ pub enum Error {
         got: Vec<usize>,
     },
     /// A list has another number of elements than its companions require.
-    #[error("{name} has {got} elements: {expected} are expected")]
+    #[error("{name} has {got} elements, expected {expected}")]
     WrongLength {
         /// The parameter.
         name: &'static str,
@@ -226,24 +226,6 @@ pub enum Error {
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
-
-    /// Superseded by [`Error::File`].
-    #[error("{}: {what}", path.display())]
-    Data {
-        /// File.
-        path: PathBuf,
-        /// What is wrong, where (byte, element, channel) and what to do.
-        what: String,
-    },
-    /// Superseded by [`Error::Argument`], [`Error::OutOfRange`] and [`Error::Output`].
-    #[error("{0}")]
-    Usage(String),
-    /// Superseded by [`Error::WrongShape`], [`Error::WrongLength`] and [`Error::Mismatch`].
-    #[error("{0}")]
-    Shape(String),
-    /// Superseded by [`Error::Network`] and [`Error::NonFinite`].
-    #[error("{0}")]
-    Model(String),
 }
 
 impl Error {
@@ -368,14 +350,6 @@ impl Error {
             path: None,
             node: None,
             what: what.into(),
-        }
-    }
-
-    /// Superseded by [`Error::unsuitable`], [`Error::malformed`] and [`Error::file`].
-    pub fn data(path: impl AsRef<Path>, what: impl Into<String>) -> Self {
-        Self::Data {
-            path: path.as_ref().to_path_buf(),
-            what: what.into().replace(char::is_control, " "),
         }
     }
 }

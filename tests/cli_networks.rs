@@ -205,11 +205,14 @@ fn permutations_and_labels_that_do_not_fit_are_one_line() {
     let cases: [(&[&str], &str); 7] = [
         (&["float.npy"], "of type f4"),
         (&["short.npy"], "short.npy"),
-        (&["outside.npy"], "sends sample 99"),
+        (&["outside.npy"], "99, expected a sample of its mini-batch"),
         (&["twice.npy"], "a second time"),
         (&["negative.npy"], "negative.npy"),
         // The rotation stays within a mini-batch of all, not of four.
-        (&["good.npy", "--batch", "4"], "outside its mini-batch 0..4"),
+        (
+            &["good.npy", "--batch", "4"],
+            "a sample of its mini-batch 0..4",
+        ),
         (&["gone.npy"], "gone.npy"),
     ];
     for (rest, part) in cases {
@@ -231,7 +234,7 @@ fn permutations_and_labels_that_do_not_fit_are_one_line() {
         &dir,
         &["shuffle", model, data, "--labels", "far.npy"],
         1,
-        "far.npy: label 1000",
+        "far.npy: element 0: 1000",
     );
     refused(
         &dir,
@@ -281,7 +284,7 @@ fn impulses_write_responses_and_matrices() {
         &dir,
         &["impulse", model, "--at", "1000,0"],
         2,
-        "outside the image",
+        "a pixel of the image",
     );
     refused(&dir, &["impulse", model, "--at", "3"], 2, "--at '3'");
     refused(&dir, &["impulse", "missing.onnx"], 1, "missing.onnx");

@@ -99,11 +99,15 @@ fn the_library_names_no_option_and_no_exit_code() {
 
 #[test]
 fn literals_are_found_and_comments_are_not() {
-    let source = "let a = \"one\"; // \"no\"\n'\"'; '\\''; r#\"two \"x\" \\\"#; &'a str;\n\"th\\\"ree\"";
+    let source =
+        "let a = \"one\"; // \"no\"\n'\"'; '\\''; r#\"two \"x\" \\\"#; &'a str;\n\"th\\\"ree\"";
     let found = literals(source);
     let expected = [(1, "one"), (2, "two \"x\" \\"), (3, "th\\\"ree")];
     assert_eq!(
-        found.iter().map(|(l, t)| (*l, t.as_str())).collect::<Vec<_>>(),
+        found
+            .iter()
+            .map(|(l, t)| (*l, t.as_str()))
+            .collect::<Vec<_>>(),
         expected
     );
     for (text, option) in [

@@ -289,7 +289,7 @@ fn what_cannot_be_answered_is_refused() {
     let outside = fail(&ctx, &graph, options.with_at(Some([28, 0])));
     assert_eq!(
         outside.to_string(),
-        "--at 28,0 is outside the image of 28x28"
+        "at is 28,0, expected a pixel of the image of 28x28"
     );
     let little = ctx.clone().with_memory(1000);
     let error = fail(&little, &graph, options);
@@ -302,5 +302,11 @@ fn what_cannot_be_answered_is_refused() {
     );
     assert!(responses(&ctx, &gated, &options).is_ok());
     let error = compare(&ctx, vec![], &options.with_threshold(0.0));
-    assert!(matches!(error, Err(Error::Usage(_))));
+    assert!(matches!(
+        error,
+        Err(Error::Argument {
+            name: "threshold",
+            ..
+        })
+    ));
 }

@@ -8,6 +8,7 @@ mod cli_inspect;
 mod cli_networks;
 mod docs;
 mod dots;
+mod errors;
 mod exact;
 mod filters;
 mod formats;

@@ -19,7 +19,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("points: length", "data has 10 elements: 11 are expected"),
     (
         "points: first",
-        "first is 2147483647: at most 2^31 - 1 less the block's 10 rows is expected",
+        "first is 2147483647, expected at most 2^31 - 1 less the block's 10 rows",
     ),
     (
         "points: size",
@@ -35,104 +35,92 @@ const EXPECTED: &[(&str, &str)] = &[
     ("knn: large k", "k is 1025: 1 to 1024 is expected"),
     (
         "knn: lists of another k",
-        "candidates has shape [1, 10, 1]: [1, 10, 2] is expected",
+        "candidates has shape [1, 10, 1], expected [1, 10, 2]",
     ),
     (
         "knn: kernel",
-        "queries is prepared for the Gaussian kernel: rows for the Cosine kernel is expected",
+        "queries is prepared for the Gaussian kernel, expected rows for the Cosine kernel",
     ),
     (
         "knn: kernel of queries",
-        "queries is prepared for the Cosine kernel: rows for the Gaussian kernel is expected",
+        "queries is prepared for the Cosine kernel, expected rows for the Gaussian kernel",
     ),
     (
         "knn: kernel of points",
-        "points is prepared for the Cosine kernel: rows for the Gaussian kernel is expected",
+        "points is prepared for the Cosine kernel, expected rows for the Gaussian kernel",
     ),
     (
         "knn: dim",
-        "points has shape [1, 5, 2]: [1, rows, 1] is expected",
+        "points has shape [1, 5, 2], expected [1, rows, 1]",
     ),
     ("knn: rows", "rows selects 1..11, outside 0..10"),
     (
         "knn: lists of fewer queries",
-        "candidates has shape [1, 10, 1]: [1, 9, 1] is expected",
+        "candidates has shape [1, 10, 1], expected [1, 9, 1]",
     ),
     (
         "gather: groups",
-        "points has shape [2, 5, 1]: [1, rows, dim] is expected",
+        "points has shape [2, 5, 1], expected [1, rows, dim]",
     ),
     (
         "gather: into",
-        "into has shape [1, 10, 1, 2]: [1, 10, 1, 1] is expected",
+        "into has shape [1, 10, 1, 2], expected [1, 10, 1, 1]",
     ),
     ("nnk: large k", "k is 1025: 1 to 1024 is expected"),
     (
         "nnk: lists of another k",
-        "candidates has shape [1, 10, 1]: [1, 10, 2] is expected",
+        "candidates has shape [1, 10, 1], expected [1, 10, 2]",
     ),
     ("nnk: no sigma", "sigma is 0: a positive number is expected"),
     ("nnk: sigma", "sigma is NaN: a positive number is expected"),
     (
         "nnk: kernel",
-        "queries is prepared for the Cosine kernel: rows for the Gaussian kernel is expected",
+        "queries is prepared for the Cosine kernel, expected rows for the Gaussian kernel",
     ),
     ("nnk: rows", "rows selects 1..11, outside 0..10"),
     (
         "nnk: lists",
-        "candidates has shape [1, 10, 1]: [1, 9, 1] is expected",
+        "candidates has shape [1, 10, 1], expected [1, 9, 1]",
     ),
     (
         "nnk: dim",
-        "vectors has shape [1, 5, 2]: [1, rows, 1] is expected",
+        "vectors has shape [1, 5, 2], expected [1, rows, 1]",
     ),
     (
         "nnk: kernel of vectors",
-        "vectors is prepared for the Cosine kernel: rows for the Gaussian kernel is expected",
+        "vectors is prepared for the Cosine kernel, expected rows for the Gaussian kernel",
     ),
     (
         "nnk: gathered",
-        "vectors has shape [1, 10, 1, 2]: [1, 10, 1, 1] is expected",
+        "vectors has shape [1, 10, 1, 2], expected [1, 10, 1, 1]",
     ),
     (
         "nnk: missing",
-        "vectors is a block without a candidate of query 8: a block that holds every candidate is expected",
+        "vectors is a block without a candidate of query 8, expected a block that holds every candidate",
     ),
     (
         "overlap: degenerate",
-        "degenerate has 5 elements: 6 are expected",
+        "degenerate has 5 elements, expected 6",
     ),
-    (
-        "overlap: indices",
-        "indices has 11 elements: 12 are expected",
-    ),
+    ("overlap: indices", "indices has 11 elements, expected 12"),
     ("overlap: k", "k is 1025: 1 to 1024 is expected"),
-    (
-        "overlap: sums",
-        "intersection has 9 elements: 4 are expected",
-    ),
+    ("overlap: sums", "intersection has 9 elements, expected 4"),
     (
         "overlap: size",
         "supports of shape [2, 18446744073709551615, 2] has more elements than can be addressed",
     ),
     (
         "gram: shape",
-        "x has shape [4, 3]: [groups, n, dim] is expected",
+        "x has shape [4, 3], expected [groups, n, dim]",
     ),
     ("gram: sigma", "sigma is -1: a positive number is expected"),
     ("linear: x", "x has shape [2, 3, 1]: [R, K] is expected"),
-    (
-        "linear: weight",
-        "weight has shape [4, 3]: [3, M] is expected",
-    ),
+    ("linear: weight", "weight has shape [4, 3], expected [3, M]"),
     ("linear: bias", "bias has shape [3]: [4] is expected"),
-    (
-        "conv2d: x",
-        "x has shape [4, 5, 5]: [N, C, H, W] is expected",
-    ),
+    ("conv2d: x", "x has shape [4, 5, 5], expected [N, C, H, W]"),
     (
         "conv2d: weight",
-        "weight has shape [4, 3, 3]: [M, C / groups, kh, kw] is expected",
+        "weight has shape [4, 3, 3], expected [M, C / groups, kh, kw]",
     ),
     ("conv2d: bias", "bias has shape [4]: [3] is expected"),
     (
@@ -159,23 +147,20 @@ const EXPECTED: &[(&str, &str)] = &[
     ("softmax: axis", "axis selects 3, outside 0..3"),
     (
         "copy: source",
-        "copy is StridedCopy { extents: [2, 3], src_offset: 1, src_strides: [3, 1], dst_offset: 0, dst_strides: [3, 1] }: a box inside tensors of 6 and 6 elements is expected",
+        "copy is StridedCopy { extents, expected [2, 3], src_offset: 1, src_strides: [3, 1], dst_offset: 0, dst_strides: [3, 1] }: a box inside tensors of 6 and 6 elements",
     ),
     (
         "copy: target",
-        "copy is StridedCopy { extents: [2, 3], src_offset: 0, src_strides: [3, 1], dst_offset: 1, dst_strides: [3, 1] }: a box inside tensors of 6 and 6 elements is expected",
+        "copy is StridedCopy { extents, expected [2, 3], src_offset: 0, src_strides: [3, 1], dst_offset: 1, dst_strides: [3, 1] }: a box inside tensors of 6 and 6 elements",
     ),
     (
         "copy: backwards",
-        "copy is StridedCopy { extents: [2, 3], src_offset: 0, src_strides: [3, -1], dst_offset: 0, dst_strides: [3, 1] }: a box inside tensors of 6 and 6 elements is expected",
+        "copy is StridedCopy { extents, expected [2, 3], src_offset: 0, src_strides: [3, -1], dst_offset: 0, dst_strides: [3, 1] }: a box inside tensors of 6 and 6 elements",
     ),
-    (
-        "copy: strides",
-        "dst_strides has 1 elements: 2 are expected",
-    ),
+    ("copy: strides", "dst_strides has 1 elements, expected 2"),
     (
         "copy: axes",
-        "extents is [1, 1, 1, 1, 1, 1, 1, 1, 1]: at most 8 axes is expected",
+        "extents is [1, 1, 1, 1, 1, 1, 1, 1, 1], expected at most 8 axes",
     ),
     ("shuffle: x", "x has shape [6]: [N, C, ...] is expected"),
     ("shuffle: samples", "index has 1 elements: 2 are expected"),
@@ -184,7 +169,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("shuffle: a pixel", "index selects 4, outside 0..4"),
     (
         "substitute: other",
-        "other has shape [2, 3, 4]: [2, 3, 2, 2] is expected",
+        "other has shape [2, 3, 4], expected [2, 3, 2, 2]",
     ),
     (
         "substitute: channels",
@@ -195,30 +180,27 @@ const EXPECTED: &[(&str, &str)] = &[
         "channel_dots: rows",
         "channel_dots: the shapes [2, 3, 2, 2] and [3, 3, 2, 2] do not fit: the second holds as many variants of every sample of the first",
     ),
-    (
-        "channel_dots: y",
-        "y has shape [6]: [N, C, ...] is expected",
-    ),
+    ("channel_dots: y", "y has shape [6], expected [N, C, ...]"),
     (
         "correlate: x",
-        "x has shape [2, 3, 4]: [P, I, h, w] is expected",
+        "x has shape [2, 3, 4], expected [P, I, h, w]",
     ),
     ("correlate: y", "y has shape [6]: [P, I, h, w] is expected"),
     (
         "correlate: inputs",
-        "y has shape [2, 4, 2, 2]: [Q, 3, h, w] is expected",
+        "y has shape [2, 4, 2, 2], expected [Q, 3, h, w]",
     ),
     (
         "similarity: weights",
-        "weights has 17 elements: 18 are expected",
+        "weights has 17 elements, expected 18",
     ),
     (
         "similarity: gradient",
-        "gradient has 19 elements: 18 are expected",
+        "gradient has 19 elements, expected 18",
     ),
     (
         "similarity_pairs: weights",
-        "weights has 17 elements: 18 are expected",
+        "weights has 17 elements, expected 18",
     ),
 ];
 

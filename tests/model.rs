@@ -226,7 +226,7 @@ fn misfits_are_named() {
     let message = session.run(&[&x]).err().unwrap().to_string();
     assert_eq!(
         message,
-        "input has shape [2, 1, 27, 28]: [N, 1, 28, 28] is expected"
+        "input has shape [2, 1, 27, 28], expected [N, 1, 28, 28]"
     );
     w.retain(|w| w.name != "fc2.bias");
     let message = lenet(&w).err().unwrap().to_string();

@@ -253,8 +253,8 @@ fn wrong_parameters_are_told_in_one_line() {
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.to_string().lines().count(), 1);
     };
-    check(&|o| o.graph.k = 0, "between 1 and 1024");
-    check(&|o| o.graph.k = 1025, "between 1 and 1024");
+    check(&|o| o.graph.k = 0, "expected 1 to 1024");
+    check(&|o| o.graph.k = 1025, "expected 1 to 1024");
     check(&|o| o.graph.sigma = Sigma::Fixed(-1.0), "positive");
     check(&|o| o.graph.sigma = Sigma::Fixed(f64::NAN), "positive");
     check(
@@ -262,7 +262,7 @@ fn wrong_parameters_are_told_in_one_line() {
         "channel 3 does not exist",
     );
     check(&|o| o.channels = Some(vec![1, 1]), "twice");
-    check(&|o| o.channels = Some(vec![]), "no channel");
+    check(&|o| o.channels = Some(vec![]), "at least one channel");
     let device = cpu();
     let little = Context::new(&device).with_memory(1 << 10);
     let error = run_in(&little, &a, &options(Kernel::Gaussian, 5)).unwrap_err();
@@ -281,7 +281,9 @@ fn labels_of_another_length_are_refused_and_cancelling_works() {
     let ctx = Context::new(&device);
     let error = measure(&ctx, &layer, Some(&[1, 2]), &options).unwrap_err();
     assert!(
-        error.to_string().contains("2 labels for the 30 samples"),
+        error
+            .to_string()
+            .contains("has 30 samples, the list of labels has 2"),
         "{error}"
     );
     let stop = AtomicBool::new(true);

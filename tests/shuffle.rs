@@ -365,12 +365,12 @@ fn permutations_that_leave_their_batch_are_refused() {
     let fail = |p: &[i64]| check(p).err().unwrap();
     assert_eq!(
         fail(&[3, 2, 1, 4, 5, 0]),
-        "the permutation sends sample 4 to place 3, outside its mini-batch 0..4"
+        "permutation[3] is 4, expected a sample of its mini-batch 0..4"
     );
-    assert!(fail(&[0, 0, 1, 2, 4, 5]).contains("sample 0 a second time at place 1"));
-    assert!(fail(&[0, 1]).contains("2 indices, the data 6 samples"));
-    assert!(fail(&[-1, 1, 2, 3, 4, 5]).contains("sample -1"));
-    assert!(fail(&[i64::MIN, 1, 2, 3, 4, 5]).contains("outside"));
+    assert!(fail(&[0, 0, 1, 2, 4, 5]).contains("permutation[1] is 0 a second time"));
+    assert!(fail(&[0, 1]).contains("permutation has 2 elements, expected 6"));
+    assert!(fail(&[-1, 1, 2, 3, 4, 5]).contains("permutation[0] is -1"));
+    assert!(fail(&[i64::MIN, 1, 2, 3, 4, 5]).contains("mini-batch 0..4"));
 }
 
 #[test]
@@ -392,20 +392,20 @@ fn labels_and_batches_that_do_not_fit_are_refused() {
     let labels = [1, 2, 10, 3];
     assert_eq!(
         fail(&ctx, &base.with_labels(Some(&labels)), &options),
-        "label 10 of sample 2 is outside the network's 10 classes"
+        "labels[2] is 10, expected one of the network's 10 classes"
     );
     assert_eq!(
         fail(&ctx, &base.with_labels(Some(&labels[..3])), &options),
-        "3 labels for 4 samples"
+        "labels has 3 elements, expected 4"
     );
-    assert!(fail(&ctx, &base, &options.with_batch(1)).contains("--batch 1 is too small"));
+    assert!(fail(&ctx, &base, &options.with_batch(1)).contains("batch is 1, expected at least 2"));
     let input = base.with_permutation(Some(&[0, 1, 2, 3]));
-    assert!(fail(&ctx, &input, &options.with_mode(Mode::Pixel)).contains("--mode channel"));
+    assert!(fail(&ctx, &input, &options.with_mode(Mode::Pixel)).contains("mode channel"));
     let little = ctx.clone().with_memory(1000);
     let result = shuffle(&little, &base, &options);
     assert!(matches!(result, Err(Error::Memory { cap: 1000, .. })));
     // Nothing after the last layer, and no labels to lose.
     let last = tapped(&layers[1], layers[1].consumed);
     let input = ShuffleInput::new(&graph, &layer, &last, &observe);
-    assert!(fail(&ctx, &input, &options).contains("nothing depends on 'conv2'"));
+    assert!(fail(&ctx, &input, &options).contains("no layer that depends on 'conv2'"));
 }

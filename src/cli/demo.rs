@@ -4,7 +4,7 @@
 
 use super::network::on_device;
 use super::progress::Reporter;
-use super::{Common, filters, impulse, output, redundancy, shuffle};
+use super::{Common, error, filters, impulse, output, redundancy, shuffle};
 use chanscope::control::{Control, Progress};
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::layer::Layer;
@@ -107,7 +107,7 @@ impl Options {
 }
 
 /// Runs the demo.
-pub fn run(_args: &Args, common: &Common) -> Result<()> {
+pub fn run(_args: &Args, common: &Common) -> error::Result<()> {
     let memory = common.memory()?;
     let output = Output::create(&common.out, common.force)?;
     let device = common.open_device()?;
@@ -297,7 +297,7 @@ fn activations<B: NetOps>(
     let logits = values.pop().unwrap_or_default();
     let taps = layers.iter().zip(values).map(|(layer, data)| {
         let &[channels, height, width] = graph.value(layer.activation).shape.as_slice() else {
-            return Err(Error::Model(format!("layer {} has no maps", layer.name)));
+            return Err(Error::network(format!("layer {} has no maps", layer.name)));
         };
         let shape = LayerShape::new(DIGITS, channels, height, width)?;
         ArrayLayer::new(format!("{name}.{}", layer.name), shape, data)

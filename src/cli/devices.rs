@@ -1,7 +1,7 @@
 //! `chanscope devices`: what there is to compute on.
 
+use super::error::Result;
 use super::{Common, output};
-use chanscope::Result;
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::gpu::{Adapter, adapters, preferred};
 use chanscope::io::size::format_size;

@@ -40,8 +40,7 @@ impl Error {
                     | OutputProblem::TooLarge { .. } => 1,
                     _ => 2,
                 },
-                Library::Usage(_)
-                | Library::Argument { .. }
+                Library::Argument { .. }
                 | Library::Unknown { .. }
                 | Library::Item { .. }
                 | Library::OutOfRange { .. } => 2,
@@ -65,6 +64,47 @@ impl Display for Error {
     }
 }
 
+/// The error of a measure as one of the file that its input came from.
+pub fn in_file(path: &Path, e: Library) -> Library {
+    match e {
+        Library::Item {
+            index,
+            got,
+            expected,
+            ..
+        } => Library::element(path, index, format!("{got}, expected {expected}")),
+        Library::WrongLength {
+            name,
+            expected,
+            got,
+        } => {
+            let (expected, got) = (expected as u64, got as u64);
+            let what = name;
+            Library::file(
+                path,
+                FileProblem::Count {
+                    what,
+                    expected,
+                    got,
+                },
+            )
+        }
+        Library::WrongShape { .. } | Library::NonFinite { .. } => {
+            Library::unsuitable(path, e.to_string())
+        }
+        Library::Network {
+            path: None,
+            node,
+            what,
+        } => Library::Network {
+            path: Some(path.to_path_buf()),
+            node,
+            what,
+        },
+        e => e,
+    }
+}
+
 /// The library's error with the names of options and with sizes as people write them.
 fn message(e: &Library) -> String {
     match e {
@@ -73,7 +113,7 @@ fn message(e: &Library) -> String {
             got,
             expected,
         } => match flag(name) {
-            Some(flag) => format!("{flag} is {got}: {expected} is expected"),
+            Some(flag) => format!("{flag} is {got}, expected {expected}"),
             None => e.to_string(),
         },
         Library::Memory { what, needed, cap } => format!(

@@ -5,13 +5,13 @@ mod study;
 mod summary;
 mod weights;
 
+use super::error::{Error, Result, in_file};
 use super::progress::Reporter;
 use super::{Common, output};
 use chanscope::io::safetensors::Replacement;
 use chanscope::io::sink::Output;
 use chanscope::measure::{Context, Minimized, filters, minimize};
 use chanscope::report::folder::{MATRICES_UP_TO, ResultsFolder};
-use chanscope::{Error, Result};
 pub use options::Args;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -53,10 +53,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         folder.filters(&bank, &found, after.as_ref())?;
         folder.stage(layer.name.clone());
         if let (Some(after), Some(_)) = (after, &args.write) {
-            minimized.push((
-                layer.key,
-                finished(after, &layer.name).map_err(|e| in_file(path, e))?,
-            ));
+            minimized.push((layer.key, finished(after, &layer.name, path)?));
         }
     }
     if let Some(target) = &args.write {
@@ -81,20 +78,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     output::print(&text)
 }
 
-/// What is wrong with a layer is wrong with its file.
-fn in_file(path: &Path, e: Error) -> Error {
-    match e {
-        Error::Model(what) => Error::data(path, what),
-        e => e,
-    }
-}
-
 /// The weights a minimisation ended with.
-fn finished(minimized: Minimized, layer: &str) -> Result<Vec<f32>> {
+fn finished(minimized: Minimized, layer: &str, path: &Path) -> Result<Vec<f32>> {
     minimized.weights.ok_or_else(|| {
-        Error::Model(format!(
-            "layer '{layer}' diverged after {} steps, so nothing was written; choose a smaller --lr, or \
+        Error::Failed(format!(
+            "{}: layer '{layer}' diverged after {} steps, so nothing was written; choose a smaller --lr, or \
              --keep-norm",
+            path.display(),
             minimized.history.len() - 1
         ))
     })

@@ -1,5 +1,6 @@
 //! `chanscope impulse`: impulse responses and their normalised cross-correlation.
 
+use super::error::{Error, Result};
 use super::network::{open_model, record_inputs};
 use super::progress::Reporter;
 use super::{Common, output};
@@ -9,7 +10,6 @@ use chanscope::measure::impulse::{Bias, ImpulseOptions, impulse};
 use chanscope::model::layers::Tap;
 use chanscope::report::folder::ResultsFolder;
 use chanscope::report::results::Results;
-use chanscope::{Error, Result};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use super::network::open_model;
 use super::progress::Reporter;
-use super::{Common, output};
+use super::{Common, error, output};
 use chanscope::Result;
 use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
@@ -39,7 +39,7 @@ struct Planned {
 }
 
 /// Looks into every file.
-pub fn run(args: &Args, common: &Common) -> Result<()> {
+pub fn run(args: &Args, common: &Common) -> error::Result<()> {
     let mut planned = Planned {
         options: RedundancyOptions::default(),
         memory: common.memory()?,
@@ -54,7 +54,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         };
         let found = look(args, common, &planned, &mut device)?;
         device.get()?;
-        Ok(found)
+        Ok::<_, chanscope::Error>(found)
     })?;
     if common.json {
         return output::json(&json!({

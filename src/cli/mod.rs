@@ -142,7 +142,7 @@ fn dispatch(cli: Cli) -> error::Result<()> {
             .num_threads(threads)
             .build_global();
     }
-    let done = match cli.command {
+    match cli.command {
         Command::Demo(args) => demo::run(&args, &common),
         Command::Redundancy(args) => redundancy::run(&args, &common),
         Command::Filters(args) => filters::run(&args, &common),
@@ -153,8 +153,7 @@ fn dispatch(cli: Cli) -> error::Result<()> {
         Command::Devices(args) => devices::run(&args, &common),
         Command::Bench(args) => bench::run(&args, &common),
         Command::Report(args) => report::run(&args, &common),
-    };
-    Ok(done?)
+    }
 }
 
 /// Help and version go to stdout; a usage error is one line.

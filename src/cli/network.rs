@@ -1,5 +1,7 @@
 //! What the commands that run a network share.
 
+use super::error;
+use chanscope::Result;
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
 use chanscope::io::npy;
@@ -7,7 +9,6 @@ use chanscope::model::graph::Graph;
 use chanscope::model::layers::ConvLayer;
 use chanscope::model::onnx;
 use chanscope::report::folder::ResultsFolder;
-use chanscope::{Error, Result};
 use std::path::Path;
 
 /// Makes all threads allocate from one heap, where the C library (glibc) would give each its own.
@@ -69,7 +70,11 @@ pub fn record_inputs(
 }
 
 /// The layers of these names, in the order given; all of `layers` without names.
-pub fn choose(layers: &[ConvLayer], names: &[String], option: &str) -> Result<Vec<ConvLayer>> {
+pub fn choose(
+    layers: &[ConvLayer],
+    names: &[String],
+    option: &str,
+) -> error::Result<Vec<ConvLayer>> {
     if names.is_empty() {
         return Ok(layers.to_vec());
     }
@@ -77,7 +82,7 @@ pub fn choose(layers: &[ConvLayer], names: &[String], option: &str) -> Result<Ve
         let found = layers.iter().find(|l| l.name == *name).cloned();
         found.ok_or_else(|| {
             let known: Vec<&str> = layers.iter().map(|l| l.name.as_str()).collect();
-            Error::Usage(format!(
+            error::Error::Usage(format!(
                 "{option}: the model has no layer '{name}'; it has {}",
                 known.join(", ")
             ))

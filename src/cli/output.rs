@@ -1,16 +1,17 @@
 //! What reaches stdout and stderr. A reader that goes away (`| head`) is no error.
 
-use chanscope::{Error, Result};
+use super::error::Result;
+use chanscope::Error;
 use std::io::{ErrorKind, Write};
 
 /// Prints text on stdout.
 ///
 /// # Errors
-/// [`Error::Io`], except when the reader has closed the pipe.
+/// [`Error::Io`](chanscope::Error::Io), except when the reader has closed the pipe.
 pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io("stdout", "write", e)),
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io("stdout", "write", e).into()),
         _ => Ok(()),
     }
 }

@@ -1,5 +1,6 @@
 //! `chanscope redundancy`: channel-wise NNK graphs of dumped activations.
 
+use super::error::{Error, Result};
 use super::progress::Reporter;
 use super::{Common, output};
 use chanscope::io::labels::read_labels;
@@ -11,7 +12,6 @@ use chanscope::measure::{Context, RedundancyInput, RedundancyOptions};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
 use chanscope::report::folder::ResultsFolder;
 use chanscope::report::results::Results;
-use chanscope::{Error, Result};
 use clap::ValueEnum;
 use std::fmt::Write as _;
 use std::path::PathBuf;

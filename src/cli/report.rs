@@ -1,7 +1,7 @@
 //! `chanscope report`: the page of a finished run, made again.
 
+use super::error::Result;
 use super::{Common, output};
-use chanscope::Result;
 use chanscope::report::html::{REPORT_FILE, write_report};
 use std::path::PathBuf;
 

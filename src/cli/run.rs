@@ -2,7 +2,7 @@
 
 use super::network::{choose, on_device, open_data, open_model, record_inputs};
 use super::progress::Reporter;
-use super::{Common, output};
+use super::{Common, error, output};
 use chanscope::io::sink::{ArrayWriter, Output};
 use chanscope::model::dump::activations;
 use chanscope::model::layers::Tap;
@@ -62,9 +62,11 @@ impl Writer {
                 let lost =
                     (values.iter().zip(&narrow)).find(|(v, n)| v.is_finite() && !n.is_finite());
                 if let Some((v, _)) = lost {
-                    return Err(Error::Shape(format!(
-                        "layer '{name}' holds {v}, more than f16 can; use --dtype f32"
-                    )));
+                    return Err(Error::NonFinite {
+                        what: format!("values of layer '{name}' such as {v} in f16"),
+                        at: vec![],
+                        advice: "use --dtype f32",
+                    });
                 }
                 w.write(at, &narrow)
             }
@@ -80,7 +82,7 @@ impl Writer {
 }
 
 /// Runs the network.
-pub fn run(args: &Args, common: &Common) -> Result<()> {
+pub fn run(args: &Args, common: &Common) -> error::Result<()> {
     let tap: Tap = args.tap.parse()?;
     let memory = common.memory()?;
     let data = open_data(&args.data)?;

@@ -1,5 +1,6 @@
 //! `chanscope shuffle`: channel and pixel shuffling.
 
+use super::error::{Error, Result, in_file};
 use super::network::{choose, open_data, open_labels, open_model, record_inputs};
 use super::progress::Reporter;
 use super::{Common, output};
@@ -10,7 +11,6 @@ use chanscope::measure::{Context, ShuffleInput, ShuffleOptions};
 use chanscope::model::layers::ConvLayer;
 use chanscope::report::folder::ResultsFolder;
 use chanscope::report::results::{Results, Skipped};
-use chanscope::{Error, Result};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -68,6 +68,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     if args.batch == 0 {
         return Err(Error::Usage("--batch must be at least 1".into()));
     }
+    if args.permutation.is_some() && mode == Mode::Pixel {
+        let text = "a permutation of samples needs --mode channel";
+        return Err(Error::Usage(text.into()));
+    }
     let memory = common.memory()?;
     let data = open_data(&args.data)?;
     let samples = data.shape().samples;
@@ -75,13 +79,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let labels = open_labels(args.labels.as_deref(), data.as_ref())?;
     if let (Some(labels), Some(path)) = (&labels, &args.labels) {
         let output = &graph.value(graph.outputs()[0]).shape;
-        check_labels(labels, samples, output).map_err(|e| Error::data(path, e.to_string()))?;
+        check_labels(labels, samples, output).map_err(|e| in_file(path, e))?;
     }
     let permutation = (args.permutation.as_ref())
         .map(|p| {
             read_indices(p, samples).and_then(|i| {
-                check_permutation(&i, samples, args.batch)
-                    .map_err(|e| Error::data(p, e.to_string()))?;
+                check_permutation(&i, samples, args.batch).map_err(|e| in_file(p, e))?;
                 Ok(i)
             })
         })

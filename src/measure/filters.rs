@@ -80,8 +80,8 @@ const PAIR_BYTES: u64 = 24;
 /// Measures the filters of one layer.
 ///
 /// # Errors
-/// [`Error::Model`] on weights that are not finite or whose gradient is not; [`Error::Memory`] if the
-/// matrices do not fit under the memory cap; [`Error::Shape`] where the weights do not fill their shape;
+/// [`Error::NonFinite`] on weights that are not finite or whose gradient is not; [`Error::Memory`] if the
+/// matrices do not fit under the memory cap; [`Error::WrongLength`] where the weights do not fill their shape;
 /// device errors; [`Error::Cancelled`].
 pub fn filters(
     ctx: &Context<'_>,
@@ -122,10 +122,11 @@ fn measure<B: FilterOps>(
         *value = backend.similarity(weights, shape, params, gradient, scratch)?;
     }
     if gradient.iter().flatten().any(|g| !g.is_finite()) {
-        return Err(Error::Model(format!(
-            "layer '{}': the gradient is too large for f32; scale the weights down",
-            bank.name
-        )));
+        return Err(Error::NonFinite {
+            what: format!("values of the gradient of layer '{}' in f32", bank.name),
+            at: vec![],
+            advice: "scale the weights down",
+        });
     }
     control.check()?;
     let normalized_mean = normalized::mean(backend, bank, options.params.input_channels, scratch)?;
@@ -133,7 +134,7 @@ fn measure<B: FilterOps>(
     let pairs = options.matrices.then(|| {
         let pairs = backend.similarity_pairs(weights, shape, options.params.input_channels)?;
         let square = (shape.filters, shape.filters);
-        Array2::from_shape_vec(square, pairs).map_err(|e| Error::Shape(e.to_string()))
+        Array2::from_shape_vec(square, pairs).map_err(|e| Error::network(e.to_string()))
     });
     let (cosine_mean, cosine) = cosine::cosines(backend, bank, options.matrices, control)?;
     Ok(Filters {
@@ -150,7 +151,7 @@ fn measure<B: FilterOps>(
 
 impl<'a> FilterBank<'a> {
     /// # Errors
-    /// [`Error::Shape`] where the weights do not fill the shape, [`Error::Model`] where one is NaN or
+    /// [`Error::WrongLength`] where the weights do not fill the shape, [`Error::NonFinite`] where one is NaN or
     /// infinite.
     pub fn check(&self) -> Result<()> {
         self.shape.check("weights", self.weights.len())?;
@@ -163,16 +164,16 @@ impl<'a> FilterBank<'a> {
             width,
             ..
         } = self.shape;
-        Err(Error::Model(format!(
-            "layer '{}': weight [{}, {}, {}, {}] is {}; only finite weights can be compared: train or \
-             export the model again",
-            self.name,
-            at / (channels * height * width),
-            at / (height * width) % channels,
-            at / width % height,
-            at % width,
-            self.weights[at]
-        )))
+        Err(Error::NonFinite {
+            what: format!("weight {} of layer '{}'", self.weights[at], self.name),
+            at: vec![
+                at / (channels * height * width),
+                at / (height * width) % channels,
+                at / width % height,
+                at % width,
+            ],
+            advice: "train or export the model again",
+        })
     }
 
     /// The weights filter by filter.

@@ -10,6 +10,7 @@ use super::Context;
 use super::setters::setters;
 use crate::device::on_backend;
 
+use crate::error::dims;
 use crate::model::forward::Session;
 use crate::model::graph::Graph;
 use crate::model::images::batch_size;
@@ -48,7 +49,7 @@ impl std::str::FromStr for Bias {
         [Self::Subtract, Self::Zero, Self::Keep]
             .into_iter()
             .find(|b| b.name() == s)
-            .ok_or_else(|| Error::Usage(format!("unknown bias '{s}': use subtract, zero or keep")))
+            .ok_or_else(|| Error::unknown("bias", s, "subtract, zero or keep"))
     }
 }
 
@@ -120,8 +121,8 @@ const NEGLIGIBLE: f64 = 1e-6;
 /// Runs impulses through the network and taps every convolutional layer.
 ///
 /// # Errors
-/// [`Error::Usage`] on an impulse outside the image, [`Error::Model`] where the network has no
-/// convolution, no linear form, or answers with NaN; [`Error::Memory`]; device errors.
+/// [`Error::Argument`] on an impulse outside the image, [`Error::Network`] where the network has no
+/// convolution, [`Error::NonLinear`] where it has no linear form, [`Error::NonFinite`] where it answers with NaN; [`Error::Memory`]; device errors.
 pub fn responses(
     ctx: &Context<'_>,
     graph: &Graph,
@@ -142,16 +143,19 @@ fn responses_on<B: NetOps>(
     memory: u64,
 ) -> Result<Vec<Response>> {
     let &[inputs, h, w] = graph.input_shape() else {
-        return Err(Error::Model(format!(
-            "impulses need a network that takes images [N, C, H, W], not {:?} per sample",
-            graph.input_shape()
-        )));
+        return Err(Error::wrong_shape(
+            "a sample of the network's input",
+            dims!["C", "H", "W"],
+            graph.input_shape(),
+        ));
     };
     let [y, x] = options.at.unwrap_or([h / 2, w / 2]);
     if y >= h || x >= w {
-        return Err(Error::Usage(format!(
-            "--at {y},{x} is outside the image of {h}x{w}"
-        )));
+        return Err(Error::argument(
+            "at",
+            format!("{y},{x}"),
+            format!("a pixel of the image of {h}x{w}"),
+        ));
     }
     let changed;
     let graph = match (options.bias, options.linear) {
@@ -178,7 +182,7 @@ fn responses_on<B: NetOps>(
         }
     }
     if wanted.is_empty() {
-        return Err(Error::Model("the network has no convolution".into()));
+        return Err(Error::network("the network has no convolution"));
     }
     let session = Session::new(backend, graph, &[graph.input()], &wanted)?;
     let samples = inputs + usize::from(options.bias == Bias::Subtract);
@@ -215,7 +219,7 @@ fn response(
     bias: Bias,
 ) -> Result<Response> {
     let &[m, h, w] = shape else {
-        return Err(Error::Model(format!("layer '{name}' has no maps")));
+        return Err(Error::network(format!("layer '{name}' has no maps")));
     };
     let map = h * w;
     let zeros = &values[inputs * m * map..];
@@ -232,9 +236,11 @@ fn response(
         }
     }
     if out.iter().any(|v| !v.is_finite()) {
-        return Err(Error::Model(format!(
-            "the response of layer '{name}' is not finite"
-        )));
+        return Err(Error::NonFinite {
+            what: format!("values of the response of layer '{name}'"),
+            at: vec![],
+            advice: "export the model again, or scale its weights down",
+        });
     }
     let row = inputs * map;
     let mut norms: Vec<f64> = out.chunks(row).map(ncc::norm).collect();

@@ -52,7 +52,7 @@ impl std::str::FromStr for Mode {
         [Self::Channel, Self::Pixel]
             .into_iter()
             .find(|m| m.name() == s)
-            .ok_or_else(|| Error::Usage(format!("unknown mode '{s}': use channel or pixel")))
+            .ok_or_else(|| Error::unknown("mode", s, "channel or pixel"))
     }
 }
 
@@ -83,7 +83,7 @@ impl std::str::FromStr for Cosine {
         [Self::Sample, Self::Batch]
             .into_iter()
             .find(|c| c.name() == s)
-            .ok_or_else(|| Error::Usage(format!("unknown cosine '{s}': use sample or batch")))
+            .ok_or_else(|| Error::unknown("cosine", s, "sample or batch"))
     }
 }
 
@@ -210,7 +210,7 @@ pub struct Observed {
 /// Shuffles every channel of a tensor in turn and compares the observed values and the accuracy.
 ///
 /// # Errors
-/// [`Error::Usage`] on labels or permutations that do not fit, [`Error::Memory`], I/O and device errors;
+/// [`Error::Item`] and [`Error::WrongLength`] on labels or permutations that do not fit, [`Error::Memory`], I/O and device errors;
 /// [`Error::Cancelled`].
 pub fn shuffle(
     ctx: &Context<'_>,

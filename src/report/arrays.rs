@@ -12,7 +12,7 @@ pub trait Arrays {
     /// The array, or `None` if there is none of that name.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Data`] when it is there but cannot be read.
+    /// [`Error::Io`] and [`Error::File`] when it is there but cannot be read.
     fn array(&self, path: &str) -> Result<Option<ArrayD<f64>>>;
 }
 

@@ -169,7 +169,7 @@ impl ResultsFolder {
     /// Writes the report, `results.json` last, and moves everything to its place.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] and [`crate::Error::Data`] where the files cannot be written; the folder is then
+    /// [`crate::Error::Io`] where the files cannot be written; the folder is then
     /// as it was before.
     pub fn finish(self) -> Result<Results> {
         let Self { output, record } = self;

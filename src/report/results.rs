@@ -94,10 +94,10 @@ impl Results {
     /// The file's text: pretty-printed JSON with a newline at the end.
     ///
     /// # Errors
-    /// [`Error::Data`] when serialisation fails; `path` only names the file in it.
+    /// [`Error::File`] when serialisation fails; `path` only names the file in it.
     pub fn to_json(&self, path: &Path) -> Result<String> {
         let mut text = serde_json::to_string_pretty(self)
-            .map_err(|e| Error::data(path, format!("cannot be written as JSON: {e}")))?;
+            .map_err(|e| Error::unsuitable(path, format!("cannot be written as JSON: {e}")))?;
         text.push('\n');
         Ok(text)
     }
@@ -105,11 +105,11 @@ impl Results {
     /// Reads the file's text; `path` only names the file in errors.
     ///
     /// # Errors
-    /// [`Error::Data`] when it is not JSON, is of another schema, or lacks what the schema requires.
+    /// [`Error::File`] when it is not JSON, is of another schema, or lacks what the schema requires.
     pub fn from_json(path: &Path, bytes: &[u8]) -> Result<Self> {
         let value: Value = serde_json::from_slice(bytes).map_err(|e| {
             let what = format!("is not valid JSON ({e}); run the command that made it again");
-            Error::data(path, what)
+            Error::malformed(path, None, what)
         })?;
         match value.get("schema").and_then(Value::as_str) {
             Some(SCHEMA) => {}
@@ -118,16 +118,16 @@ impl Results {
                     "has schema '{}', this version reads '{SCHEMA}'; use the version of chanscope that wrote it",
                     other.escape_debug()
                 );
-                return Err(Error::data(path, what));
+                return Err(Error::unsuitable(path, what));
             }
             None => {
                 let what = "has no \"schema\": not a results file of chanscope";
-                return Err(Error::data(path, what));
+                return Err(Error::unsuitable(path, what));
             }
         }
         serde_json::from_value(value).map_err(|e| {
             let what = format!("does not follow schema '{SCHEMA}': {e}");
-            Error::data(path, what)
+            Error::malformed(path, None, what)
         })
     }
 }

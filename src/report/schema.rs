@@ -42,6 +42,6 @@ fn the_schema_file_is_that_of_the_types() {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         written == schema,
-        "docs/results.schema.json differs from the types; CHANSCOPE_WRITE_SCHEMA=1 cargo test --lib schema writes it"
+        "docs/results.schema.json differs from the types; run this test with CHANSCOPE_WRITE_SCHEMA=1 to write it"
     );
 }

@@ -162,14 +162,14 @@ fn divergence_ends_the_history() {
 #[test]
 fn senseless_rules_are_refused() {
     for (optimizer, part) in [
-        (Optimizer::adam(0.0), "--lr 0"),
-        (Optimizer::adam(f64::NAN), "--lr NaN"),
-        (sgd(0.1, 1.0, false), "--momentum 1"),
-        (sgd(0.1, 0.0, true), "--nesterov"),
+        (Optimizer::adam(0.0), "learning_rate is 0"),
+        (Optimizer::adam(f64::NAN), "learning_rate is NaN"),
+        (sgd(0.1, 1.0, false), "momentum is 1"),
+        (sgd(0.1, 0.0, true), "nesterov is true"),
     ] {
         let e = optimizer.check().expect_err("refused");
         assert!(
-            matches!(e, Error::Usage(_)) && e.to_string().contains(part),
+            matches!(e, Error::Argument { .. }) && e.to_string().contains(part),
             "{e}"
         );
     }

@@ -49,6 +49,9 @@ fn senseless_sizes_are_refused() {
             .with_repetitions(repetitions)
             .with_kernel(kernel)
             .with_input(input);
-        assert!(matches!(study(&options), Err(Error::Usage(_))));
+        assert!(matches!(
+            study(&options),
+            Err(Error::Argument { name: "study", .. })
+        ));
     }
 }

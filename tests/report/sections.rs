@@ -48,7 +48,7 @@ fn pairs_of_filters_are_normalised() {
 fn a_pair_matrix_too_large_to_be_written_is_no_surprise() {
     let report = page(&filters([2000, 1, 3, 3]), &Memory::new());
     assert!(report.notes.is_empty());
-    assert!(report.html.contains("--pair-matrix"));
+    assert!(report.html.contains("ask for matrices"));
     let report = page(&filters([20, 1, 3, 3]), &Memory::new());
     assert_eq!(report.notes.len(), 1);
 }

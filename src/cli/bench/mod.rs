@@ -11,7 +11,7 @@ mod shapes;
 mod table;
 mod work;
 
-use super::{Common, network::on_device, output};
+use super::{Common, error, network::on_device, output};
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::gpu::{Gpu, Options};
 use chanscope::{Error, Result};
@@ -29,7 +29,7 @@ pub struct Args {
 }
 
 /// Measures and prints.
-pub fn run(args: &Args, common: &Common) -> Result<()> {
+pub fn run(args: &Args, common: &Common) -> error::Result<()> {
     let device = common.open_device()?;
     let mut clock = Clock {
         only: args.only.clone(),
@@ -53,7 +53,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let mut rows = clock.rows;
     if rows.is_empty() {
-        return Err(Error::Usage(format!(
+        return Err(error::Error::Usage(format!(
             "--only '{}': no kernel has this in its name; there are conv2d, gram, knn, nnk, overlap, correlate and filters",
             args.only.as_deref().unwrap_or_default()
         )));

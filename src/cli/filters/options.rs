@@ -1,11 +1,11 @@
 //! What can be asked of `chanscope filters`.
 
 use super::weights::Weights;
+use crate::cli::error::{Error, Result};
 use chanscope::measure::filters::Optimizer;
 use chanscope::measure::{Context, FiltersOptions, MinimizeOptions};
 use chanscope::ops::filters::{FilterParams, InputChannels, Pairs};
 use chanscope::report::folder::ResultsFolder;
-use chanscope::{Error, Result};
 use std::path::PathBuf;
 
 /// Compare the filters of every convolution by their Convolutional Similarity, and minimise it

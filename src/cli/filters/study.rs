@@ -1,7 +1,7 @@
 //! `chanscope filters --study`: the paper's 1-D experiment.
 
+use crate::cli::error::Result;
 use crate::cli::{Common, output};
-use chanscope::Result;
 use chanscope::measure::Context;
 use chanscope::measure::filters::{Study, StudyOptions, study};
 use serde_json::json;

@@ -50,7 +50,7 @@ impl Weights {
     /// Opens a file and lists its convolutions.
     ///
     /// # Errors
-    /// [`Error::Data`] where there is none, or the file is neither kind or damaged; [`Error::Io`].
+    /// [`Error::File`] where there is none, or the file is neither kind or damaged; [`Error::Io`].
     pub fn open(path: &Path) -> Result<Self> {
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         let (source, skipped) = if extension == "onnx" {
@@ -60,7 +60,7 @@ impl Weights {
         } else if extension == "safetensors" {
             safetensors(SafetensorsFile::open(path)?)?
         } else {
-            return Err(Error::data(
+            return Err(Error::unsuitable(
                 path,
                 "is neither .safetensors nor .onnx; save the weights as one of them",
             ));
@@ -80,7 +80,7 @@ impl Weights {
                 ),
                 None => String::new(),
             };
-            return Err(Error::data(
+            return Err(Error::unsuitable(
                 path,
                 format!("holds no 2-D convolution{others}; name a file with the weights of a CNN"),
             ));
@@ -129,7 +129,10 @@ impl Weights {
     pub fn write(&self, to: &Path, force: bool, replacements: &[Replacement<'_>]) -> Result<()> {
         match &self.source {
             Source::Safetensors { file, .. } => file.copy_with(to, force, replacements),
-            Source::Onnx(_) => Err(Error::Usage("a model is not copied".into())),
+            Source::Onnx(_) => Err(Error::unsuitable(
+                &self.path,
+                "is a model, which is not copied; save its weights as .safetensors",
+            )),
         }
     }
 

@@ -55,7 +55,7 @@ setters!(ChannelSimilarityOptions {
 /// finite.
 ///
 /// # Errors
-/// [`crate::Error::Usage`] for channels that the layer does not have; what reading and the device report;
+/// [`crate::Error::Layer`] for channels that the layer does not have; what reading and the device report;
 /// [`crate::Error::Cancelled`].
 pub fn channel_similarity(
     ctx: &Context<'_>,

@@ -3,6 +3,7 @@
 use super::gram::{self, FEWEST, unpack};
 use crate::control::{Control, Progress};
 use crate::device::on_backend;
+use crate::error::LayerProblem;
 use crate::io::layer::Layer;
 use crate::io::spill::FloatStore;
 use crate::measure::Context;
@@ -45,7 +46,7 @@ pub struct Cka {
 /// not vary, and everywhere below 4 samples. The values must be finite.
 ///
 /// # Errors
-/// [`Error::Usage`] for mini-batches below 4 samples; [`Error::Shape`] for layers of different numbers of
+/// [`Error::Argument`] for mini-batches below 4 samples; [`Error::Layer`] for layers of different numbers of
 /// samples; what reading and the device report; [`Error::Cancelled`].
 pub fn cka(
     ctx: &Context<'_>,
@@ -53,20 +54,18 @@ pub fn cka(
     options: &CkaOptions,
 ) -> Result<Cka> {
     if options.batch < FEWEST {
-        return Err(Error::Usage(format!(
-            "batch is {}; CKA needs mini-batches of at least {FEWEST} samples",
-            options.batch
-        )));
+        let expected = format!("mini-batches of at least {FEWEST} samples");
+        return Err(Error::argument("batch", options.batch, expected));
     }
     let samples = layers.first().map_or(0, |(l, _)| l.shape().samples);
     let differs = |l: &&(&dyn Layer, &[usize])| l.0.shape().samples != samples;
     if let Some((other, _)) = layers.iter().find(differs) {
-        return Err(Error::Shape(format!(
-            "{} has {} samples, {} has {samples}; CKA compares the same samples",
-            other.name(),
-            other.shape().samples,
-            layers[0].0.name()
-        )));
+        let problem = LayerProblem::SampleCount {
+            got: other.shape().samples,
+            other: layers[0].0.name().into(),
+            expected: samples,
+        };
+        return Err(Error::layer(other.name(), other.path(), problem));
     }
     let sources: Vec<Source<'_>> = (layers.iter())
         .map(|&(layer, channels)| Source::Layer(layer, channels))

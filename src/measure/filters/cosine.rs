@@ -65,10 +65,11 @@ pub(super) fn cosines<B: Backend>(
     let live = (m - zero.len()) as f64;
     let mean = (live >= 2.0).then(|| sum / (live * (live - 1.0) / 2.0));
     if mean.is_some_and(|m| !m.is_finite()) {
-        return Err(Error::Model(format!(
-            "layer '{}': the device computed cosines that are not finite",
-            bank.name
-        )));
+        return Err(Error::NonFinite {
+            what: format!("cosines of the filters of layer '{}'", bank.name),
+            at: vec![],
+            advice: "scale the weights down",
+        });
     }
     Ok((mean, all))
 }

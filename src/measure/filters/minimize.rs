@@ -43,28 +43,35 @@ impl Optimizer {
     }
 
     /// # Errors
-    /// [`Error::Usage`] on a parameter out of its range.
+    /// [`Error::Argument`] on a parameter out of its range.
     pub fn check(&self) -> Result<()> {
         let (Self::Adam { lr, .. } | Self::Sgd { lr, .. }) = *self;
         if !(lr > 0.0 && lr.is_finite()) {
-            return Err(Error::Usage(format!("--lr {lr} is not a positive number")));
+            return Err(Error::argument("learning_rate", lr, "a positive number"));
         }
         match *self {
             Self::Adam { betas, epsilon, .. } => {
                 let sound = betas.iter().all(|b| (0.0..1.0).contains(b)) && epsilon >= 0.0;
                 sound.then_some(()).ok_or_else(|| {
-                    Error::Usage(format!(
-                        "Adam's betas {betas:?} must be at least 0 and below 1"
-                    ))
+                    let got = format!("{betas:?} with an epsilon of {epsilon}");
+                    Error::argument(
+                        "betas",
+                        got,
+                        "at least 0 and below 1, with an epsilon of at least 0",
+                    )
                 })
             }
-            Self::Sgd { momentum, .. } if !(0.0..1.0).contains(&momentum) => Err(Error::Usage(
-                format!("--momentum {momentum} is not at least 0 and below 1"),
+            Self::Sgd { momentum, .. } if !(0.0..1.0).contains(&momentum) => Err(Error::argument(
+                "momentum",
+                momentum,
+                "a number of at least 0 and below 1",
             )),
             Self::Sgd {
                 momentum, nesterov, ..
-            } if nesterov && momentum == 0.0 => Err(Error::Usage(
-                "--nesterov needs a --momentum above 0, such as 0.9".into(),
+            } if nesterov && momentum == 0.0 => Err(Error::argument(
+                "nesterov",
+                "true without momentum",
+                "a momentum above 0, such as 0.9",
             )),
             Self::Sgd { .. } => Ok(()),
         }

@@ -62,7 +62,7 @@ impl<B: FilterOps> Regularizer<B> {
     /// Fills the gradients of all layers and returns the sum of their values.
     ///
     /// # Errors
-    /// [`Error::Shape`] where arrays do not fill their layer's shape; [`Error::Model`] where a value is not
+    /// [`Error::WrongLength`] where arrays do not fill their layer's shape; [`Error::NonFinite`] where a value is not
     /// finite, because weights are not or are too large; device errors.
     pub fn evaluate(&mut self, backend: &B, layers: &mut [Regularized<'_>]) -> Result<f64> {
         self.values.clear();
@@ -76,9 +76,11 @@ impl<B: FilterOps> Regularizer<B> {
                 &mut self.scratch,
             )?;
             if !value.is_finite() {
-                return Err(Error::Model(format!(
-                    "layer {i}: the similarity of its filters is {value}; training has diverged"
-                )));
+                return Err(Error::NonFinite {
+                    what: format!("values of the similarity of the filters of layer {i}"),
+                    at: vec![],
+                    advice: "training has diverged: use a smaller learning rate",
+                });
             }
             self.values.push(value);
         }

@@ -113,7 +113,7 @@ pub struct Relation {
 /// Runs the experiment.
 ///
 /// # Errors
-/// [`Error::Usage`] on sizes that leave nothing to measure; as [`Optimizer::check`]; device errors;
+/// [`Error::Argument`] on sizes that leave nothing to measure; as [`Optimizer::check`]; device errors;
 /// [`Error::Cancelled`].
 pub fn study(ctx: &Context<'_>, options: &StudyOptions) -> Result<Study> {
     ctx.run(|| on_backend!(ctx.device(), |backend| study_on(backend, ctx, options)))
@@ -122,11 +122,12 @@ pub fn study(ctx: &Context<'_>, options: &StudyOptions) -> Result<Study> {
 fn study_on<B: FilterOps>(backend: &B, ctx: &Context<'_>, options: &StudyOptions) -> Result<Study> {
     let (n, len) = (options.kernel, options.input);
     if n < 2 || len < n || options.repetitions == 0 {
-        return Err(Error::Usage(format!(
-            "a study needs kernels of at least 2 weights, no longer than the input, and a repetition; not \
-             {n}, {len} and {}",
+        let got = format!(
+            "kernels of {n} weights, inputs of {len} and {} repetitions",
             options.repetitions
-        )));
+        );
+        let expected = "kernels of at least 2 weights, no longer than the input, and a repetition";
+        return Err(Error::argument("study", got, expected));
     }
     let shape = FilterShape::new(&[2, 1, 1, n])?;
     let mut random = Random::new(options.seed);

@@ -31,7 +31,7 @@ const CROSS_DEPTH_BUDGET: u64 = 200_000_000_000;
 /// Correlates all channels of each layer, and of layers at different depth.
 ///
 /// # Errors
-/// [`Error::Usage`] where the threshold is not above 0 and at most 1; device errors;
+/// [`Error::Argument`] where the threshold is not above 0 and at most 1; device errors;
 /// [`Error::Cancelled`].
 pub fn compare(
     ctx: &Context<'_>,
@@ -39,10 +39,8 @@ pub fn compare(
     options: &ImpulseOptions,
 ) -> Result<Impulse> {
     if !(options.threshold > 0.0 && options.threshold <= 1.0) {
-        return Err(Error::Usage(format!(
-            "threshold {} is not above 0 and at most 1",
-            options.threshold
-        )));
+        let expected = "a number above 0 and at most 1";
+        return Err(Error::argument("threshold", options.threshold, expected));
     }
     let control = ctx.control();
     ctx.run(|| {

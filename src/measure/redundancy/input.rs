@@ -1,10 +1,12 @@
 //! What [`super::redundancy`] is given: layers, labels, options.
 
 use super::GraphSink;
+use crate::error::LayerProblem;
 use crate::io::layer::Layer;
 use crate::measure::setters::setters;
 use crate::ops::{GraphParams, Identical, Kernel, MAX_K, Sigma};
 use crate::{Error, Result};
+use std::path::Path;
 
 /// The layers to measure and what belongs to their samples.
 #[derive(Clone, Copy)]
@@ -98,18 +100,16 @@ setters!(RedundancyOptions {
 
 pub(super) fn check_params(p: &GraphParams) -> Result<()> {
     if p.k == 0 || p.k > MAX_K {
-        return Err(Error::Usage(format!(
-            "k is {}; it must be between 1 and {MAX_K}",
-            p.k
-        )));
+        return Err(Error::argument("k", p.k, format!("1 to {MAX_K}")));
     }
     match p.sigma {
-        Sigma::Fixed(s) if !(s.is_finite() && s > 0.0) => Err(Error::Usage(format!(
-            "sigma is {s}; it must be a positive number, or kth/3"
-        ))),
-        Sigma::Fixed(_) if p.kernel == Kernel::Cosine => Err(Error::Usage(
-            "the cosine kernel has no bandwidth; leave sigma out, or use the gaussian kernel"
-                .into(),
+        Sigma::Fixed(s) if !(s.is_finite() && s > 0.0) => {
+            Err(Error::argument("sigma", s, "a positive number, or kth/3"))
+        }
+        Sigma::Fixed(_) if p.kernel == Kernel::Cosine => Err(Error::argument(
+            "sigma",
+            "a number",
+            "no bandwidth with the cosine kernel, or the gaussian kernel",
         )),
         _ => Ok(()),
     }
@@ -117,10 +117,14 @@ pub(super) fn check_params(p: &GraphParams) -> Result<()> {
 
 pub(super) fn check_labels(labels: Option<&[u32]>, samples: usize, name: &str) -> Result<()> {
     match labels {
-        Some(l) if l.len() != samples => Err(Error::Shape(format!(
-            "{} labels for the {samples} samples of {name}; one label a sample is needed",
-            l.len()
-        ))),
+        Some(l) if l.len() != samples => {
+            let problem = LayerProblem::SampleCount {
+                got: samples,
+                other: "the list of labels".into(),
+                expected: l.len(),
+            };
+            Err(Error::layer(name, None::<&Path>, problem))
+        }
         _ => Ok(()),
     }
 }

@@ -45,8 +45,9 @@ use survey::Session;
 /// between them. Prints and writes nothing.
 ///
 /// # Errors
-/// [`crate::Error::Usage`] for parameters out of range, [`crate::Error::Shape`] for labels or channels that
-/// do not fit and layers of a single sample, [`crate::Error::Data`] for non-finite values,
+/// [`crate::Error::Argument`] for parameters out of range; [`crate::Error::Layer`] or
+/// [`crate::Error::LayerFile`] for labels or channels that do not fit, layers of a single sample and values
+/// that are not finite;
 /// [`crate::Error::Memory`], [`crate::Error::Cancelled`], and what reading, the sink and the device report.
 pub fn redundancy(
     ctx: &Context<'_>,

@@ -4,6 +4,7 @@ use super::input::NonFinite;
 use super::layer::LayerRun;
 use super::{LayerRedundancy, RedundancyInput, RedundancyOptions};
 use crate::control::Progress;
+use crate::error::LayerProblem;
 use crate::io::kept::Kept;
 use crate::io::layer::Layer;
 use crate::io::scan::{Scan, Tally, scan};
@@ -89,10 +90,11 @@ impl<B: Backend> Session<'_, B> {
         }
         for view in &views {
             if view.layer().shape().samples < 2 {
-                return Err(Error::Shape(format!(
-                    "{}: a single sample has no neighbours; at least 2 are needed",
-                    view.layer.name()
-                )));
+                let problem = LayerProblem::TooFewSamples {
+                    got: view.layer().shape().samples,
+                    needed: 2,
+                };
+                return Err(Error::layer(view.layer.name(), view.layer.path(), problem));
             }
         }
         let cka = match compared {
@@ -126,10 +128,8 @@ impl<B: Backend> Session<'_, B> {
             }
             let good = view.survey.scan.good_samples();
             if good.is_empty() {
-                return Err(Error::Shape(format!(
-                    "{}: no sample is left without NaN or infinities; dump it again",
-                    view.layer.name()
-                )));
+                let problem = LayerProblem::NoFiniteSample;
+                return Err(Error::layer(view.layer.name(), view.layer.path(), problem));
             }
             let elsewhere: Vec<usize> = (good.iter().enumerate())
                 .filter(|(_, sample)| left_out.binary_search(sample).is_ok())

@@ -1,6 +1,7 @@
 //! Inputs and options that do not go together.
 
 use super::{Mode, ShuffleInput, ShuffleOptions, permute};
+use crate::error::dims;
 use crate::{Error, Result};
 
 /// Batch, mode and permutation fit together.
@@ -11,14 +12,14 @@ pub(super) fn check_options(
 ) -> Result<()> {
     let least = if options.mode == Mode::Channel { 2 } else { 1 };
     if options.batch < least {
-        return Err(Error::Usage(format!(
-            "--batch {} is too small: {least} samples at least",
-            options.batch
-        )));
+        let expected = format!("at least {least} samples");
+        return Err(Error::argument("batch", options.batch, expected));
     }
     match (input.permutation, options.mode) {
-        (Some(_), Mode::Pixel) => Err(Error::Usage(
-            "a permutation of samples needs --mode channel".into(),
+        (Some(_), Mode::Pixel) => Err(Error::argument(
+            "mode",
+            "pixel with a permutation of samples",
+            "mode channel",
         )),
         (Some(p), Mode::Channel) => permute::check(p, samples, options.batch),
         (None, _) => Ok(()),
@@ -28,24 +29,24 @@ pub(super) fn check_options(
 /// Checks that there is one label a sample, each a class of the network's `output` (its shape per sample).
 ///
 /// # Errors
-/// [`Error::Usage`] names the first label that is none.
+/// [`Error::Item`] names the first label that is none.
 pub fn check_labels(labels: &[u32], samples: usize, output: &[usize]) -> Result<()> {
     let &[classes] = output else {
-        return Err(Error::Usage(format!(
-            "labels need a network whose output is [N, classes], not {output:?} per sample"
-        )));
+        let name = "a sample of the network's output";
+        return Err(Error::wrong_shape(name, dims!["classes"], output));
     };
     if labels.len() != samples {
-        return Err(Error::Usage(format!(
-            "{} labels for {samples} samples",
-            labels.len()
-        )));
+        return Err(Error::WrongLength {
+            name: "labels",
+            expected: samples,
+            got: labels.len(),
+        });
     }
     match labels.iter().position(|&l| l as usize >= classes) {
-        Some(i) => Err(Error::Usage(format!(
-            "label {} of sample {i} is outside the network's {classes} classes",
-            labels[i]
-        ))),
+        Some(i) => {
+            let expected = format!("one of the network's {classes} classes");
+            Err(Error::item("labels", i, labels[i], expected))
+        }
         None => Ok(()),
     }
 }

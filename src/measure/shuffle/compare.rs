@@ -41,10 +41,11 @@ impl Tap {
     /// Adds `dots [n, K', M, 3]` of some samples, the shuffled channels `shuffled`.
     pub(super) fn add(&mut self, dots: &[f32], shuffled: Range<usize>) -> Result<()> {
         if dots.iter().any(|d| !d.is_finite()) {
-            return Err(Error::Model(format!(
-                "the activations of '{}' are not finite",
-                self.name
-            )));
+            return Err(Error::NonFinite {
+                what: format!("activations of layer '{}'", self.name),
+                at: vec![],
+                advice: "export the model again, or scale its input down",
+            });
         }
         let pairs = shuffled.start * self.channels..shuffled.end * self.channels;
         let dots = dots.as_chunks::<3>().0;
@@ -97,7 +98,11 @@ fn cosine([xy, xx, yy]: [f64; 3]) -> f64 {
 /// `[K]` samples whose largest score (the first of equals) is their label's, from `scores [n, K, classes]`.
 pub(super) fn correct(scores: &[f32], labels: &[u32], variants: usize) -> Result<Vec<u64>> {
     if scores.iter().any(|s| s.is_nan()) {
-        return Err(Error::Model("the network's output is not a number".into()));
+        return Err(Error::NonFinite {
+            what: "values of the network's output".into(),
+            at: vec![],
+            advice: "export the model again, or scale its input down",
+        });
     }
     let classes = scores.len() / (labels.len() * variants).max(1);
     let mut counts = vec![0; variants];

@@ -41,28 +41,26 @@ pub fn seeded(seed: u64, index: u64, len: usize) -> Vec<u32> {
 /// Checks a permutation of all samples: every index once, none outside its own mini-batch.
 ///
 /// # Errors
-/// [`Error::Usage`] names the first place that is wrong.
+/// [`Error::Item`] names the first place that is wrong.
 pub fn check(permutation: &[i64], samples: usize, batch: usize) -> Result<()> {
     if permutation.len() != samples {
-        return Err(Error::Usage(format!(
-            "the permutation has {} indices, the data {samples} samples",
-            permutation.len()
-        )));
+        return Err(Error::WrongLength {
+            name: "permutation",
+            expected: samples,
+            got: permutation.len(),
+        });
     }
     let mut seen = vec![false; samples];
     for (i, &p) in permutation.iter().enumerate() {
         let range = batch_of(i, samples, batch);
         let to = usize::try_from(p).ok().filter(|to| range.contains(to));
         let Some(to) = to else {
-            return Err(Error::Usage(format!(
-                "the permutation sends sample {p} to place {i}, outside its mini-batch {}..{}",
-                range.start, range.end
-            )));
+            let expected = format!("a sample of its mini-batch {}..{}", range.start, range.end);
+            return Err(Error::item("permutation", i, p, expected));
         };
         if std::mem::replace(&mut seen[to], true) {
-            return Err(Error::Usage(format!(
-                "the permutation has sample {p} a second time at place {i}"
-            )));
+            let got = format!("{p} a second time");
+            return Err(Error::item("permutation", i, got, "every sample once"));
         }
     }
     Ok(())

@@ -88,10 +88,11 @@ impl<'a, B: NetOps> Run<'a, B> {
             output = wanted.iter().position(|&w| w == scores);
         }
         if wanted.is_empty() {
-            return Err(Error::Usage(format!(
-                "nothing depends on '{}': give labels, or a layer after it to observe",
-                tensor.name
-            )));
+            return Err(Error::argument(
+                "observe",
+                format!("no layer that depends on '{}'", tensor.name),
+                "a layer after it, or labels",
+            ));
         }
         let tail = Tail::new(backend, graph, tensor.value, &wanted)?;
         let mut values: Vec<ValueId> = vec![];

@@ -149,7 +149,7 @@ impl<'a, B: NetOps> Tail<'a, B> {
                 None => rest.next(),
             })
             .collect::<Option<_>>()
-            .ok_or_else(|| Error::Model("shuffling: a tap is asked for twice".into()))
+            .ok_or_else(|| Error::network("shuffling: a tap is asked for twice"))
     }
 
     /// Some channels of `x [N, C, h, w]`.

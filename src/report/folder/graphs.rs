@@ -81,9 +81,11 @@ impl GraphSink for GraphFiles<'_> {
         };
         match self.replace(Some(files)) {
             None => Ok(()),
-            Some(_) => Err(Error::Usage(format!(
-                "layer {layer} is announced before the one before it has ended"
-            ))),
+            Some(_) => Err(Error::argument(
+                "layer",
+                format!("{layer:?} while another layer is being written"),
+                "the end of that layer first",
+            )),
         }
     }
 

@@ -45,7 +45,7 @@ fn view(layer: &FilterLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Resu
             Ok(pairs) => Some(heatmap(layer, &pairs, figures)),
             Err(_) if filters > WRITTEN_UP_TO && arrays.array(&path)?.is_none() => {
                 missing.push(format!(
-                    "The pair matrix of {filters} filters was not written; --pair-matrix does."
+                    "The pair matrix of {filters} filters was not written; ask for matrices to have it."
                 ));
                 None
             }

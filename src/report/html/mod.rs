@@ -48,11 +48,11 @@ pub struct Report {
 /// first. Returns what could not be shown, one line each.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::Data`] when `results.json` or an array cannot be read, or the page not written.
+/// [`Error::Io`] and [`Error::File`] when `results.json` or an array cannot be read, or the page not written.
 pub fn write_report(dir: &Path) -> Result<Vec<String>> {
     let path = dir.join(RESULTS_FILE);
     let bytes = std::fs::read(&path).map_err(|e| {
-        let action = "read it; give the folder that a chanscope command wrote with --out";
+        let action = "read it; give the folder that a chanscope command wrote";
         Error::io(&path, action, e)
     })?;
     let results = Results::from_json(&path, &bytes)?;
@@ -78,7 +78,7 @@ fn write(dir: &Path, html: &str) -> Result<()> {
 /// The page for `results`. The same results and arrays give the same bytes.
 ///
 /// # Errors
-/// Those of [`Arrays::array`]; [`Error::Data`] when the page cannot be rendered.
+/// Those of [`Arrays::array`]; [`Error::File`] when the page cannot be rendered.
 pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
     let mut figures = Figures::new(results);
     let layers = redundancy::layers(results, arrays, &mut figures)?;
@@ -105,7 +105,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
     };
     let html = page
         .render()
-        .map_err(|e| Error::data(REPORT_FILE, format!("cannot be rendered: {e}")))?;
+        .map_err(|e| Error::unsuitable(REPORT_FILE, format!("cannot be rendered: {e}")))?;
     Ok(Report {
         html,
         notes: figures.notes,

@@ -53,14 +53,16 @@ fn minimisation(history: &[Option<f64>]) -> Option<String> {
     let steps = history.len() as u64 - 1;
     let text = match *last {
         _ if steps == 0 => return None,
-        None => format!("The minimisation diverged within {steps} steps: a smaller --lr may help."),
+        None => format!(
+            "The minimisation diverged within {steps} steps: a smaller learning rate may help."
+        ),
         Some(last) if last > first => format!(
-            "The value rose from {} to {} in {steps} steps: a smaller --lr may help.",
+            "The value rose from {} to {} in {steps} steps: a smaller learning rate may help.",
             number(Some(first)),
             number(Some(last))
         ),
         Some(last) => format!(
-            "{} steps lowered the value from {} to {}. Shrinking weights lower it too, unless --keep-norm keeps their norms.",
+            "{} steps lowered the value from {} to {}. Shrinking weights lower it too, unless their norms are kept.",
             count(steps),
             number(Some(first)),
             number(Some(last))
