@@ -1,8 +1,9 @@
 //! What a run leaves behind: `results.json` and `report.html`.
 //!
-//! [`folder`] writes both, with arrays beside them, from what measures return. [`results`] is the schema, [`html`] turns it and the [`arrays`] beside it into one offline page, and
-//! [`words`] says in sentences what the figures mean. [`figure`] packs arrays into the page, [`order`] puts
-//! similar channels next to each other.
+//! [`folder`] writes both, with arrays beside them, from what measures return. [`results`] is the schema,
+//! [`html`] turns it and the [`arrays`] beside it into one offline page, and [`words`] says in sentences what
+//! the figures mean. [`figure`] packs arrays into the page, and [`order`] puts similar channels next to each
+//! other.
 
 pub mod arrays;
 pub mod figure;
