@@ -1,28 +1,33 @@
-//! The exact optimum of `1/2 x'Kx - b'x, x >= 0` for one query: a primal active-set method.
+//! The exact minimum of `1/2 x'Kx - b'x` over `x >= 0` for one query, by a primal active-set method.
 //!
-//! Lawson and Hanson's algorithm on the Gram matrix, started from any feasible point. The objective
-//! falls at every step, so no support comes twice and it always ends, which pivoting methods do not
-//! where `K` is singular (equal points; more candidates than dimensions). An index whose column is
-//! numerically a combination of the support's is never factorised: it is exchanged for the member
-//! of the support that the move along the null direction drives to zero.
+//! This is Lawson and Hanson's non-negative least squares (Solving Least Squares Problems, chapter 23) on the
+//! Gram matrix, started from any feasible point. The support is the set of indices with `x_j > 0`, and a
+//! Cholesky factor of `K` restricted to it is updated as indices enter and leave.
+//!
+//! The objective falls at every step, so no support occurs twice and the method terminates. Pivoting methods
+//! may cycle where `K` is singular, which happens with equal points and with more candidates than dimensions.
+//! An index whose column is numerically a linear combination of the support's columns is called *dependent*
+//! here. It is never factorised: it is exchanged for the member of the support that a move along the null
+//! direction drives to zero.
 
-use super::gram::{flat, flat_mut, packs};
-use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
+use super::gram::dot;
+use super::layout::{flat, flat_mut, lines};
+use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
 
-/// Room for the factor and vectors of one problem.
+/// Working memory for one problem.
 #[derive(Default)]
 pub(super) struct ActiveSet {
     /// Members of the support, in the order of the factor's rows.
     support: Vec<u32>,
-    /// Rows of the Cholesky factor without its diagonal, `[n, width]`, 0 right of it.
-    factor: Vec<Pack>,
-    /// Diagonal of the factor.
+    /// Rows of the Cholesky factor `L` without its diagonal, `[n, width]`, 0 to the right of it.
+    factor: Vec<LineF64>,
+    /// Diagonal of `L`.
     diagonal: Vec<f64>,
-    /// `L^-1 K_Sj` of the index about to enter.
-    column: Vec<Pack>,
+    /// `L^-1 K_Sj` of the index `j` that is about to enter.
+    column: Vec<LineF64>,
     /// Solution of the triangular systems.
-    solution: Vec<Pack>,
-    /// Indices refused since the objective last fell.
+    solution: Vec<LineF64>,
+    /// Indices that entered without effect since the objective last fell.
     refused: Vec<bool>,
     /// `K x - b`.
     pub(super) gradient: Vec<f64>,
@@ -30,40 +35,40 @@ pub(super) struct ActiveSet {
 
 /// Bytes of an [`ActiveSet`] for `k` candidates.
 pub(super) fn bytes(k: usize) -> u64 {
-    let (k, width) = (k as u64, packs(k) as u64);
-    size_of::<Pack>() as u64 * (k * width + 2 * width) + k * 21
+    let (k, width) = (k as u64, lines(k) as u64);
+    size_of::<LineF64>() as u64 * (k * width + 2 * width) + k * 21
 }
 
-/// A problem: `kernel [n, width]` with ones on the diagonal, `b [n]`.
+/// A problem: `kernel [n, width]`, symmetric with ones on the diagonal, and `b [n]`.
 #[derive(Clone, Copy)]
 pub(super) struct Problem<'a> {
     pub(super) n: usize,
     pub(super) width: usize,
-    pub(super) kernel: &'a [Pack],
+    pub(super) kernel: &'a [LineF64],
     pub(super) b: &'a [f64],
 }
 
 impl<'a> Problem<'a> {
     #[inline(always)]
-    fn row(&self, j: usize) -> &'a [Pack] {
+    fn row(&self, j: usize) -> &'a [LineF64] {
         &self.kernel[j * self.width..][..self.width]
     }
 
-    /// `(K x - b)_j`.
+    /// The slope of the objective in `x_j`: `(K x - b)_j`.
     #[inline(always)]
-    pub(super) fn slope<I: Isa>(&self, j: usize, x: &[Pack]) -> f64 {
-        super::gram::dot::<I>(self.row(j), x) - self.b[j]
+    pub(super) fn slope<I: Simd>(&self, j: usize, x: &[LineF64]) -> f64 {
+        dot::<I>(self.row(j), x) - self.b[j]
     }
 
-    /// Largest entry of `b`, the scale of the solution and of its rounding errors.
+    /// The largest entry of `b`: the scale of the solution and of its rounding errors.
     pub(super) fn scale(&self) -> f64 {
         self.b[..self.n].iter().fold(0.0, |m, &b| m.max(b))
     }
 }
 
-/// Sweeps of projected coordinate descent: cheap, and it finds most of the support.
+/// Runs `sweeps` sweeps of projected coordinate descent on `x`. They are cheap and find most of the support.
 #[inline(always)]
-pub(super) fn descend<I: Isa>(problem: &Problem<'_>, sweeps: usize, x: &mut [Pack]) {
+pub(super) fn descend<I: Simd>(problem: &Problem<'_>, sweeps: usize, x: &mut [LineF64]) {
     for _ in 0..sweeps {
         for j in 0..problem.n {
             let slope = problem.slope::<I>(j, x);
@@ -73,18 +78,18 @@ pub(super) fn descend<I: Isa>(problem: &Problem<'_>, sweeps: usize, x: &mut [Pac
     }
 }
 
-/// What happened to an index that should enter the support.
+/// Result of an attempt to add an index to the support.
 enum Entry {
-    /// It is in the factor.
+    /// The index is in the factor.
     Taken,
-    /// It depends on the support; `column` holds `L^-1 K_Sj`.
+    /// The index is dependent on the support; `column` holds `L^-1 K_Sj`.
     Dependent,
 }
 
 impl ActiveSet {
-    /// Improves the feasible `x [width]` (0 from `n` on) to the optimum.
+    /// Moves the feasible `x [width]`, 0 from `n` on, to the optimum.
     #[inline(always)]
-    pub(super) fn solve<I: Isa>(&mut self, problem: &Problem<'_>, x: &mut [Pack]) {
+    pub(super) fn solve<I: Simd>(&mut self, problem: &Problem<'_>, x: &mut [LineF64]) {
         let n = problem.n;
         let scale = problem.scale();
         self.reset(problem);
@@ -97,11 +102,12 @@ impl ActiveSet {
             }
         }
         let mut entered = None;
-        // Far above what exact arithmetic needs; the residual tells if it was ever not enough.
+        // The limit is far above what exact arithmetic needs. If it were ever reached, the residual in the
+        // results would show it.
         for _ in 0..10 * n + 100 {
             self.descend_on_support::<I>(problem, x);
             match entered {
-                // The objective fell: what was refused before may be of use now.
+                // The objective fell, so indices that were refused before may help now.
                 Some(j) if flat(x)[j] > 0.0 => self.refused.fill(false),
                 Some(j) => self.refused[j] = true,
                 None => {}
@@ -120,10 +126,10 @@ impl ActiveSet {
         let (n, width) = (problem.n, problem.width);
         self.support.clear();
         self.diagonal.clear();
-        self.factor.resize(n * width, Pack::ZERO);
+        self.factor.resize(n * width, LineF64::ZERO);
         for v in [&mut self.column, &mut self.solution] {
             v.clear();
-            v.resize(width, Pack::ZERO);
+            v.resize(width, LineF64::ZERO);
         }
         self.refused.clear();
         self.refused.resize(n, false);
@@ -131,10 +137,15 @@ impl ActiveSet {
         self.gradient.resize(n, 0.0);
     }
 
-    /// The index outside the support with the most negative slope, `None` at the optimum.
+    /// The index outside the support with the most negative slope; `None` at the optimum.
     #[inline(always)]
-    fn steepest<I: Isa>(&mut self, problem: &Problem<'_>, x: &[Pack], scale: f64) -> Option<usize> {
-        // Rounding errors of a slope are a few ulp of b and of K x.
+    fn steepest<I: Simd>(
+        &mut self,
+        problem: &Problem<'_>,
+        x: &[LineF64],
+        scale: f64,
+    ) -> Option<usize> {
+        // Slopes carry rounding errors of a few ulp of b and of K x.
         let mut least = -4e-15 * scale;
         let mut found = None;
         for j in 0..problem.n {
@@ -148,21 +159,21 @@ impl ActiveSet {
         found
     }
 
-    /// Appends index `j` to the factor unless it depends on the support.
+    /// Appends index `j` to the factor unless it is dependent on the support.
     #[inline(always)]
-    fn enter<I: Isa>(&mut self, problem: &Problem<'_>, j: usize) -> Entry {
+    fn enter<I: Simd>(&mut self, problem: &Problem<'_>, j: usize) -> Entry {
         let s = self.support.len();
         let row = flat(problem.row(j));
-        self.column.fill(Pack::ZERO);
+        self.column.fill(LineF64::ZERO);
         for a in 0..s {
-            let done = packs(a);
+            let done = lines(a);
             let l = &self.factor[a * problem.width..][..done];
-            let sum = super::gram::dot::<I>(l, &self.column[..done]);
+            let sum = dot::<I>(l, &self.column[..done]);
             let value = (row[self.support[a] as usize] - sum) / self.diagonal[a];
             flat_mut(&mut self.column)[a] = value;
         }
-        let pivot = row[j] - super::gram::dot::<I>(&self.column, &self.column);
-        if pivot <= dependence(s) {
+        let pivot = row[j] - dot::<I>(&self.column, &self.column);
+        if pivot <= pivot_tolerance(s) {
             return Entry::Dependent;
         }
         self.factor[s * problem.width..][..problem.width].copy_from_slice(&self.column);
@@ -173,27 +184,27 @@ impl ActiveSet {
 
     /// Solves `L' z = solution` in place.
     #[inline(always)]
-    fn back_substitute<I: Isa>(&mut self, width: usize) {
+    fn back_substitute<I: Simd>(&mut self, width: usize) {
         for a in (0..self.support.len()).rev() {
             let value = flat(&self.solution)[a] / self.diagonal[a];
             flat_mut(&mut self.solution)[a] = value;
-            let v = I::F64::splat(value);
-            let l = &self.factor[a * width..][..packs(a)];
+            let v = I::F64x8::splat(value);
+            let l = &self.factor[a * width..][..lines(a)];
             for (l, z) in l.iter().zip(&mut self.solution) {
-                v.neg_mul_add(I::F64::load(l), I::F64::load(z)).store(z);
+                v.neg_mul_add(I::F64x8::load(l), I::F64x8::load(z)).store(z);
             }
         }
     }
 
-    /// Moves `x` to the minimum over the support, dropping what would become negative on the way.
+    /// Moves `x` to the minimum over the support. Members that would become negative on the way leave it.
     #[inline(always)]
-    fn descend_on_support<I: Isa>(&mut self, problem: &Problem<'_>, x: &mut [Pack]) {
+    fn descend_on_support<I: Simd>(&mut self, problem: &Problem<'_>, x: &mut [LineF64]) {
         while !self.support.is_empty() {
-            self.solution.fill(Pack::ZERO);
+            self.solution.fill(LineF64::ZERO);
             for a in 0..self.support.len() {
-                let done = packs(a);
+                let done = lines(a);
                 let l = &self.factor[a * problem.width..][..done];
-                let sum = super::gram::dot::<I>(l, &self.solution[..done]);
+                let sum = dot::<I>(l, &self.solution[..done]);
                 let value = (problem.b[self.support[a] as usize] - sum) / self.diagonal[a];
                 flat_mut(&mut self.solution)[a] = value;
             }
@@ -215,7 +226,7 @@ impl ActiveSet {
                 *x = (*x + step * (goal - *x)).max(0.0);
             }
             let Some(first) = first else {
-                // The last step of the loop lands exactly on the solution.
+                // A full step lands on the solution; copying it avoids the rounding errors of the step.
                 for (&j, &goal) in self.support.iter().zip(z) {
                     x[j as usize] = goal;
                 }
@@ -226,9 +237,9 @@ impl ActiveSet {
         }
     }
 
-    /// Removes the members of the support at 0 and factorises again from the first of them on.
+    /// Removes the members of the support with `x_j = 0` and factorises again from the first of them on.
     #[inline(always)]
-    fn drop_zeros<I: Isa>(&mut self, problem: &Problem<'_>, x: &mut [f64]) {
+    fn drop_zeros<I: Simd>(&mut self, problem: &Problem<'_>, x: &mut [f64]) {
         let keep = |j: u32, x: &[f64]| x[j as usize] > 0.0;
         let Some(from) = self.support.iter().position(|&j| !keep(j, x)) else {
             return;
@@ -244,11 +255,12 @@ impl ActiveSet {
         }
     }
 
-    /// Exchanges the dependent index `j` (its `column` as left by [`Self::enter`]) for a member of
-    /// the support, unless that would gain nothing.
+    /// Exchanges the dependent index `j`, whose `column` is as [`Self::enter`] left it, for a member of the
+    /// support, unless that would gain nothing.
     #[inline(always)]
-    fn exchange<I: Isa>(&mut self, problem: &Problem<'_>, j: usize, x: &mut [Pack]) {
-        // Along (-K_SS^-1 K_Sj, 1) the curvature is next to none: go on until a member is 0.
+    fn exchange<I: Simd>(&mut self, problem: &Problem<'_>, j: usize, x: &mut [LineF64]) {
+        // Along the direction (-K_SS^-1 K_Sj, 1) the objective has almost no curvature, so the step goes on
+        // until a member of the support reaches 0.
         self.solution.copy_from_slice(&self.column);
         self.back_substitute::<I>(problem.width);
         let (x, z) = (flat_mut(x), flat(&self.solution));
@@ -259,9 +271,9 @@ impl ActiveSet {
                 (step, leaving) = (x[l as usize] / z[a], a);
             }
         }
-        // Kernel values are not negative, so some z is positive and the step finite; but the gain
-        // may be lost in the curvature that rounding hides.
-        if step * dependence(self.support.len()) > -self.gradient[j] {
+        // Kernel values are non-negative, so some z is positive and the step is finite. But the curvature that
+        // rounding hides may outweigh the gain.
+        if step * pivot_tolerance(self.support.len()) > -self.gradient[j] {
             return;
         }
         for (a, &l) in self.support.iter().enumerate() {
@@ -276,8 +288,9 @@ impl ActiveSet {
     }
 }
 
-/// A pivot of a matrix with unit diagonal is indistinguishable from 0 below this after `s` steps.
+/// The pivot below which a column is dependent: after `s` columns of a matrix with unit diagonal, rounding
+/// errors make smaller pivots indistinguishable from 0.
 #[inline(always)]
-pub(super) fn dependence(s: usize) -> f64 {
-    8.0 * f64::EPSILON * (s + LANES) as f64
+pub(super) fn pivot_tolerance(s: usize) -> f64 {
+    8.0 * f64::EPSILON * (s + F64_LANES) as f64
 }

@@ -1,53 +1,59 @@
-//! The systems `K_SS z = b_S` of eight queries at once, a query a lane, each on its own support.
+//! Cholesky solution of `K_SS z = b_S` for eight queries at once, one query in each SIMD lane and each on its
+//! own support `S`.
 //!
-//! A system has either the rows of its support alone, which costs a copy number by number, or those
-//! of all eight supports, which costs none but more arithmetic; rows of the identity fill it up. They
-//! change nothing in the others, not even the order of a sum, so the choice shows in no result.
+//! The eight supports differ, but the lanes have to work on matrices of one size. The list of candidates that
+//! have a row in a lane's matrix is called the *frame* of the lane. There are two ways to choose frames:
+//! - Own frames: each lane has the rows of its own support. The matrices are as small as can be, but the
+//!   numbers have to be copied one by one.
+//! - A shared frame: each lane has the rows of all eight supports. Whole vectors are copied, but the matrices
+//!   are larger.
+//!
+//! Rows that a lane does not need are rows of the identity. They change nothing in the other rows, not even the
+//! order of a sum, so the choice affects no result and only the cost decides.
 
-use super::active_set::dependence;
-use super::lanes::{Lanes, at};
-use super::set::{MOST, Set, members, owners, transposed};
-use crate::cpu::f64x8::{F64x8, Isa, LANES, Pack};
-#[allow(unused_imports, reason = "methods until they are operators")]
-use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
+use super::active_set::pivot_tolerance;
+use super::lanes::GramLanes;
+use super::layout::{leading_columns, packed};
+use super::set::{CAPACITY, Set, lane_sets, members, row_flags};
+use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
 
-/// Columns factorised at a time, and rows below them.
+/// Columns that are factorised together, and rows below them that are computed together.
 const TILE: (usize, usize) = (4, 2);
 
-/// Room for the systems, and their solutions.
+/// The systems and their solutions.
 #[derive(Default)]
 pub(super) struct Factor<S> {
-    /// Rows of a system.
+    /// Rows of each matrix.
     size: usize,
-    /// Candidates that have a row, per lane.
-    pub(super) frames: [S; LANES],
-    /// All frames are the same.
+    /// The candidates that have a row, per lane.
+    pub(super) frames: [S; F64_LANES],
+    /// Whether all lanes have the same frame.
     shared: bool,
-    /// Packed lower triangle of the matrix, then of its factor; the row below it is the right-hand
-    /// side, then the solution.
-    rows: Vec<Pack>,
+    /// The packed lower triangle of the matrix, which its Cholesky factor replaces. One more row below it holds
+    /// the right-hand side, which the solution replaces.
+    rows: Vec<LineF64>,
     /// Reciprocals of the factor's diagonal.
-    inverse: Vec<Pack>,
-    /// Bit per lane for each row: it is the support's, not the identity's.
+    inverse: Vec<LineF64>,
+    /// A bit per lane for each row: set if the row belongs to the support, not to the identity.
     present: Vec<u8>,
-    /// Bit per lane for each row: its column depends on those before.
+    /// A bit per lane for each row: set if its column depends on the columns before.
     dependent: Vec<u8>,
 }
 
 /// Bytes of a [`Factor`] for `k` candidates.
 pub(super) fn bytes(k: usize) -> u64 {
-    (size_of::<Pack>() * (at(k + 1, 0) + k) + 2 * k) as u64
+    (size_of::<LineF64>() * (packed(k + 1, 0) + k) + 2 * k) as u64
 }
 
 impl<S: Set> Factor<S> {
-    /// Right-hand sides, then solutions, a row a pack.
-    pub(super) fn solution(&self) -> &[Pack] {
-        &self.rows[at(self.size, 0)..][..self.size]
+    /// The solutions, one line per row of the frames.
+    pub(super) fn solution(&self) -> &[LineF64] {
+        &self.rows[packed(self.size, 0)..][..self.size]
     }
 
-    /// Puts the solutions of the lanes in `accepted` to their places in `x`.
+    /// Copies the solutions of the lanes in `accepted` to the places of their candidates in `x`.
     #[inline(always)]
-    pub(super) fn accept<I: Isa>(&self, accepted: u8, x: &mut [Pack]) {
+    pub(super) fn accept<I: Simd>(&self, accepted: u8, x: &mut [LineF64]) {
         let solution = self.solution();
         if self.shared {
             for ((z, present), j) in solution
@@ -55,8 +61,8 @@ impl<S: Set> Factor<S> {
                 .zip(&self.present)
                 .zip(members(self.frames[0]))
             {
-                let (z, now) = (I::F64::load(z), I::F64::load(&x[j]));
-                I::F64::select(present & accepted, z, now).store(&mut x[j]);
+                let (z, now) = (I::F64x8::load(z), I::F64x8::load(&x[j]));
+                I::F64x8::select(present & accepted, z, now).store(&mut x[j]);
             }
             return;
         }
@@ -67,89 +73,91 @@ impl<S: Set> Factor<S> {
         }
     }
 
-    /// Rows whose column depends on those before, per lane.
+    /// The rows whose column depends on the columns before, per lane.
     #[inline(always)]
-    pub(super) fn dependent(&self) -> [S; LANES] {
-        transposed(&self.dependent)
+    pub(super) fn dependent(&self) -> [S; F64_LANES] {
+        lane_sets(&self.dependent)
     }
 
-    /// Rows of the support whose solution is not positive, per lane.
+    /// The rows of the support whose solution is not positive, per lane.
     #[inline(always)]
-    pub(super) fn negative<I: Isa>(&self) -> [S; LANES] {
-        let mut flags = [0; MOST];
+    pub(super) fn negative<I: Simd>(&self) -> [S; F64_LANES] {
+        let mut flags = [0; CAPACITY];
         for ((f, z), present) in flags.iter_mut().zip(self.solution()).zip(&self.present) {
-            *f = present & !I::F64::splat(0.0).lt(I::F64::load(z));
+            *f = present & !I::F64x8::splat(0.0).lt(I::F64x8::load(z));
         }
-        transposed(&flags[..self.size])
+        lane_sets(&flags[..self.size])
     }
 
-    /// Solves the systems of `supports`; what lanes with an empty one compute is not used, nor what
-    /// follows a dependent column.
+    /// Solves the systems of `supports`. The results of lanes with an empty support, and those behind a
+    /// dependent column, are meaningless.
     #[inline(always)]
-    pub(super) fn solve<I: Isa>(&mut self, problem: &Lanes, supports: [S; LANES]) {
+    pub(super) fn solve<I: Simd>(&mut self, problem: &GramLanes, supports: [S; F64_LANES]) {
         let all = supports.iter().fold(S::default(), |all, &s| all | s);
         let most = supports.iter().map(|s| s.len()).max().unwrap_or(0);
         let copied: usize = supports.iter().map(|s| s.len().pow(2)).sum();
-        // In numbers copied singly (a few cycles each) and packs factorised.
+        // Estimated costs: a factorisation takes about size^3 / 6 vector operations, and a number that is copied
+        // by itself costs as much as two of them.
         let cost = |size: usize| size * size * (size + 12) / 6;
-        let wide = all.len();
-        self.shared = cost(wide) < cost(most) + 2 * copied;
-        self.size = if self.shared { wide } else { most };
-        self.frames = if self.shared { [all; LANES] } else { supports };
-        self.rows.resize(at(self.size + 1, 0), Pack::ZERO);
-        self.inverse.resize(self.size, Pack::ZERO);
+        self.shared = cost(all.len()) < cost(most) + 2 * copied;
+        (self.size, self.frames) = match self.shared {
+            true => (all.len(), [all; F64_LANES]),
+            false => (most, supports),
+        };
+        self.rows.resize(packed(self.size + 1, 0), LineF64::ZERO);
+        self.inverse.resize(self.size, LineF64::ZERO);
         self.dependent.resize(self.size, 0);
         match self.shared {
-            true => self.select::<I>(problem, supports),
-            false => self.gather(problem, supports),
+            true => self.fill_shared::<I>(problem, supports),
+            false => self.fill_own(problem, supports),
         }
         self.factorise::<I>();
         self.substitute::<I>();
     }
 
-    /// Copies the rows of all supports.
+    /// Fills the matrices for a shared frame.
     #[inline(always)]
-    fn select<I: Isa>(&mut self, problem: &Lanes, supports: [S; LANES]) {
-        let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
-        let owners = owners(supports);
-        let mut chosen = [0; MOST];
+    fn fill_shared<I: Simd>(&mut self, problem: &GramLanes, supports: [S; F64_LANES]) {
+        let (zero, one) = (I::F64x8::splat(0.0), I::F64x8::splat(1.0));
+        let owners = row_flags(supports);
+        let mut chosen = [0; CAPACITY];
         for (m, j) in chosen.iter_mut().zip(members(self.frames[0])) {
             *m = j;
         }
         let chosen = &chosen[..self.size];
         self.present.clear();
-        let (matrix, right) = self.rows.split_at_mut(at(self.size, 0));
+        let (matrix, right) = self.rows.split_at_mut(packed(self.size, 0));
         for (a, &j) in chosen.iter().enumerate() {
-            let row = &problem.kernel[at(j, 0)..=at(j, j)];
-            let out = &mut matrix[at(a, 0)..=at(a, a)];
+            let row = &problem.kernel[packed(j, 0)..=packed(j, j)];
+            let out = &mut matrix[packed(a, 0)..=packed(a, a)];
             for (out, &m) in out.iter_mut().zip(chosen) {
-                let value = I::F64::load(&row[m]);
-                I::F64::select(owners[j] & owners[m], value, zero).store(out);
+                let value = I::F64x8::load(&row[m]);
+                I::F64x8::select(owners[j] & owners[m], value, zero).store(out);
             }
-            I::F64::select(owners[j], I::F64::load(&row[j]), one).store(&mut out[a]);
-            let b = I::F64::load(&problem.b[j]);
-            I::F64::select(owners[j], b, zero).store(&mut right[a]);
+            I::F64x8::select(owners[j], I::F64x8::load(&row[j]), one).store(&mut out[a]);
+            let b = I::F64x8::load(&problem.b[j]);
+            I::F64x8::select(owners[j], b, zero).store(&mut right[a]);
             self.present.push(owners[j]);
         }
     }
 
-    /// Copies each lane's own rows.
+    /// Fills the matrices for each lane's own frame.
     #[inline(always)]
-    fn gather(&mut self, problem: &Lanes, supports: [S; LANES]) {
+    fn fill_own(&mut self, problem: &GramLanes, supports: [S; F64_LANES]) {
         self.present.clear();
         self.present.resize(self.size, 0);
-        let (matrix, right) = self.rows.split_at_mut(at(self.size, 0));
+        let (matrix, right) = self.rows.split_at_mut(packed(self.size, 0));
         for (l, support) in supports
             .into_iter()
             .enumerate()
             .filter(|(_, s)| !s.is_empty())
         {
-            let mut chosen = [0u8; MOST];
+            let mut chosen = [0u8; CAPACITY];
             let mut count = 0;
             for j in members(support) {
                 chosen[count] = j as u8;
-                let row = &problem.kernel[at(j, 0)..=at(j, j)];
-                let out = &mut matrix[at(count, 0)..=at(count, count)];
+                let row = &problem.kernel[packed(j, 0)..=packed(j, j)];
+                let out = &mut matrix[packed(count, 0)..=packed(count, count)];
                 for (out, &m) in out.iter_mut().zip(&chosen) {
                     out.0[l] = row[usize::from(m)].0[l];
                 }
@@ -158,48 +166,48 @@ impl<S: Set> Factor<S> {
                 count += 1;
             }
             for a in count..self.size {
-                for out in &mut matrix[at(a, 0)..at(a, a)] {
+                for out in &mut matrix[packed(a, 0)..packed(a, a)] {
                     out.0[l] = 0.0;
                 }
-                matrix[at(a, a)].0[l] = 1.0;
+                matrix[packed(a, a)].0[l] = 1.0;
                 right[a].0[l] = 0.0;
             }
         }
     }
 
-    /// Cholesky in place, and the forward substitution with it. A dependent column is flagged and
-    /// becomes 0.
+    /// Cholesky factorisation in place. The right-hand side is treated as one more row, which is forward
+    /// substitution. A dependent column is flagged and becomes 0.
     #[inline(always)]
-    fn factorise<I: Isa>(&mut self) {
+    fn factorise<I: Simd>(&mut self) {
         let mut c = 0;
-        // Members of the support before this row, as dependence counts them.
-        let mut before = I::F64::splat(0.0);
+        // The number of support rows so far, per lane, on which the tolerance of the pivots depends.
+        let mut before = I::F64x8::splat(0.0);
         while c + TILE.0 <= self.size {
-            self.columns::<I, { TILE.0 }>(c, &mut before);
+            self.factorise_columns::<I, { TILE.0 }>(c, &mut before);
             c += TILE.0;
         }
         while c < self.size {
-            self.columns::<I, 1>(c, &mut before);
+            self.factorise_columns::<I, 1>(c, &mut before);
             c += 1;
         }
     }
 
-    /// Factorises `C` columns from `c` on.
+    /// Factorises the `C` columns from `c` on.
     #[inline(always)]
-    fn columns<I: Isa, const C: usize>(&mut self, c: usize, before: &mut I::F64) {
-        let (zero, one) = (I::F64::splat(0.0), I::F64::splat(1.0));
-        let (step, least) = (dependence(1) - dependence(0), dependence(0));
+    fn factorise_columns<I: Simd, const C: usize>(&mut self, c: usize, before: &mut I::F64x8) {
+        let (zero, one) = (I::F64x8::splat(0.0), I::F64x8::splat(1.0));
+        let (step, least) = (pivot_tolerance(1) - pivot_tolerance(0), pivot_tolerance(0));
         let mut block = [[zero; C]; C];
         for (i, row) in block.iter_mut().enumerate() {
             for (k, value) in row.iter_mut().enumerate().take(i + 1) {
-                *value = I::F64::load(&self.rows[at(c + i, c + k)]);
+                *value = I::F64x8::load(&self.rows[packed(c + i, c + k)]);
             }
         }
-        let left = first_columns::<C>(&self.rows, c, c);
+        let left = leading_columns::<C>(&self.rows, c, c);
         for t in 0..c {
             let mut values = [zero; C];
             for (value, left) in values.iter_mut().zip(left) {
-                *value = I::F64::load(&left[t]);
+                *value = I::F64x8::load(&left[t]);
             }
             for (i, row) in block.iter_mut().enumerate() {
                 for (k, value) in row.iter_mut().enumerate().take(i + 1) {
@@ -214,56 +222,56 @@ impl<S: Set> Factor<S> {
                 for (x, y) in block[i].iter().zip(&block[k]).take(k) {
                     value = x.neg_mul_add(*y, value);
                 }
-                block[i][k] = value.mul(inverse[k]);
-                block[i][k].store(&mut self.rows[at(c + i, c + k)]);
+                block[i][k] = value * inverse[k];
+                block[i][k].store(&mut self.rows[packed(c + i, c + k)]);
             }
             let mut pivot = block[i][i];
             for x in &block[i][..i] {
                 pivot = x.neg_mul_add(*x, pivot);
             }
-            let limit = before.mul_add(I::F64::splat(step), I::F64::splat(least));
+            let limit = before.mul_add(I::F64x8::splat(step), I::F64x8::splat(least));
             let dependent = pivot.lt(limit);
-            inverse[i] = I::F64::select(dependent, zero, one.div(pivot.sqrt()));
+            inverse[i] = I::F64x8::select(dependent, zero, one / pivot.sqrt());
             inverse[i].store(&mut self.inverse[c + i]);
             self.dependent[c + i] = dependent & self.present[c + i];
-            *before = before.add(I::F64::select(self.present[c + i], one, zero));
+            *before = *before + I::F64x8::select(self.present[c + i], one, zero);
         }
         // The right-hand side is the last row.
         let mut a = c + C;
         while a + TILE.1 <= self.size + 1 {
-            self.below::<I, { TILE.1 }, C>(a, c, &block, &inverse);
+            self.rows_below::<I, { TILE.1 }, C>(a, c, &block, &inverse);
             a += TILE.1;
         }
         if a <= self.size {
-            self.below::<I, 1, C>(a, c, &block, &inverse);
+            self.rows_below::<I, 1, C>(a, c, &block, &inverse);
         }
     }
 
-    /// The part of `R` rows from `a` on in the columns of a factorised block.
+    /// Computes the `R` rows from `a` on in the `C` columns from `c` on, whose own block is factorised.
     #[inline(always)]
-    fn below<I: Isa, const R: usize, const C: usize>(
+    fn rows_below<I: Simd, const R: usize, const C: usize>(
         &mut self,
         a: usize,
         c: usize,
-        block: &[[I::F64; C]; C],
-        inverse: &[I::F64; C],
+        block: &[[I::F64x8; C]; C],
+        inverse: &[I::F64x8; C],
     ) {
-        let zero = I::F64::splat(0.0);
+        let zero = I::F64x8::splat(0.0);
         let mut sums = [[zero; C]; R];
         for (i, sums) in sums.iter_mut().enumerate() {
             for (k, sum) in sums.iter_mut().enumerate() {
-                *sum = I::F64::load(&self.rows[at(a + i, c + k)]);
+                *sum = I::F64x8::load(&self.rows[packed(a + i, c + k)]);
             }
         }
-        let above = first_columns::<C>(&self.rows, c, c);
-        let left = first_columns::<R>(&self.rows, a, c);
+        let above = leading_columns::<C>(&self.rows, c, c);
+        let left = leading_columns::<R>(&self.rows, a, c);
         for t in 0..c {
             let mut factors = [zero; C];
             for (factor, above) in factors.iter_mut().zip(above) {
-                *factor = I::F64::load(&above[t]);
+                *factor = I::F64x8::load(&above[t]);
             }
             for (sums, left) in sums.iter_mut().zip(left) {
-                let value = I::F64::load(&left[t]);
+                let value = I::F64x8::load(&left[t]);
                 for (sum, factor) in sums.iter_mut().zip(factors) {
                     *sum = value.neg_mul_add(factor, *sum);
                 }
@@ -275,49 +283,36 @@ impl<S: Set> Factor<S> {
                 for (x, y) in sums.iter().zip(&block[k]).take(k) {
                     value = x.neg_mul_add(*y, value);
                 }
-                sums[k] = value.mul(inverse[k]);
-                sums[k].store(&mut self.rows[at(a + i, c + k)]);
+                sums[k] = value * inverse[k];
+                sums[k].store(&mut self.rows[packed(a + i, c + k)]);
             }
         }
     }
 
-    /// Solves with the transposed factor.
+    /// Back substitution with the transposed factor.
     #[inline(always)]
-    fn substitute<I: Isa>(&mut self) {
-        let (factor, solution) = self.rows.split_at_mut(at(self.size, 0));
+    fn substitute<I: Simd>(&mut self) {
+        let (factor, solution) = self.rows.split_at_mut(packed(self.size, 0));
         let mut end = self.size;
-        // Two rows at a time: half the traffic.
+        // Two rows at a time halve the memory traffic.
         while end >= 2 {
             let (a, b) = (end - 1, end - 2);
             let (rest, last) = solution.split_at_mut(b);
-            let (upper, lower) = factor[at(b, 0)..].split_at(b + 1);
-            let z = I::F64::load(&last[1]).mul(I::F64::load(&self.inverse[a]));
-            let y = z.neg_mul_add(I::F64::load(&lower[b]), I::F64::load(&last[0]));
-            let y = y.mul(I::F64::load(&self.inverse[b]));
+            let (upper, lower) = factor[packed(b, 0)..].split_at(b + 1);
+            let z = I::F64x8::load(&last[1]) * I::F64x8::load(&self.inverse[a]);
+            let y = z.neg_mul_add(I::F64x8::load(&lower[b]), I::F64x8::load(&last[0]));
+            let y = y * I::F64x8::load(&self.inverse[b]);
             z.store(&mut last[1]);
             y.store(&mut last[0]);
             for ((out, lower), upper) in rest.iter_mut().zip(lower).zip(upper) {
-                let value = z.neg_mul_add(I::F64::load(lower), I::F64::load(out));
-                y.neg_mul_add(I::F64::load(upper), value).store(out);
+                let value = z.neg_mul_add(I::F64x8::load(lower), I::F64x8::load(out));
+                y.neg_mul_add(I::F64x8::load(upper), value).store(out);
             }
             end -= 2;
         }
         if end == 1 {
-            let value = I::F64::load(&solution[0]).mul(I::F64::load(&self.inverse[0]));
+            let value = I::F64x8::load(&solution[0]) * I::F64x8::load(&self.inverse[0]);
             value.store(&mut solution[0]);
         }
     }
-}
-
-/// The first `c` columns of `N` rows from `a` on.
-///
-/// Loops fill arrays here: what a closure of `map` or `from_fn` does may be compiled by itself, without
-/// the wider instructions.
-#[inline(always)]
-pub(super) fn first_columns<const N: usize>(rows: &[Pack], a: usize, c: usize) -> [&[Pack]; N] {
-    let mut out: [&[Pack]; N] = [&[]; N];
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = &rows[at(a + i, 0)..][..c];
-    }
-    out
 }

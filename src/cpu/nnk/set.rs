@@ -1,36 +1,36 @@
-//! Sets of candidates, a bit each: of 64, of 128 or of 256, since half of them cost half as much to go
-//! through.
+//! Bit sets of candidates, for at most 64, 128 or 256 of them. A set of half the size costs half as much to
+//! go through, so the code is generic over the size.
 
-use crate::cpu::f64x8::LANES;
+use crate::simd::F64_LANES;
 use std::ops::{BitAnd, BitOr, Not};
 
-/// Most members of any [`Set`].
-pub(super) const MOST: usize = Wide::MOST;
+/// The largest capacity of any [`Set`].
+pub(super) const CAPACITY: usize = Set256::CAPACITY;
 
-/// A set of candidates.
+/// A set of candidates, numbered from 0.
 pub(super) trait Set:
     Copy + Default + PartialEq + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self>
 {
-    /// Most members.
-    const MOST: usize;
-    /// `count` members from `first` on; fewer than [`Self::MOST`].
-    fn run(first: usize, count: usize) -> Self;
-    /// The least member and the others; `None` of an empty set.
-    fn split_first(self) -> Option<(usize, Self)>;
-    /// Members.
+    /// The candidates that fit.
+    const CAPACITY: usize;
+    /// The `count` members from `first` on; `count` must be less than [`Self::CAPACITY`].
+    fn range(first: usize, count: usize) -> Self;
+    /// The smallest member and the set of the others; `None` if the set is empty.
+    fn pop_first(self) -> Option<(usize, Self)>;
+    /// The number of members.
     fn len(self) -> usize;
-    /// Members `8 block` to `8 block + 7`.
+    /// The members `8 block` to `8 block + 7`, as bits.
     fn byte(self, block: usize) -> u8;
-    /// With the members of `byte`, counted from `8 block` on.
+    /// The set together with the members of `byte`, numbered from `8 block` on.
     fn with_byte(self, block: usize, byte: u8) -> Self;
 
-    /// Whether it holds `j`.
+    /// Whether `j` is a member.
     #[inline(always)]
-    fn has(self, j: usize) -> bool {
-        self & Self::run(j, 1) != Self::default()
+    fn contains(self, j: usize) -> bool {
+        self & Self::range(j, 1) != Self::default()
     }
 
-    /// Whether it has no members.
+    /// Whether there are no members.
     #[inline(always)]
     fn is_empty(self) -> bool {
         self == Self::default()
@@ -40,13 +40,13 @@ pub(super) trait Set:
 macro_rules! set {
     ($bits:ty) => {
         impl Set for $bits {
-            const MOST: usize = <$bits>::BITS as usize;
+            const CAPACITY: usize = <$bits>::BITS as usize;
             #[inline(always)]
-            fn run(first: usize, count: usize) -> Self {
+            fn range(first: usize, count: usize) -> Self {
                 ((1 << count) - 1) << first
             }
             #[inline(always)]
-            fn split_first(self) -> Option<(usize, Self)> {
+            fn pop_first(self) -> Option<(usize, Self)> {
                 (self != 0).then(|| (self.trailing_zeros() as usize, self & (self - 1)))
             }
             #[inline(always)]
@@ -55,11 +55,11 @@ macro_rules! set {
             }
             #[inline(always)]
             fn byte(self, block: usize) -> u8 {
-                (self >> (LANES * block)) as u8
+                (self >> (F64_LANES * block)) as u8
             }
             #[inline(always)]
             fn with_byte(self, block: usize, byte: u8) -> Self {
-                self | Self::from(byte) << (LANES * block)
+                self | Self::from(byte) << (F64_LANES * block)
             }
         }
     };
@@ -67,14 +67,14 @@ macro_rules! set {
 set!(u64);
 set!(u128);
 
-/// A set of at most 256, the low half first.
+/// A set of at most 256 candidates, the lower half first.
 #[derive(Clone, Copy, Default, PartialEq)]
-pub(super) struct Wide([u128; 2]);
+pub(super) struct Set256([u128; 2]);
 
-/// Members of a half.
+/// Candidates in one half of a [`Set256`].
 const HALF: usize = u128::BITS as usize;
 
-impl BitAnd for Wide {
+impl BitAnd for Set256 {
     type Output = Self;
     #[inline(always)]
     fn bitand(self, other: Self) -> Self {
@@ -82,7 +82,7 @@ impl BitAnd for Wide {
     }
 }
 
-impl BitOr for Wide {
+impl BitOr for Set256 {
     type Output = Self;
     #[inline(always)]
     fn bitor(self, other: Self) -> Self {
@@ -90,7 +90,7 @@ impl BitOr for Wide {
     }
 }
 
-impl Not for Wide {
+impl Not for Set256 {
     type Output = Self;
     #[inline(always)]
     fn not(self) -> Self {
@@ -98,7 +98,7 @@ impl Not for Wide {
     }
 }
 
-/// The members below `end`, all of them from [`HALF`] on.
+/// The members of a half that are less than `end`; all of them if `end` is at least [`HALF`].
 #[inline(always)]
 fn below(end: usize) -> u128 {
     match end {
@@ -107,10 +107,10 @@ fn below(end: usize) -> u128 {
     }
 }
 
-impl Set for Wide {
-    const MOST: usize = 2 * HALF;
+impl Set for Set256 {
+    const CAPACITY: usize = 2 * HALF;
     #[inline(always)]
-    fn run(first: usize, count: usize) -> Self {
+    fn range(first: usize, count: usize) -> Self {
         let end = first + count;
         Self([
             below(end) & !below(first),
@@ -118,9 +118,9 @@ impl Set for Wide {
         ])
     }
     #[inline(always)]
-    fn split_first(self) -> Option<(usize, Self)> {
+    fn pop_first(self) -> Option<(usize, Self)> {
         let [low, high] = self.0;
-        match (low.split_first(), high.split_first()) {
+        match (low.pop_first(), high.pop_first()) {
             (Some((first, low)), _) => Some((first, Self([low, high]))),
             (None, Some((first, high))) => Some((HALF + first, Self([0, high]))),
             (None, None) => None,
@@ -132,33 +132,33 @@ impl Set for Wide {
     }
     #[inline(always)]
     fn byte(self, block: usize) -> u8 {
-        let blocks = HALF / LANES;
+        let blocks = HALF / F64_LANES;
         self.0[block / blocks].byte(block % blocks)
     }
     #[inline(always)]
     fn with_byte(mut self, block: usize, byte: u8) -> Self {
-        let blocks = HALF / LANES;
+        let blocks = HALF / F64_LANES;
         let half = &mut self.0[block / blocks];
         *half = half.with_byte(block % blocks, byte);
         self
     }
 }
 
-/// Members, ascending.
+/// The members in ascending order.
 #[inline(always)]
 pub(super) fn members<S: Set>(mut set: S) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
-        let (first, others) = set.split_first()?;
+        let (first, others) = set.pop_first()?;
         set = others;
         Some(first)
     })
 }
 
-/// Transposes an 8 x 8 matrix of bits, a row a byte.
+/// Transposes an 8 x 8 matrix of bits, one row per byte.
 #[inline(always)]
-fn swapped(rows: [u8; LANES]) -> [u8; LANES] {
+fn transposed(rows: [u8; F64_LANES]) -> [u8; F64_LANES] {
     let mut m = u64::from_le_bytes(rows);
-    // Swap the off-diagonal halves of ever larger squares.
+    // Swap the off-diagonal blocks of 2 x 2, then of 4 x 4, then of 8 x 8 squares.
     for (shift, mask) in [
         (7, 0x00aa_00aa_00aa_00aa),
         (14, 0x0000_cccc_0000_cccc),
@@ -170,26 +170,26 @@ fn swapped(rows: [u8; LANES]) -> [u8; LANES] {
     m.to_le_bytes()
 }
 
-/// Turns a bit per lane for each row into a set of rows for each lane.
+/// For each lane the set of rows in which its bit is set. `rows` has a bit per lane for each row.
 #[inline(always)]
-pub(super) fn transposed<S: Set>(rows: &[u8]) -> [S; LANES] {
-    let mut lanes = [S::default(); LANES];
-    for (block, rows) in rows.chunks(LANES).enumerate() {
-        let mut bytes = [0; LANES];
+pub(super) fn lane_sets<S: Set>(rows: &[u8]) -> [S; F64_LANES] {
+    let mut lanes = [S::default(); F64_LANES];
+    for (block, rows) in rows.chunks(F64_LANES).enumerate() {
+        let mut bytes = [0; F64_LANES];
         bytes[..rows.len()].copy_from_slice(rows);
-        for (lane, byte) in lanes.iter_mut().zip(swapped(bytes)) {
+        for (lane, byte) in lanes.iter_mut().zip(transposed(bytes)) {
             *lane = lane.with_byte(block, byte);
         }
     }
     lanes
 }
 
-/// Turns a set of rows for each lane into a bit per lane for each row.
+/// The inverse of [`lane_sets`]: a bit per lane for each row, set if the lane's set has the row.
 #[inline(always)]
-pub(super) fn owners<S: Set>(lanes: [S; LANES]) -> [u8; MOST] {
-    let mut rows = [0; MOST];
-    for (block, rows) in rows[..S::MOST].chunks_exact_mut(LANES).enumerate() {
-        rows.copy_from_slice(&swapped(lanes.map(|l| l.byte(block))));
+pub(super) fn row_flags<S: Set>(lanes: [S; F64_LANES]) -> [u8; CAPACITY] {
+    let mut rows = [0; CAPACITY];
+    for (block, rows) in rows[..S::CAPACITY].chunks_exact_mut(F64_LANES).enumerate() {
+        rows.copy_from_slice(&transposed(lanes.map(|l| l.byte(block))));
     }
     rows
 }
@@ -199,40 +199,41 @@ mod tests {
     use super::*;
 
     fn check<S: Set>() {
-        let picked = |step: usize| (0..S::MOST).filter(move |j| j % step == 1);
-        let set = |step| picked(step).fold(S::default(), |set, j| set | S::run(j, 1));
+        let picked = |step: usize| (0..S::CAPACITY).filter(move |j| j % step == 1);
+        let set = |step| picked(step).fold(S::default(), |set, j| set | S::range(j, 1));
         assert!(members(set(7)).eq(picked(7)));
         assert!(members(set(3) & !set(2)).eq(picked(3).filter(|j| j % 2 == 0)));
         assert_eq!(
             (set(5).len(), set(5).is_empty()),
             (picked(5).count(), false)
         );
-        assert!(set(5).has(6) && !set(5).has(7) && S::default().is_empty());
+        assert!(set(5).contains(6) && !set(5).contains(7) && S::default().is_empty());
         for (first, count) in [
             (0, 0),
             (3, 4),
             (60, 4),
-            (S::MOST / 2 - 3, 9),
-            (S::MOST - 8, 8),
-            (0, S::MOST - 1),
+            (S::CAPACITY / 2 - 3, 9),
+            (S::CAPACITY - 8, 8),
+            (0, S::CAPACITY - 1),
         ] {
             assert!(
-                members(S::run(first, count)).eq(first..first + count),
+                members(S::range(first, count)).eq(first..first + count),
                 "{first} {count}"
             );
         }
         let lanes = std::array::from_fn(|l| set(l + 2));
-        let rows = owners::<S>(lanes);
+        let rows = row_flags::<S>(lanes);
         assert!(
-            (0..S::MOST).all(|j| (0..LANES).all(|l| (rows[j] >> l & 1 == 1) == lanes[l].has(j)))
+            (0..S::CAPACITY)
+                .all(|j| (0..F64_LANES).all(|l| (rows[j] >> l & 1 == 1) == lanes[l].contains(j)))
         );
-        assert!(transposed::<S>(&rows[..S::MOST]) == lanes);
+        assert!(lane_sets::<S>(&rows[..S::CAPACITY]) == lanes);
     }
 
     #[test]
     fn members_are_found() {
         check::<u64>();
         check::<u128>();
-        check::<Wide>();
+        check::<Set256>();
     }
 }

@@ -1,4 +1,4 @@
-//! Queries in tasks, and what is given and wanted of each.
+//! Tasks: the inputs that all queries share, and the parts of the results that one task fills.
 
 use super::TASK;
 use crate::Result;
@@ -6,18 +6,25 @@ use crate::cpu::{Candidates, Cpu, Points};
 use crate::ops::{GraphBlock, GraphParams, Vectors, VectorsShape, check_nnk};
 use std::ops::Range;
 
-/// What all queries share.
+/// The inputs that all queries share. The queries are numbered through all groups, `[groups, count]`.
 pub(super) struct Inputs<'a> {
     pub(super) queries: &'a Points,
+    /// The rows of `queries` that are solved, in every group.
     pub(super) rows: Range<usize>,
     pub(super) candidates: &'a Candidates,
+    /// Where the candidates' vectors are.
     pub(super) vectors: Vectors<'a, Cpu>,
     pub(super) params: &'a GraphParams,
     pub(super) groups: usize,
+    /// Queries per group: the length of `rows`.
     pub(super) count: usize,
 }
 
 impl<'a> Inputs<'a> {
+    /// Checks that the shapes agree.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if they do not.
     pub(super) fn new(
         queries: &'a Points,
         rows: Range<usize>,
@@ -42,13 +49,14 @@ impl<'a> Inputs<'a> {
         })
     }
 
-    /// Group of query `at` of `[groups, Q]`, and its place there.
+    /// The group of query number `at` of `[groups, count]`, and its number in that group.
     #[inline(always)]
     pub(super) fn place(&self, at: usize) -> (usize, usize) {
         (at / self.count, at % self.count)
     }
 
-    /// Vector of candidate `slot` (sample `index`) of a query, `None` if it is not there.
+    /// The vector of the candidate in `slot` of a query's list, which is sample `index`; `None` if it is not
+    /// among the vectors given.
     #[inline(always)]
     pub(super) fn vector(
         &self,
@@ -71,7 +79,7 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// Results of [`TASK`] queries, the first of them `first` in `[groups, Q]`.
+/// The results of at most [`TASK`] consecutive queries. The first has number `first` in `[groups, count]`.
 pub(super) struct Task<'a> {
     pub(super) first: usize,
     pub(super) neighbors: &'a mut [i32],
@@ -83,6 +91,7 @@ pub(super) struct Task<'a> {
     pub(super) degenerate: &'a mut [bool],
 }
 
+/// Cuts the results into tasks, in order.
 pub(super) fn split(block: &mut GraphBlock, k: usize) -> Vec<Task<'_>> {
     let slots = block
         .neighbors

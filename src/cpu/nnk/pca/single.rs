@@ -1,35 +1,38 @@
-//! One query in float64, to rounding errors of the trace.
+//! Principal components of one query in float64, accurate to rounding errors of the trace.
+//!
+//! See [`super`] for the method, and for why [`super::tridiagonal`] does the same in another way.
 
 use super::SHARE;
-use crate::cpu::nnk::lanes::{Source, at};
+use crate::cpu::nnk::layout::packed;
+use crate::cpu::nnk::source::Source;
 
-/// Relative slack of the comparison: rounding errors of a sum that holds exactly the share (equal
-/// integer-valued vectors do) must not count one component more.
+/// Relative slack of the comparison with the 95 %. Some polytopes, such as equal integer vectors, hold exactly
+/// that fraction, and rounding errors must not make them count one component more.
 const SLACK: f64 = 1e-12;
 
-/// Room for one query.
+/// Working memory for one query.
 #[derive(Default)]
 pub(super) struct Single {
-    /// Vectors less the query, `[m, dim]`.
+    /// The vectors minus the query, `[m, dim]`.
     vectors: Vec<f64>,
-    /// Lower triangle, packed.
+    /// The Gram matrix, a packed lower triangle.
     matrix: Vec<f64>,
-    /// `A u`, then the update of the reflection.
+    /// `A u` of a Householder reflection, then its update vector.
     update: Vec<f64>,
-    /// Diagonal, then eigenvalues, the largest first.
+    /// The diagonal, which the eigenvalues replace, the largest first.
     pub(super) diagonal: Vec<f64>,
-    /// Squares of the entries beside the diagonal, `beside[i]` between `i` and `i + 1`.
+    /// Squares of the off-diagonal entries: `beside[i]` is that of entry `(i, i + 1)`.
     beside: Vec<f64>,
 }
 
 /// Bytes of a [`Single`] for `k` candidates.
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
     let n = k.min(dim);
-    (size_of::<f64>() * (k * dim + at(n, 0) + 3 * n)) as u64
+    (size_of::<f64>() * (k * dim + packed(n, 0) + 3 * n)) as u64
 }
 
 impl Single {
-    /// Dimension of `vectors - query`, of at least one vector; 0 where all equal the query.
+    /// Counts the principal components of `vectors - query`, for at least one vector; 0 if all equal the query.
     pub(super) fn dimension(&mut self, source: &Source<'_>) -> u16 {
         let (m, dim) = (source.vectors.len(), source.query.len());
         self.vectors.clear();
@@ -40,11 +43,11 @@ impl Single {
         }
         let n = m.min(dim);
         self.matrix.clear();
-        self.matrix.resize(at(n, 0), 0.0);
+        self.matrix.resize(packed(n, 0), 0.0);
         if dim < m {
             for y in self.vectors.chunks_exact(dim) {
                 for i in 0..n {
-                    for (a, x) in self.matrix[at(i, 0)..=at(i, i)].iter_mut().zip(y) {
+                    for (a, x) in self.matrix[packed(i, 0)..=packed(i, i)].iter_mut().zip(y) {
                         *a += y[i] * x;
                     }
                 }
@@ -53,11 +56,12 @@ impl Single {
             let rows = |j: usize| &self.vectors[j * dim..][..dim];
             for i in 0..n {
                 for l in 0..=i {
-                    self.matrix[at(i, l)] = rows(i).iter().zip(rows(l)).map(|(a, b)| a * b).sum();
+                    self.matrix[packed(i, l)] =
+                        rows(i).iter().zip(rows(l)).map(|(a, b)| a * b).sum();
                 }
             }
         }
-        let trace: f64 = (0..n).map(|i| self.matrix[at(i, i)]).sum();
+        let trace: f64 = (0..n).map(|i| self.matrix[packed(i, i)]).sum();
         self.reduce(n);
         self.eigenvalues(trace);
         self.diagonal.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -72,14 +76,14 @@ impl Single {
         count
     }
 
-    /// Reduces the matrix to `diagonal` and `beside`, from the last row up.
+    /// Householder's reduction of the matrix to `diagonal` and `beside`, from the last row up.
     fn reduce(&mut self, n: usize) {
         for v in [&mut self.update, &mut self.diagonal, &mut self.beside] {
             v.clear();
             v.resize(n, 0.0);
         }
         for i in (1..n).rev() {
-            let (block, rest) = self.matrix.split_at_mut(at(i, 0));
+            let (block, rest) = self.matrix.split_at_mut(packed(i, 0));
             let (u, own) = rest.split_at_mut(i);
             self.diagonal[i] = own[0];
             let square: f64 = u.iter().map(|x| x * x).sum();
@@ -95,13 +99,14 @@ impl Single {
         self.diagonal[0] = self.matrix[0];
     }
 
-    /// Eigenvalues, in `diagonal`, in no order.
+    /// Replaces `diagonal` by the eigenvalues, in no order.
     fn eigenvalues(&mut self, trace: f64) {
         let (d, beside) = (&mut self.diagonal, &mut self.beside);
         let last = d.len() - 1;
         let small = (trace * 0.25 * f64::EPSILON).powi(2);
         let mut top = 0;
-        // About two sweeps an eigenvalue; the bound only guards against endless rounding.
+        // An eigenvalue takes about two sweeps. The bound guards against iterations that rounding errors keep
+        // from converging.
         for _ in 0..60 * d.len() {
             while top < last && beside[top] <= small {
                 top += 1;
@@ -120,7 +125,7 @@ impl Single {
                     beside[i + 1] = sin * r;
                 }
                 let before = cos;
-                // No entry: no rotation.
+                // Without an off-diagonal entry there is no rotation.
                 (cos, sin) = match square > 0.0 {
                     true => (p / r, square / r),
                     false => (1.0, 0.0),
@@ -139,18 +144,18 @@ impl Single {
     }
 }
 
-/// Eigenvalue of the block `[[d, b], [b, next]]`, `square = b^2 > 0`, that is nearer to `d`.
+/// Wilkinson's shift: the eigenvalue of `[[d, b], [b, next]]`, `square = b^2 > 0`, that is nearer to `d`.
 fn wilkinson(d: f64, next: f64, square: f64) -> f64 {
     let beside = square.sqrt();
     let ratio = (next - d) / (2.0 * beside);
-    // A ratio whose square overflows leaves d as it is, as it should.
+    // If the square of the ratio overflows, the result is d, which is then correct to rounding.
     d - beside / (ratio + (ratio * ratio + 1.0).sqrt().copysign(ratio))
 }
 
-/// Replaces the symmetric `a` by `(I - u u'/H) a (I - u u'/H)`; `inverse` is `1 / H`.
+/// Householder reflection: replaces the symmetric `a` by `(I - u u'/H) a (I - u u'/H)`; `inverse` is `1 / H`.
 fn reflect(a: &mut [f64], u: &[f64], update: &mut [f64], inverse: f64) {
     for j in 0..u.len() {
-        let row = &a[at(j, 0)..=at(j, j)];
+        let row = &a[packed(j, 0)..=packed(j, j)];
         update[j] = row.iter().zip(u).map(|(a, u)| a * u).sum();
         for (p, a) in update[..j].iter_mut().zip(row) {
             *p += a * u[j];
@@ -162,7 +167,7 @@ fn reflect(a: &mut [f64], u: &[f64], update: &mut [f64], inverse: f64) {
         *p = inverse * (*p - half * u);
     }
     for j in 0..u.len() {
-        let row = a[at(j, 0)..=at(j, j)].iter_mut();
+        let row = a[packed(j, 0)..=packed(j, j)].iter_mut();
         for ((a, x), p) in row.zip(u).zip(update.iter()) {
             *a -= u[j] * p + update[j] * x;
         }

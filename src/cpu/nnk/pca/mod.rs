@@ -1,44 +1,52 @@
-//! How many principal components hold 95 % of the squared norm of a query's NNK polytope.
+//! The number of principal components that hold 95 % of the squared norm of a query's NNK polytope
+//! (docs/definitions.md#principal-components).
 //!
-//! The polytope's vectors `y_j = x_j - x_i` give an `m x m` Gram matrix, or, where they are short, a
-//! `dim x dim` one with the same non-zero eigenvalues. Householder's reduction to tridiagonal form, then
-//! the square-root-free QL iteration of Pal, Walker and Kahan: only eigenvalues are needed.
+//! The polytope of query `x_i` consists of the vectors `y_j = x_j - x_i` to its `m` support points. The
+//! principal components are counted from the eigenvalues of the `m x m` Gram matrix of the `y_j`, or, if `dim`
+//! is smaller than `m`, of the `dim x dim` matrix with the same non-zero eigenvalues. Only eigenvalues are
+//! needed: Householder's reduction to tridiagonal form is followed by the square-root-free QL iteration of Pal,
+//! Walker and Kahan (Parlett, The Symmetric Eigenvalue Problem, section 8.15).
 //!
-//! Sixteen queries at once, a query a lane, in float32, which nearly always tells: a count is taken where
-//! no sum of the largest eigenvalues comes near the share, measured by what rounding and the early end of
-//! the iteration can do to it. Where one does, [`Single`] decides in float64. So no count depends on the
-//! instruction set, or on which queries were taken together. Rows that a lane lacks are 0.
+//! # Float32 first, float64 in doubt
+//! [`tridiagonal`] treats sixteen queries at once in float32, one in each SIMD lane. A count is accepted if no
+//! sum of the largest eigenvalues comes closer to the 95 % than the error that rounding and the early end of
+//! the iteration can cause. This is nearly always so. Otherwise [`single`] decides, for that query alone and in
+//! float64. So no count depends on the instruction set, nor on the queries that were taken together. The rows
+//! that a lane lacks are 0.
+//!
+//! The two files implement the same algorithm on purpose, and do not share code. The lanes of `tridiagonal`
+//! advance together, so that each step is made under masks, divisions are rearranged to shorten the chain of
+//! dependent operations, and every matrix is scaled to one trace. `single` is the plain scalar form with tight
+//! limits that serves as the reference; the test below compares the two.
 
 mod single;
 mod tridiagonal;
 
-use super::lanes::{Source, at};
-use crate::cpu::f32x16::{F32x16, LANES, Pack};
-use crate::cpu::f64x8::Isa;
+use super::layout::packed;
+use super::source::{Source, most_vectors};
 use crate::cpu::transpose::transpose;
+use crate::simd::{F32_LANES, F32x16, LineF32, Simd};
 use single::Single;
-#[allow(unused_imports, reason = "methods until they are operators")]
-use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 use tridiagonal::{Found, Tridiagonal};
 
-/// Queries taken together.
-pub(super) const BATCH: usize = LANES;
-/// Share of the squared norm that the components must hold.
+/// Queries that are taken together.
+pub(super) const BATCH: usize = F32_LANES;
+/// The fraction of the squared norm that the components must hold.
 const SHARE: f64 = 0.95;
-/// Terms of inner products summed at a time, so that the transposed vectors fit the first-level cache.
+/// Terms of the inner products that are summed at a time, so that the transposed vectors fit the L1 cache.
 const DEPTH: usize = 16;
 /// Rows and columns of a register tile.
 const TILE: (usize, usize) = (4, 2);
 
-/// Room for sixteen queries.
+/// Working memory for sixteen queries.
 #[derive(Default)]
 pub(super) struct Pca {
-    /// A row of each lane's vectors, `[LANES, dim]`.
+    /// One vector of each lane, `[F32_LANES, dim]`, before it is transposed.
     staged: Vec<f32>,
-    /// The queries transposed, `[dim]`.
-    origin: Vec<Pack>,
-    /// Vectors less the query, `[rows, DEPTH]`.
-    slice: Vec<Pack>,
+    /// The queries' vectors, transposed, `[dim]`.
+    origin: Vec<LineF32>,
+    /// `DEPTH` terms of each row of the Gram matrix's factors, transposed, `[rows, DEPTH]`.
+    slice: Vec<LineF32>,
     tridiagonal: Tridiagonal,
     single: Single,
 }
@@ -46,21 +54,23 @@ pub(super) struct Pca {
 /// Bytes of a [`Pca`] for `k` candidates.
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
     let rows = k.next_multiple_of(TILE.0);
-    let packs = dim + rows * DEPTH + at(rows, 0) + 3 * rows;
-    (size_of::<Pack>() * packs + size_of::<f32>() * LANES * dim + size_of::<u16>() * rows) as u64
+    let packs = dim + rows * DEPTH + packed(rows, 0) + 3 * rows;
+    (size_of::<LineF32>() * packs + size_of::<f32>() * F32_LANES * dim + size_of::<u16>() * rows)
+        as u64
         + single::bytes(k, dim)
 }
 
 impl Pca {
-    /// Dimensions of `vectors - query` of each source, 0 where there are none or all equal the query.
+    /// Counts the principal components of `vectors - query` for each source: 0 if there are no vectors, or if all
+    /// of them equal the query. The vectors have `dim` numbers.
     #[inline(always)]
-    pub(super) fn dimensions<I: Isa>(
+    pub(super) fn dimensions<I: Simd>(
         &mut self,
         sources: &[Source<'_>; BATCH],
         dim: usize,
         out: &mut [u16],
     ) {
-        let most = sources.iter().map(|s| s.vectors.len()).max().unwrap_or(0);
+        let most = most_vectors(sources);
         let n = most.min(dim);
         let found = match n {
             0 => Found::default(),
@@ -78,32 +88,33 @@ impl Pca {
         }
     }
 
-    /// Products of the vectors, or of the dimensions if there are fewer.
+    /// Computes the Gram matrices of the vectors, or of the dimensions if there are fewer of these. `most` is the
+    /// largest number of vectors of any source.
     #[inline(always)]
-    fn matrix<I: Isa>(&mut self, sources: &[Source<'_>; BATCH], [most, dim]: [usize; 2]) {
+    fn matrix<I: Simd>(&mut self, sources: &[Source<'_>; BATCH], [most, dim]: [usize; 2]) {
         let outer = dim <= most;
         let (n, terms) = if outer { (dim, most) } else { (most, dim) };
         let rows = n.next_multiple_of(TILE.0);
         let matrix = &mut self.tridiagonal.matrix;
-        // Rows past the last vector stay 0; all else that is read is written first.
-        matrix.resize(at(rows, 0), Pack::ZERO);
+        // The rows past the last vector stay 0; everything else that is read is written first.
+        matrix.resize(packed(rows, 0), LineF32::ZERO);
         self.slice.clear();
-        self.slice.resize(rows * DEPTH, Pack::ZERO);
-        self.staged.resize(LANES * dim.max(1), 0.0);
-        self.origin.resize(dim, Pack::ZERO);
+        self.slice.resize(rows * DEPTH, LineF32::ZERO);
+        self.staged.resize(F32_LANES * dim.max(1), 0.0);
+        self.origin.resize(dim, LineF32::ZERO);
         for (staged, source) in self.staged.chunks_exact_mut(dim).zip(sources) {
             copy(source.query, staged);
         }
         transpose(
             &self.staged,
             dim,
-            [LANES, dim],
+            [F32_LANES, dim],
             bytemuck::cast_slice_mut(&mut self.origin),
-            LANES,
+            F32_LANES,
         );
         for first in (0..terms).step_by(DEPTH) {
             let len = DEPTH.min(terms - first);
-            // Numbers `from..` of the vectors in `vectors`.
+            // This part of the sum uses `width` numbers, from `from` on, of the vectors in `vectors`.
             let (vectors, from, width) = match outer {
                 true => (first..first + len, 0, dim),
                 false => (0..most, first, len),
@@ -121,16 +132,16 @@ impl Pca {
                 transpose(
                     &self.staged,
                     width,
-                    [LANES, width],
+                    [F32_LANES, width],
                     bytemuck::cast_slice_mut(slice),
-                    LANES * stride,
+                    F32_LANES * stride,
                 );
                 for (x, origin) in slice
                     .iter_mut()
                     .step_by(stride)
                     .zip(&self.origin[from..][..width])
                 {
-                    I::F32x16::load(x).sub(I::F32x16::load(origin)).store(x);
+                    (I::F32x16::load(x) - I::F32x16::load(origin)).store(x);
                 }
             }
             accumulate::<I::F32x16>(&self.slice, rows, len, first > 0, matrix);
@@ -138,7 +149,7 @@ impl Pca {
     }
 }
 
-/// Copies as many numbers as `to` has, 0 for those that there are not.
+/// Fills `to` with the first numbers of `from`, and with 0 beyond its end.
 #[inline(always)]
 fn copy(from: &[f32], to: &mut [f32]) {
     let len = to.len().min(from.len());
@@ -146,9 +157,15 @@ fn copy(from: &[f32], to: &mut [f32]) {
     to[len..].fill(0.0);
 }
 
-/// Products of all pairs of rows of `len` terms, into a packed triangle or added to it.
+/// Writes the products of all pairs of rows of `len` terms as a packed triangle, or adds them to it.
 #[inline(always)]
-fn accumulate<F: F32x16>(slice: &[Pack], rows: usize, len: usize, add: bool, out: &mut [Pack]) {
+fn accumulate<F: F32x16>(
+    slice: &[LineF32],
+    rows: usize,
+    len: usize,
+    add: bool,
+    out: &mut [LineF32],
+) {
     let row = |j: usize| &slice[j * DEPTH..][..len];
     for j in (0..rows).step_by(TILE.0) {
         let left = [row(j), row(j + 1), row(j + 2), row(j + 3)];
@@ -165,9 +182,9 @@ fn accumulate<F: F32x16>(slice: &[Pack], rows: usize, len: usize, add: bool, out
             }
             for (i, sums) in (j..).zip(sums) {
                 for (l, sum) in (l..=i).zip(sums) {
-                    let out = &mut out[at(i, l)];
+                    let out = &mut out[packed(i, l)];
                     match add {
-                        true => F::load(out).add(sum).store(out),
+                        true => (F::load(out) + sum).store(out),
                         false => sum.store(out),
                     }
                 }
@@ -180,17 +197,17 @@ fn accumulate<F: F32x16>(slice: &[Pack], rows: usize, len: usize, add: bool, out
 mod tests {
     use super::*;
     use crate::cpu::InstructionSet;
-    use crate::cpu::f64x8::{Work, dispatch};
+    use crate::simd::SimdKernel;
     use tridiagonal::{TRACE, slack};
 
-    /// What it takes to make 16 polytopes of a kind.
+    /// How the random polytopes of sixteen queries are made.
     #[derive(Clone, Copy, Debug)]
     struct Shape {
         vectors: usize,
         dim: usize,
-        /// Each dimension's spread is so much of the one before.
+        /// The spread of each dimension, as a fraction of the one before.
         decay: f32,
-        /// Share of zeros.
+        /// The fraction of zeros.
         zeros: f32,
         scale: f32,
     }
@@ -213,22 +230,22 @@ mod tests {
             }
         };
         let mut row = || (0..shape.dim).map(&mut value).collect();
-        (0..LANES)
+        (0..F32_LANES)
             .map(|lane| (0..=shape.vectors - lane % 3).map(|_| row()).collect())
             .collect()
     }
 
-    /// Largest error of a sum of largest eigenvalues in float32, and the counts, both ways.
-    struct Compare<'a>(&'a [Source<'a>; LANES], Shape);
+    /// The largest error of a sum of the largest eigenvalues in float32, and the counts of both methods.
+    struct Compare<'a>(&'a [Source<'a>; F32_LANES], Shape);
 
-    impl Work for Compare<'_> {
-        type Output = (f64, [u16; LANES], [u16; LANES]);
+    impl SimdKernel for Compare<'_> {
+        type Output = (f64, [u16; F32_LANES], [u16; F32_LANES]);
 
         #[inline(always)]
-        fn run<I: Isa>(self) -> Self::Output {
+        fn run<I: Simd, const R: usize, const V: usize>(self) -> Self::Output {
             let Self(sources, shape) = self;
             let (mut pca, mut single) = (Pca::default(), Single::default());
-            let (mut counts, mut wanted) = ([0; LANES], [0; LANES]);
+            let (mut counts, mut wanted) = ([0; F32_LANES], [0; F32_LANES]);
             pca.dimensions::<I>(sources, shape.dim, &mut counts);
             let n = shape.vectors.min(shape.dim);
             pca.matrix::<I>(sources, [shape.vectors, shape.dim]);
@@ -255,12 +272,7 @@ mod tests {
 
     #[test]
     fn float32_is_trusted_only_where_it_can_be() {
-        let sets = [
-            InstructionSet::Avx512,
-            InstructionSet::Avx2,
-            InstructionSet::Portable,
-        ];
-        for set in sets.into_iter().filter(|set| set.is_available()) {
+        for set in InstructionSet::available() {
             for (i, (vectors, dim)) in [
                 (4, 1),
                 (3, 300),
@@ -288,12 +300,12 @@ mod tests {
                             scale,
                         };
                         let rows = rows(shape, (i * 10 + j) as u64);
-                        let sources: [Source<'_>; LANES] = std::array::from_fn(|l| Source {
+                        let sources: [Source<'_>; F32_LANES] = std::array::from_fn(|l| Source {
                             query: &rows[l][0],
                             vectors: rows[l][1..].iter().map(Vec::as_slice).collect(),
-                            inverse: 0.0,
+                            gamma: 0.0,
                         });
-                        let (worst, counts, wanted) = dispatch(set, Compare(&sources, shape));
+                        let (worst, counts, wanted) = set.run(Compare(&sources, shape));
                         let limit = f64::from(slack(vectors.min(dim)));
                         println!("{set} {shape:?}: {:.3} of the slack", worst / limit);
                         assert!(worst < limit / 8.0, "{set} {shape:?}: {worst} of {limit}");

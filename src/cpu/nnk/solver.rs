@@ -1,0 +1,312 @@
+//! Solves the queries of one task, eight at a time.
+
+use super::active_set::{self, ActiveSet};
+use super::gram::Gram;
+use super::lanes::GramLanes;
+use super::layout::{flat, flat_mut, reset};
+use super::lockstep::Lockstep;
+use super::pca::{self, Pca};
+use super::set::{Set, Set256};
+use super::source::{Source, Sources};
+use super::task::{Inputs, Task};
+use crate::Result;
+use crate::cpu::Candidate;
+use crate::ops::{
+    GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, missing_vectors,
+};
+use crate::simd::{F64_LANES, LineF64, Simd, SimdKernel, prefetch};
+
+/// Leading values of a candidate's vector that are prefetched. Those of eight queries fit the L1 cache.
+const PREFETCHED: usize = 32;
+/// Sweeps of coordinate descent before the active-set method, for a query solved alone.
+const SINGLE_SWEEPS: usize = 4;
+
+/// Sweeps of coordinate descent before the active-set method, for eight queries in lockstep.
+const fn lockstep_sweeps(kernel: Kernel) -> usize {
+    match kernel {
+        Kernel::Gaussian => 3,
+        // Under the cosine kernel candidates are more alike, so that more work is left after a sweep than a
+        // sweep costs.
+        Kernel::Cosine => 6,
+    }
+}
+
+/// Working memory of one thread.
+#[derive(Default)]
+pub(super) struct Scratch<'a> {
+    workspace: Workspace<'a>,
+    // One of the three is used, the smallest that holds the candidates.
+    lockstep_64: Lockstep<u64>,
+    lockstep_128: Lockstep<u128>,
+    lockstep_256: Lockstep<Set256>,
+    /// The queries and the vectors of their supports, for the principal components.
+    polytopes: [Source<'a>; pca::BATCH],
+    pca: Pca,
+}
+
+/// Working memory that does not depend on the type of the bit sets.
+#[derive(Default)]
+struct Workspace<'a> {
+    /// Slots of the usable candidates in the query's candidate list, per lane.
+    used: [Vec<u16>; F64_LANES],
+    /// The lanes' queries and the vectors of their usable candidates, in the order of `used`.
+    sources: Sources<'a>,
+    /// Kernel matrices of eight queries.
+    lanes: GramLanes,
+    /// Kernel matrix of a query that is solved alone.
+    gram: Gram,
+    active: ActiveSet,
+    /// Weights of a query that is solved alone.
+    theta: Vec<LineF64>,
+}
+
+/// The kernel: solves all queries of `task`.
+pub(super) struct Solver<'a, 's, 't> {
+    pub(super) inputs: &'s Inputs<'a>,
+    pub(super) scratch: &'s mut Scratch<'a>,
+    pub(super) task: Task<'t>,
+}
+
+impl SimdKernel for Solver<'_, '_, '_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<I: Simd, const R: usize, const V: usize>(self) -> Result<()> {
+        let Self {
+            inputs,
+            scratch,
+            mut task,
+        } = self;
+        let Scratch {
+            workspace,
+            lockstep_64,
+            lockstep_128,
+            lockstep_256,
+            polytopes,
+            pca,
+        } = scratch;
+        let k = inputs.params.k;
+        let total = task.objective.len();
+        for first in (0..total).step_by(F64_LANES) {
+            let lanes = 0..F64_LANES.min(total - first);
+            for source in &mut workspace.sources {
+                source.vectors.clear();
+            }
+            for lane in lanes.clone() {
+                prepare_query(inputs, workspace, &mut task, first + lane, lane)?;
+            }
+            if k <= <u64 as Set>::CAPACITY {
+                solve_lockstep::<I, u64>(inputs, workspace, lockstep_64, &mut task, first);
+            } else if k <= <u128 as Set>::CAPACITY {
+                solve_lockstep::<I, u128>(inputs, workspace, lockstep_128, &mut task, first);
+            } else if k <= Set256::CAPACITY {
+                solve_lockstep::<I, Set256>(inputs, workspace, lockstep_256, &mut task, first);
+            } else {
+                for lane in lanes.clone() {
+                    solve_single::<I>(inputs, workspace, &mut task, first + lane, lane);
+                }
+            }
+        }
+        if inputs.params.pca_dimension {
+            count_components::<I>(inputs, polytopes, pca, &mut task);
+        }
+        Ok(())
+    }
+}
+
+/// Writes the candidate list of query `at` of the task to its results and collects the vectors of the usable
+/// candidates in `lane`. A degenerate query gets none.
+#[inline(always)]
+fn prepare_query<'a>(
+    inputs: &Inputs<'a>,
+    workspace: &mut Workspace<'a>,
+    task: &mut Task<'_>,
+    at: usize,
+    lane: usize,
+) -> Result<()> {
+    let k = inputs.params.k;
+    let (group, query) = inputs.place(task.first + at);
+    let list = inputs.candidates.list(group, query);
+    let ahead = task.first + at + F64_LANES;
+    if ahead < inputs.groups * inputs.count {
+        let (group, query) = inputs.place(ahead);
+        prefetch(inputs.candidates.list(group, query));
+    }
+    let neighbors = &mut task.neighbors[at * k..(at + 1) * k];
+    let sq_distances = &mut task.sq_distances[at * k..(at + 1) * k];
+    let (neighbors, missing) = neighbors.split_at_mut(list.len());
+    for ((c, neighbor), sq_distance) in list.iter().zip(neighbors).zip(sq_distances) {
+        *neighbor = c.index as i32;
+        *sq_distance = c.sq_distance as f32;
+    }
+    missing.fill(-1);
+    let used = &mut workspace.used[lane];
+    let source = &mut workspace.sources[lane];
+    source.query = inputs.queries.row(group, inputs.rows.start + query);
+    let gamma = select_candidates(inputs.params, source.query, list, used);
+    task.degenerate[at] = gamma.is_none();
+    source.gamma = gamma.unwrap_or(0.0);
+    if gamma.is_none() {
+        used.clear();
+    }
+    for &slot in used.iter() {
+        let index = list[usize::from(slot)].index;
+        let vector = inputs.vector(group, query, usize::from(slot), index);
+        let vector = vector.ok_or_else(|| missing_vectors(query))?;
+        // The vectors lie far apart in memory, and are read only after all eight queries are prepared.
+        prefetch(&vector[..vector.len().min(PREFETCHED)]);
+        source.vectors.push(vector);
+    }
+    Ok(())
+}
+
+/// Puts the slots of the usable candidates into `used` and returns `gamma = 1 / (2 s^2)` (0 under cosine), or
+/// `None` if the query is degenerate.
+#[inline(always)]
+fn select_candidates(
+    params: &GraphParams,
+    row: &[f32],
+    list: &[Candidate],
+    used: &mut Vec<u16>,
+) -> Option<f64> {
+    let distinct = |slot: &u16| list[usize::from(*slot)].sq_distance > 0.0;
+    used.clear();
+    used.extend(0..list.len() as u16);
+    if params.identical == Identical::Drop && used.iter().any(distinct) {
+        used.retain(distinct);
+    }
+    let last = list[usize::from(*used.last()?)].sq_distance;
+    match (params.kernel, params.sigma) {
+        (Kernel::Cosine, _) => row.iter().any(|&x| x != 0.0).then_some(0.0),
+        // s = sqrt(last) / 3, so 1 / (2 s^2) = 4.5 / last.
+        (Kernel::Gaussian, Sigma::KthThird) => (last > 0.0).then(|| 4.5 / last),
+        // The bound keeps gamma finite where s^2 underflows; distinct points then still have kernel value 0.
+        (Kernel::Gaussian, Sigma::Fixed(s)) => Some((0.5 / (s * s)).min(1e300)),
+    }
+}
+
+/// Solves the eight queries from `first` on, one in each lane.
+#[inline(always)]
+fn solve_lockstep<I: Simd, S: Set>(
+    inputs: &Inputs<'_>,
+    workspace: &mut Workspace<'_>,
+    lockstep: &mut Lockstep<S>,
+    task: &mut Task<'_>,
+    first: usize,
+) {
+    let (k, dim) = (inputs.params.k, inputs.queries.dim);
+    let busy = |s: &Source<'_>| !s.vectors.is_empty();
+    let wanted = (0..F64_LANES).fold(0, |m, l| m | u8::from(busy(&workspace.sources[l])) << l);
+    if wanted == 0 {
+        return;
+    }
+    workspace
+        .lanes
+        .build::<I>(&workspace.sources, inputs.params.kernel, dim);
+    lockstep.solve::<I>(
+        &workspace.lanes,
+        lockstep_sweeps(inputs.params.kernel),
+        wanted,
+    );
+    for lane in (0..F64_LANES).filter(|l| wanted >> l & 1 == 1) {
+        let (at, used) = (first + lane, &workspace.used[lane]);
+        let x = lockstep.x.iter().map(|x| x.0[lane]);
+        if lockstep.solved >> lane & 1 == 1 {
+            let weights = &mut task.weights[at * k..(at + 1) * k];
+            for (&slot, x) in used.iter().zip(x) {
+                weights[usize::from(slot)] = x as f32;
+            }
+            task.objective[at] = lockstep.objective[lane];
+            task.kkt_residual[at] = lockstep.residual[lane] as f32;
+        } else {
+            workspace.gram.extract(&workspace.lanes, lane, used.len());
+            reset(&mut workspace.theta, workspace.gram.width);
+            for (theta, x) in flat_mut(&mut workspace.theta).iter_mut().zip(x) {
+                *theta = x;
+            }
+            solve_active_set::<I>(workspace, task, k, at, lane);
+        }
+    }
+}
+
+/// Solves query `at` of the task alone.
+#[inline(always)]
+fn solve_single<I: Simd>(
+    inputs: &Inputs<'_>,
+    workspace: &mut Workspace<'_>,
+    task: &mut Task<'_>,
+    at: usize,
+    lane: usize,
+) {
+    let source = &workspace.sources[lane];
+    if source.vectors.is_empty() {
+        return;
+    }
+    workspace.gram.build::<I>(source, inputs.params.kernel);
+    reset(&mut workspace.theta, workspace.gram.width);
+    active_set::descend::<I>(
+        &workspace.gram.problem(),
+        SINGLE_SWEEPS,
+        &mut workspace.theta,
+    );
+    solve_active_set::<I>(workspace, task, inputs.params.k, at, lane);
+}
+
+/// Finds the optimum of the problem in `workspace.gram`, starting from the feasible `workspace.theta`, and
+/// writes the results of query `at`.
+#[inline(always)]
+fn solve_active_set<I: Simd>(
+    workspace: &mut Workspace<'_>,
+    task: &mut Task<'_>,
+    k: usize,
+    at: usize,
+    lane: usize,
+) {
+    let problem = workspace.gram.problem();
+    workspace.active.solve::<I>(&problem, &mut workspace.theta);
+    let (mut objective, mut residual) = (0.0, 0.0f64);
+    for (j, &slot) in workspace.used[lane].iter().enumerate() {
+        let theta = flat(&workspace.theta)[j];
+        let slope = problem.slope::<I>(j, &workspace.theta);
+        objective += 0.5 * theta * (slope - problem.b[j]);
+        residual = residual.max(if theta > 0.0 { slope.abs() } else { -slope });
+        task.weights[at * k + usize::from(slot)] = theta as f32;
+    }
+    task.objective[at] = objective;
+    task.kkt_residual[at] = residual as f32;
+}
+
+/// Counts the principal components of all queries of the task, whose weights are known by now.
+#[inline(always)]
+fn count_components<'a, I: Simd>(
+    inputs: &Inputs<'a>,
+    polytopes: &mut [Source<'a>; pca::BATCH],
+    pca: &mut Pca,
+    task: &mut Task<'_>,
+) {
+    let k = inputs.params.k;
+    let batches = task.pca_dimension.chunks_mut(pca::BATCH);
+    for (first, out) in (0..).step_by(pca::BATCH).zip(batches) {
+        for (at, polytope) in (first..).zip(polytopes.iter_mut()) {
+            polytope.query = &[];
+            polytope.vectors.clear();
+            if at < first + out.len() {
+                let (group, query) = inputs.place(task.first + at);
+                polytope.query = inputs.queries.row(group, inputs.rows.start + query);
+                let slots = task.weights[at * k..][..k]
+                    .iter()
+                    .zip(&task.neighbors[at * k..]);
+                for (slot, (_, &index)) in slots
+                    .enumerate()
+                    .filter(|(_, (w, _))| **w > SUPPORT_THRESHOLD)
+                {
+                    // A positive weight belongs to a usable candidate, so its vector exists.
+                    polytope
+                        .vectors
+                        .extend(inputs.vector(group, query, slot, index as u32));
+                }
+            }
+        }
+        pca.dimensions::<I>(polytopes, inputs.queries.dim, out);
+    }
+}
