@@ -1,20 +1,17 @@
-//! The matrix of all pairs, input channels separate: a Gram matrix of autocorrelations.
+//! The matrix of all pairs for separate input channels: the Gram matrix of the autocorrelations.
 
 use super::{Lags, autocorrelate};
-use crate::cpu::f64x8::{self, F64x8, Isa, LANES, Pack, Work};
-use crate::cpu::simd::InstructionSet;
 use crate::ops::Products;
 use crate::ops::filters::FilterShape;
+use crate::simd::{F64_LANES, F64x8, InstructionSet, LineF64, Simd, SimdKernel};
 use rayon::prelude::*;
-#[allow(unused_imports, reason = "methods until they are operators")]
-use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
 
-/// Packs of features of a filter that are worked on at a time: sixteen filters' fit a first-level cache.
+/// Lines of a filter's autocorrelations that are multiplied at a time. Those of sixteen filters fit the L1 cache.
 const DEPTH: usize = 32;
-/// Rows of a task.
+/// Rows of the matrix in a task.
 const ROWS: usize = 8;
 
-/// `P_ij = sum_c <a_i^c, a_j^c>`, `[M, M]`.
+/// Computes `P_ij = sum_c <a_i^c, a_j^c>`, `[M, M]`.
 pub(super) fn separate(weights: &[f32], shape: FilterShape, set: InstructionSet) -> Vec<f64> {
     let lags = Lags {
         h: shape.height,
@@ -22,14 +19,14 @@ pub(super) fn separate(weights: &[f32], shape: FilterShape, set: InstructionSet)
     };
     let m = shape.filters;
     let mut out = vec![0.0; m * m];
-    // A slice of the input channels at a time bounds the features in memory.
-    let slice = (DEPTH / lags.half()).max(1) * LANES;
-    let depth = (slice / LANES) * lags.half();
-    let mut features = vec![Pack::ZERO; m * depth];
+    // Input channels are processed in slices, which bounds the memory for the features.
+    let slice = (DEPTH / lags.half()).max(1) * F64_LANES;
+    let depth = (slice / F64_LANES) * lags.half();
+    let mut features = vec![LineF64::ZERO; m * depth];
     for first in (0..shape.channels).step_by(slice) {
         let channels = first..(first + slice).min(shape.channels);
         features.par_chunks_mut(depth).enumerate().for_each_init(
-            || vec![Pack::ZERO; lags.h * lags.w],
+            || vec![LineF64::ZERO; lags.h * lags.w],
             |map, (i, out)| {
                 let work = Features {
                     weights: &weights[i * shape.channels * shape.area()..]
@@ -38,7 +35,7 @@ pub(super) fn separate(weights: &[f32], shape: FilterShape, set: InstructionSet)
                     map,
                     out,
                 };
-                f64x8::dispatch(set, work);
+                set.run(work);
             },
         );
         let tasks = out.par_chunks_mut(ROWS * m).enumerate();
@@ -59,25 +56,26 @@ pub(super) fn mirror(matrix: &mut [f64], m: usize) {
     }
 }
 
-/// Autocorrelations of one filter, scaled so that halves have the inner product of the whole.
+/// Kernel: the features of one filter. They are the lags from `(0, 0)` on of its autocorrelations, scaled so that their
+/// inner product is that of all lags.
 struct Features<'a> {
     weights: &'a [f32],
     lags: Lags,
-    map: &'a mut [Pack],
-    out: &'a mut [Pack],
+    map: &'a mut [LineF64],
+    out: &'a mut [LineF64],
 }
 
-impl Work for Features<'_> {
+impl SimdKernel for Features<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self) {
+    fn run<I: Simd, const R: usize, const V: usize>(self) {
         let area = self.map.len();
-        self.out.fill(Pack::ZERO);
-        let blocks = self.weights.chunks(LANES * area);
-        let scale = I::F64::splat(std::f64::consts::SQRT_2);
+        self.out.fill(LineF64::ZERO);
+        let blocks = self.weights.chunks(F64_LANES * area);
+        let scale = I::F64x8::splat(std::f64::consts::SQRT_2);
         for (weights, out) in blocks.zip(self.out.chunks_exact_mut(self.lags.half())) {
-            self.map.fill(Pack::ZERO);
+            self.map.fill(LineF64::ZERO);
             for (lane, weights) in weights.chunks_exact(area).enumerate() {
                 for (map, &k) in self.map.iter_mut().zip(weights) {
                     map.0[lane] = f64::from(k);
@@ -85,7 +83,7 @@ impl Work for Features<'_> {
             }
             autocorrelate::<I>(self.map, self.lags, out);
             for a in &mut out[1..] {
-                I::F64::load(a).mul(scale).store(a);
+                (I::F64x8::load(a) * scale).store(a);
             }
         }
     }

@@ -1,18 +1,18 @@
-//! Input channels summed before squaring: every pair is correlated, eight partners at a time.
+//! Value, gradient and pairs for input channels that are summed before squaring. Every pair is correlated, eight
+//! partners at a time, one in each SIMD lane.
 
 use super::{FilterScratch, Job, Lags, reserve};
 use crate::cpu::disjoint::Disjoint;
-use crate::cpu::f64x8::{self, F64x8, Isa, LANES, Pack, Work};
-use crate::cpu::simd::InstructionSet;
 use crate::ops::filters::{FilterParams, FilterShape, InputChannels, Pairs};
+use crate::simd::{F64_LANES, F64x8, InstructionSet, LineF64, Simd, SimdKernel};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Leaves in `scratch.values` what each filter adds; fills the gradient.
+/// Writes the contribution of each filter to `scratch.values`, and fills the gradient if it is wanted.
 pub(super) fn similarity(job: &Job<'_>, scratch: &mut FilterScratch) {
     let shape = job.shape;
     let filter = shape.channels * shape.area();
-    let blocks = shape.filters.div_ceil(LANES);
+    let blocks = shape.filters.div_ceil(F64_LANES);
     let threads = rayon::current_num_threads().min(shape.filters);
     let room = filter + lags(shape).all();
     reserve(&mut scratch.work, blocks * filter + threads * room);
@@ -21,7 +21,7 @@ pub(super) fn similarity(job: &Job<'_>, scratch: &mut FilterScratch) {
     let (partners, works) = scratch.work.split_at_mut(blocks * filter);
     transpose(job.weights, shape, partners);
     let partners = &*partners;
-    // Filters are dealt out one by one: all cost the same.
+    // All filters cost about the same, so each thread takes an equal share.
     let share = shape.filters.div_ceil(threads);
     let values = scratch.values.par_chunks_mut(share);
     let works = works.par_chunks_mut(room);
@@ -37,15 +37,15 @@ pub(super) fn similarity(job: &Job<'_>, scratch: &mut FilterScratch) {
                     work,
                     pairs: None,
                 };
-                *value = f64x8::dispatch(job.set, row);
+                *value = job.set.run(row);
             }
         });
 }
 
-/// `P_ij = sum_b R_ij[b]^2`, `[M, M]`.
+/// Computes `P_ij = sum_b R_ij[b]^2`, `[M, M]`.
 pub(super) fn pairs(weights: &[f32], shape: FilterShape, set: InstructionSet) -> Vec<f64> {
     let filter = shape.channels * shape.area();
-    let mut partners = vec![Pack::ZERO; shape.filters.div_ceil(LANES) * filter];
+    let mut partners = vec![LineF64::ZERO; shape.filters.div_ceil(F64_LANES) * filter];
     transpose(weights, shape, &mut partners);
     let job = Job {
         weights,
@@ -59,7 +59,7 @@ pub(super) fn pairs(weights: &[f32], shape: FilterShape, set: InstructionSet) ->
     };
     let mut out = vec![0.0; shape.filters * shape.filters];
     out.par_chunks_mut(shape.filters).enumerate().for_each_init(
-        || vec![Pack::ZERO; lags(shape).all()],
+        || vec![LineF64::ZERO; lags(shape).all()],
         |work, (i, pairs)| {
             let row = Row {
                 job: &job,
@@ -68,7 +68,7 @@ pub(super) fn pairs(weights: &[f32], shape: FilterShape, set: InstructionSet) ->
                 work,
                 pairs: Some(pairs),
             };
-            f64x8::dispatch(set, row);
+            set.run(row);
         },
     );
     super::pairs::mirror(&mut out, shape.filters);
@@ -82,14 +82,14 @@ fn lags(shape: FilterShape) -> Lags {
     }
 }
 
-/// Filters as `[blocks, C h w]` packs, a filter a lane, 0 past the last.
-fn transpose(weights: &[f32], shape: FilterShape, out: &mut [Pack]) {
+/// Transposes the filters to lines `[blocks, C h w]`, one filter in each lane; 0 past the last filter.
+fn transpose(weights: &[f32], shape: FilterShape, out: &mut [LineF64]) {
     let filter = shape.channels * shape.area();
     let blocks = out
         .par_chunks_mut(filter)
-        .zip(weights.par_chunks(LANES * filter));
+        .zip(weights.par_chunks(F64_LANES * filter));
     blocks.for_each(|(out, weights)| {
-        out.fill(Pack::ZERO);
+        out.fill(LineF64::ZERO);
         for (lane, weights) in weights.chunks_exact(filter).enumerate() {
             for (out, &k) in out.iter_mut().zip(weights) {
                 out.0[lane] = f64::from(k);
@@ -98,23 +98,22 @@ fn transpose(weights: &[f32], shape: FilterShape, out: &mut [Pack]) {
     });
 }
 
-/// One filter with all its partners.
+/// Kernel: one filter with all its partners. Returns the sum over the pairs with later filters.
 struct Row<'a, 'p> {
     job: &'a Job<'a>,
-    partners: &'a [Pack],
+    partners: &'a [LineF64],
     filter: usize,
-    /// Correlations, then where wanted the gradient.
-    work: &'a mut [Pack],
-    /// Row of the pair matrix, from the diagonal on.
+    /// Working memory: correlations, and the gradient if it is wanted.
+    work: &'a mut [LineF64],
+    /// The filter's row of the pair matrix, to be filled from the diagonal on.
     pairs: Option<&'p mut [f64]>,
 }
 
-impl Work for Row<'_, '_> {
+impl SimdKernel for Row<'_, '_> {
     type Output = f64;
 
-    /// What the pairs with later filters add to the value.
     #[inline(always)]
-    fn run<I: Isa>(self) -> f64 {
+    fn run<I: Simd, const R: usize, const V: usize>(self) -> f64 {
         let Self {
             job,
             partners,
@@ -127,19 +126,19 @@ impl Work for Row<'_, '_> {
         let own = &job.weights[i * size..][..size];
         let (lag, gradient) = work.split_at_mut(lags.all());
         if job.gradient.is_some() {
-            gradient[..size].fill(Pack::ZERO);
+            gradient[..size].fill(LineF64::ZERO);
         }
         let mut value = 0.0;
         for block in wanted(job, i, pairs.is_some()) {
             let partner = &partners[block * size..][..size];
             correlate::<I>(own, partner, lags, lag);
-            let mut squares = I::F64::splat(0.0);
+            let mut squares = I::F64x8::splat(0.0);
             for r in lag.iter() {
-                squares = I::F64::load(r).mul_add(I::F64::load(r), squares);
+                squares = I::F64x8::load(r).mul_add(I::F64x8::load(r), squares);
             }
-            let mut p = Pack::ZERO;
+            let mut p = LineF64::ZERO;
             squares.store(&mut p);
-            let lanes = block * LANES..(block * LANES + LANES).min(shape.filters);
+            let lanes = block * F64_LANES..(block * F64_LANES + F64_LANES).min(shape.filters);
             if let Some(pairs) = pairs.as_deref_mut() {
                 for (out, p) in pairs[lanes].iter_mut().zip(p.0) {
                     *out = p;
@@ -160,27 +159,28 @@ impl Work for Row<'_, '_> {
             }
         }
         if let Some(out) = job.gradient {
-            // SAFETY: filter i belongs to this row alone.
+            // SAFETY: only this row writes the gradient of filter `i`.
             let out = unsafe { out.part(i * size, size) };
             for (out, g) in out.iter_mut().zip(gradient.iter()) {
-                *out = (2.0 * I::F64::load(g).sum()) as f32;
+                *out = (2.0 * I::F64x8::load(g).sum()) as f32;
             }
         }
         value
     }
 }
 
-/// Blocks of partners to look at.
+/// The blocks of partners that matter to filter `i`.
 #[inline(always)]
 fn wanted(job: &Job<'_>, i: usize, pairs: bool) -> Range<usize> {
-    let blocks = job.shape.filters.div_ceil(LANES);
+    let blocks = job.shape.filters.div_ceil(F64_LANES);
     match job.params.pairs {
-        Pairs::All if pairs || job.gradient.is_none() => i / LANES..blocks,
+        Pairs::All if pairs || job.gradient.is_none() => i / F64_LANES..blocks,
         Pairs::All => 0..blocks,
-        Pairs::Adjacent => i.saturating_sub(1) / LANES..((i + 1) / LANES + 1).min(blocks),
+        Pairs::Adjacent => i.saturating_sub(1) / F64_LANES..((i + 1) / F64_LANES + 1).min(blocks),
     }
 }
 
+/// Whether the pair `(i, j)` counts.
 #[inline(always)]
 fn counts(job: &Job<'_>, i: usize, j: usize) -> bool {
     match job.params.pairs {
@@ -189,20 +189,20 @@ fn counts(job: &Job<'_>, i: usize, j: usize) -> bool {
     }
 }
 
-/// `R[lag] = sum_c sum_n own[n] partner[n + lag]`.
+/// Correlates a filter with eight partners: `R[lag] = sum_c sum_n own[n] partner[n + lag]`.
 #[inline(always)]
-fn correlate<I: Isa>(own: &[f32], partner: &[Pack], lags: Lags, out: &mut [Pack]) {
+fn correlate<I: Simd>(own: &[f32], partner: &[LineF64], lags: Lags, out: &mut [LineF64]) {
     let area = lags.h * lags.w;
-    out.fill(Pack::ZERO);
+    out.fill(LineF64::ZERO);
     for (own, partner) in own.chunks_exact(area).zip(partner.chunks_exact(area)) {
         for ny in 0..lags.h {
             for nx in 0..lags.w {
-                let k = I::F64::splat(f64::from(own[ny * lags.w + nx]));
+                let k = I::F64x8::splat(f64::from(own[ny * lags.w + nx]));
                 for my in 0..lags.h {
                     let from = lags.between((ny, nx), (my, 0));
                     let row = &partner[my * lags.w..][..lags.w];
                     for (r, m) in out[from..from + lags.w].iter_mut().zip(row) {
-                        k.mul_add(I::F64::load(m), I::F64::load(r)).store(r);
+                        k.mul_add(I::F64x8::load(m), I::F64x8::load(r)).store(r);
                     }
                 }
             }
@@ -210,19 +210,19 @@ fn correlate<I: Isa>(own: &[f32], partner: &[Pack], lags: Lags, out: &mut [Pack]
     }
 }
 
-/// Adds `sum_lag R[lag] partner[n + lag]` to the gradient of `own`, a partner a lane.
+/// Adds `sum_lag R[lag] partner[n + lag]` to the gradient of a filter, for eight partners, one in each lane.
 #[inline(always)]
-fn spread<I: Isa>(partner: &[Pack], lags: Lags, lag: &[Pack], out: &mut [Pack]) {
+fn spread<I: Simd>(partner: &[LineF64], lags: Lags, lag: &[LineF64], out: &mut [LineF64]) {
     let area = lags.h * lags.w;
     for (out, partner) in out.chunks_exact_mut(area).zip(partner.chunks_exact(area)) {
         for ny in 0..lags.h {
             for nx in 0..lags.w {
-                let mut sum = I::F64::load(&out[ny * lags.w + nx]);
+                let mut sum = I::F64x8::load(&out[ny * lags.w + nx]);
                 for my in 0..lags.h {
                     let from = lags.between((ny, nx), (my, 0));
                     let row = &partner[my * lags.w..][..lags.w];
                     for (r, m) in lag[from..from + lags.w].iter().zip(row) {
-                        sum = I::F64::load(r).mul_add(I::F64::load(m), sum);
+                        sum = I::F64x8::load(r).mul_add(I::F64x8::load(m), sum);
                     }
                 }
                 sum.store(&mut out[ny * lags.w + nx]);

@@ -1,29 +1,33 @@
-//! Convolutional Similarity: value, gradient, pairs, in float64 throughout.
+//! Convolutional Similarity (docs/definitions.md#convolutional-similarity): its value, its gradient and the matrix of
+//! pairs, in float64 throughout.
 //!
-//! With the input channels separate, `sum_b R_ij[b]^2 = <a_i, a_j>` for autocorrelations `a`: the sum
-//! over all pairs is `sum_i <a_i, sum_{j > i} a_j>`, linear in the number of filters. The textbook form
-//! `(|sum a|^2 - sum |a_i|^2) / 2` would cancel where one filter outweighs the rest; sums that leave the
-//! filter itself out, taken from both ends, have nothing to cancel. Correlations are taken directly:
-//! with eight input channels side by side that beats an FFT up to kernels of about 31x31.
+//! With separate input channels ([`separate`], [`pairs`]), the sum over all lags of a pair is an inner product of
+//! autocorrelations: `sum_b R_ij[b]^2 = <a_i, a_j>`. The sum over all pairs is therefore `sum_i <a_i, sum_{j > i} a_j>`,
+//! whose cost is linear in the number of filters. The textbook form `(|sum a|^2 - sum |a_i|^2) / 2` would cancel if one
+//! filter outweighs the others. The sums used here leave the filter itself out and are accumulated from both ends, so
+//! nothing cancels.
+//!
+//! With summed input channels ([`summed`]) there is no such identity, and every pair is correlated.
+//!
+//! Correlations are computed directly. With eight input channels side by side this is faster than an FFT for kernels up
+//! to about 31x31.
 
 mod pairs;
 mod separate;
 mod summed;
 
+use super::Cpu;
 use super::disjoint::Disjoint;
-use super::f64x8::{F64x8, Isa, Pack};
-use super::{Cpu, simd::InstructionSet};
 use crate::Result;
 use crate::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels};
-#[allow(unused_imports, reason = "methods until they are operators")]
-use std::ops::{Add as _, Div as _, Mul as _, Sub as _};
+use crate::simd::{F64x8, InstructionSet, LineF64, Simd};
 
-/// Buffers kept from call to call.
+/// Working memory that is kept from call to call.
 #[derive(Default)]
 pub struct FilterScratch {
-    /// Working memory, a part per thread.
-    work: Vec<Pack>,
-    /// What each block of input channels (or each filter) adds to the value.
+    /// A part for each thread.
+    work: Vec<LineF64>,
+    /// The contribution of each block of input channels, or of each filter, to the value.
     values: Vec<f64>,
 }
 
@@ -54,7 +58,7 @@ impl FilterOps for Cpu {
             InputChannels::Separate => separate::similarity(&job, scratch),
             InputChannels::Summed => summed::similarity(&job, scratch),
         });
-        // In order, so that the sum does not depend on the threads.
+        // The contributions are added in order, so that the sum does not depend on the number of threads.
         Ok(scratch.values.iter().sum())
     }
 
@@ -72,7 +76,7 @@ impl FilterOps for Cpu {
     }
 }
 
-/// One evaluation.
+/// The arguments of one evaluation.
 struct Job<'a> {
     weights: &'a [f32],
     shape: FilterShape,
@@ -81,14 +85,14 @@ struct Job<'a> {
     set: InstructionSet,
 }
 
-/// Makes room without giving any back.
-fn reserve(v: &mut Vec<Pack>, len: usize) {
+/// Makes `v` at least `len` long. It never shrinks.
+fn reserve(v: &mut Vec<LineF64>, len: usize) {
     if v.len() < len {
-        v.resize(len, Pack::ZERO);
+        v.resize(len, LineF64::ZERO);
     }
 }
 
-/// Lags of the correlations of maps of `h x w`.
+/// The lags of a correlation of maps of `h x w`.
 #[derive(Clone, Copy)]
 struct Lags {
     h: usize,
@@ -96,37 +100,37 @@ struct Lags {
 }
 
 impl Lags {
-    /// All lags, row by row from `(1 - h, 1 - w)`.
+    /// The number of all lags. They are stored row by row, from `(1 - h, 1 - w)` on.
     const fn all(self) -> usize {
         (2 * self.h - 1) * (2 * self.w - 1)
     }
 
-    /// Lags from `(0, 0)` on in that order: the others mirror them in an autocorrelation.
+    /// The number of lags from `(0, 0)` on in that order. The others mirror them in an autocorrelation.
     const fn half(self) -> usize {
         self.all() / 2 + 1
     }
 
-    /// Place of lag `m - n` among all, for places `n` and `m` in a map.
+    /// Index of the lag `m - n` among all lags, for two pixels `n` and `m` of a map.
     #[inline(always)]
     const fn between(self, n: (usize, usize), m: (usize, usize)) -> usize {
         (m.0 + self.h - 1 - n.0) * (2 * self.w - 1) + m.1 + self.w - 1 - n.1
     }
 }
 
-/// Autocorrelation of eight maps `k [h w]` at the lags from `(0, 0)` on.
+/// Autocorrelation of the eight maps `k [h w]` at the lags from `(0, 0)` on.
 #[inline(always)]
-fn autocorrelate<I: Isa>(k: &[Pack], lags: Lags, out: &mut [Pack]) {
+fn autocorrelate<I: Simd>(k: &[LineF64], lags: Lags, out: &mut [LineF64]) {
     let Lags { h, w } = lags;
     let mut place = 0;
     for dy in 0..h {
         let first = if dy == 0 { 0 } else { 1 - w as isize };
         for dx in first..w as isize {
             let columns = dx.min(0).unsigned_abs()..w - dx.max(0) as usize;
-            let mut sum = I::F64::splat(0.0);
+            let mut sum = I::F64x8::splat(0.0);
             for y in 0..h - dy {
                 for x in columns.clone() {
                     let other = (y + dy) * w + x.wrapping_add_signed(dx);
-                    sum = I::F64::load(&k[y * w + x]).mul_add(I::F64::load(&k[other]), sum);
+                    sum = I::F64x8::load(&k[y * w + x]).mul_add(I::F64x8::load(&k[other]), sum);
                 }
             }
             sum.store(&mut out[place]);
@@ -135,12 +139,12 @@ fn autocorrelate<I: Isa>(k: &[Pack], lags: Lags, out: &mut [Pack]) {
     }
 }
 
-/// Inner product of two autocorrelations given by halves.
+/// Inner product of two whole autocorrelations, of which `a` and `b` hold the lags from `(0, 0)` on.
 #[inline(always)]
-fn inner<I: Isa>(a: &[Pack], b: &[Pack]) -> I::F64 {
-    let mut sum = I::F64::splat(0.0);
+fn inner<I: Simd>(a: &[LineF64], b: &[LineF64]) -> I::F64x8 {
+    let mut sum = I::F64x8::splat(0.0);
     for (a, b) in a.iter().zip(b).skip(1) {
-        sum = I::F64::load(a).mul_add(I::F64::load(b), sum);
+        sum = I::F64x8::load(a).mul_add(I::F64x8::load(b), sum);
     }
-    I::F64::load(&a[0]).mul_add(I::F64::load(&b[0]), sum.add(sum))
+    I::F64x8::load(&a[0]).mul_add(I::F64x8::load(&b[0]), sum + sum)
 }
