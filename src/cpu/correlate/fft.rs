@@ -1,9 +1,9 @@
-//! Inverse Fourier transforms of sixteen sequences at once (Stockham's order: no bit reversal).
+//! Inverse Fourier transforms of sixteen sequences at once, in Stockham's order, which needs no bit reversal.
 
-use super::wide::{Complex, Value};
-use crate::cpu::simd::Simd;
+use super::wide::{Complex, Lanes, Value};
+use crate::simd::Simd;
 
-/// A transform of one length, a power of two or three times one.
+/// The plan of a transform of one length, which is a power of two or three times one.
 pub(super) struct Fft {
     len: usize,
     passes: Vec<Pass>,
@@ -11,11 +11,11 @@ pub(super) struct Fft {
 
 struct Pass {
     radix: usize,
-    /// `e^(2 pi i p j / n)` for `p` below `n / radix` and `j` from 1 on.
+    /// `e^(2 pi i p j / n)` for `p` below `n / radix`, and `j` from 1 on.
     twiddles: Vec<[(f32, f32); 7]>,
 }
 
-/// Smallest even length of at least `n` that can be transformed.
+/// The smallest even length of at least `n` that can be transformed.
 pub(super) fn length(n: usize) -> usize {
     let two = n.next_power_of_two().max(2);
     let three = (n.div_ceil(3)).next_power_of_two().max(2) * 3;
@@ -23,13 +23,13 @@ pub(super) fn length(n: usize) -> usize {
 }
 
 impl Fft {
-    /// `len` as [`length`] gives it.
+    /// Plans the transform of `len` numbers, a length that [`length`] returns.
     pub(super) fn new(len: usize) -> Self {
         let mut passes = vec![];
         let mut n = len;
         while n > 1 {
             let radix = match n {
-                // Two passes of 4 cost less than one of 8 and one of 2.
+                // Two passes of radix 4 cost less than one of radix 8 and one of radix 2.
                 n if n % 8 == 0 && n != 16 => 8,
                 n if n % 4 == 0 => 4,
                 n if n % 3 == 0 => 3,
@@ -50,161 +50,154 @@ impl Fft {
         Self { len, passes }
     }
 
-    /// `x[k]` becomes `sum_j x[j] e^(2 pi i j k / len)` in the lanes of one vector from `lane` on.
-    /// `other` is scratch; the result is in one of the two.
-    ///
-    /// # Safety
-    /// The processor has `S`; `lane + S::LANES` is at most [`super::wide::LANES`].
+    /// Computes `sum_j x[j] e^(2 pi i j k / len)` for each `k` in the given lanes. The result is in `x` or in
+    /// `other`, in the same one for all lanes; the contents of the other one are lost.
     ///
     /// # Panics
-    /// If `x` or `other` is not of the transform's length.
+    /// If `x` or `other` does not have the length of the transform.
     #[inline(always)]
-    pub(super) unsafe fn inverse<'a, S: Simd>(
+    pub(super) fn inverse<'a, S: Simd>(
         &self,
-        lane: usize,
+        lanes: Lanes<S>,
         mut x: &'a mut [Complex],
         mut other: &'a mut [Complex],
     ) -> &'a mut [Complex] {
         assert!(x.len() == self.len && other.len() == self.len);
         let mut stride = 1;
         for pass in &self.passes {
-            let block = Block {
-                x: x.as_ptr(),
-                y: other.as_mut_ptr(),
-                m: self.len / (pass.radix * stride),
-                stride,
-                lane,
-            };
-            // SAFETY: both buffers have m * stride * radix numbers; the rest by the caller's contract.
-            unsafe {
-                match pass.radix {
-                    8 => block.pass::<S, 8>(&pass.twiddles),
-                    4 => block.pass::<S, 4>(&pass.twiddles),
-                    3 => block.pass::<S, 3>(&pass.twiddles),
-                    _ => block.pass::<S, 2>(&pass.twiddles),
-                }
+            match pass.radix {
+                8 => pass.run::<S, 8>(stride, lanes, x, other),
+                4 => pass.run::<S, 4>(stride, lanes, x, other),
+                3 => pass.run::<S, 3>(stride, lanes, x, other),
+                _ => pass.run::<S, 2>(stride, lanes, x, other),
             }
             std::mem::swap(&mut x, &mut other);
             stride *= pass.radix;
         }
         x
     }
-}
 
-/// One pass: `m * stride` transforms of `R` numbers that lie `m * stride` apart.
-struct Block {
-    x: *const Complex,
-    y: *mut Complex,
-    m: usize,
-    stride: usize,
-    lane: usize,
-}
-
-impl Block {
-    /// # Safety
-    /// The processor has `S`; `x` and `y` lead to `R m stride` numbers; the lanes are in range.
+    /// As [`Fft::inverse`], for all sixteen lanes.
     #[inline(always)]
-    unsafe fn pass<S: Simd, const R: usize>(&self, twiddles: &[[(f32, f32); 7]])
-    where
-        Short: Radix<R>,
+    pub(super) fn inverse_all<'a, S: Simd>(
+        &self,
+        x: &'a mut [Complex],
+        other: &'a mut [Complex],
+    ) -> &'a mut [Complex] {
+        for lanes in Lanes::<S>::all() {
+            self.inverse(lanes, x, other);
+        }
+        // Every pass swaps the two.
+        if self.passes.len().is_multiple_of(2) {
+            x
+        } else {
+            other
+        }
+    }
+}
+
+impl Pass {
+    /// `m stride` transforms of `R` numbers that lie `m stride` apart in `x`.
+    #[inline(always)]
+    fn run<S: Simd, const R: usize>(
+        &self,
+        stride: usize,
+        lanes: Lanes<S>,
+        x: &[Complex],
+        y: &mut [Complex],
+    ) where
+        Butterfly: Radix<R>,
     {
-        let (m, s) = (self.m, self.stride);
-        for (p, twiddles) in twiddles.iter().enumerate().take(m) {
-            for q in 0..s {
-                // SAFETY: p < m and q < s, so both indices are below R m s.
-                unsafe {
-                    let from = self.x.add(q + s * p);
-                    let to = self.y.add(q + s * R * p);
-                    let mut values = [Value::<S>::load(from, self.lane); R];
-                    for (j, value) in values.iter_mut().enumerate().skip(1) {
-                        *value = Value::load(from.add(s * m * j), self.lane);
+        let m = x.len() / (R * stride);
+        assert!(x.len() == R * m * stride && y.len() == x.len());
+        for (p, twiddles) in self.twiddles.iter().enumerate().take(m) {
+            for q in 0..stride {
+                // SAFETY: `p < m` and `q < stride`, so both places are less than `R m stride`, the length of `x`
+                // and `y` that is asserted above, for every `j < R`.
+                let from = |j: usize| unsafe { x.get_unchecked(q + stride * (p + m * j)) };
+                let to = stride * R * p + q;
+                let mut values = [Value::<S>::load(from(0), lanes); R];
+                for (j, value) in values.iter_mut().enumerate().skip(1) {
+                    *value = Value::load(from(j), lanes);
+                }
+                let mut values = Butterfly::transform(values);
+                if p > 0 {
+                    for (value, w) in values[1..].iter_mut().zip(twiddles) {
+                        *value = value.times(*w);
                     }
-                    let mut values = Short::transform(values);
-                    if p > 0 {
-                        for (value, w) in values[1..].iter_mut().zip(twiddles) {
-                            *value = value.times(*w);
-                        }
-                    }
-                    for (j, value) in values.into_iter().enumerate() {
-                        value.store(to.add(s * j), self.lane);
-                    }
+                }
+                for (j, value) in values.into_iter().enumerate() {
+                    // SAFETY: as above.
+                    value.store(unsafe { y.get_unchecked_mut(to + stride * j) }, lanes);
                 }
             }
         }
     }
 }
 
-/// Transforms in registers. A trait and not functions handed over: a call through `Fn` is not inlined into
-/// code for another instruction set.
-struct Short;
+/// Transforms of `R` numbers in registers. They are methods of a trait and not functions that are passed on,
+/// because a call through `Fn` may not be inlined into code for a wider instruction set.
+struct Butterfly;
 
 trait Radix<const R: usize> {
-    /// # Safety
-    /// The processor has `S`.
-    unsafe fn transform<S: Simd>(x: [Value<S>; R]) -> [Value<S>; R];
+    fn transform<S: Simd>(x: [Value<S>; R]) -> [Value<S>; R];
 }
 
-impl Radix<2> for Short {
+impl Radix<2> for Butterfly {
     #[inline(always)]
-    unsafe fn transform<S: Simd>([a, b]: [Value<S>; 2]) -> [Value<S>; 2] {
-        // SAFETY: `S` is there, here and below.
-        unsafe { [a.add(b), a.sub(b)] }
+    fn transform<S: Simd>([a, b]: [Value<S>; 2]) -> [Value<S>; 2] {
+        [a + b, a - b]
     }
 }
 
-impl Radix<3> for Short {
+impl Radix<3> for Butterfly {
     #[inline(always)]
-    unsafe fn transform<S: Simd>([a, b, c]: [Value<S>; 3]) -> [Value<S>; 3] {
+    fn transform<S: Simd>([a, b, c]: [Value<S>; 3]) -> [Value<S>; 3] {
         const HALF_SQRT_3: f32 = 0.866_025_4;
-        unsafe {
-            let sum = b.add(c);
-            let middle = a.sub(sum.scale(0.5));
-            let difference = b.sub(c).scale(HALF_SQRT_3);
-            [
-                a.add(sum),
-                middle.add_turned(difference),
-                middle.sub_turned(difference),
-            ]
-        }
+        let sum = b + c;
+        let middle = a - sum * 0.5;
+        let difference = (b - c) * HALF_SQRT_3;
+        [
+            a + sum,
+            middle.add_i_times(difference),
+            middle.sub_i_times(difference),
+        ]
     }
 }
 
-impl Radix<4> for Short {
+impl Radix<4> for Butterfly {
     #[inline(always)]
-    unsafe fn transform<S: Simd>([a, b, c, d]: [Value<S>; 4]) -> [Value<S>; 4] {
-        unsafe {
-            let (even, odd) = (a.add(c), b.add(d));
-            let (difference, other) = (a.sub(c), b.sub(d));
-            [
-                even.add(odd),
-                difference.add_turned(other),
-                even.sub(odd),
-                difference.sub_turned(other),
-            ]
-        }
+    fn transform<S: Simd>([a, b, c, d]: [Value<S>; 4]) -> [Value<S>; 4] {
+        let (even, odd) = (a + c, b + d);
+        let (difference, other) = (a - c, b - d);
+        [
+            even + odd,
+            difference.add_i_times(other),
+            even - odd,
+            difference.sub_i_times(other),
+        ]
     }
 }
 
-impl Radix<8> for Short {
+impl Radix<8> for Butterfly {
     #[inline(always)]
-    unsafe fn transform<S: Simd>([a, b, c, d, e, f, g, h]: [Value<S>; 8]) -> [Value<S>; 8] {
+    fn transform<S: Simd>([a, b, c, d, e, f, g, h]: [Value<S>; 8]) -> [Value<S>; 8] {
         const HALF_SQRT_2: f32 = std::f32::consts::FRAC_1_SQRT_2;
-        unsafe {
-            let [e0, e1, e2, e3] = Self::transform([a, c, e, g]);
-            let [o0, o1, o2, o3] = Self::transform([b, d, f, h]);
-            // Times (1 + i) / sqrt 2; a turn is then left of times (i - 1) / sqrt 2.
-            let o1 = o1.add_turned(o1).scale(HALF_SQRT_2);
-            let o3 = o3.add_turned(o3).scale(HALF_SQRT_2);
-            [
-                e0.add(o0),
-                e1.add(o1),
-                e2.add_turned(o2),
-                e3.add_turned(o3),
-                e0.sub(o0),
-                e1.sub(o1),
-                e2.sub_turned(o2),
-                e3.sub_turned(o3),
-            ]
-        }
+        let [e0, e1, e2, e3] = Self::transform([a, c, e, g]);
+        let [o0, o1, o2, o3] = Self::transform([b, d, f, h]);
+        // The factor of o1 is (1 + i) / sqrt 2. That of o3 is (i - 1) / sqrt 2, which is i times as much; the
+        // factor i is applied below.
+        let o1 = o1.add_i_times(o1) * HALF_SQRT_2;
+        let o3 = o3.add_i_times(o3) * HALF_SQRT_2;
+        [
+            e0 + o0,
+            e1 + o1,
+            e2.add_i_times(o2),
+            e3.add_i_times(o3),
+            e0 - o0,
+            e1 - o1,
+            e2.sub_i_times(o2),
+            e3.sub_i_times(o3),
+        ]
     }
 }
