@@ -1,18 +1,18 @@
-//! Multiply-adds in registers, and a copy.
+//! The speed limits of this processor: multiply-adds in registers, and copies of memory.
 
-use super::simd::{Simd, SimdOp};
 use super::{Cpu, Tensor};
 use crate::Result;
 use crate::ops::ceiling::Ceilings;
 use crate::ops::check_same_shape;
+use crate::simd::{F32, Simd, SimdKernel};
 use rayon::prelude::*;
 use std::hint::black_box;
 
-/// Multiply-adds of each register of a task: some milliseconds.
+/// Multiply-adds of each register in a task, which take some milliseconds.
 const ROUNDS: usize = 1 << 18;
 /// Tasks per thread.
 const TASKS: usize = 4;
-/// Numbers that a task copies.
+/// Values that a task copies.
 const CHUNK: usize = 1 << 18;
 
 impl Ceilings for Cpu {
@@ -39,37 +39,36 @@ impl Ceilings for Cpu {
     }
 }
 
+/// Kernel: multiply-adds in a register tile. Returns the number of floating-point operations.
 struct MultiplyAdds;
 
-impl SimdOp for MultiplyAdds {
+impl SimdKernel for MultiplyAdds {
     type Output = u64;
 
     #[inline(always)]
-    unsafe fn run<S: Simd, const R: usize, const V: usize>(self) -> u64 {
-        // SAFETY: the processor has `S`, by the caller's contract; the array has room for any vector.
-        unsafe {
-            let (a, b) = (S::splat(black_box(0.999)), S::splat(black_box(0.001)));
-            // Different starts, or one chain would do for all.
-            let mut sums = [[a; V]; R];
-            for (r, row) in sums.iter_mut().enumerate() {
-                for (v, sum) in row.iter_mut().enumerate() {
-                    *sum = S::splat(black_box((r * V + v) as f32));
-                }
-            }
-            for _ in 0..ROUNDS {
-                // Nested, as in the kernels: a flattened iterator keeps the sums in memory.
-                for row in &mut sums {
-                    for sum in row {
-                        *sum = S::mul_add(*sum, a, b);
-                    }
-                }
-            }
-            let mut seen = [0.0f32; 32];
-            for sum in sums.into_iter().flatten() {
-                S::store(seen.as_mut_ptr(), sum);
-                black_box(seen);
+    fn run<S: Simd, const R: usize, const V: usize>(self) -> u64 {
+        let a = S::F32::splat(black_box(0.999));
+        let b = S::F32::splat(black_box(0.001));
+        // The sums start from different values, or the compiler could compute one for all.
+        let mut sums = [[a; V]; R];
+        for (r, row) in sums.iter_mut().enumerate() {
+            for (v, sum) in row.iter_mut().enumerate() {
+                *sum = S::F32::splat(black_box((r * V + v) as f32));
             }
         }
-        (2 * ROUNDS * R * V * S::LANES) as u64
+        for _ in 0..ROUNDS {
+            // Loops are nested, as in the kernels; a flattened iterator would keep the sums in memory.
+            for row in &mut sums {
+                for sum in row {
+                    *sum = sum.mul_add(a, b);
+                }
+            }
+        }
+        let mut seen = [0.0f32; 32];
+        for sum in sums.into_iter().flatten() {
+            sum.copy_to(&mut seen);
+            black_box(seen);
+        }
+        (2 * ROUNDS * R * V * S::F32::LANES) as u64
     }
 }

@@ -1,19 +1,22 @@
-//! Fully connected layers.
+//! Fully connected layers, as matrix products.
 
 use super::Tensor;
 use super::disjoint::Disjoint;
 use super::gemm::{CHUNK, COLS, ROWS, Target, pack, tile};
-use super::simd::{InstructionSet, Simd, SimdOp};
 use crate::Result;
 use crate::ops::{Activation, check_linear};
+use crate::simd::{InstructionSet, Simd, SimdKernel};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Most rows that share one pass over the weights.
+/// The largest number of rows that share one pass over the weights.
 const BLOCK: usize = 64;
 
-/// `activation(x [R, K] weight [K, M] + bias [M])`; every row is summed over `K` in an order that depends
-/// on nothing but `K`, whatever rows it is computed with.
+/// Computes `activation(x [R, K] weight [K, M] + bias [M])`. Sums over `K` are taken in an order that depends on `K`
+/// only, whatever rows are computed together.
+///
+/// # Errors
+/// [`Error::Shape`] if the shapes do not agree.
 pub(super) fn linear(
     x: &Tensor,
     weight: &Tensor,
@@ -28,7 +31,7 @@ pub(super) fn linear(
     let mut out = Tensor::unwritten(&[rows, m])?;
     let threads = rayon::current_num_threads();
     let each = (rows.div_ceil(4 * threads).next_multiple_of(ROWS)).min(BLOCK);
-    // Few rows: columns are divided as well.
+    // If there are few rows, the columns are divided among the threads as well.
     let panels = m.div_ceil(COLS);
     let cuts = (2 * threads).div_ceil(rows.div_ceil(each)).clamp(1, panels);
     let wide = panels.div_ceil(cuts);
@@ -53,9 +56,9 @@ pub(super) fn linear(
     Ok(out)
 }
 
-/// Some rows and some panels of columns of the result.
+/// Kernel: some rows by some panels of columns of the result.
 struct Block<'a> {
-    /// The rows of the input.
+    /// The rows of the input, `[rows, K]`.
     x: &'a [f32],
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
@@ -67,11 +70,11 @@ struct Block<'a> {
     out: &'a Disjoint<'a>,
 }
 
-impl SimdOp for Block<'_> {
+impl SimdKernel for Block<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd, const R: usize, const V: usize>(self) {
+    fn run<S: Simd, const R: usize, const V: usize>(self) {
         let [k, m] = self.size;
         let rows = self.rows.len();
         let left = pack::<ROWS>(self.x, rows, k, k);
@@ -79,7 +82,7 @@ impl SimdOp for Block<'_> {
         let mut sums = vec![0.0; rows.next_multiple_of(ROWS) * COLS];
         for panel in self.panels.clone() {
             let columns = COLS.min(m - panel * COLS);
-            // The last panel's missing columns are multiplied too.
+            // The last panel is multiplied whole, so the columns it lacks must be finite.
             right.fill(0.0);
             for first in (0..k).step_by(CHUNK) {
                 let len = CHUNK.min(k - first);
@@ -98,7 +101,7 @@ impl SimdOp for Block<'_> {
                 }
             }
             for (row, sums) in self.rows.clone().zip(sums.chunks_exact(COLS)) {
-                // SAFETY: these rows and columns belong to this task alone.
+                // SAFETY: only this task writes these columns of these rows.
                 let out = unsafe { self.out.part(row * m + panel * COLS, columns) };
                 out.copy_from_slice(&sums[..columns]);
                 if let Some(bias) = self.bias {

@@ -1,16 +1,18 @@
-//! Convolutions in which each filter sees one channel: too thin for a matrix product.
+//! Depthwise convolutions: each filter sees one channel, so there is too little to share for a matrix product, and
+//! every output map is summed directly.
 
 use super::geometry::Geometry;
 use super::strip::write;
-use crate::cpu::simd::{InstructionSet, Simd, SimdOp};
 use crate::ops::Activation;
+use crate::simd::{F32, InstructionSet, Simd, SimdKernel};
 use rayon::prelude::*;
 
-/// Output rows in flight, to hide the latency of one sum.
+/// Output rows that are summed together, to hide the latency of one sum.
 const BLOCK: usize = 4;
-/// Widest vector.
+/// Lanes of the widest register.
 const WIDEST: usize = 16;
 
+/// Convolves every channel of `x` with its own filters.
 pub(super) fn run(
     shape: &Geometry,
     x: &[f32],
@@ -22,7 +24,7 @@ pub(super) fn run(
 ) {
     let per_channel = shape.group_filters();
     let map = shape.height * shape.width;
-    // A vector of the last row may read past the plane.
+    // A register at the end of the last row may read past the plane.
     let plane_len = shape.plane_len() + WIDEST;
     out.par_chunks_exact_mut(per_channel * shape.pixels())
         .zip(x.par_chunks_exact(map))
@@ -47,7 +49,7 @@ pub(super) fn run(
         );
 }
 
-/// One output map.
+/// Kernel: one output map.
 struct Map<'a> {
     shape: &'a Geometry,
     plane: &'a [f32],
@@ -57,20 +59,19 @@ struct Map<'a> {
     out: &'a mut [f32],
 }
 
-impl SimdOp for Map<'_> {
+impl SimdKernel for Map<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd, const R: usize, const V: usize>(self) {
+    fn run<S: Simd, const R: usize, const V: usize>(self) {
         let shape = self.shape;
         let [height, width] = shape.out;
         for y0 in (0..height).step_by(BLOCK) {
             let rows = BLOCK.min(height - y0);
-            for x0 in (0..width).step_by(S::LANES) {
-                let len = S::LANES.min(width - x0);
+            for x0 in (0..width).step_by(S::F32::LANES) {
+                let len = S::F32::LANES.min(width - x0);
                 let mut sums = [[0f32; WIDEST]; BLOCK];
-                // SAFETY: `S` is there by the contract of `run`.
-                unsafe { self.block::<S>(y0, x0, &mut sums) };
+                self.block::<S>(y0, x0, &mut sums);
                 for (r, sums) in sums.iter().enumerate().take(rows) {
                     let out = &mut self.out[(y0 + r) * width + x0..][..len];
                     write(out, &sums[..len], self.bias, self.activation);
@@ -81,32 +82,26 @@ impl SimdOp for Map<'_> {
 }
 
 impl Map<'_> {
-    /// Sums of `BLOCK` rows by one vector of outputs from `(y0, x0)` on; rows beyond the last repeat it.
-    ///
-    /// # Safety
-    /// The processor has `S`.
+    /// Sums of `BLOCK` rows by one register of outputs from `(y0, x0)` on. Rows beyond the last repeat it.
     #[inline(always)]
-    unsafe fn block<S: Simd>(&self, y0: usize, x0: usize, sums: &mut [[f32; WIDEST]; BLOCK]) {
+    fn block<S: Simd>(&self, y0: usize, x0: usize, sums: &mut [[f32; WIDEST]; BLOCK]) {
         let shape = self.shape;
         let last = shape.out[0] - 1;
         let starts: [usize; BLOCK] =
             std::array::from_fn(|r| shape.output_offset((y0 + r).min(last), x0));
-        // SAFETY: `S` is there.
-        let mut acc = [unsafe { S::splat(0.0) }; BLOCK];
+        let mut acc = [S::F32::splat(0.0); BLOCK];
         for ky in 0..shape.kernel[0] {
             for kx in 0..shape.kernel[1] {
                 let offset = shape.tap_offset(ky, kx);
                 let tap = self.taps[ky * shape.kernel[1] + kx];
                 for (acc, start) in acc.iter_mut().zip(starts) {
-                    let from = &self.plane[start + offset..][..S::LANES];
-                    // SAFETY: `from` has LANES values.
-                    *acc = unsafe { S::mul_add(S::splat(tap), S::load(from.as_ptr()), *acc) };
+                    let input = S::F32::from_slice(&self.plane[start + offset..]);
+                    *acc = S::F32::splat(tap).mul_add(input, *acc);
                 }
             }
         }
         for (sums, acc) in sums.iter_mut().zip(acc) {
-            // SAFETY: LANES is at most WIDEST.
-            unsafe { S::store(sums.as_mut_ptr(), acc) };
+            acc.copy_to(sums);
         }
     }
 }

@@ -1,9 +1,12 @@
-//! Shapes of a convolution, checked.
+//! The sizes of a convolution, and the layout of its padded input.
+//!
+//! A *plane* is a padded input map, `[rows, stride, phase_width]`: with a stride of `s`, pixel `x` of a padded row is
+//! number `x / s` of *phase* `x % s`. The inputs of one tap for neighbouring outputs then lie side by side.
 
 use crate::Result;
 use crate::ops::{Conv2dParams, Conv2dSizes, check_conv2d};
 
-/// All sizes of one convolution.
+/// The sizes of one convolution, checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
     pub(super) samples: usize,
@@ -21,7 +24,10 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// Sizes of `x [N, C, H, W]`, `weight [M, C / groups, kh, kw]`, `bias [M]`.
+    /// The sizes for `x [N, C, H, W]`, `weight [M, C / groups, kh, kw]` and `bias [M]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if they do not agree.
     pub(super) fn new(
         x: &[usize],
         weight: &[usize],
@@ -53,8 +59,7 @@ impl Geometry {
         })
     }
 
-    /// The same convolution with fewer, longer rows where that changes nothing: a 1x1 kernel that visits
-    /// every pixel sees a map as one row.
+    /// The same convolution with each map as one row, if a 1x1 kernel visits every pixel; else unchanged.
     pub(super) fn flattened(mut self) -> Self {
         if self.is_pointwise() {
             self.width *= self.height;
@@ -64,7 +69,7 @@ impl Geometry {
         self
     }
 
-    /// A 1x1 kernel that visits every pixel.
+    /// Whether a 1x1 kernel visits every pixel.
     pub(super) fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1]
             && self.stride == [1, 1]
@@ -82,12 +87,12 @@ impl Geometry {
         self.filters / self.groups
     }
 
-    /// Taps of a channel.
+    /// Taps per channel.
     pub(super) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// Terms of a sum.
+    /// Terms of the sum of an output.
     pub(super) fn depth(&self) -> usize {
         self.group_channels() * self.taps()
     }
@@ -97,35 +102,34 @@ impl Geometry {
         self.out[0] * self.out[1]
     }
 
-    /// Rows of a padded plane that the kernel visits.
+    /// Rows of a plane: those that the kernel visits.
     pub(super) fn plane_rows(&self) -> usize {
         (self.out[0] - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
     }
 
-    /// Pixels of one phase of a padded row: pixel `x` is number `x / stride` of phase `x % stride`, so
-    /// that what a tap needs for neighbouring outputs lies side by side.
+    /// Pixels in one phase of a row of a plane.
     pub(super) fn phase_width(&self) -> usize {
         self.out[1] + (self.kernel[1] - 1) * self.dilation[1] / self.stride[1]
     }
 
-    /// Values of a padded plane, `[plane_rows, stride, phase_width]`.
+    /// Values of a plane.
     pub(super) fn plane_len(&self) -> usize {
         self.plane_rows() * self.stride[1] * self.phase_width()
     }
 
-    /// Where in a plane the tap `(ky, kx)` finds the input of output `(0, 0)`.
+    /// Place in a plane of the input of output `(0, 0)` for the tap `(ky, kx)`.
     pub(super) fn tap_offset(&self, ky: usize, kx: usize) -> usize {
         let x = kx * self.dilation[1];
         (ky * self.dilation[0] * self.stride[1] + x % self.stride[1]) * self.phase_width()
             + x / self.stride[1]
     }
 
-    /// Where in a plane the input of output `(y, x)` lies, relative to that of `(0, 0)`.
+    /// Place of the input of output `(y, x)`, relative to that of output `(0, 0)`.
     pub(super) fn output_offset(&self, y: usize, x: usize) -> usize {
         y * self.stride[0] * self.stride[1] * self.phase_width() + x
     }
 
-    /// Copies a map `[height, width]` into a zeroed plane.
+    /// Copies a map `[height, width]` into a plane of zeros.
     pub(super) fn fill_plane(&self, map: &[f32], plane: &mut [f32]) {
         let [step, phase_width] = [self.stride[1], self.phase_width()];
         let [top, left] = self.padding;
@@ -139,7 +143,7 @@ impl Geometry {
             };
             let from = &map[y * self.width..][..self.width];
             for (phase, to) in to.chunks_exact_mut(phase_width).enumerate() {
-                // First number of this phase that is not left padding.
+                // The first pixel of this phase that is not left padding.
                 let skip = left.saturating_sub(phase).div_ceil(step);
                 let first = skip * step + phase - left;
                 if skip >= phase_width || first >= from.len() {

@@ -1,8 +1,13 @@
-//! 2-D convolution: patches packed strip by strip into a matrix product, or direct where each filter
-//! sees one channel and few filters see the same.
+//! 2-D convolution, as a matrix product or directly.
 //!
-//! Every output is one sum over (channel, ky, kx) in an order that depends on those sizes only, so that
-//! neither the batch nor the threads change a bit.
+//! 1. [`geometry`] checks the shapes, and pads the input maps to planes in which the inputs of neighbouring outputs
+//!    lie side by side.
+//! 2. The product of filters `[M, C kh kw]` and input patches `[C kh kw, pixels]` is computed [`strip`] by strip of
+//!    output pixels; [`patch`] packs the patches of a few channels at a time.
+//! 3. [`depthwise`] sums directly where each filter sees one channel, and few filters see the same one.
+//!
+//! Every output is one sum over (channel, ky, kx), in an order that depends on those sizes only. So neither the batch
+//! nor the number of threads changes a bit.
 
 mod depthwise;
 mod geometry;
@@ -12,17 +17,21 @@ mod strip;
 use super::Tensor;
 use super::disjoint::Disjoint;
 use super::gemm::{COLS, ROWS, pack};
-use super::simd::InstructionSet;
 use crate::Result;
 use crate::ops::{Activation, Conv2dParams};
+use crate::simd::InstructionSet;
 use geometry::Geometry;
 use rayon::prelude::*;
 
-/// Values of padded input held at a time: a batch goes through in pieces of about this size.
+/// Values of padded input that are in memory at a time: a batch is processed in pieces of about this size.
 const PIECE: usize = 4 << 20;
-/// Panels of output pixels of a strip: their packed patches stay in the second-level cache.
+/// Panels of output pixels in a strip. Their packed patches stay in the L2 cache.
 const STRIP: usize = 8;
 
+/// Convolves `x [N, C, H, W]` with `weight [M, C / groups, kh, kw]`, adds `bias [M]` and applies the activation.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) if the shapes do not agree.
 pub(super) fn conv2d(
     x: &Tensor,
     weight: &Tensor,
@@ -62,7 +71,8 @@ pub(super) fn conv2d(
     Ok(out)
 }
 
-/// Piece by piece: pad the input, then multiply strips of its patches by the packed weights.
+/// Convolution as a matrix product, piece by piece of the batch: the input is padded, then strips of its patches are
+/// multiplied by the packed weights.
 fn product(
     shape: &Geometry,
     x: &[f32],
@@ -89,7 +99,7 @@ fn product(
         let samples = x.len() / (shape.channels * map);
         let direct = shape.is_pointwise();
         if !direct {
-            // The planes' margins are zero and stay zero from piece to piece.
+            // The margins of the planes are zero, and stay zero from piece to piece.
             planes.resize(piece * per_sample + COLS, 0f32);
             planes
                 .par_chunks_exact_mut(plane_len)
@@ -119,7 +129,8 @@ fn product(
     }
 }
 
-/// Strips of columns, cut further by filters while there are too few to go round.
+/// Cuts the product into strips of columns, and these into parts by filters if there are too few strips for the
+/// threads.
 fn tasks(job: &strip::Job<'_>, filters: usize) -> Vec<strip::Task> {
     let wanted = 4 * rayon::current_num_threads();
     let panels = job.columns.div_ceil(COLS);
@@ -129,7 +140,7 @@ fn tasks(job: &strip::Job<'_>, filters: usize) -> Vec<strip::Task> {
     }
     let strips = panels.div_ceil(strip) * job.shape.groups;
     let row_panels = filters.div_ceil(ROWS);
-    // At least 64 filters share the work of packing a strip.
+    // Each part has at least 64 filters, which share the work of packing the strip.
     let cuts = wanted.div_ceil(strips).clamp(1, row_panels.div_ceil(8));
     let rows = row_panels.div_ceil(cuts);
     let mut tasks = Vec::new();

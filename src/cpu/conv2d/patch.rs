@@ -1,37 +1,41 @@
-//! Packing the patches under a panel of output pixels.
+//! Packing the input patches of a panel of output pixels.
+//!
+//! A panel is [`COLS`] consecutive output pixels, the columns of a register tile. It may span several output rows or
+//! samples. The pixels of one output row form a *run*: their inputs lie side by side, for every tap. Packing copies,
+//! for each channel and tap, the inputs of all pixels to a row of [`COLS`] values.
 
 use super::geometry::Geometry;
 use crate::cpu::gemm::COLS;
-use crate::cpu::simd::Simd;
+use crate::simd::{F32, Simd};
 use std::ops::Range;
 
-/// Output pixels of a panel that lie side by side in one row.
+/// Output pixels of a panel that lie in one output row.
 #[derive(Clone, Copy)]
 struct Run {
-    /// First lane of the panel.
-    lane: usize,
+    /// Number of the first pixel in the panel.
+    first: usize,
     len: usize,
-    /// Where the first tap of the group's first channel finds its input.
+    /// Place of the first pixel's input, for the first tap of the group's first channel.
     from: usize,
 }
 
-/// Lanes of one vector that are read together.
+/// The part of a run that falls into one register.
 #[derive(Clone, Copy, Default)]
 struct Piece {
-    /// Which lanes.
+    /// A bit for each lane that is read.
     mask: u32,
-    /// Where the vector's lane 0 would be, for the first tap of the first channel; may lie before the
-    /// planes when lane 0 is not read.
+    /// Place of lane 0's input, for the first tap of the first channel. It may lie before the planes if lane 0 is not
+    /// read.
     from: isize,
 }
 
-/// [`COLS`] output pixels, and where their inputs are.
+/// A panel of [`COLS`] output pixels: where their inputs are.
 pub(super) struct Panel {
     runs: Vec<Run>,
 }
 
 impl Panel {
-    /// Columns `number * COLS ..` of the product, of `columns` altogether, for a group of channels.
+    /// Panel `number` of the product's `columns` output pixels, for a group of channels.
     pub(super) fn new(shape: &Geometry, group: usize, number: usize, columns: usize) -> Self {
         let first = number * COLS;
         let end = (first + COLS).min(columns);
@@ -44,7 +48,7 @@ impl Panel {
             let plane = sample * shape.channels + group * shape.group_channels();
             let from = plane * shape.plane_len() + shape.output_offset(y, x);
             runs.push(Run {
-                lane: column - first,
+                first: column - first,
                 len,
                 from,
             });
@@ -53,7 +57,7 @@ impl Panel {
         Self { runs }
     }
 
-    /// Where all [`COLS`] inputs of the first tap lie side by side, if they do.
+    /// Place of the [`COLS`] inputs of the first tap, if they lie side by side.
     pub(super) fn contiguous(&self) -> Option<usize> {
         self.runs
             .first()
@@ -61,16 +65,13 @@ impl Panel {
             .map(|run| run.from)
     }
 
-    /// Writes `[channels, offsets, COLS]`: the input of each tap (`offsets` in a plane) for each pixel,
-    /// anything where there is no pixel.
-    ///
-    /// # Safety
-    /// The processor has `S`.
+    /// Writes the inputs `[channels, taps, COLS]` to `to`. The taps are given by their `offsets` in a plane of
+    /// `plane_len` values. The values behind the last pixel are arbitrary.
     ///
     /// # Panics
     /// If a slice is too short.
     #[inline(always)]
-    pub(super) unsafe fn pack<S: Simd>(
+    pub(super) fn pack<S: Simd>(
         &self,
         planes: &[f32],
         plane_len: usize,
@@ -88,36 +89,35 @@ impl Panel {
         assert!(
             furthest + last <= planes.len() && to.len() >= channels.len() * offsets.len() * COLS
         );
-        // At most two runs a vector is the rule: rows as long as a vector.
+        // If output rows are at least as long as a register, a register takes pieces of at most two runs.
         let pieces: Option<Vec<[Piece; 2]>> = (0..COLS)
-            .step_by(S::LANES)
-            .map(|lane| self.pair(lane, S::LANES))
+            .step_by(S::F32::LANES)
+            .map(|first| self.pair(first, S::F32::LANES))
             .collect();
         for (c, channel) in channels.enumerate() {
             for (t, &offset) in offsets.iter().enumerate() {
                 let row = &mut to[(c * offsets.len() + t) * COLS..][..COLS];
                 let at = channel * plane_len + offset;
-                // SAFETY: every lane read is inside `planes`, asserted above; a row has COLS values, a
-                // multiple of LANES.
-                unsafe {
-                    match &pieces {
-                        Some(pairs) => {
-                            let base = planes.as_ptr().wrapping_add(at);
-                            for (v, [a, b]) in pairs.iter().enumerate() {
-                                let x = S::load_lanes(
-                                    S::splat(0.0),
-                                    a.mask,
-                                    base.wrapping_offset(a.from),
-                                );
-                                let x = S::load_lanes(x, b.mask, base.wrapping_offset(b.from));
-                                S::store(row.as_mut_ptr().add(v * S::LANES), x);
-                            }
+                match &pieces {
+                    Some(pairs) => {
+                        let base = planes.as_ptr().wrapping_add(at);
+                        for ([a, b], row) in pairs.iter().zip(row.chunks_exact_mut(S::F32::LANES)) {
+                            let (first, second) =
+                                (base.wrapping_offset(a.from), base.wrapping_offset(b.from));
+                            // SAFETY: the lanes in the masks belong to runs, all of whose inputs lie in `planes`, as
+                            // asserted above for the largest channel and offset.
+                            let x = unsafe {
+                                S::F32::splat(0.0)
+                                    .load_lanes(a.mask, first)
+                                    .load_lanes(b.mask, second)
+                            };
+                            x.copy_to(row);
                         }
-                        None => {
-                            for run in &self.runs {
-                                row[run.lane..][..run.len]
-                                    .copy_from_slice(&planes[run.from + at..][..run.len]);
-                            }
+                    }
+                    None => {
+                        for run in &self.runs {
+                            row[run.first..][..run.len]
+                                .copy_from_slice(&planes[run.from + at..][..run.len]);
                         }
                     }
                 }
@@ -125,15 +125,18 @@ impl Panel {
         }
     }
 
-    /// The runs that a vector of `lanes` from lane `first` on reads, if they are at most two.
+    /// The pieces of runs that a register of `lanes` pixels from `first` on takes, if there are at most two.
     fn pair(&self, first: usize, lanes: usize) -> Option<[Piece; 2]> {
         let mut pieces = [Piece::default(); 2];
         let mut count = 0;
         for run in &self.runs {
-            let (start, end) = (run.lane.max(first), (run.lane + run.len).min(first + lanes));
+            let (start, end) = (
+                run.first.max(first),
+                (run.first + run.len).min(first + lanes),
+            );
             if start < end {
                 let mask = ((1u64 << (end - start)) - 1) << (start - first);
-                let from = run.from as isize + first as isize - run.lane as isize;
+                let from = run.from as isize + first as isize - run.first as isize;
                 *pieces.get_mut(count)? = Piece {
                     mask: mask as u32,
                     from,

@@ -1,17 +1,18 @@
-//! A strip of output pixels: patches packed a few channels at a time, multiplied by all filters of a group.
+//! A strip of output pixels: its input patches are packed a few channels at a time and multiplied by all filters of a
+//! group.
 
 use super::geometry::Geometry;
 use super::patch::Panel;
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::gemm::{CHUNK, COLS, ROWS, Target, tile};
-use crate::cpu::simd::{Simd, SimdOp};
 use crate::ops::Activation;
+use crate::simd::{Simd, SimdKernel};
 use std::ops::Range;
 
-/// Panels of filters up to which a panel of input pixels is not worth packing.
+/// Up to this many panels of filters, a panel of input pixels is not worth packing.
 const IN_PLACE: usize = 12;
 
-/// What all strips share.
+/// The arguments that all strips share.
 pub(super) struct Job<'a> {
     pub(super) shape: &'a Geometry,
     /// `[samples, channels]` planes as [`Geometry::fill_plane`] lays them out.
@@ -19,25 +20,25 @@ pub(super) struct Job<'a> {
     /// `[filters]`.
     pub(super) bias: &'a [f32],
     pub(super) activation: Activation,
-    /// Output pixels of all samples: columns of the product, sample after sample.
+    /// Output pixels of all samples, sample after sample: the columns of the product.
     pub(super) columns: usize,
 }
 
-/// Which part of the product: panels of columns by panels of filters of one group.
+/// A part of the product: some panels of columns by some panels of filters of one group.
 pub(super) struct Task {
     pub(super) group: usize,
     pub(super) panels: Range<usize>,
     pub(super) row_panels: Range<usize>,
 }
 
-/// Buffers that go from strip to strip.
+/// Working memory of one thread.
 #[derive(Default)]
 pub(super) struct Scratch {
     patches: Vec<f32>,
     sums: Vec<f32>,
 }
 
-/// Work on one [`Task`].
+/// Kernel: one [`Task`].
 pub(super) struct Strip<'a> {
     pub(super) job: &'a Job<'a>,
     /// The group's filters, packed `[row panels, depth, ROWS]`.
@@ -48,11 +49,11 @@ pub(super) struct Strip<'a> {
     pub(super) scratch: &'a mut Scratch,
 }
 
-impl SimdOp for Strip<'_> {
+impl SimdKernel for Strip<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd, const R: usize, const V: usize>(self) {
+    fn run<S: Simd, const R: usize, const V: usize>(self) {
         let shape = self.job.shape;
         let (taps, depth) = (shape.taps(), shape.depth());
         let panels = self.task.panels.len();
@@ -64,7 +65,7 @@ impl SimdOp for Strip<'_> {
         let offsets: Vec<usize> = (0..shape.kernel[0])
             .flat_map(|ky| (0..shape.kernel[1]).map(move |kx| shape.tap_offset(ky, kx)))
             .collect();
-        // Whole channels, about CHUNK terms.
+        // A chunk of the sum is a number of whole channels with about `CHUNK` terms.
         let per_chunk = (CHUNK / taps).max(1);
         let Scratch { patches, sums } = self.scratch;
         patches.resize(panels * per_chunk * taps * COLS, 0.0);
@@ -73,7 +74,7 @@ impl SimdOp for Strip<'_> {
             let channels = first..(first + per_chunk).min(shape.group_channels());
             let len = channels.len() * taps;
             let (planes, plane_len) = (self.job.planes, shape.plane_len());
-            // Few filters and one tap: panels are read where they lie.
+            // With few filters and one tap, panels are read in place.
             let in_place = |panel: &Panel| {
                 let from = panel
                     .contiguous()
@@ -82,10 +83,7 @@ impl SimdOp for Strip<'_> {
             };
             for (panel, patches) in columns.iter().zip(patches.chunks_exact_mut(len * COLS)) {
                 if in_place(panel).is_none() {
-                    // SAFETY: `S` is there by the contract of `run`.
-                    unsafe {
-                        panel.pack::<S>(planes, plane_len, channels.clone(), &offsets, patches)
-                    };
+                    panel.pack::<S>(planes, plane_len, channels.clone(), &offsets, patches);
                 }
             }
             for (r, sums) in sums.chunks_exact_mut(ROWS * width).enumerate() {
@@ -116,7 +114,8 @@ impl SimdOp for Strip<'_> {
     }
 }
 
-/// Finishes the sums `[ROWS, panels * COLS]` of a panel of filters and writes them out.
+/// Adds the bias to the sums `[ROWS, panels * COLS]` of a panel of filters, applies the activation and writes the
+/// outputs.
 #[inline(always)]
 fn store(job: &Job<'_>, task: &Task, out: &Disjoint<'_>, row_panel: usize, sums: &[f32]) {
     let shape = job.shape;
@@ -136,7 +135,7 @@ fn store(job: &Job<'_>, task: &Task, out: &Disjoint<'_>, row_panel: usize, sums:
             let (sample, pixel) = (column / pixels, column % pixels);
             let len = (end - column).min(pixels - pixel);
             let start = (sample * shape.filters + filter) * pixels + pixel;
-            // SAFETY: these columns and filters belong to this task alone.
+            // SAFETY: only this task writes these columns of these filters.
             let out = unsafe { out.part(start, len) };
             let sums = &sums[column - first..][..len];
             write(out, sums, bias, job.activation);
@@ -145,7 +144,7 @@ fn store(job: &Job<'_>, task: &Task, out: &Disjoint<'_>, row_panel: usize, sums:
     }
 }
 
-/// One loop an activation, so that each is vectorised.
+/// Writes `activation(sum + bias)`. Each activation has a loop of its own, so that each loop is vectorised.
 #[inline(always)]
 pub(super) fn write(out: &mut [f32], sums: &[f32], bias: f32, activation: Activation) {
     macro_rules! each {
