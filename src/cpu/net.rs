@@ -1,4 +1,4 @@
-//! The operations of a network, each run on the backend's thread pool.
+//! The operations of a network. Each one runs on the thread pool of the backend.
 
 use super::{Cpu, Tensor, correlate, linear, pointwise, pool2d, reduce, shuffle, strided};
 use crate::Result;

@@ -1,4 +1,4 @@
-//! Functions of one or two numbers, element by element.
+//! Elementwise functions of one or two tensors.
 
 use super::Tensor;
 use crate::Result;
@@ -6,10 +6,10 @@ use crate::ops::Activation;
 use crate::ops::net::{Binary, BroadcastPlan, Unary};
 use rayon::prelude::*;
 
-/// Elements a thread takes at a time: large enough to outweigh handing it over.
+/// Elements of a task: enough to outweigh the cost of starting it.
 const CHUNK: usize = 1 << 14;
 
-/// `f` of every element.
+/// Applies `f` to every element.
 pub(super) fn unary(x: &Tensor, f: Unary) -> Result<Tensor> {
     match f {
         Unary::Activation(a) => activation(x, a),
@@ -18,7 +18,7 @@ pub(super) fn unary(x: &Tensor, f: Unary) -> Result<Tensor> {
         Unary::HardSigmoid(a, b) => map(x, |v| hard(a * v + b)),
         Unary::HardSwish => map(x, |v| v * hard(v / 6.0 + 0.5)),
         Unary::Tanh => map(x, f32::tanh),
-        // erfc keeps its relative accuracy where 1 + erf(x) would cancel.
+        // erfc keeps its relative accuracy for arguments where 1 + erf(x) would cancel.
         Unary::Gelu => map(x, |v| 0.5 * v * erfc(-v * std::f32::consts::FRAC_1_SQRT_2)),
         Unary::GeluTanh => map(x, |v| {
             let inner = 0.797_884_6 * (v + 0.044_715 * v * v * v);
@@ -29,7 +29,7 @@ pub(super) fn unary(x: &Tensor, f: Unary) -> Result<Tensor> {
 }
 
 fn activation(x: &Tensor, a: Activation) -> Result<Tensor> {
-    // Matched here so that each loop is one function, which vectorises.
+    // Each activation has a loop of its own, so that each loop is vectorised.
     match a {
         Activation::Identity => Ok(x.clone()),
         Activation::Relu => map(x, |v| Activation::Relu.apply(v)),
@@ -38,12 +38,13 @@ fn activation(x: &Tensor, a: Activation) -> Result<Tensor> {
     }
 }
 
+/// Clips to `[0, 1]`.
 fn hard(x: f32) -> f32 {
     Activation::Clip(0.0, 1.0).apply(x)
 }
 
-/// `1 - erf(x)` to 1.2e-7 relative, by Chebyshev fitting of `t e^(-x^2 + P(t))` with
-/// `t = 1 / (1 + |x| / 2)`.
+/// `1 - erf(x)` with a relative error of at most 1.2e-7: the Chebyshev approximation `t e^(-x^2 + P(t))` with
+/// `t = 1 / (1 + |x| / 2)` (Numerical Recipes, section 6.2).
 fn erfc(x: f32) -> f32 {
     const P: [f64; 10] = [
         -1.265_512_23,
@@ -64,7 +65,7 @@ fn erfc(x: f32) -> f32 {
     (if x >= 0.0 { tail } else { 2.0 - tail }) as f32
 }
 
-/// Error function; near 0, where `1 - erfc` would cancel, its series.
+/// The error function. Near 0, where `1 - erfc` would cancel, it is computed by its power series.
 fn erf(x: f32) -> f32 {
     if x.abs() > 0.5 {
         return 1.0 - erfc(x);
@@ -79,6 +80,7 @@ fn erf(x: f32) -> f32 {
     (sum * std::f64::consts::FRAC_2_SQRT_PI) as f32
 }
 
+/// Applies `f` to every element, in parallel.
 fn map(x: &Tensor, f: impl Fn(f32) -> f32 + Sync) -> Result<Tensor> {
     let mut out = Tensor::unwritten(x.shape())?;
     out.data_mut()
@@ -92,9 +94,12 @@ fn map(x: &Tensor, f: impl Fn(f32) -> f32 + Sync) -> Result<Tensor> {
     Ok(out)
 }
 
-/// `activation(f(a, b))`, broadcast.
+/// Computes `activation(f(a, b))` with broadcasting.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) if the shapes cannot be broadcast.
 pub(super) fn binary(a: &Tensor, b: &Tensor, f: Binary, activation: Activation) -> Result<Tensor> {
-    // A copy of the loop for each function, so that each is vectorised.
+    // Each function has a loop of its own, so that each loop is vectorised.
     match f {
         Binary::Add => zip(a, b, activation, |x, y| x + y),
         Binary::Sub => zip(a, b, activation, |x, y| x - y),
@@ -104,7 +109,7 @@ pub(super) fn binary(a: &Tensor, b: &Tensor, f: Binary, activation: Activation) 
     }
 }
 
-/// Applies an activation to values that are still in the cache.
+/// Applies an activation to values that have just been written and are still in the cache.
 fn activate(values: &mut [f32], activation: Activation) {
     match activation {
         Activation::Identity => (),
@@ -113,6 +118,7 @@ fn activate(values: &mut [f32], activation: Activation) {
     }
 }
 
+/// Applies `f` to all pairs of elements, then the activation, in parallel.
 fn zip(
     a: &Tensor,
     b: &Tensor,

@@ -1,4 +1,4 @@
-//! 2-D pooling.
+//! 2-D pooling: maxima, averages, or the first element of each window.
 
 use super::Tensor;
 use crate::Result;
@@ -7,10 +7,13 @@ use crate::ops::net::{Pool2dParams, PoolKind};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Elements a thread takes at a time at least.
+/// The smallest number of elements in a task.
 const TASK: usize = 1 << 14;
 
-/// Pools every map on its own, maps in parallel.
+/// Pools every map of `x [N, C, H, W]`, maps in parallel. A window without elements gives 0.
+///
+/// # Errors
+/// [`Error::Shape`] if `x` does not have four dimensions.
 pub(super) fn pool2d(x: &Tensor, p: &Pool2dParams) -> Result<Tensor> {
     let [n, c, h, w] = check_pool2d(x.shape(), p)?;
     let [oh, ow] = p.output;
@@ -40,12 +43,12 @@ pub(super) fn pool2d(x: &Tensor, p: &Pool2dParams) -> Result<Tensor> {
     Ok(out)
 }
 
-/// The larger one; a NaN stays visible, which `max` would drop.
+/// The larger of two numbers. Unlike `f32::max` it propagates NaN.
 fn larger(a: f32, b: f32) -> f32 {
     if b > a || b.is_nan() { b } else { a }
 }
 
-/// A row of maxima: down the columns first, a row at a time, then along what is left.
+/// Computes one row of maxima: first the maximum of each column, row by row, then the maxima along the result.
 fn max_row(
     [dy, dx]: [usize; 2],
     map: &[f32],
@@ -67,8 +70,8 @@ fn max_row(
     }
 }
 
-/// One window along one axis: the in-range positions (first, count) and the positions inside the
-/// padded input.
+/// One window along one axis: its first position in the input, the number of positions in the input, and their number
+/// in the padded input.
 struct Window {
     first: usize,
     count: usize,
@@ -78,7 +81,7 @@ struct Window {
 impl Window {
     fn new(p: &Pool2dParams, axis: usize, o: usize, size: usize) -> Self {
         let (step, before, after) = (p.dilation[axis], p.padding[axis], p.padding[axis + 2]);
-        // Positions count from the start of the padding, so that nothing goes below zero.
+        // Positions are counted from the start of the padding, so that none is negative.
         let start = o * p.stride[axis];
         let steps_below = |limit: usize| -> usize {
             limit
@@ -94,16 +97,19 @@ impl Window {
         }
     }
 
+    /// The positions in the input, `step` apart.
     fn positions(&self, step: usize) -> impl Iterator<Item = usize> {
         let first = self.first;
         (0..self.count).map(move |i| first + i * step)
     }
 
+    /// The positions in the input, for a window without dilation.
     fn as_range(&self) -> Range<usize> {
         self.first..self.first + self.count
     }
 }
 
+/// Computes one row of outputs, of any kind, window by window.
 fn pool_row(
     p: &Pool2dParams,
     map: &[f32],
@@ -129,7 +135,7 @@ fn pool_row(
             PoolKind::First => map[rows.first * w + cols.first],
             PoolKind::Max => {
                 let mut best = f32::NEG_INFINITY;
-                // A NaN must stay visible, so not `max`, which would drop it.
+                // Unlike `f32::max`, this propagates NaN.
                 window(&mut |v| {
                     if v > best || v.is_nan() {
                         best = v;

@@ -6,7 +6,7 @@ use crate::ops::{check_mean, check_softmax};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Outer, reduced and inner size of `shape` around `axes`.
+/// The sizes of the axes before `axes`, of `axes` and of those behind, each multiplied out.
 fn split(shape: &[usize], axes: &Range<usize>) -> (usize, usize, usize) {
     let size = |r: Range<usize>| shape.get(r).unwrap_or_default().iter().product::<usize>();
     (
@@ -16,7 +16,7 @@ fn split(shape: &[usize], axes: &Range<usize>) -> (usize, usize, usize) {
     )
 }
 
-/// Mean over neighbouring axes, summed in float64 in index order.
+/// The mean over adjacent axes, as a tensor of the given shape. Sums are taken in float64, in the order of the index.
 pub(super) fn mean(x: &Tensor, axes: Range<usize>, shape: &[usize]) -> Result<Tensor> {
     check_mean(x.shape(), &axes, shape)?;
     let (_, len, inner) = split(x.shape(), &axes);
@@ -46,7 +46,7 @@ pub(super) fn mean(x: &Tensor, axes: Range<usize>, shape: &[usize]) -> Result<Te
     Ok(out)
 }
 
-/// Softmax along one axis; the largest element is taken off first, so that nothing overflows.
+/// Softmax along one axis. The largest element is subtracted first, so that nothing overflows.
 pub(super) fn softmax(x: &Tensor, axis: usize) -> Result<Tensor> {
     check_softmax(x.shape(), axis)?;
     let (_, len, inner) = split(x.shape(), &(axis..axis + 1));

@@ -1,4 +1,4 @@
-//! Shuffling channels and comparing what follows from it (docs/definitions.md#shuffling).
+//! Shuffled channels, and the comparison of a network's responses to them (docs/definitions.md#shuffling).
 
 use super::Tensor;
 use crate::Result;
@@ -7,7 +7,7 @@ use crate::ops::{check_shuffle, check_substitute, check_variants};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Exchanges samples, or the pixels of every map.
+/// Permutes samples, or the pixels of every map.
 pub(super) fn shuffle(x: &Tensor, how: Shuffle<'_>) -> Result<Tensor> {
     let [_, c, d] = check_shuffle(x.shape(), how)?;
     let mut out = Tensor::zeros(x.shape())?;
@@ -36,7 +36,8 @@ pub(super) fn shuffle(x: &Tensor, how: Shuffle<'_>) -> Result<Tensor> {
     Ok(out)
 }
 
-/// Variants of every sample, each with one channel from `other`.
+/// For every sample one variant per channel in `channels`: the sample with that channel taken from `other`. The
+/// variants of a sample lie side by side.
 pub(super) fn substitute(x: &Tensor, other: &Tensor, channels: Range<usize>) -> Result<Tensor> {
     let [n, c, d] = check_substitute(x.shape(), other.shape(), &channels)?;
     let variants = channels.len();
@@ -59,7 +60,8 @@ pub(super) fn substitute(x: &Tensor, other: &Tensor, channels: Range<usize>) -> 
     Ok(out)
 }
 
-/// Dot products per channel of samples with their variants.
+/// Inner products, per channel, of every sample `x` with its variants `y`: `[sample, variant, channel]` of `<x, y>`,
+/// `<x, x>` and `<y, y>`.
 pub(super) fn channel_dots(x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
     let [n, m, d, variants] = check_variants(x.shape(), y.shape())?;
     let mut out = vec![0.0f32; n * variants * m * 3];
@@ -81,10 +83,10 @@ pub(super) fn channel_dots(x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
     Ok(out)
 }
 
-/// Running sums of a dot product.
+/// Running sums of an inner product.
 const LANES: usize = 16;
 
-/// `<a, b>` and `<b, b>`: running sums over short stretches, those added in float64.
+/// `<a, b>` and `<b, b>`. Chunks of 256 terms are summed in float32, and these sums in float64.
 fn dots(a: &[f32], b: &[f32]) -> [f32; 2] {
     let mut total = [0.0f64; 2];
     for (a, b) in a.chunks(256).zip(b.chunks(256)) {

@@ -1,4 +1,4 @@
-//! Copies between strided views: what concatenation, padding, slicing and transposition come down to.
+//! Copies between strided views. Concatenation, padding, slicing and transposition are such copies.
 
 use super::Tensor;
 use crate::Result;
@@ -6,7 +6,10 @@ use crate::ops::check_strided;
 use crate::ops::net::StridedCopy;
 use rayon::prelude::*;
 
-/// Copies a box, its first axis in parallel where the target's parts do not interleave.
+/// Copies a box of elements. Its first axis is copied in parallel if the parts of the target do not interleave.
+///
+/// # Errors
+/// [`Error::Shape`] if the box does not lie in both tensors.
 pub(super) fn copy(x: &Tensor, into: &mut Tensor, c: &StridedCopy) -> Result<()> {
     check_strided(c, x.data().len(), into.data().len())?;
     if c.extents.contains(&0) {
@@ -36,6 +39,7 @@ pub(super) fn copy(x: &Tensor, into: &mut Tensor, c: &StridedCopy) -> Result<()>
     Ok(())
 }
 
+/// Copies the axes from `axis` on, from index `at` of `src` to index `to` of `dst`.
 fn copy_axis(src: &[f32], at: isize, dst: &mut [f32], to: usize, c: &StridedCopy, axis: usize) {
     let Some(&n) = c.extents.get(axis) else {
         dst[to] = src[at as usize];

@@ -1,4 +1,4 @@
-//! Dense `f32` tensor in host memory.
+//! Dense `f32` tensors in host memory.
 
 use super::pages;
 use crate::Result;
@@ -6,7 +6,7 @@ use crate::ops::{check_count, check_data, check_reshape};
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
-/// Dense `f32` tensor, C order.
+/// A dense `f32` tensor in C order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     shape: Vec<usize>,
@@ -14,7 +14,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// Takes `data` as a tensor of `shape`.
+    /// A tensor of the given shape with the values `data`, in C order.
     ///
     /// # Errors
     /// [`Error::WrongLength`] if the lengths differ.
@@ -26,7 +26,7 @@ impl Tensor {
         })
     }
 
-    /// Zeros.
+    /// A tensor of zeros.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the shape is too large to address.
@@ -42,7 +42,7 @@ impl Tensor {
         check_count("shape", shape)
     }
 
-    /// A tensor whose values are all yet to be written: zeros, or what was in memory used before.
+    /// A tensor whose values the caller will overwrite: zeros, or the values of a tensor that was dropped.
     pub(super) fn unwritten(shape: &[usize]) -> Result<Self> {
         let len = Self::count(shape)?;
         let data = spare(len).map_or_else(
@@ -58,10 +58,10 @@ impl Tensor {
         })
     }
 
-    /// A tensor of the values that `write` leaves in the memory it is given.
+    /// A tensor whose values `write` writes to uninitialised memory.
     ///
     /// # Safety
-    /// `write` writes every value.
+    /// `write` has to write every value.
     pub(super) unsafe fn written(
         shape: &[usize],
         write: impl FnOnce(&mut [MaybeUninit<f32>]),
@@ -69,7 +69,7 @@ impl Tensor {
         let len = Self::count(shape)?;
         let mut data = pages::room(len);
         write(&mut data.spare_capacity_mut()[..len]);
-        // SAFETY: room for `len` values, all of them written, by the caller's contract.
+        // SAFETY: the vector has the capacity, and `write` has written every value, by the caller's contract.
         unsafe { data.set_len(len) };
         Ok(Self {
             shape: shape.to_vec(),
@@ -86,31 +86,31 @@ impl Tensor {
         Self::new(shape, std::mem::take(&mut self.data))
     }
 
-    /// Shape.
+    /// The shape.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// Values, C order.
+    /// The values in C order.
     pub fn data(&self) -> &[f32] {
         &self.data
     }
 
-    /// Values, C order, to be changed in place.
+    /// The values in C order, to be changed in place.
     pub fn data_mut(&mut self) -> &mut [f32] {
         &mut self.data
     }
 }
 
-/// Memory of tensors that are gone, for the next ones: a network makes and drops tensors of the same few
-/// sizes all the time, and pages fresh from the system cost as much as computing what goes into them.
+/// Buffers of tensors that were dropped, for new ones. A network makes and drops tensors of the same few sizes all the
+/// time, and mapping fresh pages costs as much as computing the values.
 static SPARE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
-/// Most buffers that are kept.
+/// The largest number of buffers that are kept.
 const SPARES: usize = 8;
-/// Values of the smallest and largest buffer that is kept: at most 16 MiB altogether.
+/// The sizes of buffers that are kept, in values. All buffers together have at most 16 MiB.
 const KEPT: std::ops::RangeInclusive<usize> = 1 << 14..=1 << 19;
 
-/// A buffer of about `len` values.
+/// A kept buffer with a capacity of `len` to `2 len` values, if there is one.
 fn spare(len: usize) -> Option<Vec<f32>> {
     if !KEPT.contains(&len) {
         return None;

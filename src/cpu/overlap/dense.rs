@@ -1,18 +1,18 @@
-//! Overlaps of at most 64 channels: a byte for each channel that has a sample.
+//! Overlaps of at most 64 channels, by vectors of bytes.
 //!
-//! Such bytes, added up over the samples of one channel's support, are its intersections with all channels
-//! at once. Floors: a look-up for each member of a support, and a vector addition (16 channels on any
-//! processor) for each member and 16 channels.
+//! Each sample of a query gets a row of bytes, with a 1 for every channel whose support has the sample. The sum of the
+//! rows of one channel's support is its intersection with all channels at once. The cost per member of a support is one
+//! look-up in a hash table and one vector addition for each 16 channels.
 
 use crate::ops::{OverlapSums, Supports};
 use rayon::prelude::*;
 
-/// Most channels.
+/// The largest number of channels.
 const CHANNELS: usize = 64;
 /// Queries of one task.
 const TASK: usize = 256;
 
-/// Whether it is for so many channels and slots: intersections are counted in bytes.
+/// Whether this method can count so many channels, and supports of at most `k` members: counts must fit a byte.
 pub(super) fn fits(channels: usize, k: usize) -> bool {
     channels <= CHANNELS && k <= usize::from(u8::MAX)
 }
@@ -55,20 +55,21 @@ fn add<const W: usize>(supports: &Supports<'_>, sums: &mut OverlapSums) {
     }
 }
 
-/// The supports of one query, and the sums of a task.
+/// The supports of one query, and the sums of a thread, for at most `W` channels.
 struct Worker<const W: usize> {
     channels: usize,
-    /// Intersection and Jaccard index of each pair of channels, as in [`OverlapSums`].
+    /// Sums of the intersections and of the Jaccard indices of each pair of channels, as in [`OverlapSums`].
     sums: Vec<[u64; 2]>,
-    /// Hash table of samples: query and sample in one number, and the sample's row.
+    /// Hash table of samples. The key is the number of the query and the sample's index in one number; the value is the
+    /// sample's row.
     table: Vec<(u64, u32)>,
-    /// Queries so far, to tell what the table still holds of others.
+    /// The number of the query. Entries of earlier queries have another one, so the table need not be cleared.
     stamp: u64,
-    /// A sample's channels.
+    /// For each sample, a 1 for every channel that has it.
     rows: Vec<[u8; W]>,
-    /// Rows of the members of all supports, a channel after the other.
+    /// The rows of the members of all supports, channel by channel.
     members: Vec<u32>,
-    /// `[C + 1]` where a channel's members start.
+    /// `[C + 1]`: where the members of each channel start.
     start: Vec<usize>,
 }
 
@@ -78,7 +79,7 @@ impl<const W: usize> Worker<W> {
         Self {
             channels: c,
             sums: vec![[0; 2]; c * c],
-            // Never more than half full.
+            // The table is never more than half full.
             table: vec![(0, 0); (2 * c * supports.k).next_power_of_two().max(2)],
             stamp: 0,
             rows: Vec::new(),
@@ -87,7 +88,7 @@ impl<const W: usize> Worker<W> {
         }
     }
 
-    /// Finds out which channels have which samples of a query.
+    /// Fills the rows of a query's samples.
     fn collect(&mut self, supports: &Supports<'_>, query: usize) {
         let k = supports.k;
         let (c, last) = (self.channels, self.table.len() - 1);
@@ -97,7 +98,7 @@ impl<const W: usize> Worker<W> {
         self.start.push(0);
         self.rows.resize(c * k + 1, [0; W]);
         let mut found = 0;
-        // Multiplication spreads neighbouring samples over the high bits.
+        // The multiplication distributes neighbouring samples over the high bits, which are the hash.
         let shift = self.table.len().leading_zeros() + 1;
         for channel in 0..c {
             let at = channel * supports.queries + query;
@@ -110,7 +111,7 @@ impl<const W: usize> Worker<W> {
                     while self.table[place].0 >> 32 == self.stamp && self.table[place].0 != key {
                         place = (place + 1) & last;
                     }
-                    // Without a branch that is taken half the time: the next row is cleared anyway.
+                    // The next free row is cleared in any case, which avoids an unpredictable branch.
                     let entry = &mut self.table[place];
                     self.rows[found as usize] = [0; W];
                     let row = if entry.0 == key { entry.1 } else { found };
@@ -124,7 +125,7 @@ impl<const W: usize> Worker<W> {
         }
     }
 
-    /// Adds the overlaps of the query.
+    /// Adds the overlaps of the query to the sums.
     fn meet(&mut self) {
         let c = self.channels;
         let size = |channel: usize| (self.start[channel + 1] - self.start[channel]) as u64;

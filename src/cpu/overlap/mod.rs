@@ -1,12 +1,12 @@
 //! Intersections and unions of supports for all pairs of channels (docs/definitions.md#overlap-and-jaccard-index).
 //!
-//! Comparing the supports of all pairs would look at every pair of channels for every query. Instead
-//! the members of all supports of a query are sorted by sample index; two channels meet only where
-//! they share one, and the work is the number of such meetings. Threads share the queries' sorted
-//! members and own rows of the sums, so nothing is merged and the sums stay in cache.
+//! Comparing supports pair by pair would visit every pair of channels for every query. Instead the members of all
+//! supports of a query are sorted by sample index, which brings the channels that share a sample together. The cost is
+//! proportional to the number of shared samples. Each thread owns some rows of the sums and reads the sorted members of
+//! all queries, so nothing has to be merged and the sums stay in the cache.
 //!
-//! Of few channels ([`dense`]) those that share a sample are counted a vector of channels at a time, and
-//! every thread has sums of its own.
+//! For at most 64 channels, [`dense`] counts the channels that share a sample with vector additions, and each thread
+//! has sums of its own.
 
 mod dense;
 
@@ -14,13 +14,17 @@ use crate::Result;
 use crate::ops::{OverlapSums, Supports, check_overlap};
 use rayon::prelude::*;
 
-/// Members (index, channel) sorted at once: bounds the working memory to some 20 MiB.
+/// Members of supports that are sorted before they are counted. This bounds the working memory to about 20 MiB.
 const MEMBERS: usize = 1 << 20;
-/// Above this many members a radix sort is faster than a comparison sort.
+/// From this many members on a radix sort is faster than a comparison sort.
 const RADIX: usize = 1024;
+/// Bits of a digit of the radix sort.
 const DIGIT: usize = 11;
 
-/// Adds the overlaps of these queries to `sums`, which is symmetric and stays so.
+/// Adds the overlaps of the queries in `supports` to `sums`, whose matrices `[C, C]` are symmetric and stay so.
+///
+/// # Errors
+/// [`Error::Shape`] if the sizes of the arrays do not agree.
 pub(super) fn accumulate(supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()> {
     let (c, k) = (supports.channels, supports.k);
     check_overlap(supports, sums)?;
@@ -62,15 +66,16 @@ pub(super) fn accumulate(supports: Supports<'_>, sums: &mut OverlapSums) -> Resu
     Ok(())
 }
 
-/// The supports of one query in all channels, turned around.
+/// The supports of one query in all channels, sorted by sample instead of by channel. A *member* is a pair of a sample
+/// index and a channel whose support has it; the *run* of a sample is the list of its channels.
 struct Members {
-    /// Channels of all members, sorted by (sample index, channel).
+    /// The channels of all members, sorted by (sample index, channel).
     channels: Vec<u32>,
-    /// For each of `channels`, the end of its run of equal sample indices.
+    /// For each of `channels`, the end of its run.
     run_end: Vec<u32>,
-    /// Places in `channels`, grouped by channel.
+    /// Indices into `channels`, grouped by channel.
     places: Vec<u32>,
-    /// `[C + 1]` where a channel's group starts in `places`.
+    /// `[C + 1]`: where the group of each channel starts in `places`.
     start: Vec<u32>,
 }
 
@@ -118,7 +123,8 @@ impl Members {
     }
 }
 
-/// Sorts by (sample index, channel); members come in ascending order of the channel.
+/// Sorts by (sample index, channel), by a stable radix sort of the sample index: members come in ascending order of the
+/// channel. `other` is working memory.
 fn sort_members(members: &mut Vec<u64>, other: &mut Vec<u64>) {
     if members.len() < RADIX {
         members.sort_unstable();
@@ -148,12 +154,12 @@ fn sort_members(members: &mut Vec<u64>, other: &mut Vec<u64>) {
     }
 }
 
-/// Bit sets over queries, `[C, words]`.
+/// Bit sets of queries, `[C, words]`.
 struct Alive {
     words: usize,
-    /// Not degenerate.
+    /// The queries that are not degenerate in a channel.
     usable: Vec<u64>,
-    /// Not degenerate and with a non-empty support.
+    /// Those of them whose support is not empty.
     filled: Vec<u64>,
 }
 
@@ -190,7 +196,7 @@ impl Alive {
     }
 }
 
-/// One row of all sums.
+/// One row of the matrices of sums.
 struct Row<'a> {
     channel: usize,
     intersection: &'a mut [u64],
@@ -220,7 +226,7 @@ fn rows(sums: &mut OverlapSums, c: usize) -> Vec<Row<'_>> {
 }
 
 impl Row<'_> {
-    /// Adds the channel's overlaps with itself and all later ones.
+    /// Adds the overlaps of the channel with itself and with all later channels.
     fn meet(&mut self, members: &[Members]) {
         let c = self.channel;
         let mut common = vec![0u32; self.intersection.len()];
@@ -252,7 +258,7 @@ impl Row<'_> {
         }
     }
 
-    /// Counts the queries with both channels, and those where one of them has a support.
+    /// Counts the queries that are degenerate in neither channel, and those of them in which a support is not empty.
     fn count(&mut self, alive: &Alive) {
         let c = self.channel;
         let (usable, filled) = (alive.of(&alive.usable, c), alive.of(&alive.filled, c));
