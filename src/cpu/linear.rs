@@ -16,7 +16,7 @@ const BLOCK: usize = 64;
 /// only, whatever rows are computed together.
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes do not agree.
+/// Those of [`check_linear`].
 pub(super) fn linear(
     x: &Tensor,
     weight: &Tensor,

@@ -1,11 +1,21 @@
-//! Native backend: multithreaded, vectorised at run time, exact. One stem per kernel, as in `gpu/`.
+//! The CPU backend: multithreaded, and vectorised for the processor it runs on. Kernels have the same stems as in
+//! `gpu/`.
+//!
+//! | module | what |
+//! |---|---|
+//! | `knn`, `nnk` | exact nearest neighbours; non-negative kernel regression on them |
+//! | `gram`, `overlap`, `filters`, `correlate` | Gram matrices; overlaps of supports; Convolutional Similarity; cross-correlation |
+//! | `conv2d`, `linear`, `pool2d`, `pointwise`, `reduce`, `shuffle`, `strided` | the operations of a network, collected in `net` |
+//! | `gemm`, `transpose` | register tiles of matrix products; transposition |
+//! | `tensor`, `pages`, `disjoint` | tensors; large arrays; slices that many threads write |
+//! | `ceiling` | what the processor can do at best, for `chanscope bench` |
+//!
+//! Each kernel is written once, generic over the instruction set, with the vectors of `src/simd`.
 
 mod ceiling;
 mod conv2d;
 mod correlate;
 mod disjoint;
-mod f32x16;
-mod f64x8;
 mod filters;
 mod gemm;
 mod gram;
@@ -19,15 +29,13 @@ mod pointwise;
 mod pool2d;
 mod reduce;
 mod shuffle;
-mod simd;
-mod stream;
 mod strided;
 mod tensor;
 mod transpose;
 
+pub use crate::simd::InstructionSet;
 pub use filters::FilterScratch;
 pub use knn::{Candidate, Candidates, Points};
-pub use simd::InstructionSet;
 pub use tensor::Tensor;
 
 use crate::error::DeviceProblem;
@@ -52,7 +60,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// A pool of `threads` threads (0: all cores).
+    /// Starts a pool of `threads` threads, or one thread per core if `threads` is 0.
     ///
     /// # Errors
     /// [`Error::Device`] if the threads cannot be started.
@@ -89,7 +97,7 @@ impl Cpu {
     }
 }
 
-/// The processor's name where the system tells it cheaply, else its architecture.
+/// The processor's name if the system tells it, else its architecture.
 fn processor_name() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     info.lines()

@@ -97,7 +97,7 @@ fn map(x: &Tensor, f: impl Fn(f32) -> f32 + Sync) -> Result<Tensor> {
 /// Computes `activation(f(a, b))` with broadcasting.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) if the shapes cannot be broadcast.
+/// Those of [`BroadcastPlan::new`].
 pub(super) fn binary(a: &Tensor, b: &Tensor, f: Binary, activation: Activation) -> Result<Tensor> {
     // Each function has a loop of its own, so that each loop is vectorised.
     match f {

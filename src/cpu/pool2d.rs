@@ -13,7 +13,7 @@ const TASK: usize = 1 << 14;
 /// Pools every map of `x [N, C, H, W]`, maps in parallel. A window without elements gives 0.
 ///
 /// # Errors
-/// [`Error::Shape`] if `x` does not have four dimensions.
+/// Those of [`check_pool2d`].
 pub(super) fn pool2d(x: &Tensor, p: &Pool2dParams) -> Result<Tensor> {
     let [n, c, h, w] = check_pool2d(x.shape(), p)?;
     let [oh, ow] = p.output;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 /// Copies a box of elements. Its first axis is copied in parallel if the parts of the target do not interleave.
 ///
 /// # Errors
-/// [`Error::Shape`] if the box does not lie in both tensors.
+/// Those of [`check_strided`].
 pub(super) fn copy(x: &Tensor, into: &mut Tensor, c: &StridedCopy) -> Result<()> {
     check_strided(c, x.data().len(), into.data().len())?;
     if c.extents.contains(&0) {

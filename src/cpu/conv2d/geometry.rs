@@ -27,7 +27,7 @@ impl Geometry {
     /// The sizes for `x [N, C, H, W]`, `weight [M, C / groups, kh, kw]` and `bias [M]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they do not agree.
+    /// Those of [`check_conv2d`].
     pub(super) fn new(
         x: &[usize],
         weight: &[usize],

@@ -31,7 +31,7 @@ const STRIP: usize = 8;
 /// Convolves `x [N, C, H, W]` with `weight [M, C / groups, kh, kw]`, adds `bias [M]` and applies the activation.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) if the shapes do not agree.
+/// Those of [`check_conv2d`](crate::ops::check_conv2d).
 pub(super) fn conv2d(
     x: &Tensor,
     weight: &Tensor,

@@ -29,7 +29,7 @@ use spectra::Plan;
 /// `y`. Correlations of one lag are summed over the inputs `I`.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) if the shapes do not agree.
+/// Those of [`check_correlate`].
 pub(super) fn correlate(
     x: &Tensor,
     y: Option<&Tensor>,

@@ -11,9 +11,7 @@ use super::source::{Source, Sources};
 use super::task::{Inputs, Task};
 use crate::Result;
 use crate::cpu::Candidate;
-use crate::ops::{
-    GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, missing_vectors,
-};
+use crate::ops::{GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, missing_vectors};
 use crate::simd::{F64_LANES, LineF64, Simd, SimdKernel, prefetch};
 
 /// Leading values of a candidate's vector that are prefetched. Those of eight queries fit the L1 cache.

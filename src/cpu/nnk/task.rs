@@ -24,7 +24,7 @@ impl<'a> Inputs<'a> {
     /// Checks that the shapes agree.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they do not.
+    /// Those of [`check_nnk`].
     pub(super) fn new(
         queries: &'a Points,
         rows: Range<usize>,

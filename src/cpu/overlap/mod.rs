@@ -24,7 +24,7 @@ const DIGIT: usize = 11;
 /// Adds the overlaps of the queries in `supports` to `sums`, whose matrices `[C, C]` are symmetric and stay so.
 ///
 /// # Errors
-/// [`Error::Shape`] if the sizes of the arrays do not agree.
+/// Those of [`check_overlap`].
 pub(super) fn accumulate(supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()> {
     let (c, k) = (supports.channels, supports.k);
     check_overlap(supports, sums)?;
