@@ -23,7 +23,7 @@ pub(super) struct Folder {
     _lock: File,
     /// The outermost folder that did not exist before.
     made: Option<PathBuf>,
-    /// What an earlier run wrote here, with `--force`.
+    /// What an earlier run wrote here and this one replaces.
     earlier: Vec<String>,
     force: bool,
     finished: bool,

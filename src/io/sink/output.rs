@@ -17,7 +17,7 @@ pub struct Output {
     files: Arc<Mutex<Files>>,
 }
 
-/// What goes into `results.json`: the caller's results and the list of files, so that `--force` knows later
+/// What goes into `results.json`: the caller's results and the list of files, so that a later run that replaces it knows
 /// what it may remove.
 #[derive(serde::Serialize)]
 struct Results<'a, T: serde::Serialize> {

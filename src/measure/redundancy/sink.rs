@@ -39,7 +39,7 @@ pub struct GraphRows<'a> {
 pub struct GraphShape {
     /// Selected channels.
     pub channels: usize,
-    /// Queries in each, after `--nan skip`.
+    /// Queries in each, without skipped samples.
     pub samples: usize,
     /// Slots per query.
     pub k: usize,
