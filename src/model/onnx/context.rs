@@ -15,10 +15,16 @@ pub(super) struct Operator {
     /// `op_type` in the file.
     pub(super) name: &'static str,
     /// Adds the nodes that compute it, where at least one input is computed.
-    pub(super) translate: fn(&mut Context<'_>) -> Done,
+    pub(super) translate: Translate,
     /// Its result where all inputs are constants, `None` where that is not supported.
-    pub(super) evaluate: Option<fn(&mut Context<'_>) -> Result<Constant, String>>,
+    pub(super) evaluate: Option<Evaluate>,
 }
+
+/// Adds the nodes that compute an operator.
+type Translate = fn(&mut Context<'_>) -> Done;
+
+/// Computes an operator's result from constants.
+type Evaluate = fn(&mut Context<'_>) -> Result<Constant, String>;
 
 /// The error says what is wrong with the node; its name is added by the caller.
 pub(super) type Done = Result<(), String>;
