@@ -1,6 +1,6 @@
 //! Exact distances: float64 sums of squared differences of the rows as read. Neighbours are ordered by these.
 
-use super::Points;
+use super::rows::Rows;
 use crate::ops::Kernel;
 use crate::simd::{F64_LANES, F64x8, LineF64};
 
@@ -18,7 +18,7 @@ impl Query {
 
     /// Becomes row `row` of `queries` in `group`.
     #[inline(always)]
-    pub(super) fn set(&mut self, queries: &Points, group: usize, row: usize) {
+    pub(super) fn set(&mut self, queries: &Rows, group: usize, row: usize) {
         let factor = factor(queries, group, row);
         let values = queries.row(group, row).chunks(F64_LANES);
         for (line, values) in self.0.iter_mut().zip(values) {
@@ -34,7 +34,7 @@ impl Query {
     #[inline(always)]
     pub(super) fn sq_distances<D: F64x8>(
         &self,
-        points: &Points,
+        points: &Rows,
         group: usize,
         rows: [usize; F64_LANES],
         values: [&[f32]; F64_LANES],
@@ -93,7 +93,7 @@ impl Query {
 }
 
 /// The factor that normalises a row under cosine, else 1.
-fn factor(points: &Points, group: usize, row: usize) -> f64 {
+fn factor(points: &Rows, group: usize, row: usize) -> f64 {
     match points.kernel {
         Kernel::Gaussian => 1.0,
         Kernel::Cosine => points.inverse_norm(group, row),

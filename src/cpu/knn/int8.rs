@@ -36,7 +36,8 @@
 //! For `t = 1` the threshold is `58.7 - 5.4 - 1`, rounded down to 52: the point passes, as it must, since
 //! `|q - p|^2 = 0.58`. The score of `(-8.1, 6.2)` is `-98 - 46 = -144`: it is dropped.
 
-use super::points::{Packed, Points, sample};
+use super::packed::Packed;
+use super::rows::{Rows, sample};
 use super::tree::{Tree, TreePolicy};
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::simd::ByteProducts;
@@ -117,13 +118,13 @@ impl Query {
 impl Int8 {
     /// `None` where the dimension is too large for 32-bit sums.
     pub(super) fn new(
-        points: &Points,
+        points: &Rows,
         group: usize,
         packed: &Packed,
         policy: TreePolicy,
         byte_products: ByteProducts,
     ) -> Option<Self> {
-        let &Points { rows, dim, .. } = points;
+        let &Rows { rows, dim, .. } = points;
         if dim > MAX_DIM {
             return None;
         }
@@ -185,7 +186,7 @@ impl Int8 {
     /// Packs a query into column `lane` of a tile `[quads, ROWS]`; `None` where it has no direction.
     pub(super) fn pack_query(
         &self,
-        queries: &Points,
+        queries: &Rows,
         group: usize,
         row: usize,
         packed: &Packed,
@@ -229,7 +230,7 @@ impl Int8 {
     /// Writes the bytes of a row, `bias` added, to `to`, four at a time.
     fn pack<'a>(
         &self,
-        points: &Points,
+        points: &Rows,
         group: usize,
         row: usize,
         packed: &Packed,
@@ -271,7 +272,7 @@ fn nearest(y: f64) -> f64 {
 
 /// The scale that brings all but the outliers of a sample of rows into the range of a byte, and `E`, which most
 /// rounding errors then keep.
-fn frame(points: &Points, group: usize, packed: &Packed) -> (f64, f64) {
+fn frame(points: &Rows, group: usize, packed: &Packed) -> (f64, f64) {
     let deviations = |row: &[f32], factor: f64| -> Vec<f64> {
         let centre = &packed.centre;
         let each = row.iter().zip(centre);

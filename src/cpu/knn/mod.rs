@@ -9,8 +9,8 @@
 //! ```text
 //! rows of a dump (f16 or f32, widened to f32 on reading)
 //!   |
-//!   |  points.rs: keep the rows as read ------------------------------------------.
-//!   |  and pack (x - centre) * scale into tiles of 32 points                       |
+//!   |  rows.rs: keep the rows as read --------------------------------------------.
+//!   |  packed.rs: pack (x - centre) * scale into tiles of 32 points                |
 //!   v                                                                              |
 //! float32 tiles [dim, 32]                                                          |
 //!   |  int8.rs: round to bytes, measure the rounding errors                        |
@@ -41,7 +41,7 @@
 //! # Where a new distance goes
 //! Both filters and the tree work on rows whose Euclidean distance is the distance that is wanted, up to rounding.
 //! So a new distance is a variant of [`Kernel`](crate::ops::Kernel), what it does to a row before the row is packed
-//! (today `Points::factor` in `points.rs`, a number; for a Mahalanobis distance `|L'x - L'y|`, where `M = L L'`, it
+//! (today `Rows::factor` in `rows.rs`, a number; for a Mahalanobis distance `|L'x - L'y|`, where `M = L L'`, it
 //! would be the matrix `L'`), and the exact distance in float64 (`exact.rs`).
 //!
 //! # Glossary
@@ -62,8 +62,10 @@
 mod exact;
 mod int8;
 mod lists;
+mod packed;
 mod points;
 mod products;
+mod rows;
 mod scan_f32;
 mod scan_int8;
 mod select;

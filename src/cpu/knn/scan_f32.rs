@@ -13,7 +13,7 @@ mod block;
 
 use super::exact::PARALLEL;
 use super::lists::{Job, Lists};
-use super::points::{Packed, gamma};
+use super::packed::{Packed, gamma};
 use super::select::Candidate;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::ops::{Identical, Kernel};

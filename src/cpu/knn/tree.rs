@@ -17,7 +17,8 @@ mod directions;
 pub(super) use boxes::Balls;
 
 use super::exact::Query;
-use super::points::{Packed, Points};
+use super::packed::Packed;
+use super::rows::Rows;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::simd::{F64_LANES, F64x8, LineF64, Portable, Simd};
 use boxes::{BOXES, BoxSearch, Boxes, COORDINATES};
@@ -96,7 +97,7 @@ pub(super) fn bytes(rows: usize, dim: usize) -> u64 {
 impl Tree {
     /// `None` where a tree would not make searches faster.
     pub(super) fn new(
-        points: &Points,
+        points: &Rows,
         group: usize,
         packed: &Packed,
         policy: TreePolicy,
@@ -139,7 +140,7 @@ impl Tree {
     /// `[rows, axes]` coordinates of rows; 0 for a row without direction.
     fn coordinates(
         &self,
-        points: &Points,
+        points: &Rows,
         group: usize,
         packed: &Packed,
         rows: Range<usize>,
@@ -183,7 +184,7 @@ impl Tree {
 
     /// The share of the tiles that searches for the neighbours of some points would scan, with the radii that the
     /// surroundings of these points give.
-    fn trial_share(&self, points: &Points, group: usize, coordinates: &[f32]) -> f64 {
+    fn trial_share(&self, points: &Rows, group: usize, coordinates: &[f32]) -> f64 {
         let axes = self.axes();
         let (mut scanned, mut query) = (0, Query::new(self.dim));
         let mut near = Vec::new();
@@ -222,7 +223,7 @@ impl Tree {
     /// The rows of queries in the order of the tiles that they fall into.
     pub(super) fn sorted(
         &self,
-        queries: &Points,
+        queries: &Rows,
         group: usize,
         packed: &Packed,
         rows: Range<usize>,

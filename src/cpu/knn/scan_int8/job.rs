@@ -36,7 +36,7 @@ impl<'a> Int8Job<'a> {
     /// `None` where the points are not stored as bytes.
     pub(in crate::cpu::knn) fn new(job: &'a Job<'a>) -> Option<Self> {
         let packed = &job.points.packed[job.group];
-        let points = packed.int8.as_ref()?;
+        let points = job.points.int8[job.group].as_ref()?;
         let order = points.tree.as_ref().map(|tree| tree.order.as_slice());
         let offsets = packed.without_copies(job.k, &points.offsets, EXCLUDED, order);
         Some(Self {

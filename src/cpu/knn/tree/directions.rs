@@ -2,13 +2,14 @@
 //! with wider boxes.
 
 use super::AXES;
-use crate::cpu::knn::points::{Packed, Points, sample};
+use crate::cpu::knn::packed::Packed;
+use crate::cpu::knn::rows::{Rows, sample};
 
 /// Steps of orthogonal iteration. They need not converge.
 const STEPS: usize = 4;
 
 /// The directions in which a sample of the rows differs most, orthonormal: `[axes, dim]`.
-pub(super) fn directions(points: &Points, group: usize, packed: &Packed) -> Vec<f64> {
+pub(super) fn directions(points: &Rows, group: usize, packed: &Packed) -> Vec<f64> {
     let dim = points.dim;
     let rows: Vec<Vec<f64>> = sample(points, group)
         .map(|(row, factor)| {

@@ -1,6 +1,7 @@
 //! Searches with a tree against searches without.
 
 use super::*;
+use crate::cpu::knn::points::Points;
 use crate::cpu::knn::{Candidates, search};
 use crate::internals::{OnEachSet, tests};
 use crate::ops::{GraphParams, Identical, Kernel, PointsBlock, Sigma};
@@ -122,7 +123,7 @@ fn lists_are_those_of_a_search_without(set: InstructionSet) {
                 let whole = [data.points(0..rows, kernel, None)];
                 let wanted = lists(&whole[0], some.clone(), &whole, &params, plain);
                 let whole = [data.points(0..rows, kernel, bytes)];
-                let int8 = whole[0].packed[0].int8.as_ref();
+                let int8 = whole[0].int8[0].as_ref();
                 with_tree += usize::from(int8.is_some_and(|int8| int8.tree.is_some()));
                 let found = lists(&whole[0], some.clone(), &whole, &params, set);
                 assert_eq!(found, wanted, "{} {kernel:?} {k}", data.name);
@@ -144,7 +145,7 @@ fn boxes_hold_their_points_and_leaves_their_places() {
         let rows = data.values.len() / data.dim;
         let points = data.points(0..rows, Kernel::Gaussian, Some(ByteProducts::PORTABLE));
         let packed = &points.packed[0];
-        let tree = packed.int8.as_ref().and_then(|int8| int8.tree.as_ref());
+        let tree = points.int8[0].as_ref().and_then(|int8| int8.tree.as_ref());
         let tree = tree.expect("a tree");
         let mut order = tree.order.clone();
         order.sort_unstable();

@@ -1,0 +1,194 @@
+//! The filters' copy of rows: centred, scaled and tiled.
+
+use super::rows::{Rows, sample};
+use crate::cpu::gemm::{CHUNK, COLS, ROWS};
+use rayon::prelude::*;
+use std::borrow::Cow;
+
+/// The filters' copy of a group's rows: `(x - centre) * scale`, in tiles of [`COLS`] points.
+pub(super) struct Packed {
+    /// `[dim]` the mean of a sample of rows.
+    pub(super) centre: Vec<f64>,
+    /// A power of two that brings typical values near 1, so that squares neither overflow nor underflow.
+    pub(super) scale: f64,
+    /// `[tiles, dim, COLS]`.
+    pub(super) tiles: Vec<f32>,
+    /// `[tiles * COLS]` minus half the squared norm of the packed row, times `1 - 2 gamma`; minus infinity where
+    /// there is no candidate, NaN where the norm is too large for the float32 filter.
+    pub(super) neg_half_norms: Vec<f32>,
+    /// `[rows]` how many identical rows come before this one.
+    copies: Vec<u16>,
+    /// The largest of them.
+    most_copies: u16,
+}
+
+impl Packed {
+    pub(super) fn new(points: &Rows, group: usize) -> Self {
+        let &Rows { rows, dim, .. } = points;
+        let (centre, scale) = frame(points, group);
+        let tiles = rows.div_ceil(COLS);
+        let copies = count_copies(points, group);
+        let mut packed = Self {
+            centre,
+            scale,
+            tiles: Vec::new(),
+            neg_half_norms: Vec::new(),
+            most_copies: copies.iter().copied().max().unwrap_or(0),
+            copies,
+        };
+        let mut values = vec![0f32; tiles * dim * COLS];
+        let mut norms = vec![f32::NEG_INFINITY; tiles * COLS];
+        let shrink = 1.0 - 2.0 * gamma(dim);
+        let usable = gamma(dim) < 0.05;
+        values
+            .par_chunks_mut(dim * COLS)
+            .zip(norms.par_chunks_mut(COLS))
+            .enumerate()
+            .for_each(|(t, (tile, norms))| {
+                for (lane, norm) in norms
+                    .iter_mut()
+                    .enumerate()
+                    .take(rows - (t * COLS).min(rows))
+                {
+                    if let Some(sq) =
+                        packed.pack_row::<COLS>(points, group, t * COLS + lane, tile, lane)
+                    {
+                        // Beyond 2^100 products might overflow, and for large dimensions the error bound is useless:
+                        // a NaN lets every such pair pass to the exact distance.
+                        *norm = if usable && sq < 2f64.powi(100) {
+                            (-0.5 * sq * shrink) as f32
+                        } else {
+                            f32::NAN
+                        };
+                    }
+                }
+            });
+        packed.tiles = values;
+        packed.neg_half_norms = norms;
+        packed
+    }
+
+    /// Writes `(row - centre) * scale` to column `lane` of a tile `[dim, WIDTH]` and returns its squared norm, or
+    /// leaves the column zero and returns `None` where the row has no direction.
+    fn pack_row<const WIDTH: usize>(
+        &self,
+        points: &Rows,
+        group: usize,
+        row: usize,
+        tile: &mut [f32],
+        lane: usize,
+    ) -> Option<f64> {
+        let factor = points.factor(group, row)?;
+        let mut sum = 0.0;
+        for ((to, &x), c) in tile[lane..]
+            .iter_mut()
+            .step_by(WIDTH)
+            .zip(points.row(group, row))
+            .zip(&self.centre)
+        {
+            // One rounding: the difference and scaling are float64.
+            let y = ((f64::from(x) * factor - c) * self.scale) as f32;
+            *to = y;
+            sum += f64::from(y) * f64::from(y);
+        }
+        Some(sum)
+    }
+
+    /// Packs a query into column `lane` of a tile `[dim, ROWS]`, as these points are packed.
+    pub(super) fn pack_query(
+        &self,
+        queries: &Rows,
+        group: usize,
+        row: usize,
+        tile: &mut [f32],
+        lane: usize,
+    ) -> Option<f64> {
+        self.pack_row::<ROWS>(queries, group, row, tile, lane)
+    }
+
+    /// `values`, one for each point (in `order` if there is one), with `excluded` in place of those points that
+    /// a search of `k` neighbours need not consider: points with more than `k` identical points before them, one
+    /// of which may be the query. Ties go to the lower index, so such a point cannot be a neighbour. It spares
+    /// the samples on which a ReLU channel is dead.
+    pub(super) fn without_copies<'a, T: Copy>(
+        &self,
+        k: usize,
+        values: &'a [T],
+        excluded: T,
+        order: Option<&[u32]>,
+    ) -> Cow<'a, [T]> {
+        if usize::from(self.most_copies) <= k {
+            return Cow::Borrowed(values);
+        }
+        let mut values = values.to_vec();
+        for (at, value) in values.iter_mut().enumerate().take(self.copies.len()) {
+            let row = order.map_or(at, |order| order[at] as usize);
+            if usize::from(self.copies[row]) > k {
+                *value = excluded;
+            }
+        }
+        Cow::Owned(values)
+    }
+}
+
+/// Relative error that the float32 filter allows for, in terms of `u = 2^-24`. A sum of `n` products is off by at
+/// most `n u` times the product of the norms; summed in chunks, `n` is the length of a chunk plus the number of
+/// chunks. Rounding the packed values moves a squared distance by `4 u (|q|^2 + |p|^2)`. The rest of the 20 covers
+/// roundings of norms and thresholds.
+pub(super) fn gamma(dim: usize) -> f64 {
+    (dim.min(CHUNK) as f64 + (dim / CHUNK) as f64 + 20.0) * 2f64.powi(-24)
+}
+
+/// The mean of a sample of rows, and the power of two that brings the largest deviation from it to about 1.
+fn frame(points: &Rows, group: usize) -> (Vec<f64>, f64) {
+    let mut centre = vec![0f64; points.dim];
+    let mut count = 0.0;
+    for (row, factor) in sample(points, group) {
+        count += 1.0;
+        for (c, &x) in centre.iter_mut().zip(row) {
+            *c += f64::from(x) * factor;
+        }
+    }
+    centre.iter_mut().for_each(|c| *c /= f64::max(count, 1.0));
+    let largest = sample(points, group)
+        .flat_map(|(row, factor)| {
+            row.iter()
+                .zip(&centre)
+                .map(move |(&x, c)| (f64::from(x) * factor - c).abs())
+        })
+        .fold(0.0, f64::max);
+    let scale = if largest > 0.0 && largest.is_finite() {
+        2f64.powf(-largest.log2().ceil())
+    } else {
+        1.0
+    };
+    (centre, scale)
+}
+
+/// For each row, how many rows before it have the same values (at most `u16::MAX`).
+fn count_copies(points: &Rows, group: usize) -> Vec<u16> {
+    // -0 and 0 are the same value.
+    let bits = |x: f32| (x + 0.0).to_bits();
+    let hash = |row: usize| {
+        points.row(group, row).iter().fold(0u64, |h, &x| {
+            (h.rotate_left(5) ^ u64::from(bits(x))).wrapping_mul(0x517c_c1b7_2722_0a95)
+        })
+    };
+    let mut order: Vec<(u64, u32)> = (0..points.rows)
+        .map(|row| (hash(row), row as u32))
+        .collect();
+    order.sort_unstable();
+    let mut copies = vec![0u16; points.rows];
+    for run in order.chunk_by(|a, b| a.0 == b.0) {
+        let original = points.row(group, run[0].1 as usize);
+        let mut count = 0u16;
+        for &(_, row) in &run[1..] {
+            // Two rows with the same hash that differ only lose the shortcut.
+            if points.row(group, row as usize) == original {
+                count = count.saturating_add(1);
+                copies[row as usize] = count;
+            }
+        }
+    }
+    copies
+}
