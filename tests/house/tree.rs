@@ -55,7 +55,7 @@ pub struct Tree {
 
 impl Tree {
     /// Reads all modules that `library` and `binary`, the root files, declare. Code for tests alone
-    /// (`#[cfg(test)]`) is left out: it may use anything.
+    /// is left out: it may use anything.
     pub fn new(sources: &Sources, library: &str, binary: &str) -> Self {
         let mut tree = Self {
             modules: Vec::new(),
@@ -277,13 +277,14 @@ pub fn paths(file: &syn::File) -> BTreeSet<Vec<String>> {
     module.paths
 }
 
-/// Whether an item is compiled for tests alone.
+/// Whether an item is compiled for tests alone: those of this crate, or those that `src/internals.rs` lists.
 fn only_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|a| {
         a.path().is_ident("cfg")
             && a.meta.require_list().is_ok_and(|list| {
                 let condition = list.tokens.to_string();
-                condition == "test" || condition.starts_with("all (test")
+                let internals = "feature = \"internals\"";
+                condition == "test" || condition.starts_with("all (test") || condition == internals
             })
     })
 }

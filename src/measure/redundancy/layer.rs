@@ -184,11 +184,6 @@ impl<B: Backend> LayerRun<'_, B> {
     }
 }
 
-/// A `[c, c]` matrix from a function of the flat index.
-pub(super) fn matrix<T>(c: usize, value: impl Fn(usize) -> T) -> Array2<T> {
-    Array2::from_shape_fn((c, c), |(i, j)| value(i * c + j))
-}
-
 fn off_diagonal_mean(m: &Array2<f64>) -> Option<f64> {
     let values: Vec<f64> = m
         .indexed_iter()

@@ -1,6 +1,5 @@
 //! Second stage: how far the supports of different channels overlap, query block by query block.
 
-use super::layer::matrix;
 use crate::control::{Control, Progress};
 use crate::io::spill::SupportStore;
 use crate::ops::{Backend, OverlapSums, Supports};
@@ -193,4 +192,9 @@ fn inside(support: &[i32]) -> impl Iterator<Item = usize> {
         .iter()
         .take_while(|&&index| index >= 0)
         .map(|&index| index as usize)
+}
+
+/// A `[c, c]` matrix from a function of the flat index.
+fn matrix<T>(c: usize, value: impl Fn(usize) -> T) -> Array2<T> {
+    Array2::from_shape_fn((c, c), |(i, j)| value(i * c + j))
 }
