@@ -5,7 +5,7 @@
 //! cannot reach private functions. So these tests stay beside what they test, in modules that the feature `internals`
 //! compiles, and this module lists them.
 
-pub use crate::cpu::internals::{PRODUCTS, TREE};
+pub use crate::cpu::internals::{PCA, PRODUCTS, TREE};
 pub use crate::simd::tests::SIMD;
 
 use crate::simd::InstructionSet;

@@ -50,6 +50,7 @@ use std::ops::Range;
 #[cfg(feature = "internals")]
 pub(crate) mod internals {
     pub use super::knn::internals::*;
+    pub use super::nnk::internals::*;
 }
 
 /// The CPU backend with its own thread pool.

@@ -56,10 +56,11 @@ const SETS: [(&str, InstructionSet); 4] = [
 ];
 
 /// Tests of private functions, which are beside what they test.
-const PRIVATE: [(&str, OnEachSet); 3] = [
+const PRIVATE: [(&str, OnEachSet); 4] = [
     ("simd", internals::SIMD),
     ("knn::products", internals::PRODUCTS),
     ("knn::tree", internals::TREE),
+    ("nnk::pca", internals::PCA),
 ];
 
 /// A test of one instruction set: ignored where the processor lacks the set.

@@ -44,6 +44,12 @@ mod solver;
 mod source;
 mod task;
 
+/// Tests for `crate::internals`.
+#[cfg(feature = "internals")]
+pub(super) mod internals {
+    pub use super::pca::tests::PCA;
+}
+
 use super::{Candidates, Cpu, Points, pages};
 use crate::Result;
 use crate::ops::{GraphBlock, GraphParams, Vectors};

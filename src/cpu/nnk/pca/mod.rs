@@ -193,14 +193,18 @@ fn accumulate<F: F32x16>(
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "internals")]
+pub(in crate::cpu) mod tests {
     use super::*;
     use crate::cpu::InstructionSet;
+    use crate::internals::{OnEachSet, tests};
     use crate::simd::SimdKernel;
     use tridiagonal::{TRACE, slack};
 
     /// How the random polytopes of sixteen queries are made.
+    /// The tests of this module.
+    pub const PCA: OnEachSet = tests![float32_is_trusted_only_where_it_can_be];
+
     #[derive(Clone, Copy, Debug)]
     struct Shape {
         vectors: usize,
@@ -270,47 +274,43 @@ mod tests {
         }
     }
 
-    #[test]
-    fn float32_is_trusted_only_where_it_can_be() {
-        for set in InstructionSet::available() {
-            for (i, (vectors, dim)) in [
-                (4, 1),
-                (3, 300),
-                (17, 16),
-                (25, 24),
-                (40, 9),
-                (20, 64),
-                (33, 700),
-                (90, 128),
-            ]
-            .into_iter()
-            .enumerate()
+    fn float32_is_trusted_only_where_it_can_be(set: InstructionSet) {
+        for (i, (vectors, dim)) in [
+            (4, 1),
+            (3, 300),
+            (17, 16),
+            (25, 24),
+            (40, 9),
+            (20, 64),
+            (33, 700),
+            (90, 128),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for (j, (decay, zeros)) in [(1.0, 0.0), (0.9, 0.5), (0.5, 0.0), (0.97, 0.9), (0.1, 0.2)]
+                .into_iter()
+                .enumerate()
             {
-                for (j, (decay, zeros)) in
-                    [(1.0, 0.0), (0.9, 0.5), (0.5, 0.0), (0.97, 0.9), (0.1, 0.2)]
-                        .into_iter()
-                        .enumerate()
-                {
-                    for scale in [1.0, 1e-8, 1e12, 1e-22, 1e18] {
-                        let shape = Shape {
-                            vectors,
-                            dim,
-                            decay,
-                            zeros,
-                            scale,
-                        };
-                        let rows = rows(shape, (i * 10 + j) as u64);
-                        let sources: [Source<'_>; F32_LANES] = std::array::from_fn(|l| Source {
-                            query: &rows[l][0],
-                            vectors: rows[l][1..].iter().map(Vec::as_slice).collect(),
-                            gamma: 0.0,
-                        });
-                        let (worst, counts, wanted) = set.run(Compare(&sources, shape));
-                        let limit = f64::from(slack(vectors.min(dim)));
-                        println!("{set} {shape:?}: {:.3} of the slack", worst / limit);
-                        assert!(worst < limit / 8.0, "{set} {shape:?}: {worst} of {limit}");
-                        assert_eq!(counts, wanted, "{set} {shape:?}");
-                    }
+                for scale in [1.0, 1e-8, 1e12, 1e-22, 1e18] {
+                    let shape = Shape {
+                        vectors,
+                        dim,
+                        decay,
+                        zeros,
+                        scale,
+                    };
+                    let rows = rows(shape, (i * 10 + j) as u64);
+                    let sources: [Source<'_>; F32_LANES] = std::array::from_fn(|l| Source {
+                        query: &rows[l][0],
+                        vectors: rows[l][1..].iter().map(Vec::as_slice).collect(),
+                        gamma: 0.0,
+                    });
+                    let (worst, counts, wanted) = set.run(Compare(&sources, shape));
+                    let limit = f64::from(slack(vectors.min(dim)));
+                    println!("{set} {shape:?}: {:.3} of the slack", worst / limit);
+                    assert!(worst < limit / 8.0, "{set} {shape:?}: {worst} of {limit}");
+                    assert_eq!(counts, wanted, "{set} {shape:?}");
                 }
             }
         }
