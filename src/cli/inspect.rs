@@ -143,7 +143,7 @@ impl Found {
                 layer,
                 &planned.options,
             )
-            .map_err(|e| e.to_string())
+            .map_err(|e| error::Error::from(e).to_string())
         } else {
             Err("a single sample has no neighbours; at least 2 are needed".into())
         };
