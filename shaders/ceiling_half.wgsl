@@ -1,29 +1,23 @@
-// What a device can do at most on cooperative matrices: products of matrices that stay where they are.
+// Peak rate of cooperative matrices (tensor cores): products of operands that stay in registers.
 #import half_tile
+#import ceiling_params
 
-struct CeilingParams {
-    len: u32,
-    first: u32,
-    rounds: u32,
-    a: f32,
-    b: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: CeilingParams;
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
 
-// Eight subgroups, each with eight sums; a round is a product for each.
+// Each of the eight subgroups holds eight matrices of sums; a round multiplies and adds to each of them.
 @compute @workgroup_size(THREADS)
 fn ceiling_half(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
                 @builtin(local_invocation_index) thread: u32,
                 @builtin(subgroup_id) subgroup: u32) {
+    // This is `workgroup_index`, inlined: the validator does not see through the call that the value is
+    // the same for all threads, as cooperative matrices require.
     let index = id.x + count.x * (id.y + count.y * id.z) + params.first;
     for (var i = thread; i < BLOCK * STAGE_PITCH; i += THREADS) {
         stage_left[i] = vec4<f16>(vec4(f32(i % 61u) + params.a));
         stage_right[i] = vec4<f16>(vec4(f32(i % 59u) + params.b));
     }
     workgroupBarrier();
-    // Each product of its own, or one would do for all.
+    // All products differ, so that a compiler cannot compute one in the place of several.
     let left0 = coopLoadT<Left>(&stage_left[0], STAGE_PITCH);
     let left1 = coopLoadT<Left>(&stage_left[SIDE * STAGE_PITCH], STAGE_PITCH);
     let left2 = coopLoadT<Left>(&stage_left[2u * SIDE * STAGE_PITCH], STAGE_PITCH);

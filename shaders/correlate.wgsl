@@ -1,9 +1,11 @@
-// Cross-correlation of a pair of maps at all lags, one workgroup a pair: x [P, I, h, w], z [Q, I, h2, w2].
+// Cross-correlation of all pairs of maps at all lags; a workgroup computes one pair. x [P, I, h, w] and
+// z [Q, I, h2, w2] hold P and Q maps with I input channels each.
 #import workgroup
 
 struct CorrelateParams {
-    // Workgroups altogether: P * Q.
+    // Pairs: P * Q.
     len: u32,
+    // First workgroup of this dispatch.
     first: u32,
     right_maps: u32,
     inputs: u32,
@@ -11,21 +13,23 @@ struct CorrelateParams {
     width: u32,
     right_height: u32,
     right_width: u32,
-    // 1 where the maps meet themselves: only pairs i <= j are computed.
+    // 1 where both operands are the same: then only pairs with i <= j are computed.
     symmetric: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: CorrelateParams;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> z: array<f32>;
-// Per pair: largest value, smallest value, and as bits the number of the lag of the largest by (y, x).
+// [P * Q, 3]: the largest value, the smallest value, and the bits of the largest value's lag, as an
+// index into the lags ordered by (dy, dx).
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
+// Best of each thread, reduced to element 0.
 var<workgroup> largest: array<f32, 256>;
 var<workgroup> smallest: array<f32, 256>;
 var<workgroup> place: array<u32, 256>;
 
-// Correlation at one lag; each row on its own, so that rounding errors stay small.
+// Correlation of maps i and j at one lag. Each row is summed on its own, to keep rounding errors small.
 fn at_lag(i: u32, j: u32, dy: i32, dx: i32) -> f32 {
     let h = i32(params.height);
     let w = i32(params.width);
@@ -83,7 +87,7 @@ fn correlate(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
     for (var step = 128u; step > 0u; step /= 2u) {
         if (lane < step) {
             let other = lane + step;
-            // The first of equals.
+            // Of equal values the first lag wins.
             if (largest[other] > largest[lane]
                 || (largest[other] == largest[lane] && place[other] < place[lane])) {
                 largest[lane] = largest[other];

@@ -1,17 +1,21 @@
-// Pair matrix of Convolutional Similarity, input channels separate: Gram matrix of autocorrelations.
-#import filters
-#import lower
+// Matrix of Convolutional Similarity between all pairs of filters, with separate input channels: the
+// Gram matrix of the filters' autocorrelations.
+#import filters_pass
+#import filters_half_lags
+#import lower_triangle
 
-// [M, terms]: terms are channels of this pass x half of the lags.
+// [M, terms]: a term is one lag of one channel of this pass.
 @group(0) @binding(1) var<storage, read> a: array<wide>;
-// [M, M], to which each pass adds; on and below the diagonal.
+// [M, M], on and below the diagonal. Each pass adds its terms.
 @group(0) @binding(2) var<storage, read_write> matrix: array<wide>;
 
 const SIDE = 16u;
+// Numbers from one row of a tile to the next; one more than needed, to use different banks.
 const PITCH = 17u;
 var<workgroup> first_tile: array<wide, 272>;
 var<workgroup> second_tile: array<wide, 272>;
 
+// Term `t` of filter `row`; 0 outside the matrix.
 fn element(row: u32, t: u32, terms: u32) -> wide {
     if (row >= params.filters || t >= terms) {
         return wide_zeroed();
@@ -19,7 +23,7 @@ fn element(row: u32, t: u32, terms: u32) -> wide {
     return a[row * terms + t];
 }
 
-// A workgroup per 16 x 16 block, 2 x 2 per thread.
+// A workgroup per block of 16 x 16 pairs, 2 x 2 per thread.
 @compute @workgroup_size(64)
 fn filters_pairs(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
                  @builtin(local_invocation_index) lane: u32) {
@@ -38,7 +42,7 @@ fn filters_pairs(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) 
         let t = lane % 16u;
         for (var r = lane / 16u; r < SIDE; r += 4u) {
             var value = element(block.x + r, start + t, terms);
-            // Every lag but (0, 0) stands for two.
+            // Every lag but (0, 0) also represents its negative.
             if ((start + t) % half != 0u) {
                 value = wide_add(value, value);
             }

@@ -1,34 +1,29 @@
-// Gram matrices [groups, n, n] of x [groups, n, dim]: linear, cosine, gaussian (docs/definitions.md#kernels).
-// Tiles on and above the diagonal; each result is written twice.
+// Gram matrices [groups, n, n] of x [groups, n, dim] for the linear, cosine or Gaussian kernel
+// (docs/definitions.md#kernels). Only tiles on and above the diagonal are computed; each result is
+// written to both of its places.
 #import workgroup
+#import gram_params
+#import upper_triangle
+#ifdef SKIP_EXACT
+#import gram_exactness
+#endif
+#ifdef SQUARED_DIFFERENCES
 #import exp
-#import tile
-#import upper
-
-struct GramParams {
-    n: u32,
-    dim: u32,
-    groups: u32,
-    // Tiles per side.
-    tiles: u32,
-    // First workgroup of this dispatch among all.
-    first: u32,
-    // Gaussian: power of two applied to x, and -1 / (2 s^2) after it.
-    scale: f32,
-    factor: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: GramParams;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
-// Cosine: factors [groups * n] whose product with a row makes it a unit vector; (0, 0) for zeros.
-@group(0) @binding(3) var<storage, read_write> factors: array<vec2<f32>>;
-#ifdef REST
-// Of a group: as in gram_half.wgsl. Where the second is 0, `gram_half` computes the group.
-@group(0) @binding(4) var<storage, read> exactness: array<vec2<u32>>;
+#import tile_differences
+#else
+#import tile_products
 #endif
 
-// A number of row `row` of the group that starts at row `base`, ready to be multiplied.
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+// [groups * n], as `gram_factors` wrote them; read for the cosine kernel only.
+@group(0) @binding(3) var<storage, read> factors: array<vec2<f32>>;
+#ifdef SKIP_EXACT
+// [groups]: groups that are exact in f16 are left to `gram_half`.
+@group(0) @binding(4) var<storage, read> exactness: array<Exactness>;
+#endif
+
+// Element `t` of row `row` of the group whose first row is `base`, scaled as the kernel needs it; 0
+// outside the matrix.
 fn term(base: u32, row: u32, t: u32) -> f32 {
     if (row >= params.n || t >= params.dim) {
         return 0.0;
@@ -42,11 +37,13 @@ fn term(base: u32, row: u32, t: u32) -> f32 {
 #endif
 }
 
+// The same element of four successive rows.
 fn quad(base: u32, row: u32, t: u32) -> vec4<f32> {
     return vec4(term(base, row, t), term(base, row + 1u, t),
         term(base, row + 2u, t), term(base, row + 3u, t));
 }
 
+// Turns an inner product or a squared distance into the kernel's value for rows i and j.
 fn similarity(i: u32, j: u32, base: u32, acc: f32) -> f32 {
 #ifdef COSINE
     if (factors[base + i].x == 0.0 || factors[base + j].x == 0.0) {
@@ -71,8 +68,8 @@ fn gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
     if (group >= params.groups) {
         return;
     }
-#ifdef REST
-    if (exactness[group].y == 0u) {
+#ifdef SKIP_EXACT
+    if (exactness[group].inexact == 0u) {
         return;
     }
 #endif
@@ -88,7 +85,7 @@ fn gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
             tile_columns[t * PITCH + q] = quad(base, tile.y + q * 4u, first + t);
         }
         workgroupBarrier();
-        tile_multiply(&acc, row, column);
+        tile_accumulate(&acc, row, column);
         workgroupBarrier();
     }
     for (var r = 0u; r < 8u; r++) {
@@ -101,50 +98,5 @@ fn gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
                 result[(base + j) * params.n + i] = value;
             }
         }
-    }
-}
-
-// One workgroup per row. The power of two first, so that no square over- or underflows.
-var<workgroup> partial: array<f32, 64>;
-
-@compute @workgroup_size(64)
-fn gram_factors(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
-                @builtin(local_invocation_index) lane: u32) {
-    let row = workgroup_index(id, count) + params.first;
-    if (row >= params.groups * params.n) {
-        return;
-    }
-    var largest = 0.0;
-    for (var t = lane; t < params.dim; t += 64u) {
-        largest = max(largest, abs(x[row * params.dim + t]));
-    }
-    partial[lane] = largest;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            partial[lane] = max(partial[lane], partial[lane + half]);
-        }
-        workgroupBarrier();
-    }
-    largest = partial[0];
-    workgroupBarrier();
-    // 2^-e for largest in [2^e, 2^(e+1)), within what f32 can hold.
-    let exponent = clamp(bitcast<u32>(largest) >> 23u, 1u, 252u);
-    let scale = bitcast<f32>((254u - exponent) << 23u);
-    var sum = 0.0;
-    for (var t = lane; t < params.dim; t += 64u) {
-        let v = x[row * params.dim + t] * scale;
-        sum += v * v;
-    }
-    partial[lane] = sum;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            partial[lane] += partial[lane + half];
-        }
-        workgroupBarrier();
-    }
-    if (lane == 0u) {
-        factors[row] = select(vec2(scale, 1.0 / sqrt(partial[0])), vec2(0.0), largest == 0.0);
     }
 }

@@ -1,123 +1,18 @@
-// Gram matrices of groups whose values are f16 numbers, up to a power of two, on cooperative matrices:
-// their products are exact in f32. `gram_largest` and `gram_pack` find out which groups those are;
-// `gram_half` computes them, and `gram` the others.
-#import workgroup
-
-// Of a group: bits of the largest absolute value; whether f16 cannot hold all values.
-struct Exactness {
-    largest: u32,
-    inexact: u32,
-}
-
-struct HalfGramParams {
-    n: u32,
-    dim: u32,
-    groups: u32,
-    // Vectors of four numbers per packed row.
-    pitch: u32,
-    // Blocks per side.
-    blocks: u32,
-    first: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: HalfGramParams;
-
-// The exponent of a group's largest value, as it lies in the bits of a number.
-fn exponent(largest: u32) -> u32 {
-    return largest >> 23u;
-}
-
-#ifdef MEASURE
-enable f16;
-
-struct Measured {
-    largest: atomic<u32>,
-    inexact: atomic<u32>,
-}
-
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> measured: array<Measured>;
-// [groups, n, pitch].
-@group(0) @binding(3) var<storage, read_write> halves: array<vec4<f16>>;
-
-var<workgroup> partial: array<u32, 64>;
-
-// A workgroup per row.
-@compute @workgroup_size(64)
-fn gram_largest(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
-                @builtin(local_invocation_index) lane: u32) {
-    let row = workgroup_index(id, count) + params.first;
-    if (row >= params.groups * params.n) {
-        return;
-    }
-    // Sizes are in the order of their bits, NaN above all.
-    var largest = 0u;
-    for (var t = lane; t < params.dim; t += 64u) {
-        largest = max(largest, bitcast<u32>(x[row * params.dim + t]) & 0x7fffffffu);
-    }
-    partial[lane] = largest;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            partial[lane] = max(partial[lane], partial[lane + half]);
-        }
-        workgroupBarrier();
-    }
-    if (lane == 0u) {
-        atomicMax(&measured[row / params.n].largest, partial[0]);
-    }
-}
-
-// Scales a group so that its largest value lies in [2^14, 2^15): what has 11 bits and is not 2^28 times
-// smaller is then a normal f16.
-@compute @workgroup_size(64)
-fn gram_pack(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
-             @builtin(local_invocation_index) lane: u32) {
-    let row = workgroup_index(id, count) + params.first;
-    if (row >= params.groups * params.n) {
-        return;
-    }
-    let group = row / params.n;
-    let e = exponent(atomicLoad(&measured[group].largest));
-    // Its power of two, and the inverse, must be numbers.
-    var inexact = e < 30u || e > 240u;
-    if (atomicLoad(&measured[group].inexact) != 0u) {
-        return;
-    }
-    let scale = bitcast<f32>(min(268u - min(e, 268u), 253u) << 23u);
-    for (var i = lane; i < params.pitch; i += 64u) {
-        var quad: vec4<f32>;
-        for (var j = 0u; j < 4u; j++) {
-            let t = 4u * i + j;
-            if (t < params.dim) {
-                let value = x[row * params.dim + t] * scale;
-                let bits = bitcast<u32>(value);
-                let normal = abs(value) >= 6.103515625e-5;
-                if ((bits & 0x7fffffffu) != 0u && ((bits & 0x1fffu) != 0u || !normal)) {
-                    inexact = true;
-                } else {
-                    quad[j] = value;
-                }
-            }
-        }
-        halves[row * params.pitch + i] = vec4<f16>(quad);
-    }
-    if (inexact) {
-        atomicMax(&measured[group].inexact, 1u);
-    }
-}
-#else
+// Gram matrices of the groups that are exact in f16, by cooperative matrices.
+#import gram_half_params
+#import gram_exactness
+#import half_tile
+#import upper_triangle
 
 @group(0) @binding(1) var<storage, read> left: array<vec4<f16>>;
 @group(0) @binding(2) var<storage, read> right: array<vec4<f16>>;
 @group(0) @binding(3) var<storage, read> exactness: array<Exactness>;
-// As in gram.wgsl.
+// [groups * n], as `gram_factors` wrote them; read for the cosine kernel only.
 @group(0) @binding(4) var<storage, read> factors: array<vec2<f32>>;
 @group(0) @binding(5) var<storage, read_write> result: array<f32>;
-#import half_tile
-#import upper
 
-// `unit`: the power of two that the group was divided by.
+// Turns a sum of products into the kernel's value. `unit` is the power of two that the group was divided
+// by.
 fn similarity(i: u32, j: u32, base: u32, sum: f32, unit: f32) -> f32 {
 #ifdef COSINE
     let a = factors[base + i];
@@ -132,8 +27,8 @@ fn similarity(i: u32, j: u32, base: u32, sum: f32, unit: f32) -> f32 {
 #endif
 }
 
-// Writes SIDE rows of two matrices to their places on both sides of the diagonal, each time so that
-// neighbouring threads write neighbouring numbers.
+// Writes SIDE rows of two matrices of sums to their places on both sides of the diagonal. Each of the
+// two loops lets neighbouring threads write neighbouring numbers.
 fn write(at: u32, lane: u32, row: u32, column: u32, base: u32, unit: f32) {
     for (var c = lane % SIDE; c < 2u * SIDE; c += SIDE) {
         for (var r = lane / SIDE; r < SIDE; r += SUBGROUP / SIDE) {
@@ -161,7 +56,8 @@ fn gram_half(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
              @builtin(local_invocation_index) thread: u32, @builtin(subgroup_id) subgroup: u32,
              @builtin(subgroup_invocation_id) lane: u32) {
     let per_group = params.blocks * (params.blocks + 1u) / 2u;
-    // As `workgroup_index`: only written out is it seen to be the same for all threads.
+    // This is `workgroup_index`, inlined: the validator does not see through the call that the value is
+    // the same for all threads, as cooperative matrices require.
     let index = id.x + count.x * (id.y + count.y * id.z) + params.first;
     let group = index / per_group;
     if (group >= params.groups) {
@@ -200,4 +96,3 @@ fn gram_half(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
     workgroupBarrier();
     write(sums_at, lane, row + 3u * SIDE, column, base, unit);
 }
-#endif

@@ -1,77 +1,33 @@
-// Kernel matrices of every query's candidates, in wide arithmetic (docs/definitions.md#kernels).
-#import nnk
-#ifdef GRAM
-#import nnk_block
-#endif
+// The kernel matrix of every query's candidates, in wide arithmetic (docs/definitions.md#kernels).
+#import nnk_tile
 
+// [groups, list_count, k].
 @group(0) @binding(1) var<storage, read> entries: array<Entry>;
+// [groups, point_rows, dim] or [groups, list_count, k, dim].
 @group(0) @binding(2) var<storage, read> vectors: array<f32>;
-// Cosine: a norm per vector. Gaussian: not used.
+// A norm per vector; read for the cosine kernel only.
 @group(0) @binding(3) var<storage, read> norms: array<RowNorm>;
-// [groups] scales and the factors of a given bandwidth.
+// [groups].
 @group(0) @binding(4) var<storage, read> units: array<Unit>;
-@group(0) @binding(5) var<storage, read_write> problems: array<Problem>;
-// [lists of this pass, k, k].
+// [lists].
+@group(0) @binding(5) var<storage, read> problems: array<Problem>;
+// [lists, k, k].
 @group(0) @binding(6) var<storage, read_write> kernels: array<wide>;
 
-#ifdef PREPARE
-// A thread per query: which candidates are used, and the bandwidth.
-@compute @workgroup_size(64)
-fn nnk_prepare(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
-               @builtin(local_invocation_index) lane: u32) {
-    wide_init(params.zero);
-    let local = workgroup_index(id, count) * 64u + lane;
-    if (local >= params.lists) {
-        return;
-    }
-    let list = params.list_first + local;
-    var result = Problem(wide_zeroed(), 0u, 0u, DEGENERATE, 0u);
-    var length = 0u;
-    var identical = 0u;
-    var missing = false;
-    for (var i = 0u; i < params.k; i++) {
-        let entry = entries[list * params.k + i];
-        if (entry.sample == 0u) {
-            break;
-        }
-        length++;
-        identical += select(0u, 1u, wide_round(entry.distance) == 0.0);
-        let row = entry.sample - 1u - params.point_sample;
-        missing = missing || entry.sample <= params.point_sample || row >= params.point_rows;
-    }
-    if (length > 0u) {
-        if (params.drop_identical != 0u && identical < length) {
-            result.skip = identical;
-        }
-        result.count = length - result.skip;
-        result.state = SOLVED;
-#ifndef COSINE
-        result.factor = units[list / params.list_count].factor;
-        if (params.fixed_sigma == 0u) {
-            let last = entries[list * params.k + length - 1u].distance;
-            if (wide_round(last) > 0.0) {
-                // s^2 = last / 9.
-                result.factor = wide_div(wide_from(4.5), last);
-            } else {
-                result.state = DEGENERATE;
-            }
-        }
-#endif
-    }
-    if (missing && params.gathered == 0u) {
-        result.state = MISSING;
-    }
-    problems[local] = result;
-}
-#endif
-
-#ifdef GRAM
-// Candidate `member` of a problem as a slot of its list.
+// The slot of a problem's candidate, or NOWHERE past the last one.
 fn slot_of(local: u32, member: u32) -> u32 {
     return select(NOWHERE, problems[local].skip + member, member < problems[local].count);
 }
 
-// One more term of an inner product or squared distance.
+fn vector_term(row: u32, t: u32) -> f32 {
+#ifdef COSINE
+    return vectors[row * params.dim + t] * norms[row].power;
+#else
+    return vectors[row * params.dim + t];
+#endif
+}
+
+// Adds one term of an inner product (cosine) or squared distance (Gaussian).
 fn accumulate(sum: wide, a: f32, b: f32, scale: f32) -> wide {
 #ifdef COSINE
     return wide_add(sum, wide_product(a, b));
@@ -81,6 +37,7 @@ fn accumulate(sum: wide, a: f32, b: f32, scale: f32) -> wide {
 #endif
 }
 
+// Turns the sum into the kernel's value for vectors i and j.
 fn similarity(sum: wide, i: u32, j: u32, factor: wide, scale: f32) -> wide {
 #ifdef COSINE
     let cosine = wide_mul(wide_mul(sum, norms[i].inverse), norms[j].inverse);
@@ -90,7 +47,7 @@ fn similarity(sum: wide, i: u32, j: u32, factor: wide, scale: f32) -> wide {
 #endif
 }
 
-// A workgroup per 32 x 32 block on or below the diagonal of one query's matrix, 4 x 4 per thread.
+// A workgroup per block of 32 x 32 pairs on or below the diagonal of a query's matrix, 4 x 4 per thread.
 @compute @workgroup_size(64)
 fn nnk_gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
             @builtin(local_invocation_index) lane: u32) {
@@ -163,4 +120,3 @@ fn nnk_gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count
         }
     }
 }
-#endif

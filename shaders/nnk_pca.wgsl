@@ -1,14 +1,17 @@
-// Principal components that hold 95 % of the squared norm of a query's NNK polytope {x_j - x_i} about
-// x_i (docs/definitions.md#principal-components), from its Gram matrix by Jacobi's rotations, as many disjoint ones at a
-// time as there are pairs.
+// Counts the principal components that hold 95 % of the squared norm of a query's NNK polytope about the
+// query (docs/definitions.md#principal-components). The eigenvalues of the polytope's Gram matrix come
+// from cyclic Jacobi rotations, in rounds of disjoint pairs that are rotated at the same time.
 #import nnk_memory
 
-// [lists of this pass, k, k]: Gram matrices, rows s apart; where workgroup memory is too small for
-// them they are worked on in place.
+// [lists, k, k]: the Gram matrices of `nnk_polytope`. Where workgroup memory is too small they are
+// diagonalised in place.
 @group(0) @binding(1) var<storage, read_write> spill: array<wide>;
+// [lists].
 @group(0) @binding(2) var<storage, read_write> outcomes: array<Outcome>;
 
-// Rounding errors must not count a component more where the share is held exactly.
+// SHARE is 0.95 less a margin, so that rounding errors do not count one component more where the share
+// is held exactly. CONVERGED bounds the sum of squares beside the diagonal, relative to the squared
+// trace.
 #ifdef WIDE_F64
 const SHARE = 0.94999999999905lf;
 const CONVERGED = 1e-26;
@@ -17,10 +20,12 @@ const SHARE = vec2<f32>(0.949999988, 1.19114292e-8);
 const CONVERGED = 1e-22;
 #endif
 
+// The rotations of a round.
 var<workgroup> sines: array<wide, K>;
 var<workgroup> cosines: array<wide, K>;
 var<workgroup> partial_sums: array<wide, WIDTH>;
 
+// Sum over all threads.
 fn total(value: wide) -> wide {
     sync();
     partial_sums[lane] = value;
@@ -46,7 +51,8 @@ fn beside(s: u32) -> wide {
     return total(sum);
 }
 
-// The `pair`-th pair of round `round` of a round-robin tournament of `n` (even): (larger, smaller).
+// Pair `pair` of round `round` in a round-robin tournament of n players (n even), larger number first.
+// In n - 1 rounds every two players meet once.
 fn opponents(n: u32, round: u32, pair: u32) -> vec2<u32> {
     var a = (round + pair) % (n - 1u);
     let b = (round + n - 1u - pair) % (n - 1u);
@@ -56,6 +62,7 @@ fn opponents(n: u32, round: u32, pair: u32) -> vec2<u32> {
     return vec2(max(a, b), min(a, b));
 }
 
+// The rotation that makes the element of rows at.x and at.y zero; none for a player beyond the matrix.
 fn find_rotation(s: u32, at: vec2<u32>, pair: u32) {
     var sine = wide_zeroed();
     var cosine = wide_from(1.0);
@@ -69,7 +76,7 @@ fn find_rotation(s: u32, at: vec2<u32>, pair: u32) {
             if (wide_less(size, wide_zeroed())) {
                 size = -size;
             }
-            // Beyond, the rotation's tangent is 1 / (2 ratio), too small to matter.
+            // Above this the tangent, about 1 / (2 ratio), is negligible.
             if (wide_round(size) < 1e15) {
                 let root = wide_sqrt(wide_add(one, wide_mul(ratio, ratio)));
                 var tangent = wide_div(one, wide_add(size, root));
@@ -85,7 +92,8 @@ fn find_rotation(s: u32, at: vec2<u32>, pair: u32) {
     cosines[pair] = cosine;
 }
 
-// Rotates rows (stride s, 1) or columns (1, s) of all pairs of a round.
+// Rotates the rows (along = s, across = 1) or the columns (along = 1, across = s) of all pairs of a
+// round.
 fn rotate(s: u32, n: u32, round: u32, along: u32, across: u32) {
     for (var w = lane; w < n / 2u * s; w += WIDTH) {
         let pair = w / s;
@@ -103,7 +111,7 @@ fn rotate(s: u32, n: u32, round: u32, along: u32, across: u32) {
     sync();
 }
 
-// Some sweeps; returns whether that was enough.
+// Does up to `quota` sweeps; returns whether the matrix is diagonal enough.
 fn diagonalise(s: u32, trace: wide) -> bool {
     let n = s + s % 2u;
     let enough = wide_mul(wide_mul(trace, trace), wide_from(CONVERGED));
@@ -124,7 +132,7 @@ fn diagonalise(s: u32, trace: wide) -> bool {
     return !wide_less(enough, beside(s));
 }
 
-// How many of the largest diagonal entries it takes to hold the share.
+// How many of the largest diagonal entries hold the share together. Destroys the diagonal.
 fn count_components(s: u32, trace: wide) -> u32 {
     let enough = wide_mul(trace, SHARE);
     var held = wide_zeroed();
@@ -144,6 +152,7 @@ fn count_components(s: u32, trace: wide) -> u32 {
     return s;
 }
 
+// A workgroup per query.
 @compute @workgroup_size(WIDTH)
 fn nnk_pca(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
            @builtin(local_invocation_index) index: u32) {
@@ -172,7 +181,7 @@ fn nnk_pca(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count:
     if (!wide_less(wide_zeroed(), trace)) {
         return;
     }
-    // The last dispatch has no sweeps left to do and takes what there is.
+    // The last dispatch has a quota of 0 and accepts the matrix as it is.
     if (!diagonalise(s, trace) && params.quota > 0u) {
         return;
     }

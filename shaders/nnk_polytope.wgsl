@@ -1,20 +1,26 @@
-// Gram matrices [s, s] of every query's NNK polytope {x_j - x_i : j in support} (docs/definitions.md#principal-components).
-#import nnk_block
+// The Gram matrix of every query's NNK polytope {x_j - x_i : j in support}
+// (docs/definitions.md#principal-components).
+#import nnk_tile
 
+// [groups, list_count, k].
 @group(0) @binding(1) var<storage, read> entries: array<Entry>;
+// [groups, query_rows, dim].
 @group(0) @binding(2) var<storage, read> queries: array<f32>;
+// [groups, point_rows, dim] or [groups, list_count, k, dim].
 @group(0) @binding(3) var<storage, read> vectors: array<f32>;
 // [groups].
 @group(0) @binding(4) var<storage, read> units: array<Unit>;
+// [lists].
 @group(0) @binding(5) var<storage, read> outcomes: array<Outcome>;
-// [lists of this pass, k]: slots of the support.
+// [lists, k]: slots of the support.
 @group(0) @binding(6) var<storage, read> supports: array<u32>;
-// [lists of this pass, k, k]; the matrices' rows are s apart.
+// [lists, k, k]. A matrix has s rows of s numbers for a support of s, at the start of its place.
 @group(0) @binding(7) var<storage, read_write> matrices: array<wide>;
 
+// 16 terms of the query's own vector.
 var<workgroup> origin: array<f32, 16>;
 
-// Member `member` of a support as a slot of its list.
+// The slot of a member of the support, or NOWHERE past the last one.
 fn slot_of(local: u32, member: u32) -> u32 {
     if (member >= outcomes[local].support) {
         return NOWHERE;
@@ -22,7 +28,11 @@ fn slot_of(local: u32, member: u32) -> u32 {
     return supports[local * params.k + member];
 }
 
-// A workgroup per 16 x 16 block on or below the diagonal, 2 x 2 per thread.
+fn vector_term(row: u32, t: u32) -> f32 {
+    return vectors[row * params.dim + t];
+}
+
+// A workgroup per block of 16 x 16 pairs on or below the diagonal of a query's matrix, 2 x 2 per thread.
 @compute @workgroup_size(64)
 fn nnk_polytope(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
                 @builtin(local_invocation_index) lane: u32) {

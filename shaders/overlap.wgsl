@@ -1,5 +1,6 @@
-// Intersections and unions of supports for all pairs of channels (docs/definitions.md#overlap-and-jaccard-index), exact
-// integers. `overlap_sort` brings the indices of every support into order, `overlap` merges pairs.
+// Intersections and unions of supports for all pairs of channels
+// (docs/definitions.md#overlap-and-jaccard-index), as exact integers. `overlap_sort` sorts the indices
+// of every support; `overlap` merges the sorted lists of each pair.
 #import workgroup
 
 struct OverlapParams {
@@ -7,11 +8,12 @@ struct OverlapParams {
     // Queries of this pass, and slots per query.
     queries: u32,
     k: u32,
-    // Rows of channel pairs of this pass.
+    // First channel of the pairs of this pass, and how many there are.
     row_first: u32,
     row_count: u32,
-    // Queries per part; each part has sums of its own.
+    // Queries per part. Each part has its own sums, so that more threads can work on one pair.
     part: u32,
+    // First workgroup of this dispatch, and the number of workgroups of all dispatches.
     first: u32,
     workgroups: u32,
 }
@@ -19,24 +21,27 @@ struct OverlapParams {
 const DEGENERATE = 0xffffffffu;
 
 @group(0) @binding(0) var<uniform> params: OverlapParams;
-// [queries, channels, k]: supports as they come, and in ascending order from the front.
+// [queries, channels, k]: the supports as the solver wrote them, with -1 in unused slots.
 @group(0) @binding(1) var<storage, read> slots: array<i32>;
+// [queries, channels, k]: the same indices in ascending order, from the front.
 @group(0) @binding(2) var<storage, read_write> lists: array<i32>;
-// [queries, channels]: their sizes, or DEGENERATE.
+// [queries, channels]: the number of indices, or DEGENERATE for a query without a graph.
 @group(0) @binding(3) var<storage, read_write> sizes: array<u32>;
 // [parts, row_count, channels].
 @group(0) @binding(4) var<storage, read_write> sums: array<Sums>;
 
+// Sums of one pair of channels over the queries of a part.
 struct Sums {
     intersection: u32,
-    // floor(2^40 intersection / union), its upper and lower 20 bits summed apart.
+    // floor(2^40 intersection / union): upper and lower 20 bits, summed separately.
     jaccard_high: u32,
     jaccard_low: u32,
+    // Queries that have a graph in both channels, and those of them whose union is not empty.
     queries: u32,
     unions: u32,
 }
 
-// A thread per slot: its place is the number of smaller indices in the support.
+// A thread per slot: an index goes to the place given by the number of smaller indices in the support.
 @compute @workgroup_size(64)
 fn overlap_sort(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
                 @builtin(local_invocation_index) lane: u32) {
@@ -57,12 +62,14 @@ fn overlap_sort(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) c
         members += select(0u, 1u, other >= 0);
     }
     lists[list * params.k + place] = own;
-    // The first writes for all; a support without members keeps its 0.
+    // The thread of the smallest index writes the size. An empty support keeps the 0 that the host
+    // wrote.
     if (place == 0u) {
         sizes[list] = members;
     }
 }
 
+// Size of the intersection of two sorted lists.
 fn intersection(a: u32, a_size: u32, b: u32, b_size: u32) -> u32 {
     var i = 0u;
     var j = 0u;
@@ -77,7 +84,8 @@ fn intersection(a: u32, a_size: u32, b: u32, b_size: u32) -> u32 {
     return both;
 }
 
-// A thread per pair of channels and part; 16 x 16 pairs a workgroup, whose threads read the same lists.
+// A thread per pair of channels and part. A workgroup has 16 x 16 pairs, whose threads read the same
+// lists.
 @compute @workgroup_size(256)
 fn overlap(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
            @builtin(local_invocation_index) lane: u32) {
@@ -111,7 +119,7 @@ fn overlap(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count:
         result.intersection += both;
         if (either > 0u) {
             result.unions++;
-            // `either` is at most 2048, so that 20 bits at a time never overflow.
+            // `either` is at most 2048, so a remainder shifted by 20 bits fits in 32.
             let high = (both << 20u) / either;
             let rest = (both << 20u) % either;
             result.jaccard_high += high;

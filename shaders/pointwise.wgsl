@@ -1,16 +1,23 @@
-// Functions of one or two numbers, element by element. Own exponentials: some drivers' are off.
+// Functions of one or two numbers, element by element. Exponentials are computed here, because the
+// built-in ones of some drivers are inaccurate.
 #import workgroup
 #import exp
 
 struct PointwiseParams {
+    // Elements of the result.
     len: u32,
+    // First workgroup of this dispatch.
     first: u32,
-    // Which function; see `src/gpu/pointwise.rs`.
+    // One of the constants below.
     op: u32,
-    // Activation after a binary function: 0 none, 1 clip to [low, high], 2 leaky with slope `low`.
+    // What follows a binary function, and the only operation of UNARY_ACTIVATION: one of the
+    // ACTIVATION_* constants.
     activation: u32,
+    // Parameters of the activation or of the unary function.
     low: f32,
     high: f32,
+    // Axes that the binary functions iterate over: extents, and strides of both operands (0 where an
+    // operand is broadcast). Element i belongs to vector i / 4.
     rank: u32,
     unused: u32,
     extents: array<vec4<u32>, 2>,
@@ -20,15 +27,36 @@ struct PointwiseParams {
 
 @group(0) @binding(0) var<uniform> params: PointwiseParams;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
+// Not read by `unary`.
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+// Activations: clip to [low, high]; leaky, with slope `low` below 0.
+const ACTIVATION_CLIP = 1u;
+const ACTIVATION_LEAKY = 2u;
+
+const UNARY_ACTIVATION = 0u;
+const UNARY_ELU = 1u;
+const UNARY_SIGMOID = 2u;
+const UNARY_HARD_SIGMOID = 3u;
+const UNARY_HARD_SWISH = 4u;
+const UNARY_TANH = 5u;
+const UNARY_GELU = 6u;
+const UNARY_GELU_TANH = 7u;
+const UNARY_ERF = 8u;
+
+const BINARY_ADD = 0u;
+const BINARY_SUB = 1u;
+const BINARY_MUL = 2u;
+const BINARY_DIV = 3u;
+const BINARY_PRELU = 4u;
 
 fn sigmoid(x: f32) -> f32 {
     let e = exp_nonpositive(-abs(x));
     return select(e, 1.0, x >= 0.0) / (1.0 + e);
 }
 
-// e^x - 1 for x <= 0, where the difference would cancel by its series.
+// e^x - 1 for x <= 0. Near 0, where the difference would cancel, by its Taylor series.
 fn expm1_nonpositive(x: f32) -> f32 {
     if (x < -0.25) {
         return exp_nonpositive(x) - 1.0;
@@ -51,7 +79,7 @@ fn hyperbolic_tangent(x: f32) -> f32 {
     return sign(x) * (1.0 - e) / (1.0 + e);
 }
 
-// 1 - erf(x), relative error 1.2e-7 plus rounding of the exponent.
+// 1 - erf(x), with a relative error of 1.2e-7 and the rounding error of the exponent.
 fn erfc(x: f32) -> f32 {
     let z = abs(x);
     let t = 1.0 / (1.0 + 0.5 * z);
@@ -83,36 +111,38 @@ fn erf(x: f32) -> f32 {
 }
 
 fn activate(v: f32, kind: u32) -> f32 {
-    if (kind == 1u) {
-        // Not `clamp`, which may swallow a NaN.
+    if (kind == ACTIVATION_CLIP) {
+        // `clamp` may turn a NaN into a number.
         return select(select(v, params.low, v < params.low), params.high, v > params.high);
     }
-    if (kind == 2u) {
+    if (kind == ACTIVATION_LEAKY) {
         return select(v, params.low * v, v < 0.0);
     }
     return v;
 }
 
+// Clips to [0, 1].
 fn hard(x: f32) -> f32 {
     return select(select(x, 0.0, x < 0.0), 1.0, x > 1.0);
 }
 
 fn apply(x: f32) -> f32 {
     switch (params.op) {
-        case 0u: { return activate(x, params.activation); }
-        case 1u: { return select(params.low * expm1_nonpositive(min(x, 0.0)), x, x > 0.0); }
-        case 2u: { return sigmoid(x); }
-        case 3u: { return hard(params.low * x + params.high); }
-        case 4u: { return x * hard(x / 6.0 + 0.5); }
-        case 5u: { return hyperbolic_tangent(x); }
-        case 6u: { return 0.5 * x * erfc(-x * 0.7071067812); }
-        case 7u: {
+        case UNARY_ACTIVATION: { return activate(x, params.activation); }
+        case UNARY_ELU: { return select(params.low * expm1_nonpositive(min(x, 0.0)), x, x > 0.0); }
+        case UNARY_SIGMOID: { return sigmoid(x); }
+        case UNARY_HARD_SIGMOID: { return hard(params.low * x + params.high); }
+        case UNARY_HARD_SWISH: { return x * hard(x / 6.0 + 0.5); }
+        case UNARY_TANH: { return hyperbolic_tangent(x); }
+        case UNARY_GELU: { return 0.5 * x * erfc(-x * 0.7071067812); }
+        case UNARY_GELU_TANH: {
             return 0.5 * x * (1.0 + hyperbolic_tangent(0.7978845608 * (x + 0.044715 * x * x * x)));
         }
-        default: { return erf(x); }
+        case UNARY_ERF, default: { return erf(x); }
     }
 }
 
+// A thread per element, here and below.
 @compute @workgroup_size(256)
 fn unary(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
          @builtin(local_invocation_index) lane: u32) {
@@ -121,7 +151,7 @@ fn unary(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: v
         return;
     }
     let x = a[i];
-    // A NaN goes through: comparisons and conversions of it may do anything.
+    // A NaN is passed through, because comparisons and conversions of NaN may do anything.
     let nan = (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
     y[i] = select(apply(x), x, nan);
 }
@@ -148,11 +178,11 @@ fn binary(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: 
     let q = b[at_b];
     var v = 0.0;
     switch (params.op) {
-        case 0u: { v = p + q; }
-        case 1u: { v = p - q; }
-        case 2u: { v = p * q; }
-        case 3u: { v = p / q; }
-        default: { v = select(p, p * q, p < 0.0); }
+        case BINARY_ADD: { v = p + q; }
+        case BINARY_SUB: { v = p - q; }
+        case BINARY_MUL: { v = p * q; }
+        case BINARY_DIV: { v = p / q; }
+        case BINARY_PRELU, default: { v = select(p, p * q, p < 0.0); }
     }
     y[i] = activate(v, params.activation);
 }

@@ -2,9 +2,11 @@
 #import workgroup
 
 struct Pool2dShape {
+    // Elements of the result.
     len: u32,
+    // First workgroup of this dispatch.
     first: u32,
-    // 0 max, 1 average, 2 average with the padding counted, 3 first in range.
+    // One of the POOL_* constants.
     kind: u32,
     height: u32,
     width: u32,
@@ -26,10 +28,18 @@ struct Pool2dShape {
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
+const POOL_MAX = 0u;
+const POOL_AVERAGE = 1u;
+// The average over the padded window: padding counts as zeros.
+const POOL_AVERAGE_PADDED = 2u;
+// The first element of the window that is not padding.
+const POOL_FIRST = 3u;
+
 fn is_nan(v: f32) -> bool {
     return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
 }
 
+// A thread per element of the result.
 @compute @workgroup_size(256)
 fn pool2d(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
           @builtin(local_invocation_index) lane: u32) {
@@ -77,10 +87,10 @@ fn pool2d(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: 
     var result = 0.0;
     if (inside > 0u) {
         switch (params.kind) {
-            case 0u: { result = best; }
-            case 1u: { result = sum / f32(inside); }
-            case 2u: { result = sum / f32(padded); }
-            default: { result = head; }
+            case POOL_MAX: { result = best; }
+            case POOL_AVERAGE: { result = sum / f32(inside); }
+            case POOL_AVERAGE_PADDED: { result = sum / f32(padded); }
+            case POOL_FIRST, default: { result = head; }
         }
     }
     y[i] = result;

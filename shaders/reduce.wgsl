@@ -1,10 +1,11 @@
-// Means and softmax along the middle axis of [outer, len, inner]; a thread per (outer, inner).
+// Mean and softmax along the middle axis of [outer, len, inner].
 #import workgroup
 #import exp
 
 struct ReduceParams {
-    // Threads: outer * inner.
+    // outer * inner.
     threads: u32,
+    // First workgroup of this dispatch.
     first: u32,
     len: u32,
     inner: u32,
@@ -14,9 +15,10 @@ struct ReduceParams {
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-// Elements that are added up before their sum joins the others': keeps rounding errors small.
+// Elements whose sum is formed before it is added to the total, to keep rounding errors small.
 const STRETCH = 32u;
 
+// A thread per (outer, inner), here and below.
 @compute @workgroup_size(64)
 fn mean(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {

@@ -1,25 +1,29 @@
-// Shuffling channels of x [N, C, d] and comparing what follows (docs/definitions.md#shuffling).
+// Shuffles channels of x [N, C, d], and compares results with and without a shuffle
+// (docs/definitions.md#shuffling).
 #import workgroup
 
 struct ShuffleParams {
     // Elements of the result; workgroups of `channel_dots`.
     len: u32,
+    // First workgroup of this dispatch.
     first: u32,
     channels: u32,
     // Elements per sample and channel.
     dim: u32,
-    // Variants per sample, and the channel that the first one exchanges.
+    // Variants per sample: the results of exchanging one channel each. `channel` is the first of them.
     variants: u32,
     channel: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: ShuffleParams;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-// The other operand: shuffled values, or variants.
+// `substitute`: shuffled values, like x. `channel_dots`: variants [N, variants, C, d].
 @group(0) @binding(2) var<storage, read> other: array<f32>;
+// `shuffle_samples`: [N] samples. `shuffle_pixels`: [N, d] pixels.
 @group(0) @binding(3) var<storage, read> index: array<u32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
+// A thread per element: sample i becomes sample index[i].
 @compute @workgroup_size(256)
 fn shuffle_samples(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
                    @builtin(local_invocation_index) lane: u32) {
@@ -31,6 +35,7 @@ fn shuffle_samples(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups
     y[i] = x[index[i / row] * row + i % row];
 }
 
+// A thread per element: in sample i, pixel p becomes pixel index[i, p].
 @compute @workgroup_size(256)
 fn shuffle_pixels(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
                   @builtin(local_invocation_index) lane: u32) {
@@ -43,6 +48,8 @@ fn shuffle_pixels(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups)
     y[i] = x[i - pixel + index[sample * params.dim + pixel]];
 }
 
+// A thread per element of [N, variants, C, d]: variant v has channel `channel` + v of `other`, and all
+// others of x.
 @compute @workgroup_size(256)
 fn substitute(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
               @builtin(local_invocation_index) lane: u32) {
@@ -63,7 +70,7 @@ fn substitute(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) cou
 
 var<workgroup> sums: array<vec3<f32>, 64>;
 
-// One workgroup per (sample, variant, channel): <x, y>, <x, x>, <y, y>.
+// A workgroup per sample, variant and channel computes <x, y>, <x, x> and <y, y>.
 @compute @workgroup_size(64)
 fn channel_dots(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
                 @builtin(local_invocation_index) lane: u32) {

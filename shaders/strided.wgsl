@@ -1,9 +1,13 @@
-// Copies a box of a strided view into another.
+// Copies a box of one strided view into another.
 #import workgroup
 
 struct StridedParams {
+    // Elements of the box.
     len: u32,
+    // First workgroup of this dispatch.
     first: u32,
+    // Axes of the box: extents, and strides in source and destination. Element i belongs to vector i /
+    // 4.
     rank: u32,
     src_offset: u32,
     dst_offset: u32,
@@ -19,6 +23,7 @@ struct StridedParams {
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
+// A thread per element of the box.
 @compute @workgroup_size(256)
 fn strided(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
            @builtin(local_invocation_index) lane: u32) {

@@ -1,32 +1,36 @@
-// Squared distances that decide, by plain differences in wide arithmetic, in units of a power of two
-// (`scale`) that keeps them in range where wide numbers are pairs of f32.
+// Distances that decide the order of neighbours: plain differences, in wide arithmetic. Where a wide
+// number is a pair of f32, squared distances are kept in units of 1 / scale^2, to stay within its range;
+// `scale` is a power of two, so that scaling is exact.
 #import wide
 
-// What the kernels keep per row.
+// What is known of a row before a search.
 struct RowNorm {
-    // Gaussian: squared norm of the centred row in units of the scale; negative: too large to filter by.
-    // Cosine: 1 / norm of the row times `power`. Never a candidate: FAR (gaussian), 0 (cosine).
+    // Gaussian kernel: squared norm of the centred row times scale^2; -1 if it is too large for the
+    // filter. Cosine kernel: 1 / norm of the row times `power`, rounded. A row that can be no candidate
+    // has NEVER (Gaussian) or 0 (cosine).
     norm: f32,
-    // Cosine: a power of two that brings the row near 1.
+    // A power of two. Cosine kernel: it brings the row's largest value near 1. Gaussian: the scale.
     power: f32,
-    // Cosine: 1 / norm of the row times `power`.
+    // Cosine kernel: 1 / norm of the row times `power`.
     inverse: wide,
 }
 
-// A norm that marks rows which are no candidates.
-const FAR = 3e38;
-// Below this 2 - 2 cos, vectors parallel before they were rounded to f32 cannot be told from others.
+// Values of 2 - 2 cos below this cannot be told from 0: the vectors may have been parallel before they
+// were rounded to f32.
 const PARALLEL = 1e-14;
 
 #ifdef WIDE_F64
+// (a - b) in units of 1 / scale.
 fn difference(a: f32, b: f32, scale: f32) -> wide {
     return f64(a) - f64(b);
 }
 
+// A squared distance in units of 1 / scale^2.
 fn in_units(sum: wide, scale: f32) -> wide {
     return sum * f64(scale) * f64(scale);
 }
 
+// A component of the row's unit vector.
 fn unit_component(x: f32, row: RowNorm) -> wide {
     return f64(x) * (f64(row.power) * row.inverse);
 }
@@ -35,7 +39,7 @@ fn difference(a: f32, b: f32, scale: f32) -> wide {
     return two_sum(a * scale, -(b * scale));
 }
 
-// What overflowed (infinity or NaN, told by its bits) is as far as anything can be.
+// A sum that overflowed (infinity or NaN, recognised by its bits) is the largest distance.
 fn in_units(sum: wide, scale: f32) -> wide {
     if ((bitcast<u32>(sum.x) & 0x7f800000u) == 0x7f800000u) {
         return wide_largest();
@@ -50,6 +54,7 @@ fn unit_component(x: f32, row: RowNorm) -> wide {
 }
 #endif
 
+// 2 - 2 cos, or 0 if it cannot be told from 0.
 fn snapped(sum: wide) -> wide {
     if (wide_less(sum, wide_from(PARALLEL))) {
         return wide_zeroed();
@@ -57,7 +62,7 @@ fn snapped(sum: wide) -> wide {
     return sum;
 }
 
-// exp(-factor d), 0 where that is too small to be told from 0.
+// exp(-factor d^2); 0 where that is negligible.
 fn gaussian(sq_distance: wide, factor: wide) -> wide {
     if (wide_round(sq_distance) * wide_round(factor) > 700.0) {
         return wide_zeroed();

@@ -1,7 +1,10 @@
-    // For the body of a kernel that has `thread`, `subgroup`, the storage arrays `left` and `right` of
-    // rows of `params.pitch` vectors, and the first and last row of each that this block may read: rows
-    // past the last repeat it, and whoever reads the sums leaves them out. No loop or branch around a
-    // matrix depends on the thread. Leaves sums[ROW][COLUMN] in the variables sumsROWCOLUMN.
+    // A product on cooperative matrices, to be imported into the body of a kernel: functions cannot
+    // return such matrices. Reads `thread`, `subgroup`, the storage arrays `left` and `right` (rows of
+    // `params.pitch` vectors), and the first and last row of each that this block may read, `left_first`
+    // to `right_last`. Rows past the last one are read as copies of it, and their sums have to be
+    // ignored. No loop or branch around a matrix depends on the thread. Leaves eight matrices of sums,
+    // sums00 to sums31 by their row and column among those of the subgroup; the first one is at
+    // (`block_row`, `block_column`) of the block, and `sums_at` is the subgroup's place in `sums`.
     let block_row = subgroup / 4u * 4u * SIDE;
     let block_column = subgroup % 4u * 2u * SIDE;
     var sums00: Sums;
@@ -31,7 +34,7 @@
             let left1 = coopLoadT<Left>(&stage_left[l + SIDE * STAGE_PITCH], STAGE_PITCH);
             let left2 = coopLoadT<Left>(&stage_left[l + 2u * SIDE * STAGE_PITCH], STAGE_PITCH);
             let left3 = coopLoadT<Left>(&stage_left[l + 3u * SIDE * STAGE_PITCH], STAGE_PITCH);
-            // A row of terms is a column of the right factor.
+            // Loaded with rows and columns exchanged: a row of terms is a column of the right factor.
             let right0 = coopLoad<Right>(&stage_right[r], STAGE_PITCH);
             let right1 = coopLoad<Right>(&stage_right[r + SIDE * STAGE_PITCH], STAGE_PITCH);
             sums00 = coopMultiplyAdd(left0, right0, sums00);

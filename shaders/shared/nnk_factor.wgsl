@@ -1,18 +1,18 @@
-// The factor L D L' of the kernel matrix on the support, in the solver's working memory: places and members are
-// those of nnk.wgsl.
-#import nnk_memory
+// The factorisation K_SS = L D L' of the kernel matrix on the support, in the solver's working memory.
+#import nnk_solver
 
+// Place of an element of the factor.
 fn factor_at(row: u32, column: u32) -> u32 {
     return FACTOR + column * (K + 1u) - column * (column - 1u) / 2u + row - column;
 }
 
-// A pivot below this after `size` steps cannot be told from 0.
+// A pivot below this cannot be told from 0 after `size` steps.
 fn dependence(size: u32) -> wide {
     return wide_from(PIVOT_ERROR * f32(size + 8u));
 }
 
-// K on the first s members = L D L', with `right` (b, or the kernel's row of `column`) as one more
-// row. A member whose pivot vanishes is passed over.
+// Factorises K on the first s members. The right-hand side is one more row: b, or K's row of candidate
+// `column`. A member whose pivot vanishes depends on those before it and is skipped.
 fn factorise(s: u32, column: u32) {
     let y = lane / ACROSS;
     let x = lane % ACROSS;
@@ -47,11 +47,12 @@ fn factorise(s: u32, column: u32) {
     }
 }
 
+// Whether a member's pivot vanished.
 fn is_dependent(member: u32, s: u32) -> bool {
     return !wide_less(dependence(s), load(factor_at(member, member)));
 }
 
-// Solution of D L' z = right-hand row, in GOAL; 0 for dependent members.
+// Writes the solution z of D L' z = right-hand row to GOAL; 0 for dependent members.
 fn back_substitute(s: u32) {
     for (var i = s; i > 0u; i--) {
         let c = i - 1u;
@@ -72,7 +73,7 @@ fn back_substitute(s: u32) {
     sync();
 }
 
-// Removes members at 0 from the support, and appends `entering`.
+// Removes members with x = 0 from the support and appends candidate `entering`, unless it is NONE.
 fn compact(s: u32, entering: u32) {
     sync();
     if (lane == 0u) {
@@ -83,12 +84,12 @@ fn compact(s: u32, entering: u32) {
                 members[count] = j;
                 count++;
             } else {
-                marks[j] &= 2u;
+                marks[j] &= REFUSED;
             }
         }
         if (entering != NONE) {
             members[count] = entering;
-            marks[entering] |= 1u;
+            marks[entering] |= IN_SUPPORT;
             count++;
         }
         member_count = count;

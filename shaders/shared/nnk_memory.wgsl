@@ -1,8 +1,10 @@
-// Working memory of a query: MEMORY wide numbers of the workgroup, or its part of `spill` from `base` on where
-// those are too many. The host gives LOCAL and MEMORY.
-#import nnk
+// Working memory of a query: MEMORY wide numbers. With LOCAL it is workgroup memory. Otherwise it is the
+// query's part of the storage buffer `spill`, which the importing file declares, from `base` on. The
+// host defines MEMORY, LOCAL, K (candidates per query) and WIDTH (threads of a workgroup).
+#import nnk_common
 
 var<private> base: u32;
+// Index of this thread in its workgroup.
 var<private> lane: u32;
 
 #ifdef LOCAL
@@ -10,6 +12,7 @@ var<workgroup> memory: array<wide, MEMORY>;
 
 fn load(i: u32) -> wide { return memory[i]; }
 fn store(i: u32, value: wide) { memory[i] = value; }
+// Makes what all threads stored visible to all of them.
 fn sync() { workgroupBarrier(); }
 #else
 fn load(i: u32) -> wide { return spill[base + i]; }

@@ -1,5 +1,7 @@
-// Arithmetic with about 15 digits, for whatever decides: float64 where the adapter has it, else pairs
-// of f32 (double-float: the value is x + y, |y| <= ulp(x) / 2). Same functions, same 8 bytes.
+// Wide numbers, for all steps whose rounding could change a result: f64 where the adapter has it, with
+// about 16 digits; elsewhere double-float, pairs of f32 whose value is x + y with |y| <= ulp(x) / 2,
+// with about 14. Both kinds have the same functions and occupy 8 bytes. The host defines WIDE_F64 where
+// f64 is used.
 
 #ifdef WIDE_F64
 alias wide = f64;
@@ -26,6 +28,7 @@ fn wide_scale(a: wide, n: i32) -> wide {
     return a * p * f64(bitcast<f32>(u32(n - 8 * eighth + 127) << 23u));
 }
 const WIDE_LN2 = 0.6931471805599453lf;
+// 1 / i!.
 const WIDE_EXP = array<f64, 15>(
     1.0lf,
     1.0lf,
@@ -46,26 +49,30 @@ const WIDE_EXP = array<f64, 15>(
 #else
 alias wide = vec2<f32>;
 
-// Compilers may rewrite (a + b) - a as b, or fuse a * b + c, unless an operand is opaque to them:
-// every sum and product whose rounding error is wanted passes through an exclusive-or with a zero
-// that only the host knows to be one.
+// Compilers may simplify (a + b) - a to b, or fuse a * b + c, both of which would destroy the rounding
+// errors that double-float arithmetic is made of. Every sum and product whose rounding error is needed
+// is therefore made opaque: it passes through an exclusive-or with a parameter that is 0, which no
+// compiler can know.
 var<private> wide_zero: u32;
+
+// Every kernel that uses wide numbers calls this first, with a parameter that the host sets to 0.
 
 fn wide_init(zero: u32) { wide_zero = zero; }
 fn hide(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ wide_zero); }
 
-// a + b exactly (Knuth).
+// a + b as an unevaluated sum, exactly (Knuth's two-sum).
 fn two_sum(a: f32, b: f32) -> vec2<f32> {
     let s = hide(a + b);
     let v = hide(s - a);
     return vec2(s, (a - hide(s - v)) + (b - v));
 }
-// The same for |a| >= |b|.
+// The same for |a| >= |b| (Dekker's fast two-sum).
 fn fast_sum(a: f32, b: f32) -> vec2<f32> {
     let s = hide(a + b);
     return vec2(s, b - hide(s - a));
 }
-// a * b exactly: 12 leading bits and 12 rest bits of each give products that need no rounding.
+// a * b as an unevaluated sum, exactly: each factor is split into its 12 leading and 12 trailing bits,
+// whose products need no rounding (Dekker's product).
 fn two_product(a: f32, b: f32) -> vec2<f32> {
     let p = hide(a * b);
     let c = bitcast<f32>(bitcast<u32>(a) & 0xfffff000u);
@@ -110,7 +117,7 @@ fn wide_sqrt(a: wide) -> wide {
     return wide_add(t, vec2(q.x / (2.0 * s), 0.0));
 }
 fn wide_less(a: wide, b: wide) -> bool { return a.x < b.x || (a.x == b.x && a.y < b.y); }
-// a * 2^n; what f32 cannot hold becomes 0.
+// a * 2^n; 0 if that underflows f32.
 fn wide_scale(a: wide, n: i32) -> wide {
     let whole = max(n, -250);
     let part = whole / 2;
@@ -118,6 +125,7 @@ fn wide_scale(a: wide, n: i32) -> wide {
     return a * p * bitcast<f32>(u32(whole - part + 127) << 23u);
 }
 const WIDE_LN2 = vec2<f32>(0.6931471824645996, -1.9046542121259336e-09);
+// 1 / i!.
 const WIDE_EXP = array<vec2<f32>, 15>(
     vec2<f32>(1.0, 0.0),
     vec2<f32>(1.0, 0.0),
@@ -139,7 +147,8 @@ const WIDE_EXP = array<vec2<f32>, 15>(
 
 fn wide_zeroed() -> wide { return wide_from(0.0); }
 
-// exp(x) for x <= 0, rounded in the last digits; 0 below exp(-690).
+// exp(x) for x <= 0, to the last few bits of a wide number; 0 for x < -690. x = n ln(2) + r, and exp(r)
+// by its Taylor series.
 fn wide_exp(x: wide) -> wide {
     let rough = wide_round(x);
     if (rough < -690.0) {

@@ -1,16 +1,17 @@
-//! Which adapters there are, and which one to take.
+//! The adapters of this machine, and the choice of one.
 
 use super::cooperative::Cooperative;
 use crate::error::FoundAdapter;
 use crate::ops::DeviceInfo;
 use crate::{Error, Result};
 
-/// Never GL: it finds the same adapters with fewer features.
+/// Without GL, which finds the same adapters with fewer features.
 pub(super) const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN
     .union(wgpu::Backends::METAL)
     .union(wgpu::Backends::DX12);
 
-/// Buffers stay below 2^31 bytes whatever the adapter claims: drivers use signed offsets.
+/// Largest buffer, whatever the adapter claims: drivers use signed offsets, so sizes stay below 2^31
+/// bytes.
 pub(super) const MAX_BUFFER: u64 = (1 << 31) - (1 << 16);
 
 /// One adapter, as `chanscope devices` lists it.
@@ -22,7 +23,7 @@ pub struct Adapter {
     pub info: DeviceInfo,
     /// `discrete`, `integrated`, `virtual`, `software`, `other`.
     pub kind: &'static str,
-    /// Largest buffer that will be used, bytes.
+    /// Largest buffer that this crate will use, bytes.
     pub max_buffer_bytes: u64,
     /// Workgroup memory, bytes.
     pub workgroup_bytes: u32,
@@ -30,7 +31,8 @@ pub struct Adapter {
     pub subgroup: [u32; 2],
     /// Features that matter here: `f64`, `f16`, `subgroups`, `timestamps`, `cooperative-matrix`.
     pub features: Vec<&'static str>,
-    /// Side of the cooperative matrices (f16 products, f32 sums) that will be used; `None`: none are.
+    /// Side of the cooperative matrices (f16 products, f32 sums) that kernels will use; `None` if they
+    /// use none.
     pub cooperative_matrix: Option<u32>,
 }
 
@@ -116,7 +118,7 @@ pub fn preferred(found: &[Adapter]) -> Option<&Adapter> {
         .min_by_key(|a| (rank(a), a.index))
 }
 
-/// Picks an adapter: by index or part of its name, else the preferred one.
+/// Chooses an adapter by its index or a part of its name; without a name, the preferred one.
 pub(super) fn choose(name: Option<&str>, found: &[Adapter]) -> Result<usize> {
     let chosen = match name {
         None => preferred(found),

@@ -1,59 +1,63 @@
-//! Multiply-adds in registers, the same on cooperative matrices, and a copy.
+//! What the device can do at most: multiply-adds in registers, products on cooperative matrices, and a
+//! copy.
 
 use super::context::Context;
-use super::cooperative::{Cooperative, SPEEDUP};
-use super::each::{Params, each_of, number};
-use super::pipeline::{Access, Kernel};
+use super::cooperative::{self, Cooperative, SPEEDUP};
+use super::each::{each, each_of, number};
+use super::shader::Definition::OneOf;
+use super::shader::{Shader, Threads, file, reads, shader_params, writes};
 use super::{Gpu, Tensor};
 use crate::Result;
 use crate::ops::ceiling::Ceilings;
 use crate::ops::check_same_shape;
 
-const SOURCE: &str = include_str!("../../shaders/ceiling.wgsl");
-const BUFFERS: &[Access] = &[Access::Read, Access::Write];
-const ARITHMETIC: Kernel = Kernel {
-    entry: "ceiling_arithmetic",
-    source: SOURCE,
-    buffers: BUFFERS,
-};
-const COPY: Kernel = Kernel {
-    entry: "ceiling_copy",
-    source: SOURCE,
-    buffers: BUFFERS,
-};
+static ARITHMETIC: Shader = Shader::new::<CeilingParams>(
+    "ceiling_arithmetic",
+    file!("ceiling_arithmetic"),
+    Threads::Fixed(64),
+    &[writes("result", "vec4<f32>")],
+);
 
-const HALF: Kernel = Kernel {
-    entry: "ceiling_half",
-    source: include_str!("../../shaders/ceiling_half.wgsl"),
-    buffers: &[Access::Write],
-};
+static COPY: Shader = Shader::new::<CeilingParams>(
+    "ceiling_copy",
+    file!("ceiling_copy"),
+    Threads::Fixed(64),
+    &[reads("source", "vec4<f32>"), writes("result", "vec4<f32>")],
+);
 
-/// Threads of a workgroup.
+static HALF: Shader = Shader::new::<CeilingParams>(
+    "ceiling_half",
+    file!("ceiling_half"),
+    cooperative::THREADS,
+    &[writes("result", "f32")],
+)
+.define(&[OneOf(Cooperative::all_defines)])
+.requires(cooperative::FEATURES);
+
+/// Shaders of this module.
+pub(super) static SHADERS: &[&Shader] = &[&ARITHMETIC, &COPY, &HALF];
+
+/// Threads of a workgroup of the f32 kernels.
 const THREADS: u64 = 64;
-/// Rounds of 32 multiply-adds of a thread.
+/// Rounds of 32 multiply-adds per thread.
 const ROUNDS: u32 = 4096;
-/// Rounds of 8 matrix products of a subgroup, of which a workgroup has 8.
+/// Rounds of 8 matrix products per subgroup; a workgroup has 8 subgroups.
 const HALF_ROUNDS: u32 = 512;
+/// Workgroups of `ceiling_half` that fill a large GPU, and a software adapter.
 const HALF_WORKGROUPS: u64 = 132 * 32;
 const FEW_HALF_WORKGROUPS: u64 = 8;
 /// Workgroups that fill a large GPU, and a software adapter.
 const WORKGROUPS: u64 = 132 * 64;
 const FEW_WORKGROUPS: u64 = 256;
 
-/// Parameters of both kernels, as in the shader.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct CeilingParams {
-    len: u32,
-    first: u32,
-    rounds: u32,
-    a: f32,
-    b: f32,
-}
-
-impl Params for CeilingParams {
-    fn start_at(&mut self, first: u32) {
-        self.first = first;
+shader_params! {
+    /// Parameters of all kernels; `shaders/shared/ceiling_params.wgsl` explains the fields.
+    struct CeilingParams {
+        len: u32,
+        first: u32,
+        rounds: u32,
+        a: f32,
+        b: f32,
     }
 }
 
@@ -86,18 +90,17 @@ fn arithmetic(context: &Context) -> Result<u64> {
         usize::MAX => WORKGROUPS,
         _ => FEW_WORKGROUPS,
     };
-    let (source, result) = (context.zeros(&[4])?, context.zeros(&[4])?);
-    let pipeline = context.pipeline(&ARITHMETIC, &[("ARITHMETIC", None)])?;
+    let result = context.zeros(&[4])?;
     let params = CeilingParams {
         len: 1,
-        first: 0,
         rounds: ROUNDS,
         a: 0.999,
         b: 0.001,
+        ..CeilingParams::default()
     };
-    let buffers = [source.buffer.whole(), result.buffer.whole()];
+    let buffers = [result.buffer.whole()];
     let work = THREADS * u64::from(ROUNDS) * 64;
-    each_of(context, &pipeline, params, &buffers, workgroups, work)?;
+    each(context, &ARITHMETIC, params, &buffers, workgroups, work)?;
     Ok(workgroups * work)
 }
 
@@ -111,10 +114,8 @@ fn half_products(context: &Context, matrices: Cooperative) -> Result<u64> {
     let pipeline = context.pipeline(&HALF, &matrices.defines())?;
     let params = CeilingParams {
         len: 1,
-        first: 0,
         rounds: HALF_ROUNDS,
-        a: 0.0,
-        b: 0.0,
+        ..CeilingParams::default()
     };
     let flops = 8 * 8 * u64::from(HALF_ROUNDS) * 2 * u64::from(matrices.side).pow(3);
     let buffers = [result.buffer.whole()];
@@ -131,24 +132,13 @@ fn half_products(context: &Context, matrices: Cooperative) -> Result<u64> {
 
 fn copy(context: &Context, from: &Tensor, to: &Tensor) -> Result<()> {
     check_same_shape(from.shape(), to.shape())?;
-    // Buffers have room for whole vectors.
+    // Buffers are allocated in whole vectors.
     let vectors = from.len().div_ceil(4);
-    let pipeline = context.pipeline(&COPY, &[])?;
     let params = CeilingParams {
         len: number(context, vectors)?,
-        first: 0,
-        rounds: 0,
-        a: 0.0,
-        b: 0.0,
+        ..CeilingParams::default()
     };
     let buffers = [from.buffer.whole(), to.buffer.whole()];
-    let workgroups = (vectors as u64).div_ceil(THREADS);
-    each_of(
-        context,
-        &pipeline,
-        params,
-        &buffers,
-        workgroups,
-        THREADS * 8,
-    )
+    let workgroups = COPY.workgroups(vectors);
+    each(context, &COPY, params, &buffers, workgroups, THREADS * 8)
 }

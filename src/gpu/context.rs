@@ -1,4 +1,4 @@
-//! Adapter, device, limits, and what happens when the device fails.
+//! What all kernels share: the device with its limits and caches, and the handling of its failures.
 
 use super::adapter::{
     Adapter, BACKENDS, MAX_BUFFER, buffer_limit, choose, describe, instance, summary,
@@ -8,6 +8,7 @@ use super::gram;
 use super::memory::Pool;
 use super::pipeline::Pipelines;
 use super::profile::Profiler;
+use super::shader::WideBits;
 use crate::error::DeviceProblem;
 use crate::ops::DeviceInfo;
 use crate::{Error, Result};
@@ -18,10 +19,11 @@ use std::time::Duration;
 /// Submissions in flight before the host waits for the oldest.
 const IN_FLIGHT: usize = 3;
 
-/// A submission that takes longer than this is a hung device, not a slow one.
+/// Longest time that a submission may take before the device is considered hung.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Arithmetic of the steps that decide: distances that are compared, Gram matrices, solves.
+/// Arithmetic of all steps whose rounding could change a result: distances that are compared, kernel
+/// matrices, linear systems. Shaders call its numbers wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wide {
     /// The adapter's float64.
@@ -31,20 +33,20 @@ pub enum Wide {
 }
 
 impl Wide {
-    /// A number as it lies in a buffer of wide ones; limited to what those hold.
-    pub(super) fn encode(self, x: f64) -> [u32; 2] {
-        match self {
+    /// A number as it lies in a buffer of wide numbers. Pairs of `f32` are clamped to +-1e30.
+    pub(super) fn encode(self, x: f64) -> WideBits {
+        WideBits(match self {
             Self::Float64 => [x.to_bits() as u32, (x.to_bits() >> 32) as u32],
             Self::DoubleFloat => {
                 let x = x.clamp(-1e30, 1e30);
                 let high = x as f32;
                 [high.to_bits(), ((x - f64::from(high)) as f32).to_bits()]
             }
-        }
+        })
     }
 
     /// A wide number as it lies in a buffer.
-    pub(super) fn decode(self, [x, y]: [u32; 2]) -> f64 {
+    pub(super) fn decode(self, WideBits([x, y]): WideBits) -> f64 {
         match self {
             Self::Float64 => f64::from_bits(u64::from(x) | u64::from(y) << 32),
             Self::DoubleFloat => f64::from(f32::from_bits(x)) + f64::from(f32::from_bits(y)),
@@ -52,22 +54,23 @@ impl Wide {
     }
 }
 
-/// How to use an adapter. The default fits every adapter.
+/// How to use an adapter. The default suits every adapter.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `None`: float64 where the adapter has it.
+    /// Arithmetic of the steps that matter for the result; `None` chooses float64 where the adapter has
+    /// it.
     pub wide: Option<Wide>,
-    /// Upper bound for one buffer, bytes; also bounded by the adapter.
+    /// Largest buffer, bytes. The adapter's limit applies as well.
     pub max_buffer_bytes: Option<u64>,
-    /// Times every kernel on the device ([`super::Gpu::kernel_times`]), where the adapter can.
+    /// Measures the device time of every kernel ([`super::Gpu::kernel_times`]), if the adapter can.
     pub profile: bool,
-    /// Products on cooperative matrices (tensor cores). `None`: where the adapter has them; never on a
-    /// device that the caller opened, which cannot be asked for their sizes. No result depends on it,
-    /// save for the last bits of Gram matrices.
+    /// Whether to compute products on cooperative matrices (tensor cores). `None` does so where the
+    /// adapter has them, but not on a device that the caller opened, because a device does not tell
+    /// their sizes. No result depends on it except the last bits of Gram matrices.
     pub cooperative_matrix: Option<bool>,
 }
 
-/// Everything the kernels share: device, queue, caches. One per [`super::Gpu`].
+/// Device, queue and caches. Each [`super::Gpu`] has one.
 pub(super) struct Context {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
@@ -98,9 +101,9 @@ impl Context {
         let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
         if matrices.is_some() {
             wanted |= cooperative::FEATURES;
-            // SAFETY: asks to accept that an experimental feature may have bugs. One alone is used, in
-            // this crate's own shaders: matrices of sizes that the adapter names, on pointers into
-            // arrays that hold them whole, in uniform control flow.
+            // SAFETY: the caller has to accept that experimental features may have bugs. This crate's
+            // shaders use one such feature: matrices of sizes that the adapter names, at pointers into
+            // arrays that hold them completely, in uniform control flow.
             experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
         }
         let desc = wgpu::DeviceDescriptor {
@@ -131,7 +134,7 @@ impl Context {
         Ok(context)
     }
 
-    /// Works on a device that somebody else opened. Its callbacks are left alone.
+    /// Works on a device that the caller opened, and leaves its callbacks alone.
     pub(super) fn adopt(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -198,7 +201,7 @@ impl Context {
         })
     }
 
-    /// Goes on without cooperative matrices if a trial of them fails.
+    /// Tests cooperative matrices, and continues without them if the test fails.
     fn try_cooperative(&mut self, options: &Options) -> Result<()> {
         let Some(matrices) = self.cooperative else {
             return Ok(());
@@ -208,7 +211,7 @@ impl Context {
             self.guarded("a trial of cooperative matrices", trial),
             Ok(true)
         ) {
-            // The trial is no work that anybody asked to be timed.
+            // The test does not belong to the times that the caller asked for.
             self.profiler.as_ref().map(Profiler::take);
             return Ok(());
         }
@@ -246,8 +249,8 @@ impl Context {
         })
     }
 
-    /// How many loop iterations one invocation may do altogether: Mesa's software adapter leaves all
-    /// loops after 65535, silently.
+    /// Loop iterations that one invocation may do in total. Mesa's software adapter silently leaves all
+    /// loops after 65535.
     pub(super) const fn loop_budget(&self) -> usize {
         match self.software {
             true => 50_000,
@@ -272,7 +275,8 @@ impl Context {
         }
     }
 
-    /// Runs `work` so that whatever wgpu complains about becomes a typed error, never a panic.
+    /// Runs `work` and turns every error that wgpu reports into a typed error, where it would otherwise
+    /// panic.
     pub(super) fn guarded<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.check_lost()?;
         let scopes = [
@@ -300,7 +304,8 @@ impl Context {
         }
     }
 
-    /// Submits and keeps few submissions in flight, so that memory and driver queues stay bounded.
+    /// Submits commands, and waits for older ones so that only a few submissions are in flight: memory
+    /// and driver queues stay bounded.
     pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> Result<()> {
         let index = self.queue.submit(commands);
         let oldest = {
@@ -319,7 +324,7 @@ impl Context {
         }
     }
 
-    /// Waits for a submission, or for all of them.
+    /// Waits for one submission, or for all.
     pub(super) fn wait(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let poll = wgpu::PollType::Wait {
             submission_index: index,

@@ -1,59 +1,81 @@
 //! 2-D convolution on the device, with bias and activation in the same kernel.
 //!
-//! Floors: input, weights and output once, and `2 N M H' W' (C / groups) kh kw` operations.
+//! Lower bounds of the cost: input, weights and output are moved once, and `2 N M H' W' (C / groups) kh
+//! kw` operations.
 
 use super::context::Context;
 use super::memory::Kind;
-use super::pipeline::{Access, Define, Kernel};
-use super::record::{DISPATCH_WORK, Recorder};
+use super::record::Recorder;
+use super::shader::Definition::OneOf;
+use super::shader::{Define, Shader, Storage, Threads, file, reads, shader_params, writes};
 use super::tensor::Tensor;
 use crate::Result;
 use crate::ops::{Activation, Conv2dParams, check_conv2d};
 
-const SOURCE: &str = include_str!("../../shaders/conv2d.wgsl");
-const BUFFERS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write];
-const CONV2D: Kernel = Kernel {
-    entry: "conv2d",
-    source: SOURCE,
-    buffers: BUFFERS,
-};
-const DIRECT: Kernel = Kernel {
-    entry: "conv2d_direct",
-    source: SOURCE,
-    buffers: BUFFERS,
-};
-/// Filters and positions of a workgroup's tile (`shaders/shared/tile.wgsl`).
-const TILE: u64 = 64;
-/// Below this many filters per group most of a tile's rows would be empty.
-const DIRECT_BELOW: u32 = 24;
+const STORAGE: &[Storage] = &[
+    reads("x", "f32"),
+    reads("weight", "f32"),
+    reads("bias", "f32"),
+    writes("y", "f32"),
+];
+static CONV2D: Shader =
+    Shader::new::<Conv2dShape>("conv2d", file!("conv2d"), Threads::Fixed(64), STORAGE).constants(
+        &[
+            ("TILE", TILE as u32),
+            ("ACTIVATION_CLIP", CLIP),
+            ("ACTIVATION_LEAKY", LEAKY),
+        ],
+    );
 
-/// Geometry of one convolution, as in the shader.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Conv2dShape {
-    batch: u32,
-    channels: u32,
-    height: u32,
-    width: u32,
-    filters: u32,
-    group_channels: u32,
-    group_filters: u32,
-    kernel_height: u32,
-    kernel_width: u32,
-    out_height: u32,
-    out_width: u32,
-    stride_y: u32,
-    stride_x: u32,
-    pad_top: u32,
-    pad_left: u32,
-    dilation_y: u32,
-    dilation_x: u32,
-    first: u32,
-    workgroups: u32,
-    has_bias: u32,
-    activation: u32,
-    low: f32,
-    high: f32,
+static DIRECT: Shader = Shader::new::<Conv2dShape>(
+    "conv2d_direct",
+    file!("conv2d_direct"),
+    Threads::Fixed(64),
+    STORAGE,
+)
+.define(&[OneOf(|| BLOCKS.map(block_defines).to_vec())])
+.constants(&[("ACTIVATION_CLIP", CLIP), ("ACTIVATION_LEAKY", LEAKY)]);
+
+/// Shaders of this module.
+pub(super) static SHADERS: &[&Shader] = &[&CONV2D, &DIRECT];
+
+/// Activations as the shaders number them; 0 is none.
+const CLIP: u32 = 1;
+const LEAKY: u32 = 2;
+/// Filters, and positions, of a workgroup's tile (`shaders/shared/tile.wgsl`).
+const TILE: u64 = 64;
+/// With fewer filters per group most rows of a tile would be empty.
+const DIRECT_BELOW: u32 = 24;
+/// Filters that a thread of the direct kernel may compute.
+const BLOCKS: [u32; 3] = [1, 4, 8];
+
+shader_params! {
+    /// Shape of one convolution; `shaders/shared/conv2d_shape.wgsl` explains the fields.
+    struct Conv2dShape {
+        batch: u32,
+        channels: u32,
+        height: u32,
+        width: u32,
+        filters: u32,
+        group_channels: u32,
+        group_filters: u32,
+        kernel_height: u32,
+        kernel_width: u32,
+        out_height: u32,
+        out_width: u32,
+        stride_y: u32,
+        stride_x: u32,
+        pad_top: u32,
+        pad_left: u32,
+        dilation_y: u32,
+        dilation_x: u32,
+        first: u32,
+        workgroups: u32,
+        has_bias: u32,
+        activation: u32,
+        low: f32,
+        high: f32,
+    }
 }
 
 /// `x [N, C, H, W]`, `weight [M, C / groups, kh, kw]`, `bias [M]` to `[N, M, H', W']`.
@@ -83,31 +105,27 @@ pub(super) fn conv2d(
         bias.map_or(&none, |b| &b.buffer).whole(),
         y.buffer.whole(),
     ];
-    let (kernel, defines, all) = plan(&shape);
-    let pipeline = context.pipeline(kernel, &defines)?;
+    let (shader, defines, all) = plan(&shape);
+    let pipeline = context.pipeline(shader, &defines)?;
+    let tiled = std::ptr::eq(shader, &CONV2D);
     shape.workgroups =
         u32::try_from(all).map_err(|_| context.too_large("the output of a convolution"))?;
     let terms = u64::from(shape.group_channels * shape.kernel_height * shape.kernel_width);
-    let work = match kernel.entry == CONV2D.entry {
+    let work = match tiled {
         true => TILE * TILE * 2 * terms.max(1),
         false => 64 * 2 * 8 * terms.max(1),
     };
-    // The tiled kernel has 26 steps per 16 taps, the direct one nine per tap.
-    let loops = terms as usize * if kernel.entry == CONV2D.entry { 2 } else { 9 };
+    // The tiled kernel takes 26 steps per 16 taps, the direct one nine per tap.
+    let loops = terms as usize * if tiled { 2 } else { 9 };
     context.check_loops(&format!("a convolution of {terms} taps"), loops)?;
-    let step = (DISPATCH_WORK / work).max(1);
     let mut recorder = Recorder::new(context);
-    for first in (0..all).step_by(step as usize) {
-        let count = step.min(all - first);
-        shape.first = first as u32;
-        recorder.dispatch(&pipeline, &shape, &buffers, count, count * work)?;
-    }
+    recorder.dispatch(&pipeline, shape, &buffers, all, work)?;
     recorder.submit()?;
     Ok(y)
 }
 
-/// The kernel that suits the shape, its constants and its number of workgroups.
-fn plan(s: &Conv2dShape) -> (&'static Kernel, Vec<Define>, u64) {
+/// The shader that suits the shape, its definitions and its number of workgroups.
+fn plan(s: &Conv2dShape) -> (&'static Shader, Vec<Define>, u64) {
     let plane = u64::from(s.out_height) * u64::from(s.out_width);
     let groups = u64::from(s.filters / s.group_filters);
     if s.group_filters >= DIRECT_BELOW {
@@ -116,13 +134,18 @@ fn plan(s: &Conv2dShape) -> (&'static Kernel, Vec<Define>, u64) {
         return (&CONV2D, Vec::new(), tiles * columns);
     }
     let block = match s.group_filters {
-        1 => 1,
-        2..=4 => 4,
-        _ => 8,
+        1 => BLOCKS[0],
+        2..=4 => BLOCKS[1],
+        _ => BLOCKS[2],
     };
     let blocks = groups * u64::from(s.group_filters.div_ceil(block));
     let threads = u64::from(s.batch) * blocks * plane;
-    (&DIRECT, vec![("BLOCK", Some(block))], threads.div_ceil(64))
+    let workgroups = DIRECT.workgroups(threads as usize);
+    (&DIRECT, block_defines(block), workgroups)
+}
+
+fn block_defines(block: u32) -> Vec<Define> {
+    vec![("BLOCK", Some(block))]
 }
 
 /// Checks the arguments and gives the sizes to the kernels.
@@ -136,9 +159,9 @@ fn geometry(
     let [top, left, ..] = params.padding;
     let (activation, low, high) = match params.activation {
         Activation::Identity => (0, 0.0, 0.0),
-        Activation::Relu => (1, 0.0, f32::MAX),
-        Activation::Clip(low, high) => (1, low, high),
-        Activation::LeakyRelu(slope) => (2, slope, 0.0),
+        Activation::Relu => (CLIP, 0.0, f32::MAX),
+        Activation::Clip(low, high) => (CLIP, low, high),
+        Activation::LeakyRelu(slope) => (LEAKY, slope, 0.0),
     };
     Ok(Conv2dShape {
         batch: sizes.samples as u32,

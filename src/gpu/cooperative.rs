@@ -1,17 +1,21 @@
-//! Cooperative matrices (tensor cores): whether an adapter has those the kernels use, and what the
+//! Cooperative matrices (tensor cores): whether an adapter has those that the kernels use, and what the
 //! shaders are told about them.
 //!
-//! Used are square ones, f16 times f16 summed in f32, of a side of 16 (NVIDIA, AMD) or 8 (Mesa's
-//! software adapter). An adapter without them, or whose subgroups vary in size, runs the f32 kernels.
+//! The kernels use square matrices, f16 times f16 summed in f32, of a side of 16 (NVIDIA, AMD) or 8
+//! (Mesa's software adapter). An adapter without them, or whose subgroups vary in size, runs the f32
+//! kernels.
 
 use super::context::Context;
-use super::pipeline::Define;
+use super::shader::{Define, Threads};
 
 /// Subgroups of a workgroup; each sums 4 x 2 matrices (`shaders/shared/half_product.wgsl`).
 const SUBGROUPS: u32 = 8;
 
-/// Operations on matrices that take as long as one of other kernels, at least: how work is counted that
-/// bounds a dispatch.
+/// Threads of a workgroup.
+pub(super) const THREADS: Threads = Threads::Times(SUBGROUPS, "SUBGROUP");
+
+/// At least so many operations on matrices take the time of one operation of other kernels. The work of
+/// a dispatch is counted in the latter.
 pub(super) const SPEEDUP: u64 = 8;
 
 /// Features of a device that runs these kernels.
@@ -47,7 +51,7 @@ impl Cooperative {
         self.side as usize * 8
     }
 
-    /// Constants of the shaders.
+    /// What is defined for the shaders.
     pub(super) fn defines(self) -> Vec<Define> {
         let mut defines = vec![("SIDE", Some(self.side)), ("SUBGROUP", Some(self.subgroup))];
         if self.side == 16 {
@@ -56,8 +60,19 @@ impl Cooperative {
         defines
     }
 
-    /// Bytes of workgroup memory of the largest of the kernels: tiles of both factors, sums on their way
-    /// to the threads, what the filter knows of each row and column.
+    /// The matrices that may be chosen. All threads of a subgroup must find work in each of them.
+    fn all() -> Vec<Self> {
+        let of = |side: u32, subgroups: [u32; 4]| subgroups.map(|subgroup| Self { side, subgroup });
+        [of(8, [8, 16, 32, 64]), of(16, [16, 32, 64, 128])].concat()
+    }
+
+    /// What may be defined for the shaders, over all devices.
+    pub(super) fn all_defines() -> Vec<Vec<Define>> {
+        Self::all().into_iter().map(Self::defines).collect()
+    }
+
+    /// Bytes of workgroup memory of the largest kernel: tiles of both factors, sums that threads read,
+    /// and what the filter of the neighbour search knows of each row and column.
     const fn workgroup_bytes(self) -> u32 {
         let block = 8 * self.side;
         let tiles = 2 * block * 10 * 8;
@@ -66,7 +81,7 @@ impl Cooperative {
     }
 }
 
-/// The largest usable matrices. All threads of a subgroup must find work in each of them.
+/// The largest usable matrices.
 fn choose(
     found: &[wgpu::CooperativeMatrixProperties],
     subgroup: [u32; 2],
@@ -75,14 +90,13 @@ fn choose(
     let [size, largest] = subgroup;
     let threads = SUBGROUPS * size;
     if size != largest
-        || !size.is_power_of_two()
         || threads > limits.max_compute_invocations_per_workgroup
         || threads > limits.max_compute_workgroup_size_x
     {
         return None;
     }
     let fits = |c: &Cooperative| {
-        (c.side..=c.side * c.side).contains(&size)
+        Cooperative::all().contains(c)
             && c.workgroup_bytes() <= limits.max_compute_workgroup_storage_size
     };
     found
@@ -103,8 +117,8 @@ fn choose(
 }
 
 impl Context {
-    /// What may take the place of an f32 kernel for rows of `dim` numbers: a matrix's worth of them, or
-    /// most of what is multiplied would be padding.
+    /// The matrices that may replace an f32 kernel for rows of `dim` numbers. Below 16 numbers most of
+    /// the operands would be padding.
     pub(super) fn cooperative_for(&self, dim: usize) -> Option<Cooperative> {
         self.cooperative.filter(|_| dim >= 16)
     }
@@ -113,9 +127,8 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::pipeline::expand;
+    use crate::gpu::shader::{ALL, constant, module, workgroup_bytes};
     use wgpu::CooperativeScalarType::{self, F16, F32};
-    use wgpu::naga;
 
     fn properties(
         side: u32,
@@ -159,39 +172,17 @@ mod tests {
         assert_eq!(side(&all, [32, 32], &with(32 << 10)), Some(8));
     }
 
-    /// Both sizes as SPIR-V, whatever the adapter here has.
     #[test]
-    fn the_shaders_compile_for_both_sizes() {
-        use naga::front::wgsl::{Frontend, Options};
-        use naga::valid::{Capabilities, ValidationFlags, Validator};
-        let sources = [
-            include_str!("../../shaders/ceiling_half.wgsl"),
-            include_str!("../../shaders/gram_half.wgsl"),
-            include_str!("../../shaders/knn_half.wgsl"),
-        ];
-        for (side, subgroup) in [(8, 8), (16, 32)] {
-            let matrices = Cooperative { side, subgroup };
-            for source in sources {
-                let text = expand(source, &matrices.defines()).expect("directives");
-                let mut options = Options::new();
-                options.capabilities = Capabilities::all();
-                let parsed = Frontend::new_with_options(options).parse(&text);
-                let module = parsed.map_err(|e| e.emit_to_string(&text)).expect("WGSL");
-                let checked = Validator::new(ValidationFlags::all(), Capabilities::all())
-                    .validate(&module)
-                    .map_err(|e| e.emit_to_string(&text));
-                let options = naga::back::spv::Options::default();
-                let words =
-                    naga::back::spv::write_vec(&module, &checked.expect("valid"), &options, None);
-                assert!(words.expect("SPIR-V").len() > 1000);
-                let mut layouter = naga::proc::Layouter::default();
-                layouter.update(module.to_ctx()).expect("sizes");
-                let workgroup = module.global_variables.iter().map(|(_, v)| v);
-                let bytes: u32 = workgroup
-                    .filter(|v| v.space == naga::AddressSpace::WorkGroup)
-                    .map(|v| layouter[v.ty].size)
-                    .sum();
+    fn the_kernels_fit_the_workgroup_memory_that_is_asked_for() {
+        let shaders = ALL.iter().copied().flatten();
+        let shaders = shaders.filter(|s| s.features.contains(FEATURES));
+        assert_eq!(shaders.clone().count(), 3);
+        for shader in shaders {
+            for matrices in Cooperative::all() {
+                let parsed = module(shader, &matrices.defines());
+                let bytes = workgroup_bytes(&parsed);
                 assert!(bytes <= matrices.workgroup_bytes(), "{bytes} bytes");
+                assert_eq!(constant(&parsed, "BLOCK") as usize, matrices.block());
             }
         }
     }

@@ -1,36 +1,35 @@
-//! Cross-correlation of all pairs of maps at all lags on the device, each lag summed directly.
+//! Cross-correlation of all pairs of maps at all lags on the device. Each lag is summed directly.
 
 use super::context::Context;
-use super::each::{Params, each, number};
-use super::pipeline::{Access, Kernel};
+use super::each::{each, number};
+use super::shader::{Shader, Threads, file, reads, shader_params, writes};
 use super::tensor::Tensor;
 use crate::Result;
 use crate::ops::check_correlate;
 use crate::ops::net::Correlation;
 
-const CORRELATE: Kernel = Kernel {
-    entry: "correlate",
-    source: include_str!("../../shaders/correlate.wgsl"),
-    buffers: &[Access::Read, Access::Read, Access::Write],
-};
+static CORRELATE: Shader = Shader::new::<CorrelateParams>(
+    "correlate",
+    file!("correlate"),
+    Threads::Fixed(256),
+    &[reads("x", "f32"), reads("z", "f32"), writes("y", "f32")],
+);
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct CorrelateParams {
-    len: u32,
-    first: u32,
-    right_maps: u32,
-    inputs: u32,
-    height: u32,
-    width: u32,
-    right_height: u32,
-    right_width: u32,
-    symmetric: u32,
-}
+/// Shaders of this module.
+pub(super) static SHADERS: &[&Shader] = &[&CORRELATE];
 
-impl Params for CorrelateParams {
-    fn start_at(&mut self, first: u32) {
-        self.first = first;
+shader_params! {
+    /// Parameters; the shader explains the fields.
+    struct CorrelateParams {
+        len: u32,
+        first: u32,
+        right_maps: u32,
+        inputs: u32,
+        height: u32,
+        width: u32,
+        right_height: u32,
+        right_width: u32,
+        symmetric: u32,
     }
 }
 

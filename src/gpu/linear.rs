@@ -1,5 +1,5 @@
-//! Fully connected layers on the device: a 1x1 convolution of the weights, taken as an image of `K`
-//! channels and `M` pixels, with the rows of `x` as its filters.
+//! Fully connected layers on the device. They are computed as a 1 x 1 convolution: the weights are an
+//! image of `K` channels and `M` pixels, and the rows of `x` are the filters.
 
 use super::context::Context;
 use super::tensor::Tensor;

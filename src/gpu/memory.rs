@@ -1,10 +1,10 @@
-//! Buffers: a pool, and how large a tile may be.
+//! Device memory: a pool of buffers, and the sizes of tiles.
 
 use crate::error::DeviceProblem;
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a pooled buffer is for; buffers never change kind.
+/// Use of a pooled buffer, which never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Kernel data.
@@ -27,23 +27,23 @@ impl Kind {
     }
 }
 
-/// Free buffers kept for reuse, bytes altogether. Small enough to vanish beside a memory cap.
+/// Bytes of free buffers that are kept for reuse. They are negligible beside any memory cap.
 const KEEP: u64 = 64 << 20;
 
-/// Rounds a size up so that buffers of similar size can be exchanged: at most 1/8 is wasted.
+/// Rounds a size up by at most 1/8, so that buffers of similar sizes can replace each other.
 pub(super) fn size_class(bytes: u64) -> u64 {
     let bytes = bytes.max(256);
     let step = (1 << (63 - bytes.leading_zeros())) / 8;
     bytes.next_multiple_of(step).next_multiple_of(256)
 }
 
-/// Rows of a job per pass: as many as fit in `budget` bytes, at least one, at most all of them.
+/// Rows per pass: as many as fit in `budget` bytes, but at least one and at most all.
 pub(super) fn tile(rows: usize, bytes_per_row: u64, budget: u64) -> usize {
     let fit = usize::try_from(budget / bytes_per_row.max(1)).unwrap_or(usize::MAX);
     fit.clamp(1, rows.max(1))
 }
 
-/// Buffers that were used and may be used again.
+/// Buffers for reuse.
 pub(super) struct Pool {
     device: wgpu::Device,
     name: String,
@@ -61,7 +61,7 @@ impl Pool {
         }
     }
 
-    /// A buffer of at least `bytes`; its content is whatever was there.
+    /// A buffer of at least `bytes` bytes, whose content is undefined.
     pub(super) fn get(self: &Arc<Self>, kind: Kind, bytes: u64) -> Result<Buffer> {
         self.try_get(kind, bytes)?.ok_or_else(|| Error::Device {
             device: self.name.clone(),
@@ -72,7 +72,7 @@ impl Pool {
         })
     }
 
-    /// The same, `None` when the device is out of memory: then try less.
+    /// The same, or `None` if the device is out of memory, so that the caller can try a smaller one.
     pub(super) fn try_get(self: &Arc<Self>, kind: Kind, bytes: u64) -> Result<Option<Buffer>> {
         if let Some(inner) = self.reuse(kind, bytes) {
             return Ok(Some(self.wrap(kind, bytes, inner)));
@@ -80,13 +80,14 @@ impl Pool {
         if let Some(inner) = self.create(kind, bytes)? {
             return Ok(Some(self.wrap(kind, bytes, inner)));
         }
-        // What lies idle in the pool may be what is missing.
+        // The free buffers may occupy the memory that is missing.
         self.lock().clear();
         let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
         Ok(self.create(kind, bytes)?.map(|b| self.wrap(kind, bytes, b)))
     }
 
-    /// Scratch for `rows` rows, or for half as many for as long as the device is out of memory.
+    /// Scratch for `rows` rows, or, while the device is out of memory, for half as many, again and
+    /// again.
     pub(super) fn get_tile(
         self: &Arc<Self>,
         mut rows: usize,
@@ -145,15 +146,15 @@ impl Pool {
         let mut free = self.lock();
         free.push((kind, buffer));
         let mut kept: u64 = free.iter().map(|(_, b)| b.size()).sum();
-        // Oldest first: what was not wanted for long is not wanted again.
+        // The oldest ones are freed first, because they are the least likely to be needed again.
         while kept > KEEP && !free.is_empty() {
             kept -= free.remove(0).1.size();
         }
     }
 }
 
-/// A pooled buffer; goes back to its pool when dropped. The queue runs in order, so the next
-/// owner's work starts after the last of this one's.
+/// A pooled buffer, which returns to its pool when it is dropped. The queue runs in order, so the work
+/// of the next owner starts after that of this one.
 pub(super) struct Buffer {
     inner: Option<wgpu::Buffer>,
     bytes: u64,
@@ -162,7 +163,7 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// The part that was asked for (the buffer itself may be larger), to bind to a kernel.
+    /// A binding of the size that was asked for; the buffer itself may be larger.
     pub(super) fn whole(&self) -> wgpu::BufferBinding<'_> {
         wgpu::BufferBinding {
             buffer: self,

@@ -1,4 +1,15 @@
-//! WGSL backend through wgpu. One stem per kernel, as in `cpu/` and `shaders/`.
+//! The GPU backend, in WGSL through wgpu. It has one stem per kernel, as `cpu/` and `shaders/` do.
+//!
+//! * `adapter`, `context`: choosing an adapter; the device that all kernels share;
+//! * `shader`: what the host knows about every shader, checked against the WGSL by tests;
+//! * `pipeline`, `record`, `each`, `profile`: compiling, dispatching and timing kernels;
+//! * `memory`, `tensor`: buffers, and copies from and to the host;
+//! * `cooperative`: matrix units (tensor cores), where the adapter has them;
+//! * all others: one kernel each. A kernel declares its parameters and its `SHADERS`, checks its
+//!   arguments, and records dispatches of bounded length. `knn` and `nnk` describe how a query passes
+//!   through theirs.
+//!
+//! Only this folder knows wgpu.
 
 mod adapter;
 mod ceiling;
@@ -21,6 +32,9 @@ mod pool2d;
 mod profile;
 mod record;
 mod reduce;
+// What only the tests compare with the shaders is dead code elsewhere.
+#[cfg_attr(not(test), allow(dead_code))]
+mod shader;
 mod shuffle;
 mod strided;
 mod tensor;
@@ -40,13 +54,13 @@ use context::Context;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The GPU backend: one adapter, its device and queue, cached pipelines.
+/// The GPU backend on one adapter.
 pub struct Gpu {
     context: Context,
 }
 
 impl Gpu {
-    /// `None`: the first real GPU; else an adapter by index or part of its name.
+    /// Opens an adapter by its index or a part of its name; without a name, the first real GPU.
     ///
     /// # Errors
     /// [`crate::Error::NoAdapter`] lists what was found; [`crate::Error::Device`] if it refuses to open.
@@ -54,7 +68,7 @@ impl Gpu {
         Self::open_with(name, &Options::default())
     }
 
-    /// The same with options.
+    /// Opens an adapter with options.
     ///
     /// # Errors
     /// As [`Gpu::open`]; also if the adapter lacks what the options ask for.
@@ -63,8 +77,8 @@ impl Gpu {
         Ok(Self { context })
     }
 
-    /// Works on a device that the caller opened. Its error and device-lost callbacks are left alone;
-    /// errors of this crate's work are caught in error scopes.
+    /// Uses a device that the caller opened. Its error and device-lost callbacks are left alone; errors
+    /// of this crate's work are caught in error scopes.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device lacks what the options ask for.
@@ -73,18 +87,18 @@ impl Gpu {
         Ok(Self { context })
     }
 
-    /// Arithmetic of the steps that decide.
+    /// Arithmetic of the steps whose rounding could change a result.
     pub const fn wide(&self) -> Wide {
         self.context.wide
     }
 
-    /// Side of the cooperative matrices that products run on; `None`: none are used.
+    /// Side of the cooperative matrices that products are computed on; `None` if none are used.
     pub fn cooperative_matrix(&self) -> Option<u32> {
         self.context.cooperative.map(|c| c.side)
     }
 
-    /// Candidate lists on the host: sample indices (-1: none) and squared distances,
-    /// `[groups, queries, k]`. `queries` is the block that was searched for.
+    /// Copies candidate lists to the host: sample indices (-1 past the end of a list) and squared
+    /// distances, each `[groups, queries, k]`. `queries` is the block whose neighbours were searched.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device fails.
@@ -99,7 +113,7 @@ impl Gpu {
         })
     }
 
-    /// Device time per kernel since the last call; empty without [`Options::profile`].
+    /// Device time of each kernel since the last call; empty without [`Options::profile`].
     pub fn kernel_times(&self) -> BTreeMap<&'static str, KernelTime> {
         self.context
             .profiler
@@ -107,7 +121,7 @@ impl Gpu {
             .map_or_else(BTreeMap::new, profile::Profiler::take)
     }
 
-    /// Waits until everything submitted is done, for whoever measures time.
+    /// Waits until all submitted work is done, for callers that measure time.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device does not answer.

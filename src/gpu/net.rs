@@ -1,4 +1,4 @@
-//! The operations of a network, each guarded against a failing device.
+//! The operations of a network's forward pass. Each turns device failures into errors.
 
 use super::{Gpu, Tensor, correlate, linear, pointwise, pool2d, reduce, shuffle, strided};
 use crate::Result;

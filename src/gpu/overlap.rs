@@ -1,61 +1,79 @@
 //! Overlaps of supports on the device: exact integers, the same as the CPU's to the bit.
 //!
-//! Floors, for `C` channels, `Q` queries and supports of `s` of `k` slots: `4 C Q k` bytes in,
-//! `C^2 Q s` steps of merging.
+//! Lower bounds of the cost, for `C` channels, `Q` queries and supports of `s` of `k` slots: `4 C Q k`
+//! bytes in, `C^2 Q s` steps of merging.
 
 use super::context::Context;
 use super::memory::{Buffer, Kind, tile};
-use super::pipeline::{Access, Kernel as Shader};
-use super::record::{DISPATCH_WORK, Recorder};
+use super::record::Recorder;
+use super::shader::{
+    Shader, Storage, Threads, file, reads, shader_params, shader_struct, writes, writes_structs,
+};
 use crate::Result;
 use crate::ops::{OverlapSums, Supports, check_overlap};
 use std::ops::Range;
 
-const SOURCE: &str = include_str!("../../shaders/overlap.wgsl");
-const BUFFERS: &[Access] = &[Access::Read, Access::Write, Access::Write, Access::Write];
-const SORT: Shader = Shader {
-    entry: "overlap_sort",
-    source: SOURCE,
-    buffers: BUFFERS,
-};
-const OVERLAP: Shader = Shader {
-    entry: "overlap",
-    source: SOURCE,
-    buffers: BUFFERS,
-};
+const STORAGE: &[Storage] = &[
+    reads("slots", "i32"),
+    writes("lists", "i32"),
+    writes("sizes", "u32"),
+    writes_structs::<Sums>("sums"),
+];
 
+static SORT: Shader = Shader::new::<OverlapParams>(
+    "overlap_sort",
+    file!("overlap"),
+    Threads::Fixed(64),
+    STORAGE,
+)
+.constants(&[("DEGENERATE", DEGENERATE)]);
+
+static OVERLAP: Shader = Shader::new::<OverlapParams>(
+    "overlap",
+    file!("overlap"),
+    Threads::Fixed((SIDE * SIDE) as u32),
+    STORAGE,
+);
+
+/// Shaders of this module.
+pub(super) static SHADERS: &[&Shader] = &[&SORT, &OVERLAP];
+
+/// Size of a support that stands for a query without a graph.
+const DEGENERATE: u32 = u32::MAX;
+/// A workgroup has this many channels on either side of its pairs.
+const SIDE: usize = 16;
 /// Bytes of supports on the device at a time.
 const LIST_BYTES: u64 = 64 << 20;
 /// Bytes of sums on the device at a time.
 const SUM_BYTES: u64 = 32 << 20;
-/// Most queries of a part: 2^20 times as many fit in 32 bits.
+/// Most queries of a part, whose sums of 20-bit numbers have to fit in 32 bits.
 const MAX_PART: usize = 2048;
-/// Threads that fill a large device; below, queries are split into more parts.
+/// Threads that fill a large device. With fewer pairs of channels, queries are split into more parts.
 const THREADS: usize = 1 << 17;
 
-/// Parameters of both kernels, as in the shader.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct OverlapParams {
-    channels: u32,
-    queries: u32,
-    k: u32,
-    row_first: u32,
-    row_count: u32,
-    part: u32,
-    first: u32,
-    workgroups: u32,
+shader_params! {
+    /// Parameters of both kernels; the shader explains the fields.
+    struct OverlapParams {
+        channels: u32,
+        queries: u32,
+        k: u32,
+        row_first: u32,
+        row_count: u32,
+        part: u32,
+        first: u32,
+        workgroups: u32,
+    }
 }
 
-/// Sums of a pair over a part, as in the shader.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Sums {
-    intersection: u32,
-    jaccard_high: u32,
-    jaccard_low: u32,
-    queries: u32,
-    unions: u32,
+shader_struct! {
+    /// Sums of a pair over a part.
+    struct Sums {
+        intersection: u32,
+        jaccard_high: u32,
+        jaccard_low: u32,
+        queries: u32,
+        unions: u32,
+    }
 }
 
 /// Adds the overlaps of these queries to `sums`.
@@ -95,14 +113,14 @@ pub(super) fn accumulate(
     Ok(())
 }
 
-/// Supports `[queries, channels, k]`, sorted on the device, and their sizes.
+/// Uploads supports and sorts them on the device: `[queries, channels, k]`, and their sizes.
 fn upload(context: &Context, s: Supports<'_>, queries: Range<usize>) -> Result<(Buffer, Buffer)> {
     let (mut slots, mut flags) = (Vec::new(), Vec::new());
     for q in queries.clone() {
         for c in 0..s.channels {
             let list = c * s.queries + q;
             slots.extend_from_slice(&s.indices[list * s.k..][..s.k]);
-            flags.push(if s.degenerate[list] { u32::MAX } else { 0 });
+            flags.push(if s.degenerate[list] { DEGENERATE } else { 0 });
         }
     }
     let given = context.pool.get(Kind::Storage, slots.len() as u64 * 4)?;
@@ -111,40 +129,32 @@ fn upload(context: &Context, s: Supports<'_>, queries: Range<usize>) -> Result<(
     context.write(&given, &slots)?;
     context.write(&sizes, &flags)?;
     let sums = context.pool.get(Kind::Storage, 32)?;
-    let all = (slots.len() as u64).div_ceil(64);
-    let mut params = OverlapParams {
+    let all = SORT.workgroups(slots.len());
+    let params = OverlapParams {
         channels: s.channels as u32,
         queries: queries.len() as u32,
         k: s.k as u32,
-        row_first: 0,
-        row_count: 0,
-        part: 0,
-        first: 0,
         workgroups: all as u32,
+        ..OverlapParams::default()
     };
     let pipeline = context.pipeline(&SORT, &[])?;
     let buffers = [given.whole(), lists.whole(), sizes.whole(), sums.whole()];
     let work = 64 * 4 * s.k as u64;
-    let step = (DISPATCH_WORK / work.max(1)).max(1);
     let mut recorder = Recorder::new(context);
-    for first in (0..all).step_by(step as usize) {
-        let count = step.min(all - first);
-        params.first = first as u32;
-        recorder.dispatch(&pipeline, &params, &buffers, count, count * work)?;
-    }
+    recorder.dispatch(&pipeline, params, &buffers, all, work)?;
     recorder.submit()?;
     Ok((lists, sizes))
 }
 
-/// Queries per part, so that there are threads enough and sums not too many.
+/// Queries per part: few enough to occupy the device, many enough for the sums to fit in memory.
 fn part_length(queries: usize, rows: usize, channels: usize) -> usize {
-    let pairs = rows.next_multiple_of(16) * channels.next_multiple_of(16);
+    let pairs = rows.next_multiple_of(SIDE) * channels.next_multiple_of(SIDE);
     let room = (SUM_BYTES as usize / (rows * channels * size_of::<Sums>())).max(1);
     let parts = (THREADS / pairs).clamp(1, room).min(queries.div_ceil(16));
     queries.div_ceil(parts)
 }
 
-/// Adds the overlaps of channels `rows` with all from them on.
+/// Adds the overlaps of the channels in `rows` with all channels that do not come before them.
 fn count(
     context: &Context,
     supports: Supports<'_>,
@@ -160,28 +170,23 @@ fn count(
     let len = parts * rows.len() * channels;
     let size = (len * size_of::<Sums>()) as u64;
     let partial = context.pool.get(Kind::Storage, size)?;
-    let all = (parts * rows.len().div_ceil(16) * channels.div_ceil(16)) as u64;
-    let mut params = OverlapParams {
+    let all = (parts * rows.len().div_ceil(SIDE) * channels.div_ceil(SIDE)) as u64;
+    let params = OverlapParams {
         channels: channels as u32,
         queries: queries as u32,
         k: k as u32,
         row_first: rows.start as u32,
         row_count: rows.len() as u32,
         part: part as u32,
-        first: 0,
         workgroups: all as u32,
+        ..OverlapParams::default()
     };
     let pipeline = context.pipeline(&OVERLAP, &[])?;
     let none = context.pool.get(Kind::Storage, 16)?;
     let buffers = [none.whole(), lists.whole(), sizes.whole(), partial.whole()];
-    let work = (256 * part * (10 * k + 30)) as u64;
-    let step = (DISPATCH_WORK / work).max(1);
+    let work = (SIDE * SIDE * part * (10 * k + 30)) as u64;
     let mut recorder = Recorder::new(context);
-    for first in (0..all).step_by(step as usize) {
-        let count = step.min(all - first);
-        params.first = first as u32;
-        recorder.dispatch(&pipeline, &params, &buffers, count, count * work)?;
-    }
+    recorder.dispatch(&pipeline, params, &buffers, all, work)?;
     recorder.submit()?;
     let partial: Vec<Sums> = context.read(&partial, len)?;
     for (i, s) in partial.iter().enumerate() {

@@ -1,44 +1,55 @@
-//! 2-D pooling on the device. Floor: input and output once.
+//! 2-D pooling on the device. Lower bound of the cost: input and output are moved once.
 
 use super::context::Context;
-use super::each::{Params, each, number};
-use super::pipeline::{Access, Kernel};
+use super::each::{each, number};
+use super::shader::{Shader, Threads, file, reads, shader_params, writes};
 use super::tensor::Tensor;
 use crate::Result;
 use crate::ops::check_pool2d;
 use crate::ops::net::{Pool2dParams, PoolKind};
 
-const POOL2D: Kernel = Kernel {
-    entry: "pool2d",
-    source: include_str!("../../shaders/pool2d.wgsl"),
-    buffers: &[Access::Read, Access::Write],
-};
+static POOL2D: Shader = Shader::new::<Pool2dShape>(
+    "pool2d",
+    file!("pool2d"),
+    Threads::Fixed(256),
+    &[reads("x", "f32"), writes("y", "f32")],
+)
+.constants(&[
+    ("POOL_MAX", MAX),
+    ("POOL_AVERAGE", AVERAGE),
+    ("POOL_AVERAGE_PADDED", AVERAGE_PADDED),
+    ("POOL_FIRST", FIRST),
+]);
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Pool2dShape {
-    len: u32,
-    first: u32,
-    kind: u32,
-    height: u32,
-    width: u32,
-    out_height: u32,
-    out_width: u32,
-    kernel_height: u32,
-    kernel_width: u32,
-    stride_y: u32,
-    stride_x: u32,
-    pad_top: u32,
-    pad_left: u32,
-    pad_bottom: u32,
-    pad_right: u32,
-    dilation_y: u32,
-    dilation_x: u32,
-}
+/// Shaders of this module.
+pub(super) static SHADERS: &[&Shader] = &[&POOL2D];
 
-impl Params for Pool2dShape {
-    fn start_at(&mut self, first: u32) {
-        self.first = first;
+/// Kinds of pooling as the shader numbers them.
+const MAX: u32 = 0;
+const AVERAGE: u32 = 1;
+const AVERAGE_PADDED: u32 = 2;
+const FIRST: u32 = 3;
+
+shader_params! {
+    /// Shape of one pooling; the shader explains the fields.
+    struct Pool2dShape {
+        len: u32,
+        first: u32,
+        kind: u32,
+        height: u32,
+        width: u32,
+        out_height: u32,
+        out_width: u32,
+        kernel_height: u32,
+        kernel_width: u32,
+        stride_y: u32,
+        stride_x: u32,
+        pad_top: u32,
+        pad_left: u32,
+        pad_bottom: u32,
+        pad_right: u32,
+        dilation_y: u32,
+        dilation_x: u32,
     }
 }
 
@@ -50,10 +61,10 @@ pub(super) fn pool2d(context: &Context, x: &Tensor, p: &Pool2dParams) -> Result<
         len: size(y.len())?,
         first: 0,
         kind: match p.kind {
-            PoolKind::Max => 0,
-            PoolKind::Average => 1,
-            PoolKind::AveragePadded => 2,
-            PoolKind::First => 3,
+            PoolKind::Max => MAX,
+            PoolKind::Average => AVERAGE,
+            PoolKind::AveragePadded => AVERAGE_PADDED,
+            PoolKind::First => FIRST,
         },
         height: size(h)?,
         width: size(w)?,
@@ -72,7 +83,7 @@ pub(super) fn pool2d(context: &Context, x: &Tensor, p: &Pool2dParams) -> Result<
     };
     let window = (p.kernel[0] * p.kernel[1]) as u64;
     let buffers = [x.buffer.whole(), y.buffer.whole()];
-    let workgroups = y.len().div_ceil(256) as u64;
+    let workgroups = POOL2D.workgroups(y.len());
     each(
         context,
         &POOL2D,

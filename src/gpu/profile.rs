@@ -1,4 +1,4 @@
-//! Device time per kernel, from timestamps.
+//! Measures the device time of kernels with timestamps.
 
 use super::context::Context;
 use super::memory::{Buffer, Kind};
@@ -15,7 +15,7 @@ pub struct KernelTime {
     pub seconds: f64,
 }
 
-/// Times so far, by kernel.
+/// Times of each kernel so far.
 #[derive(Default)]
 pub(super) struct Profiler {
     times: Mutex<BTreeMap<&'static str, KernelTime>>,

@@ -1,20 +1,21 @@
-//! Work recorded for the device and submitted in pieces of bounded length.
+//! Records kernels and copies, and submits them in pieces of bounded length.
 
 use super::context::Context;
 use super::memory::{Buffer, Kind};
 use super::pipeline::Pipeline;
+use super::shader::ShaderParams;
 use crate::Result;
 use std::sync::Arc;
 
-/// Operations after which recorded work is submitted. A weak GPU (0.5 Tflop/s) takes a tenth of a
-/// second for it, a software one a few: no driver takes the device for hung, and memory held by
-/// work in flight stays bounded.
+/// Operations after which recorded work is submitted. A weak GPU (0.5 Tflop/s) takes a tenth of a second
+/// for them, a software adapter a few seconds. So no driver considers the device hung, and the memory
+/// that submitted work holds stays bounded.
 const SUBMIT_AFTER: u64 = 50_000_000_000;
 
-/// Most operations one dispatch may do: callers split larger work.
-pub(super) const DISPATCH_WORK: u64 = 20_000_000_000;
+/// Most operations of one dispatch, unless a single workgroup does more.
+const DISPATCH_WORK: u64 = 20_000_000_000;
 
-/// Alignment of parameters in their buffer; the largest that wgpu allows an adapter to ask for.
+/// Alignment of parameters in their buffer: the largest that wgpu lets an adapter require.
 const PARAMS_ALIGN: usize = 256;
 
 enum Command {
@@ -50,9 +51,37 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Records `workgroups` workgroups of a kernel. `work`: operations, to bound a submission's length.
-    /// Nothing is recorded for no workgroups.
-    pub(super) fn dispatch<P: bytemuck::Pod>(
+    /// Records `workgroups` workgroups of a kernel, each of which does `work` operations, in dispatches
+    /// of at most [`DISPATCH_WORK`] operations where that is possible.
+    pub(super) fn dispatch<P: ShaderParams>(
+        &mut self,
+        pipeline: &Arc<Pipeline>,
+        mut params: P,
+        buffers: &[wgpu::BufferBinding<'_>],
+        workgroups: u64,
+        work: u64,
+    ) -> Result<()> {
+        debug_assert_eq!(pipeline.shader.params.name, P::LAYOUT.name);
+        debug_assert_eq!(pipeline.shader.storage.len(), buffers.len());
+        let step = (DISPATCH_WORK / work.max(1)).max(1);
+        let mut first = 0;
+        while first < workgroups {
+            let count = step.min(workgroups - first);
+            params.start_at(number(self.context, first)?);
+            self.dispatch_once(
+                pipeline,
+                &params,
+                buffers,
+                count,
+                count.saturating_mul(work),
+            )?;
+            first += count;
+        }
+        Ok(())
+    }
+
+    /// Records one dispatch of `workgroups` workgroups that do `work` operations together.
+    fn dispatch_once<P: ShaderParams>(
         &mut self,
         pipeline: &Arc<Pipeline>,
         params: &P,
@@ -60,9 +89,6 @@ impl<'a> Recorder<'a> {
         workgroups: u64,
         work: u64,
     ) -> Result<()> {
-        if workgroups == 0 {
-            return Ok(());
-        }
         let size = size_of::<P>().next_multiple_of(16);
         if self.work > 0 && self.work.saturating_add(work) > SUBMIT_AFTER
             || self.params.len() + PARAMS_ALIGN + size > PARAMS_BYTES
@@ -111,7 +137,7 @@ impl<'a> Recorder<'a> {
             .context
             .device
             .create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(pipeline.entry),
+                label: Some(pipeline.shader.entry),
                 layout: &pipeline.layout,
                 entries: &entries,
             });
@@ -135,7 +161,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Submits what was recorded.
+    /// Submits everything recorded so far.
     pub(super) fn submit(&mut self) -> Result<()> {
         let commands = std::mem::take(&mut self.commands);
         if commands.is_empty() {
@@ -162,8 +188,8 @@ impl<'a> Recorder<'a> {
                     workgroups: [x, y, z],
                 } => {
                     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                        label: Some(pipeline.entry),
-                        timestamp_writes: timed.as_mut().map(|t| t.pass(pipeline.entry)),
+                        label: Some(pipeline.shader.entry),
+                        timestamp_writes: timed.as_mut().map(|t| t.pass(pipeline.shader.entry)),
                     });
                     pass.set_pipeline(&pipeline.inner);
                     pass.set_bind_group(0, group, &[]);
@@ -178,7 +204,8 @@ impl<'a> Recorder<'a> {
         if let (Some(timed), Some(profiler)) = (timed, &context.profiler) {
             profiler.add(context, &timed)?;
         }
-        // The queue runs in order: whoever takes this buffer next writes it after these kernels.
+        // The queue runs in order, so the next owner of this buffer writes it after these kernels have
+        // run.
         self.params_buffer = None;
         self.params.clear();
         self.work = 0;
@@ -186,14 +213,19 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// A count of workgroups as three dimensions, each within the device's limit; kernels flatten it
-/// again (`shaders/shared/workgroup.wgsl`) and ignore those past the end.
+/// Folds a number of workgroups into three dimensions, each within the device's limit. Kernels compute
+/// the index from them (`shaders/shared/workgroup.wgsl`) and ignore workgroups past the end.
 fn flatten(workgroups: u64, limit: u32) -> [u32; 3] {
     let limit = u64::from(limit);
     let x = workgroups.min(limit);
     let y = workgroups.div_ceil(x).min(limit);
     let z = workgroups.div_ceil(x * y);
     [x, y, z].map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+/// A size as the shaders represent it.
+pub(super) fn number(context: &Context, n: impl TryInto<u32>) -> Result<u32> {
+    n.try_into().map_err(|_| context.too_large("a tensor"))
 }
 
 #[cfg(test)]

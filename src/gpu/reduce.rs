@@ -1,44 +1,38 @@
-//! Means and softmax along axes on the device. Floor: input and output once.
+//! Means and softmax along axes on the device. Lower bound of the cost: input and output are
+//! moved once.
 
 use super::context::Context;
-use super::each::{Params, each, number};
-use super::pipeline::{Access, Kernel};
+use super::each::{each, number};
+use super::shader::{Shader, Storage, Threads, file, reads, shader_params, writes};
 use super::tensor::Tensor;
 use crate::Result;
 use crate::ops::{check_mean, check_softmax};
 use std::ops::Range;
 
-const SOURCE: &str = include_str!("../../shaders/reduce.wgsl");
-const BUFFERS: &[Access] = &[Access::Read, Access::Write];
-const MEAN: Kernel = Kernel {
-    entry: "mean",
-    source: SOURCE,
-    buffers: BUFFERS,
-};
-const SOFTMAX: Kernel = Kernel {
-    entry: "softmax",
-    source: SOURCE,
-    buffers: BUFFERS,
-};
+const STORAGE: &[Storage] = &[reads("x", "f32"), writes("y", "f32")];
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct ReduceParams {
-    threads: u32,
-    first: u32,
-    len: u32,
-    inner: u32,
-}
+static MEAN: Shader =
+    Shader::new::<ReduceParams>("mean", file!("reduce"), Threads::Fixed(64), STORAGE);
 
-impl Params for ReduceParams {
-    fn start_at(&mut self, first: u32) {
-        self.first = first;
+static SOFTMAX: Shader =
+    Shader::new::<ReduceParams>("softmax", file!("reduce"), Threads::Fixed(64), STORAGE);
+
+/// Shaders of this module.
+pub(super) static SHADERS: &[&Shader] = &[&MEAN, &SOFTMAX];
+
+shader_params! {
+    /// Parameters of both kernels; the shader explains the fields.
+    struct ReduceParams {
+        threads: u32,
+        first: u32,
+        len: u32,
+        inner: u32,
     }
 }
 
 fn reduce(
     context: &Context,
-    kernel: &Kernel,
+    shader: &'static Shader,
     x: &Tensor,
     axes: Range<usize>,
     shape: &[usize],
@@ -58,10 +52,10 @@ fn reduce(
         inner: number(context, inner)?,
     };
     let buffers = [x.buffer.whole(), y.buffer.whole()];
-    let workgroups = threads.div_ceil(64) as u64;
+    let workgroups = shader.workgroups(threads);
     each(
         context,
-        kernel,
+        shader,
         params,
         &buffers,
         workgroups,

@@ -1,51 +1,50 @@
-//! Shuffling channels on the device, and comparing what follows from it.
+//! Shuffling channels on the device, and comparing results with and without a shuffle.
 
 use super::context::Context;
-use super::each::{Params, each, number};
+use super::each::{each, number};
 use super::memory::Kind;
-use super::pipeline::{Access, Kernel};
+use super::shader::{Shader, Storage, Threads, file, reads, shader_params, writes};
 use super::tensor::Tensor;
 use crate::Result;
 use crate::ops::net::Shuffle;
 use crate::ops::{check_shuffle, check_substitute, check_variants};
 use std::ops::Range;
 
-const SOURCE: &str = include_str!("../../shaders/shuffle.wgsl");
+const STORAGE: &[Storage] = &[
+    reads("x", "f32"),
+    reads("other", "f32"),
+    reads("index", "u32"),
+    writes("y", "f32"),
+];
 
-const fn kernel(entry: &'static str) -> Kernel {
-    Kernel {
-        entry,
-        source: SOURCE,
-        buffers: &[Access::Read, Access::Read, Access::Read, Access::Write],
-    }
+const fn shader(entry: &'static str, threads: u32) -> Shader {
+    Shader::new::<ShuffleParams>(entry, file!("shuffle"), Threads::Fixed(threads), STORAGE)
 }
 
-const SAMPLES: Kernel = kernel("shuffle_samples");
-const PIXELS: Kernel = kernel("shuffle_pixels");
-const SUBSTITUTE: Kernel = kernel("substitute");
-const CHANNEL_DOTS: Kernel = kernel("channel_dots");
+static SAMPLES: Shader = shader("shuffle_samples", 256);
+static PIXELS: Shader = shader("shuffle_pixels", 256);
+static SUBSTITUTE: Shader = shader("substitute", 256);
+static CHANNEL_DOTS: Shader = shader("channel_dots", 64);
 
-#[repr(C)]
-#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
-struct ShuffleParams {
-    len: u32,
-    first: u32,
-    channels: u32,
-    dim: u32,
-    variants: u32,
-    channel: u32,
-}
+/// Shaders of this module.
+pub(super) static SHADERS: &[&Shader] = &[&SAMPLES, &PIXELS, &SUBSTITUTE, &CHANNEL_DOTS];
 
-impl Params for ShuffleParams {
-    fn start_at(&mut self, first: u32) {
-        self.first = first;
+shader_params! {
+    /// Parameters of all kernels; the shader explains the fields.
+    struct ShuffleParams {
+        len: u32,
+        first: u32,
+        channels: u32,
+        dim: u32,
+        variants: u32,
+        channel: u32,
     }
 }
 
 pub(super) fn shuffle(context: &Context, x: &Tensor, how: Shuffle<'_>) -> Result<Tensor> {
     let [_, c, d] = check_shuffle(x.shape(), how)?;
     let y = context.empty(x.shape())?;
-    let (kernel, index) = match how {
+    let (shader, index) = match how {
         Shuffle::Samples(index) => (&SAMPLES, index),
         Shuffle::Pixels(index) => (&PIXELS, index),
     };
@@ -63,8 +62,8 @@ pub(super) fn shuffle(context: &Context, x: &Tensor, how: Shuffle<'_>) -> Result
         indices.whole(),
         y.buffer.whole(),
     ];
-    let workgroups = y.len().div_ceil(256) as u64;
-    each(context, kernel, params, &buffers, workgroups, 256 * 8)?;
+    let workgroups = shader.workgroups(y.len());
+    each(context, shader, params, &buffers, workgroups, 256 * 8)?;
     Ok(y)
 }
 
@@ -93,7 +92,7 @@ pub(super) fn substitute(
         none.whole(),
         y.buffer.whole(),
     ];
-    let workgroups = y.len().div_ceil(256) as u64;
+    let workgroups = SUBSTITUTE.workgroups(y.len());
     each(context, &SUBSTITUTE, params, &buffers, workgroups, 256 * 16)?;
     Ok(y)
 }

@@ -1,36 +1,38 @@
-//! Copies between strided views on the device. Floor: the box twice.
+//! Copies between strided views on the device. Lower bound of the cost: the box is read and written
+//! once.
 
 use super::context::Context;
-use super::each::{Params, each, eight, number};
-use super::pipeline::{Access, Kernel};
+use super::each::{each, eight, number};
+use super::shader::{Shader, Threads, file, reads, shader_params, writes};
 use super::tensor::Tensor;
 use crate::Result;
 use crate::ops::check_strided;
 use crate::ops::net::StridedCopy;
 
-const STRIDED: Kernel = Kernel {
-    entry: "strided",
-    source: include_str!("../../shaders/strided.wgsl"),
-    buffers: &[Access::Read, Access::Write],
-};
+static STRIDED: Shader = Shader::new::<StridedParams>(
+    "strided",
+    file!("strided"),
+    Threads::Fixed(256),
+    &[reads("x", "f32"), writes("y", "f32")],
+);
 
-#[repr(C)]
-#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
-struct StridedParams {
-    len: u32,
-    first: u32,
-    rank: u32,
-    src_offset: u32,
-    dst_offset: u32,
-    unused: [u32; 3],
-    extents: [[u32; 4]; 2],
-    src_strides: [[i32; 4]; 2],
-    dst_strides: [[u32; 4]; 2],
-}
+/// Shaders of this module.
+pub(super) static SHADERS: &[&Shader] = &[&STRIDED];
 
-impl Params for StridedParams {
-    fn start_at(&mut self, first: u32) {
-        self.first = first;
+shader_params! {
+    /// Parameters; the shader explains the fields.
+    struct StridedParams {
+        len: u32,
+        first: u32,
+        rank: u32,
+        src_offset: u32,
+        dst_offset: u32,
+        unused_0: u32,
+        unused_1: u32,
+        unused_2: u32,
+        extents: [[u32; 4]; 2],
+        src_strides: [[i32; 4]; 2],
+        dst_strides: [[u32; 4]; 2],
     }
 }
 
@@ -56,6 +58,6 @@ pub(super) fn copy(
         ..StridedParams::default()
     };
     let buffers = [x.buffer.whole(), into.buffer.whole()];
-    let workgroups = len.div_ceil(256) as u64;
+    let workgroups = STRIDED.workgroups(len);
     each(context, &STRIDED, params, &buffers, workgroups, 256 * 32)
 }

@@ -1,4 +1,4 @@
-//! Dense tensors on the device, and the way there and back.
+//! Dense tensors on the device, and copies from and to the host.
 
 use super::context::Context;
 use super::memory::{Buffer, Kind};
@@ -14,7 +14,7 @@ pub struct Tensor {
     pub(super) buffer: Arc<Buffer>,
 }
 
-/// Bytes copied to or from the device at once; bounds the staging memory.
+/// Bytes that are copied from or to the device at a time. It bounds the staging memory.
 const CHUNK: usize = 16 << 20;
 
 impl Tensor {
@@ -23,7 +23,7 @@ impl Tensor {
         &self.shape
     }
 
-    /// The same buffer under another shape of its size.
+    /// The same buffer with another shape of the same size.
     pub(super) fn reshaped(&self, shape: &[usize]) -> Result<Self> {
         check_reshape(&self.shape, shape)?;
         Ok(Self {
@@ -32,7 +32,7 @@ impl Tensor {
         })
     }
 
-    /// Numbers.
+    /// Number of elements.
     pub(super) fn len(&self) -> usize {
         self.shape.iter().product()
     }
@@ -51,7 +51,7 @@ impl Context {
         }
     }
 
-    /// A tensor with whatever content.
+    /// A tensor with undefined content.
     pub(super) fn empty(&self, shape: &[usize]) -> Result<Tensor> {
         let len = self.count(shape)?;
         Ok(Tensor {
@@ -75,7 +75,7 @@ impl Context {
         Ok(tensor)
     }
 
-    /// Copies `data` to the start of `buffer`, in chunks whose staging memory is freed on the way.
+    /// Copies `data` to the start of `buffer`, in chunks, so that staging memory is freed in between.
     pub(super) fn write<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer, data: &[T]) -> Result<()> {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         for (i, chunk) in bytes.chunks(CHUNK).enumerate() {

@@ -1,77 +1,97 @@
-//! Gram matrices of f16 numbers on cooperative matrices.
+//! Gram matrices of f16 values on cooperative matrices.
 //!
-//! A group is taken where f16 can hold all its values, up to a power of two: activations kept in half
-//! precision are such groups. Products are exact then, and sums are as accurate as those of f32. Whether
-//! it can depends on the values of the group alone, and is found out on the device: the kernel of the
-//! other groups runs too, and leaves at once where there is nothing left to do. Gaussian matrices need
-//! plain differences, which no matrix product gives.
+//! A group qualifies if f16 can hold all its values after a division by a power of two, as it can for
+//! activations that were kept in half precision. Products are then exact, and sums as accurate as those
+//! of f32. Whether a group qualifies depends on its values alone. The device finds out, without a round
+//! trip to the host: the f32 kernel is started for all groups, and returns at once for those that were
+//! computed here. Gaussian matrices need plain differences, which no matrix product provides.
 //!
-//! Floors, for `g` groups of `n` rows of `d`: `g (8 n d + 4 n^2)` bytes with the packing, `g n^2 d`
-//! operations on matrices, and `8 g n^2 / 2` bytes through workgroup memory.
+//! Lower bounds of the cost, for `g` groups of `n` rows of `d`: `g (8 n d + 4 n^2)` bytes including the
+//! packing, `g n^2 d` operations on matrices, and `8 g n^2 / 2` bytes through workgroup memory.
 
 use crate::Result;
 use crate::gpu::Tensor;
 use crate::gpu::context::Context;
-use crate::gpu::cooperative::{Cooperative, SPEEDUP};
+use crate::gpu::cooperative::{self, Cooperative, SPEEDUP};
 use crate::gpu::memory::{Buffer, Kind};
-use crate::gpu::pipeline::{Access, Define, Kernel};
-use crate::gpu::record::{DISPATCH_WORK, Recorder};
+use crate::gpu::record::Recorder;
+use crate::gpu::shader::Definition::{Flag, OneOf};
+use crate::gpu::shader::{
+    Define, Shader, Storage, Threads, file, reads, reads_structs, shader_params, shader_struct,
+    writes, writes_structs,
+};
 use crate::ops::GramKind;
 
-const SOURCE: &str = include_str!("../../../shaders/gram_half.wgsl");
-const MEASURE: &[Access] = &[Access::Read, Access::Write, Access::Write];
-const LARGEST: Kernel = Kernel {
-    entry: "gram_largest",
-    source: SOURCE,
-    buffers: MEASURE,
-};
-const PACK: Kernel = Kernel {
-    entry: "gram_pack",
-    source: SOURCE,
-    buffers: MEASURE,
-};
-const GRAM: Kernel = Kernel {
-    entry: "gram_half",
-    source: SOURCE,
-    buffers: &[
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Read,
-        Access::Write,
-    ],
-};
+const MEASURE: &[Storage] = &[
+    reads("x", "f32"),
+    writes_structs::<Exactness>("exactness"),
+    writes("halves", "vec4<f16>"),
+];
 
-/// Parameters of the three kernels, as in the shader.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct HalfGramParams {
-    n: u32,
-    dim: u32,
-    groups: u32,
-    pitch: u32,
-    blocks: u32,
-    first: u32,
+pub(super) static LARGEST: Shader = Shader::new::<HalfGramParams>(
+    "gram_largest",
+    file!("gram_largest"),
+    Threads::Fixed(64),
+    MEASURE.split_at(2).0,
+);
+
+pub(super) static PACK: Shader =
+    Shader::new::<HalfGramParams>("gram_pack", file!("gram_pack"), Threads::Fixed(64), MEASURE)
+        .requires(wgpu::Features::SHADER_F16);
+
+pub(super) static HALF: Shader = Shader::new::<HalfGramParams>(
+    "gram_half",
+    file!("gram_half"),
+    cooperative::THREADS,
+    &[
+        reads("left", "vec4<f16>"),
+        reads("right", "vec4<f16>"),
+        reads_structs::<Exactness>("exactness"),
+        reads("factors", "vec2<f32>"),
+        writes("result", "f32"),
+    ],
+)
+.define(&[Flag("COSINE"), OneOf(Cooperative::all_defines)])
+.requires(cooperative::FEATURES);
+
+shader_struct! {
+    /// What the device found out about a group.
+    pub(super) struct Exactness {
+        largest: u32,
+        inexact: u32,
+    }
 }
 
-/// Groups `[groups, n, dim]` on their way to f16.
+shader_params! {
+    /// Parameters of all kernels; `shaders/shared/gram_half_params.wgsl` explains the fields.
+    struct HalfGramParams {
+        n: u32,
+        dim: u32,
+        groups: u32,
+        pitch: u32,
+        blocks: u32,
+        first: u32,
+    }
+}
+
+/// Groups `[groups, n, dim]`, and buffers for their packed values.
 pub(super) struct Halves<'a> {
     x: &'a Tensor,
     matrices: Cooperative,
     params: HalfGramParams,
     /// f16, `[groups, n, 4 pitch]`.
     halves: Buffer,
-    /// `[groups, 2]`: bits of the largest value; 0 where the halves are exact.
+    /// [`Exactness`] per group.
     pub(super) exactness: Buffer,
 }
 
 impl<'a> Halves<'a> {
-    /// `None` where the kernel or the adapter has no use for halves.
+    /// `None` where cooperative matrices cannot or should not be used.
     pub(super) fn new(context: &Context, x: &'a Tensor, kind: GramKind) -> Result<Option<Self>> {
         let &[_, n, dim] = x.shape() else {
             return Ok(None);
         };
-        // Of a block that few rows fill, most would be padding.
+        // With fewer rows most of a block would be padding.
         let useful = |c: &Cooperative| !matches!(kind, GramKind::Gaussian(_)) && n >= c.block() / 2;
         let matrices = context.cooperative_for(dim).filter(useful);
         matrices
@@ -84,7 +104,7 @@ impl<'a> Halves<'a> {
             return Err(context.failed("gram", "its input is not [groups, n, dim]"));
         };
         let pitch = dim.div_ceil(16) * 4;
-        // No more than the rows themselves take.
+        // No more than the rows themselves occupy.
         let bytes = groups as u64 * n as u64 * pitch as u64 * 8;
         Ok(Self {
             x,
@@ -98,12 +118,14 @@ impl<'a> Halves<'a> {
                 first: 0,
             },
             halves: context.pool.get(Kind::Storage, bytes)?,
-            exactness: context.pool.get(Kind::Storage, groups as u64 * 8)?,
+            exactness: context
+                .pool
+                .get(Kind::Storage, (groups * size_of::<Exactness>()) as u64)?,
         })
     }
 
-    /// Packs all groups and computes those that are exact. `buffers` are the f32 kernel's: values, result,
-    /// factors.
+    /// Packs all groups and computes those that are exact. `buffers` are those of the f32 kernel:
+    /// values, result, factors.
     pub(super) fn gram(
         &self,
         context: &Context,
@@ -111,11 +133,12 @@ impl<'a> Halves<'a> {
         buffers: &[wgpu::BufferBinding<'_>],
         kind: &[Define],
     ) -> Result<()> {
-        let mut params = self.params;
+        let params = self.params;
         let [_, result, factors] = buffers else {
             return Err(context.failed("gram", "it does not have three buffers"));
         };
-        recorder.clear(&self.exactness, u64::from(params.groups) * 8);
+        let bytes = u64::from(params.groups) * size_of::<Exactness>() as u64;
+        recorder.clear(&self.exactness, bytes);
         let measured = [
             self.x.buffer.whole(),
             self.exactness.whole(),
@@ -123,13 +146,13 @@ impl<'a> Halves<'a> {
         ];
         let rows = u64::from(params.groups) * u64::from(params.n);
         let work = u64::from(params.dim) * 4 + 256;
-        for kernel in [&LARGEST, &PACK] {
-            let pipeline = context.pipeline(kernel, &[("MEASURE", None)])?;
-            recorder.dispatch(&pipeline, &params, &measured, rows, rows * work)?;
-        }
+        let pipeline = context.pipeline(&LARGEST, &[])?;
+        recorder.dispatch(&pipeline, params, &measured[..2], rows, work)?;
+        let pipeline = context.pipeline(&PACK, &[])?;
+        recorder.dispatch(&pipeline, params, &measured, rows, work)?;
         let mut defines = self.matrices.defines();
         defines.extend_from_slice(kind);
-        let pipeline = context.pipeline(&GRAM, &defines)?;
+        let pipeline = context.pipeline(&HALF, &defines)?;
         let buffers = [
             self.halves.whole(),
             self.halves.whole(),
@@ -140,20 +163,14 @@ impl<'a> Halves<'a> {
         let (blocks, block) = (u64::from(params.blocks), self.matrices.block() as u64);
         let all = u64::from(params.groups) * blocks * (blocks + 1) / 2;
         let work = block * block * u64::from(8 * params.pitch + 64) / SPEEDUP;
-        let step = (DISPATCH_WORK / work).max(1);
-        for first in (0..all).step_by(step as usize) {
-            params.first = first as u32;
-            let count = step.min(all - first);
-            recorder.dispatch(&pipeline, &params, &buffers, count, count * work)?;
-        }
-        Ok(())
+        recorder.dispatch(&pipeline, params, &buffers, all, work)
     }
 }
 
-/// Whether products of small integers come out right: what an adapter offers as an experiment is
-/// tried before it is relied on.
+/// Whether products of small integers are right. Cooperative matrices are an experimental feature of
+/// adapters, so they are tested before they are used.
 pub(in crate::gpu) fn products_are_right(context: &Context, matrices: Cooperative) -> Result<bool> {
-    // More than a block, and no whole number of matrices.
+    // More than one block, and no multiple of the matrices' side.
     let (n, dim) = (matrices.block() + 9, 43);
     let value = |row: usize, t: usize| (row * 7 + t * t * 5 + row * t) % 23;
     let x: Vec<f32> = (0..n * dim)

@@ -1,6 +1,7 @@
 //! Candidate lists on the device.
 
 use super::half::row_bytes;
+use super::kernels::{Entry, Progress, RowNorm};
 use super::{Points, SCRATCH};
 use crate::Result;
 use crate::gpu::context::{Context, Wide};
@@ -8,10 +9,12 @@ use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::record::Recorder;
 use crate::ops::{ListsShape, check_lists};
 
-/// Bytes of one list entry and of one row norm.
-pub(super) const ENTRY: u64 = 16;
+/// Device bytes of one list entry, of a query's progress, and of a row's norm.
+const ENTRY: u64 = size_of::<Entry>() as u64;
+const PROGRESS: u64 = size_of::<Progress>() as u64;
+const NORM: u64 = size_of::<RowNorm>() as u64;
 
-/// Running k nearest of a block of queries, `[groups, queries, k]`.
+/// The k nearest points so far of a block of queries, `[groups, queries, k]`.
 pub struct Candidates {
     pub(in crate::gpu) groups: usize,
     pub(in crate::gpu) queries: usize,
@@ -22,7 +25,8 @@ pub struct Candidates {
     pub(super) seen: usize,
 }
 
-/// Noted points per query: several times as many as are expected to pass in one tile.
+/// Points that can be noted per query: several times as many as are expected to pass the filter in one
+/// tile.
 pub(super) fn capacity(k: usize) -> usize {
     (4 * k.next_power_of_two()).max(128)
 }
@@ -37,12 +41,13 @@ pub(in crate::gpu) fn state_bytes(
 ) -> u64 {
     let lists = groups as u64 * queries as u64;
     let scratch = per_list(k, row_bytes(context, dim));
-    lists * (k as u64 * ENTRY + 8) + (lists * scratch).min(SCRATCH.max(scratch))
+    lists * (k as u64 * ENTRY + PROGRESS) + (lists * scratch).min(SCRATCH.max(scratch))
 }
 
-/// Scratch of one list during a search; `packed`: bytes of its query as the filter reads it.
+/// Scratch bytes of one list during a search. `packed` is the size of its query for the filter on
+/// cooperative matrices.
 pub(super) fn per_list(k: usize, packed: u64) -> u64 {
-    capacity(k) as u64 * 4 + ENTRY + packed
+    capacity(k) as u64 * 4 + NORM + packed
 }
 
 impl Candidates {
@@ -62,14 +67,14 @@ impl Candidates {
         k: usize,
     ) -> Result<Self> {
         check_lists(groups, queries, k)?;
-        // Entries take the room of four f32 each.
+        // An entry occupies as much memory as four f32.
         context.count(&[groups, queries, k, 4])?;
         let lists = (groups * queries) as u64;
         let entries = context.pool.get(Kind::Storage, lists * k as u64 * ENTRY)?;
-        let progress = context.pool.get(Kind::Storage, lists * 8)?;
+        let progress = context.pool.get(Kind::Storage, lists * PROGRESS)?;
         let mut recorder = Recorder::new(context);
         recorder.clear(&entries, lists * k as u64 * ENTRY);
-        recorder.clear(&progress, lists * 8);
+        recorder.clear(&progress, lists * PROGRESS);
         recorder.submit()?;
         Ok(Self {
             groups,
@@ -80,15 +85,6 @@ impl Candidates {
             seen: 0,
         })
     }
-}
-
-/// One entry of a candidate list, as the device keeps it.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-pub(in crate::gpu) struct Entry {
-    distance: [u32; 2],
-    sample: u32,
-    unused: u32,
 }
 
 impl Entry {

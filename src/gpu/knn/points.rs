@@ -1,4 +1,4 @@
-//! Rows prepared for neighbour search: as read, with a frame for the filter.
+//! Rows on the device, prepared for a search: the values as they were read, and a frame for the filter.
 
 use super::half::row_bytes;
 use crate::Result;
@@ -7,7 +7,8 @@ use crate::gpu::memory::{Buffer, Kind};
 use crate::ops::{Kernel, PointsBlock, PointsShape, check_points};
 use rayon::prelude::*;
 
-/// Rows that the frame is taken from: any frame is right, a typical one makes the filter sharp.
+/// Rows that the frame is computed from. Every frame gives the same result; one that is typical of the
+/// rows lets the filter rule out more points.
 const FRAME_SAMPLE: usize = 63;
 
 /// Rows of a few channels on the device, `[groups, rows, dim]`.
@@ -19,15 +20,15 @@ pub struct Points {
     pub(in crate::gpu) first: usize,
     pub(in crate::gpu) kernel: Kernel,
     pub(in crate::gpu) raw: Buffer,
-    /// `[groups, 1 + dim]` scale and centre, for searches with these rows as queries.
+    /// `[groups, 1 + dim]`: scale and centre, for searches with these rows as queries.
     pub(in crate::gpu) frames: Buffer,
-    /// `[groups]` powers of two that bring typical deviations near 1.
+    /// `[groups]`: the scales, powers of two that bring typical deviations from the centre near 1.
     pub(in crate::gpu) scales: Vec<f32>,
-    /// `[groups, rows]` identical rows before each.
+    /// `[groups, rows]`: how many rows before each have the same values.
     pub(in crate::gpu) copies: Buffer,
 }
 
-/// Device bytes of a [`Points`] and of the norms a search computes for it.
+/// Device bytes of [`Points`], and of the norms and packed rows that a search computes for them.
 pub(in crate::gpu) fn points_bytes(
     context: &Context,
     groups: usize,
@@ -95,8 +96,8 @@ impl Points {
     }
 }
 
-/// A power of two that brings the deviations of a typical row near 1, then the median of each
-/// coordinate: medians, so that single huge values do not spoil the frame for all others.
+/// A power of two that brings the deviations of a typical row near 1, followed by the median of each
+/// coordinate. Medians are used because a few huge values would make a mean useless for all other rows.
 fn frame(x: &[f32], rows: usize, dim: usize) -> Vec<f32> {
     let step = rows.div_ceil(FRAME_SAMPLE).max(1);
     let sample: Vec<&[f32]> = x.chunks_exact(dim).step_by(step).collect();
@@ -122,7 +123,7 @@ fn frame(x: &[f32], rows: usize, dim: usize) -> Vec<f32> {
     };
     let mut typical = median(&farthest);
     if typical == 0.0 {
-        // Most rows are equal: the scale of the others counts.
+        // Most rows are equal, so the others determine the scale.
         typical = sample.iter().map(|row| farthest(row)).fold(0.0, f32::max);
     }
     if typical > 0.0 && typical.is_finite() {
@@ -131,9 +132,9 @@ fn frame(x: &[f32], rows: usize, dim: usize) -> Vec<f32> {
     frame
 }
 
-/// For each row, how many rows before it have the same values.
+/// Counts for each row how many rows before it have the same values.
 fn count_copies(x: &[f32], rows: usize, dim: usize) -> Vec<u32> {
-    // -0 and 0 are the same value.
+    // Adding 0 turns -0 into 0, which is the same value.
     let hash = |row: &[f32]| {
         row.iter().fold(0u64, |h, &x| {
             (h.rotate_left(5) ^ u64::from((x + 0.0).to_bits())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -147,7 +148,7 @@ fn count_copies(x: &[f32], rows: usize, dim: usize) -> Vec<u32> {
         let original = row(run[0].1);
         let mut count = 0;
         for &(_, i) in &run[1..] {
-            // A hash collision only loses the shortcut.
+            // After a hash collision a copy is not counted, which costs time but changes no result.
             if row(i) == original {
                 count += 1;
                 copies[i as usize] = count;

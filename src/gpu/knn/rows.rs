@@ -1,50 +1,19 @@
-//! What is done row by row: norms, and fetching candidates' vectors.
+//! Kernels that process rows one by one: norms before a search, and fetching the candidates' vectors
+//! after it.
 
-use super::lists::ENTRY;
-use super::{Candidates, Points, with_kernel};
+use super::kernels::{GATHER, NORMS, RowNorm, RowsParams, with_kernel};
+use super::{Candidates, Points};
 use crate::Result;
 use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
-use crate::gpu::pipeline::{Access, Kernel as Shader};
-use crate::gpu::record::{DISPATCH_WORK, Recorder};
+use crate::gpu::record::Recorder;
 use crate::gpu::tensor::Tensor;
 use crate::ops::check_gather;
 use std::ops::Range;
 
-const ROWS_SOURCE: &str = include_str!("../../../shaders/knn_rows.wgsl");
-
-const NORMS: Shader = Shader {
-    entry: "knn_norms",
-    source: ROWS_SOURCE,
-    buffers: &[Access::Read, Access::Read, Access::Read, Access::Write],
-};
-
-const GATHER: Shader = Shader {
-    entry: "knn_gather",
-    source: ROWS_SOURCE,
-    buffers: &[Access::Read, Access::Read, Access::Write],
-};
-
-/// Parameters of `knn_norms` and `knn_gather`, as in the shader.
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct RowsParams {
-    dim: u32,
-    rows: u32,
-    row_first: u32,
-    row_count: u32,
-    group_first: u32,
-    group_count: u32,
-    k: u32,
-    list_count: u32,
-    sample: u32,
-    first: u32,
-    workgroups: u32,
-    zero: u32,
-}
-
-/// Norms `[groups, rows]` of a part of `of` in the frames of `frame`. Rows with more than `k`
-/// identical ones before them are marked as no candidates (`k` 0: none is).
+/// Norms `[groups, rows]` of some rows of `of`, in the frames of `frame`. Rows with more than `k`
+/// identical rows before them are marked, because they can be in no list of `k`; with `k` = 0 none is
+/// marked.
 pub(in crate::gpu) fn norms(
     context: &Context,
     of: &Points,
@@ -61,16 +30,13 @@ pub(in crate::gpu) fn norms(
         group_first: groups.start as u32,
         group_count: groups.len() as u32,
         k: k as u32,
-        list_count: 0,
         sample: of.first as u32,
-        first: 0,
-        workgroups: 0,
-        zero: 0,
+        ..RowsParams::default()
     };
     run_norms(context, &of.raw, &of.copies, frame, params)
 }
 
-/// Norms of `rows` vectors that are no block, under the cosine kernel; `like` has their length.
+/// Norms for the cosine kernel of `rows` vectors in a buffer; `like` has rows of their length.
 pub(in crate::gpu) fn cosine_norms(
     context: &Context,
     vectors: &Buffer,
@@ -80,18 +46,11 @@ pub(in crate::gpu) fn cosine_norms(
     let params = RowsParams {
         dim: like.dim as u32,
         rows: rows as u32,
-        row_first: 0,
         row_count: rows as u32,
-        group_first: 0,
         group_count: 1,
-        k: 0,
-        list_count: 0,
-        sample: 0,
-        first: 0,
-        workgroups: 0,
-        zero: 0,
+        ..RowsParams::default()
     };
-    // Without a k the counts of copies are not read.
+    // With k = 0 the shader does not read the counts of copies.
     run_norms(context, vectors, &like.copies, like, params)
 }
 
@@ -103,8 +62,9 @@ fn run_norms(
     mut params: RowsParams,
 ) -> Result<Buffer> {
     let all = u64::from(params.group_count) * u64::from(params.row_count);
-    let result = context.pool.get(Kind::Storage, all * ENTRY)?;
-    let pipeline = context.pipeline(&NORMS, &with_kernel(&[("NORMS", None)], frame.kernel))?;
+    let bytes = all * size_of::<RowNorm>() as u64;
+    let result = context.pool.get(Kind::Storage, bytes)?;
+    let pipeline = context.pipeline(&NORMS, &with_kernel(&[], frame.kernel))?;
     let buffers = [
         rows.whole(),
         frame.frames.whole(),
@@ -113,13 +73,8 @@ fn run_norms(
     ];
     params.workgroups = all as u32;
     let work = u64::from(params.dim) * 4 + 256;
-    let step = (DISPATCH_WORK / work).max(1);
     let mut recorder = Recorder::new(context);
-    for first in (0..all).step_by(step as usize) {
-        let count = step.min(all - first);
-        params.first = first as u32;
-        recorder.dispatch(&pipeline, &params, &buffers, count, count * work)?;
-    }
+    recorder.dispatch(&pipeline, params, &buffers, all, work)?;
     recorder.submit()?;
     Ok(result)
 }
@@ -132,28 +87,25 @@ pub(in crate::gpu) fn gather(
     into: &Tensor,
 ) -> Result<()> {
     check_gather(points.shape(), candidates.shape(), into.shape())?;
-    let all = (into.len() as u64).div_ceil(64);
+    let all = GATHER.workgroups(into.len());
     let params = RowsParams {
         dim: points.dim as u32,
         rows: points.rows as u32,
-        row_first: 0,
         row_count: points.rows as u32,
-        group_first: 0,
         group_count: points.groups as u32,
         k: candidates.k as u32,
         list_count: candidates.queries as u32,
         sample: points.first as u32,
-        first: 0,
         workgroups: all as u32,
-        zero: 0,
+        ..RowsParams::default()
     };
-    let pipeline = context.pipeline(&GATHER, &[("GATHER", None)])?;
+    let pipeline = context.pipeline(&GATHER, &[])?;
     let buffers = [
         points.raw.whole(),
         candidates.entries.whole(),
         into.buffer.whole(),
     ];
     let mut recorder = Recorder::new(context);
-    recorder.dispatch(&pipeline, &params, &buffers, all, all * 64)?;
+    recorder.dispatch(&pipeline, params, &buffers, all, 64)?;
     recorder.submit()
 }

@@ -1,4 +1,6 @@
-// Row and column of the `index`-th block on or below the diagonal, row by row.
+// Enumerates the blocks of a symmetric matrix on and below its diagonal, row by row.
+
+// Row and column of block `index`.
 fn lower_block(index: u32) -> vec2<u32> {
     var row = 0u;
     var column = index;

@@ -1,4 +1,6 @@
-// Tile (i, j), i <= j, of the `index`-th of `tiles` by `tiles` on or above the diagonal, row by row.
+// Enumerates the tiles of a symmetric matrix on and above its diagonal, row by row.
+
+// Row and column of tile `index` of a matrix with `tiles` tiles per side.
 fn upper_tile(index: u32, tiles: u32) -> vec2<u32> {
     var i = 0u;
     var left_over = index;

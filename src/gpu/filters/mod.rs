@@ -1,105 +1,46 @@
-//! Convolutional Similarity on the device, in wide arithmetic throughout (docs/definitions.md#convolutional-similarity).
+//! Convolutional Similarity on the device, in wide arithmetic throughout
+//! (docs/definitions.md#convolutional-similarity).
 //!
-//! Weights are scaled by a power of two first, so that the fourth powers of what a network holds stay
-//! within what pairs of `f32` can; results are scaled back on the host, exactly.
+//! Weights are first scaled by a power of two, so that the fourth powers of any network's weights stay
+//! within the range of double-float numbers. Results are scaled back on the host, which is exact.
 //!
-//! Floors for `M x C` maps of `h x w`, `l` lags in a half: separate `8 M C l` bytes written and read
-//! twice, `2 M C (l h w / 2 + h^2 w^2)` wide operations; pairs and summed grow with `M^2`.
+//! With separate input channels three kernels compute a value and its gradient (`filters_autocorrelate`,
+//! `filters_rests`, `filters_gradient`), and `filters_pairs` computes the matrix of all pairs. With
+//! channels summed before squaring every pair has to be correlated (`filters_correlate`,
+//! `filters_squares`, `filters_spread`).
+//!
+//! Lower bounds of the cost, for `M x C` maps of `h x w` and `l` lags in a half: with separate channels
+//! `8 M C l` bytes that are written and read twice, and `2 M C (l h w / 2 + h^2 w^2)` wide operations;
+//! the matrix of pairs, and summed channels, grow with `M^2`.
 
-use super::Gpu;
-use super::context::Context;
-use super::each::{Params, each, each_of, number};
-use super::memory::{Buffer, Kind};
-use super::pipeline::{Access, Define, Kernel};
-use super::tensor::Tensor;
+mod kernels;
+
+pub(super) use kernels::SHADERS;
+
 use crate::Result;
+use crate::gpu::Gpu;
+use crate::gpu::context::Context;
+use crate::gpu::each::{each, number};
+use crate::gpu::memory::{Buffer, Kind};
+use crate::gpu::shader::{Shader, WideBits};
+use crate::gpu::tensor::Tensor;
 use crate::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels, Pairs};
+use kernels::{
+    AUTOCORRELATE, CORRELATE, FilterPass, GRADIENT, PAIRS, PAIRS_SIDE, RESTS, SPREAD, SQUARES,
+    Which,
+};
 use std::ops::Range;
-
-const SOURCE: &str = include_str!("../../shaders/filters.wgsl");
-const SUMMED_SOURCE: &str = include_str!("../../shaders/filters_summed.wgsl");
-const TWO: &[Access] = &[Access::Read, Access::Write];
-const AUTOCORRELATE: Kernel = Kernel {
-    entry: "filters_autocorrelate",
-    source: SOURCE,
-    buffers: TWO,
-};
-const RESTS: Kernel = Kernel {
-    entry: "filters_rests",
-    source: SOURCE,
-    buffers: &[Access::Read, Access::Write, Access::Write],
-};
-const GRADIENT: Kernel = Kernel {
-    entry: "filters_gradient",
-    source: SOURCE,
-    buffers: &[Access::Read, Access::Read, Access::Write],
-};
-const PAIRS: Kernel = Kernel {
-    entry: "filters_pairs",
-    source: include_str!("../../shaders/filters_pairs.wgsl"),
-    buffers: TWO,
-};
-const CORRELATE: Kernel = Kernel {
-    entry: "filters_correlate",
-    source: SUMMED_SOURCE,
-    buffers: TWO,
-};
-const SQUARES: Kernel = Kernel {
-    entry: "filters_squares",
-    source: SUMMED_SOURCE,
-    buffers: TWO,
-};
-const SPREAD: Kernel = Kernel {
-    entry: "filters_spread",
-    source: SUMMED_SOURCE,
-    buffers: &[Access::Read, Access::Read, Access::Write],
-};
 
 /// Bytes of autocorrelations or correlations per pass.
 const SCRATCH: u64 = 64 << 20;
-/// Terms of a pass of the pair matrix: bounds what one workgroup does.
+/// Terms of the pair matrix per pass. It bounds the work of one workgroup.
 const TERMS: usize = 8192;
 /// Bytes of a wide number.
-const WIDE: usize = 8;
+const WIDE: usize = size_of::<WideBits>();
 /// Threads of a workgroup.
-const THREADS: usize = 64;
+const THREADS: u64 = 64;
 /// Operations of one wide multiplication and addition.
 const COST: u64 = 40;
-
-/// Parameters of all kernels, as in the shaders.
-#[repr(C)]
-#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
-struct Sizes {
-    filters: u32,
-    channels: u32,
-    height: u32,
-    width: u32,
-    channel_first: u32,
-    channel_count: u32,
-    adjacent: u32,
-    gradient: u32,
-    row_first: u32,
-    row_count: u32,
-    partners: u32,
-    which: u32,
-    first: u32,
-    len: u32,
-    zero: u32,
-}
-
-impl Params for Sizes {
-    fn start_at(&mut self, first: u32) {
-        self.first = first;
-    }
-}
-
-/// Which partners `j` of filter `i` count, as in the shader.
-#[derive(Clone, Copy)]
-enum Which {
-    Others = 0,
-    Later = 1,
-    FromItself = 2,
-}
 
 impl FilterOps for Gpu {
     /// Buffers are pooled with the device.
@@ -178,26 +119,27 @@ impl<'a> Layer<'a> {
         })
     }
 
-    fn sizes(&self, pairs: Pairs, gradient: bool) -> Result<Sizes> {
+    fn sizes(&self, pairs: Pairs, gradient: bool) -> Result<FilterPass> {
         let size = |n: usize| number(self.context, n);
         // Weights are addressed with signed offsets.
         number(self.context, self.shape.len() * 2)?;
-        Ok(Sizes {
+        Ok(FilterPass {
             filters: size(self.shape.filters)?,
             channels: size(self.shape.channels)?,
             height: size(self.shape.height)?,
             width: size(self.shape.width)?,
             adjacent: u32::from(pairs == Pairs::Adjacent),
             gradient: u32::from(gradient),
-            ..Sizes::default()
+            ..FilterPass::default()
         })
     }
 
-    /// Lags from (0, 0) on.
+    /// Lags from (0, 0) on, in the order of `shaders/shared/filters_half_lags.wgsl`.
     const fn half(&self) -> usize {
         self.all() / 2 + 1
     }
 
+    /// All lags of a pair.
     const fn all(&self) -> usize {
         (2 * self.shape.height - 1) * (2 * self.shape.width - 1)
     }
@@ -210,16 +152,15 @@ impl<'a> Layer<'a> {
 
     fn read(&self, buffer: &Buffer, numbers: usize) -> Result<impl Iterator<Item = f64>> {
         let wide = self.context.wide;
-        let values: Vec<[u32; 2]> = self.context.read(buffer, numbers)?;
+        let values: Vec<WideBits> = self.context.read(buffer, numbers)?;
         Ok(values.into_iter().map(move |v| wide.decode(v)))
     }
 
     /// Runs `len` threads of `terms` wide products each.
     fn run(
         &self,
-        kernel: &Kernel,
-        define: Define,
-        mut sizes: Sizes,
+        shader: &'static Shader,
+        mut sizes: FilterPass,
         buffers: &[&Buffer],
         len: usize,
         terms: usize,
@@ -227,10 +168,15 @@ impl<'a> Layer<'a> {
         self.context.check_loops("filters of this size", terms)?;
         sizes.len = number(self.context, len)?;
         let bound: Vec<_> = buffers.iter().map(|b| b.whole()).collect();
-        let work = terms as u64 * THREADS as u64 * COST;
-        let groups = len.div_ceil(THREADS) as u64;
-        let pipeline = self.context.pipeline(kernel, &[define])?;
-        each_of(self.context, &pipeline, sizes, &bound, groups, work)
+        let work = terms as u64 * THREADS * COST;
+        each(
+            self.context,
+            shader,
+            sizes,
+            &bound,
+            shader.workgroups(len),
+            work,
+        )
     }
 
     /// Input channels whose autocorrelations fit in the scratch, in ranges.
@@ -245,14 +191,18 @@ impl<'a> Layer<'a> {
     }
 
     /// Autocorrelations `[M, channels, half]`.
-    fn autocorrelate(&self, mut sizes: Sizes, channels: &Range<usize>) -> Result<(Sizes, Buffer)> {
+    fn autocorrelate(
+        &self,
+        mut sizes: FilterPass,
+        channels: &Range<usize>,
+    ) -> Result<(FilterPass, Buffer)> {
         sizes.channel_first = number(self.context, channels.start)?;
         sizes.channel_count = number(self.context, channels.len())?;
         let len = self.shape.filters * channels.len() * self.half();
         let a = self.wide(len)?;
-        let (define, terms) = (("AUTOCORRELATE", None), self.shape.area());
+        let terms = self.shape.area();
         let buffers = [&*self.weights.buffer, &a];
-        self.run(&AUTOCORRELATE, define, sizes, &buffers, len, terms)?;
+        self.run(&AUTOCORRELATE, sizes, &buffers, len, terms)?;
         Ok((sizes, a))
     }
 
@@ -270,13 +220,11 @@ impl<'a> Layer<'a> {
             let len = channels.len() * half;
             let rests = self.wide(if wanted { m * len } else { 1 })?;
             let values = self.wide(len)?;
-            let (define, buffers) = (("RESTS", None), [&a, &rests, &values]);
-            self.run(&RESTS, define, sizes, &buffers, len, 2 * m)?;
+            self.run(&RESTS, sizes, &[&a, &rests, &values], len, 2 * m)?;
             if let Some(result) = &result {
                 let buffers = [&*self.weights.buffer, &rests, &*result.buffer];
                 let (len, terms) = (m * channels.len() * self.shape.area(), self.shape.area());
-                let define = ("GRADIENT", None);
-                self.run(&GRADIENT, define, sizes, &buffers, len, terms)?;
+                self.run(&GRADIENT, sizes, &buffers, len, terms)?;
             }
             // In the order of channels and lags, whatever the slices.
             value = self.read(&values, len)?.fold(value, |sum, v| sum + v);
@@ -306,11 +254,11 @@ impl<'a> Layer<'a> {
             let terms = channels.len() * self.half();
             self.context
                 .check_loops("filters of this size", terms.div_ceil(16) * 24 + 100)?;
-            let side = m.div_ceil(16);
+            let side = m.div_ceil(PAIRS_SIDE);
             let blocks = (side * (side + 1) / 2) as u64;
             sizes.len = number(self.context, blocks)?;
             let bound = [a.whole(), matrix.buffer.whole()];
-            let work = 256 * terms as u64 * COST;
+            let work = (PAIRS_SIDE * PAIRS_SIDE * terms) as u64 * COST;
             each(self.context, &PAIRS, sizes, &bound, blocks, work)?;
         }
         Ok(self.read(&matrix.buffer, m * m)?.collect())
@@ -339,8 +287,7 @@ impl<'a> Layer<'a> {
             let result = self.context.empty(&[rows.len() * size])?;
             let buffers = [&*self.weights.buffer, r, &*result.buffer];
             let terms = sizes.partners as usize * self.shape.area();
-            let (define, len) = (("SPREAD", None), rows.len() * size);
-            self.run(&SPREAD, define, sizes, &buffers, len, terms)?;
+            self.run(&SPREAD, sizes, &buffers, rows.len() * size, terms)?;
             self.bring(&result, &mut gradient[rows.start * size..rows.end * size])
         })?;
         Ok(value * self.scale.powi(4))
@@ -368,7 +315,12 @@ impl<'a> Layer<'a> {
         &self,
         pairs: Pairs,
         which: Which,
-        mut found: impl FnMut(Range<usize>, Sizes, &Buffer, &mut dyn Iterator<Item = f64>) -> Result<()>,
+        mut found: impl FnMut(
+            Range<usize>,
+            FilterPass,
+            &Buffer,
+            &mut dyn Iterator<Item = f64>,
+        ) -> Result<()>,
     ) -> Result<()> {
         let (m, lags) = (self.shape.filters, self.all());
         let partners = match pairs {
@@ -387,11 +339,10 @@ impl<'a> Layer<'a> {
             let count = rows.len() * partners;
             let r = self.wide(count * lags)?;
             let terms = self.shape.channels * self.shape.area();
-            let (define, buffers) = (("CORRELATE", None), [&*self.weights.buffer, &r]);
-            self.run(&CORRELATE, define, sizes, &buffers, count * lags, terms)?;
+            let buffers = [&*self.weights.buffer, &r];
+            self.run(&CORRELATE, sizes, &buffers, count * lags, terms)?;
             let squares = self.wide(count)?;
-            let (define, buffers) = (("SQUARES", None), [&r, &squares]);
-            self.run(&SQUARES, define, sizes, &buffers, count, lags)?;
+            self.run(&SQUARES, sizes, &[&r, &squares], count, lags)?;
             found(rows, sizes, &r, &mut self.read(&squares, count)?)?;
         }
         Ok(())

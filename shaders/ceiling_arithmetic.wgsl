@@ -1,20 +1,10 @@
-// What a device can do at most: multiply-adds in registers, and a copy.
+// Peak f32 arithmetic: chains of multiply-adds that stay in registers.
 #import workgroup
+#import ceiling_params
 
-struct CeilingParams {
-    len: u32,
-    first: u32,
-    rounds: u32,
-    a: f32,
-    b: f32,
-}
+@group(0) @binding(1) var<storage, read_write> result: array<vec4<f32>>;
 
-@group(0) @binding(0) var<uniform> params: CeilingParams;
-@group(0) @binding(1) var<storage, read> source: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
-
-#ifdef ARITHMETIC
-// 32 multiply-adds a round: eight chains of vectors of four.
+// A round is 32 multiply-adds: eight independent chains of four-component vectors.
 @compute @workgroup_size(64)
 fn ceiling_arithmetic(@builtin(workgroup_id) id: vec3<u32>,
                       @builtin(num_workgroups) count: vec3<u32>,
@@ -44,13 +34,3 @@ fn ceiling_arithmetic(@builtin(workgroup_id) id: vec3<u32>,
         result[index] = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7));
     }
 }
-#else
-@compute @workgroup_size(64)
-fn ceiling_copy(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
-                @builtin(local_invocation_index) lane: u32) {
-    let index = (workgroup_index(id, count) + params.first) * 64u + lane;
-    if (index < params.len) {
-        result[index] = source[index];
-    }
-}
-#endif

@@ -1,0 +1,218 @@
+// Merges the points that the filter noted into the candidate lists. The host defines SORT, the entries
+// that are sorted at a time (a power of two), WIDTH, the threads of a workgroup, and LANES, the threads
+// that share the terms of one distance; SHARED_ROWS is defined if those are several.
+#import knn_search
+
+// A list while it is worked on: its entries, followed by new candidates; SORT in total.
+var<workgroup> keys: array<wide, SORT>;
+var<workgroup> samples: array<u32, SORT>;
+// Each thread's part of a distance.
+var<workgroup> partials: array<wide, WIDTH>;
+// New candidates in `keys`.
+var<workgroup> pushed: atomic<u32>;
+
+// Whether entry `a` comes before entry `b`.
+fn before(a: u32, b: u32) -> bool {
+    let x = keys[a];
+    let y = keys[b];
+    return wide_less(x, y) || (!wide_less(y, x) && samples[a] < samples[b]);
+}
+
+// Bitonic sort of the first `size` entries; `size` is a power of two.
+fn sort(size: u32, lane: u32) {
+    for (var run = 2u; run <= size; run *= 2u) {
+        for (var step = run / 2u; step > 0u; step /= 2u) {
+            for (var i = lane; i < size / 2u; i += WIDTH) {
+                let a = 2u * i - (i & (step - 1u));
+                let b = a + step;
+                if (before(b, a) == ((a & run) == 0u)) {
+                    let key = keys[a];
+                    let sample = samples[a];
+                    keys[a] = keys[b];
+                    samples[a] = samples[b];
+                    keys[b] = key;
+                    samples[b] = sample;
+                }
+            }
+            workgroupBarrier();
+        }
+    }
+}
+
+// The squared difference of components x and y.
+fn squared(x: f32, q: RowNorm, y: f32, p: RowNorm, scale: f32) -> wide {
+#ifdef COSINE
+    let d = wide_sub(unit_component(x, q), unit_component(y, p));
+#else
+    let d = difference(x, y, scale);
+#endif
+    return wide_mul(d, d);
+}
+
+// Every LANES-th term of a squared distance, from term `lane` on. Two sums shorten the chain of
+// dependent additions.
+fn partial_distance(query: u32, q: RowNorm, point: u32, p: RowNorm, scale: f32, lane: u32) -> wide {
+    var even = wide_zeroed();
+    var odd = wide_zeroed();
+    let x = query * params.dim;
+    let y = point * params.dim;
+    var t = lane;
+    for (; t + LANES < params.dim; t += 2u * LANES) {
+        even = wide_add(even, squared(queries[x + t], q, points[y + t], p, scale));
+        odd = wide_add(odd,
+            squared(queries[x + t + LANES], q, points[y + t + LANES], p, scale));
+    }
+    if (t < params.dim) {
+        even = wide_add(even, squared(queries[x + t], q, points[y + t], p, scale));
+    }
+    return wide_add(even, odd);
+}
+
+// Whether a point comes before the last entry of a full list.
+fn beats_last(distance: wide, sample: u32) -> bool {
+    let last = keys[params.k - 1u];
+    return wide_less(distance, last)
+        || (!wide_less(last, distance) && sample < samples[params.k - 1u]);
+}
+
+// `Progress.threshold` of a list of this length. The factor and the summand round up.
+fn threshold(length: u32) -> f32 {
+    if (length < params.k) {
+        return 0.0;
+    }
+    let last = wide_round(keys[params.k - 1u]);
+    return select(last * 1.0000003 + 1e-36, -1.0, last == 0.0);
+}
+
+// A workgroup per query.
+@compute @workgroup_size(WIDTH)
+fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
+             @builtin(local_invocation_index) lane: u32) {
+    wide_init(params.zero);
+    let local = workgroup_index(id, count) + params.first;
+    if (local >= params.workgroups) {
+        return;
+    }
+    let g = local / params.query_count;
+    let q = local % params.query_count;
+    let group = params.group_first + g;
+    let list = list_of(g, q);
+    let query = group * params.query_rows + params.query_first + q;
+    let query_norm = query_norms[local];
+    let scale = frames[group * (params.dim + 1u)];
+
+    let noted = atomicLoad(&progress[list].noted) & ~RETRY_BIT;
+    let all = params.direct != 0u || noted > params.capacity;
+    let candidates = select(noted, params.point_count, all);
+    // Whether no point can enter the list: its k-th distance is 0.
+    let closed = progress[list].threshold < 0.0;
+#ifdef COSINE
+    // A query of zeros has no cosine distances.
+    let nowhere = query_norm.norm <= 0.0;
+#else
+    let nowhere = false;
+#endif
+    if (candidates == 0u || closed || nowhere) {
+        storageBarrier();
+        if (lane == 0u) {
+            atomicStore(&progress[list].noted, 0u);
+        }
+        return;
+    }
+    var length = 0u;
+    for (var i = lane; i < params.k; i += WIDTH) {
+        let entry = entries[list * params.k + i];
+        keys[i] = entry.distance;
+        samples[i] = entry.sample;
+    }
+    if (lane == 0u) {
+        atomicStore(&pushed, 0u);
+    }
+    workgroupBarrier();
+    // Binary search for the first empty entry, which ends the list.
+    for (var step = 1024u; step > 0u; step /= 2u) {
+        if (length + step <= params.k && samples[length + step - 1u] != 0u) {
+            length += step;
+        }
+    }
+    workgroupBarrier();
+    let chunk = SORT - params.k;
+    for (var start = 0u; start < candidates; start += chunk) {
+        let end = min(start + chunk, candidates);
+        for (var c0 = start; c0 < end; c0 += WIDTH / LANES) {
+            let c = c0 + lane / LANES;
+            var live = c < end;
+            var at = 0u;
+            if (live) {
+                if (all) {
+                    at = params.point_first + c;
+                } else {
+                    at = survivors[local * params.capacity + c];
+                }
+            }
+            let point_norm = point_norms[g * params.point_rows + at];
+            live = live && params.point_sample + at != params.query_sample + q;
+#ifdef COSINE
+            live = live && point_norm.norm > 0.0;
+#else
+            live = live && point_norm.norm < NEVER;
+#endif
+            var sum = wide_zeroed();
+            if (live) {
+                sum = partial_distance(query, query_norm, group * params.point_rows + at, point_norm,
+                    scale, lane % LANES);
+            }
+#ifdef SHARED_ROWS
+            partials[lane] = sum;
+            workgroupBarrier();
+            if (lane % LANES == 0u) {
+                for (var i = 1u; i < LANES; i++) {
+                    sum = wide_add(sum, partials[lane + i]);
+                }
+            }
+            workgroupBarrier();
+            live = live && lane % LANES == 0u;
+#endif
+#ifdef COSINE
+            sum = snapped(sum);
+#else
+            sum = in_units(sum, scale);
+#endif
+            if (params.distinct != 0u && wide_round(sum) == 0.0) {
+                live = false;
+            }
+            let sample = params.point_sample + at + 1u;
+            if (live && (length < params.k || beats_last(sum, sample))) {
+                let slot = length + atomicAdd(&pushed, 1u);
+                keys[slot] = sum;
+                samples[slot] = sample;
+            }
+        }
+        workgroupBarrier();
+        let total = length + atomicLoad(&pushed);
+        if (total > length) {
+            var size = 2u;
+            while (size < total) {
+                size *= 2u;
+            }
+            for (var i = total + lane; i < size; i += WIDTH) {
+                keys[i] = wide_largest();
+                samples[i] = 0xffffffffu;
+            }
+            workgroupBarrier();
+            sort(size, lane);
+            length = min(total, params.k);
+        }
+        if (lane == 0u) {
+            atomicStore(&pushed, 0u);
+        }
+        workgroupBarrier();
+    }
+    for (var i = lane; i < length; i += WIDTH) {
+        entries[list * params.k + i] = Entry(keys[i], samples[i], 0u);
+    }
+    if (lane == 0u) {
+        progress[list].threshold = threshold(length);
+        atomicStore(&progress[list].noted, 0u);
+    }
+}
