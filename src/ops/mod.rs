@@ -116,7 +116,8 @@ pub trait Backend: Send + Sync + 'static {
     fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()>;
 
     /// Adds the inner products `<x_i, x_j>`, `j >= i`, of the rows of each group, in float64, to the upper
-    /// triangles of `out [groups, rows, rows]`, sized by the caller; what lies below the diagonals stays.
+    /// triangles of `out [groups, rows, rows]`, sized by the caller. What comes to lie below the diagonals is
+    /// unspecified: rows are taken two at a time.
     ///
     /// The terms of a product are added in the same order whatever the backend, the number of threads and
     /// the other groups: the same rows give the same bits. Shaders cannot compute in float64 on most
