@@ -17,7 +17,7 @@ impl Tensor {
     /// A tensor of the given shape with the values `data`, in C order.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if the lengths differ.
+    /// [`crate::Error::WrongLength`] if the lengths differ.
     pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
         check_data(shape, data.len())?;
         Ok(Self {
@@ -29,7 +29,7 @@ impl Tensor {
     /// A tensor of zeros.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if the shape is too large to address.
+    /// [`crate::Error::TooLarge`] if the shape is too large to address.
     pub fn zeros(shape: &[usize]) -> Result<Self> {
         let len = Self::count(shape)?;
         Ok(Self {
@@ -80,7 +80,7 @@ impl Tensor {
     /// The same values under another shape.
     ///
     /// # Errors
-    /// [`Error::WrongLength`] if the sizes differ.
+    /// [`crate::Error::WrongLength`] if the sizes differ.
     pub fn reshaped(mut self, shape: &[usize]) -> Result<Self> {
         check_reshape(&self.shape, shape)?;
         Self::new(shape, std::mem::take(&mut self.data))

@@ -1,6 +1,6 @@
 //! Input and result of the overlap between channels.
 
-/// Supports of the same queries in every channel, for [`Backend::overlap`].
+/// Supports of the same queries in every channel, for [`super::Backend::overlap`].
 #[derive(Clone, Copy, Debug)]
 pub struct Supports<'a> {
     /// `[channels, queries, k]` sample indices, -1 where a candidate is not in the support
