@@ -127,7 +127,8 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::shader::{ALL, constant, module, workgroup_bytes};
+    use crate::gpu::SHADERS;
+    use crate::gpu::shader::{constant, module, workgroup_bytes};
     use wgpu::CooperativeScalarType::{self, F16, F32};
 
     fn properties(
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_kernels_fit_the_workgroup_memory_that_is_asked_for() {
-        let shaders = ALL.iter().copied().flatten();
+        let shaders = SHADERS.iter().copied().flatten();
         let shaders = shaders.filter(|s| s.features.contains(FEATURES));
         assert_eq!(shaders.clone().count(), 3);
         for shader in shaders {

@@ -51,8 +51,26 @@ use crate::ops::{
     OverlapSums, PointsBlock, Supports, Vectors,
 };
 use context::Context;
+use shader::Shader;
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+/// Every shader, by the modules that run them. A pipeline of any other is refused in development builds.
+static SHADERS: &[&[&Shader]] = &[
+    ceiling::SHADERS,
+    conv2d::SHADERS,
+    correlate::SHADERS,
+    filters::SHADERS,
+    gram::SHADERS,
+    knn::SHADERS,
+    nnk::SHADERS,
+    overlap::SHADERS,
+    pointwise::SHADERS,
+    pool2d::SHADERS,
+    reduce::SHADERS,
+    shuffle::SHADERS,
+    strided::SHADERS,
+];
 
 /// The GPU backend on one adapter.
 pub struct Gpu {

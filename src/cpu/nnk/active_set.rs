@@ -10,8 +10,8 @@
 //! here. It is never factorised: it is exchanged for the member of the support that a move along the null
 //! direction drives to zero.
 
-use super::gram::dot;
 use super::layout::{flat, flat_mut, lines};
+use super::problem::{Problem, dot};
 use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
 
 /// Working memory for one problem.
@@ -37,33 +37,6 @@ pub(super) struct ActiveSet {
 pub(super) fn bytes(k: usize) -> u64 {
     let (k, width) = (k as u64, lines(k) as u64);
     size_of::<LineF64>() as u64 * (k * width + 2 * width) + k * 21
-}
-
-/// A problem: `kernel [n, width]`, symmetric with ones on the diagonal, and `b [n]`.
-#[derive(Clone, Copy)]
-pub(super) struct Problem<'a> {
-    pub(super) n: usize,
-    pub(super) width: usize,
-    pub(super) kernel: &'a [LineF64],
-    pub(super) b: &'a [f64],
-}
-
-impl<'a> Problem<'a> {
-    #[inline(always)]
-    fn row(&self, j: usize) -> &'a [LineF64] {
-        &self.kernel[j * self.width..][..self.width]
-    }
-
-    /// The slope of the objective in `x_j`: `(K x - b)_j`.
-    #[inline(always)]
-    pub(super) fn slope<I: Simd>(&self, j: usize, x: &[LineF64]) -> f64 {
-        dot::<I>(self.row(j), x) - self.b[j]
-    }
-
-    /// The largest entry of `b`: the scale of the solution and of its rounding errors.
-    pub(super) fn scale(&self) -> f64 {
-        self.b[..self.n].iter().fold(0.0, |m, &b| m.max(b))
-    }
 }
 
 /// Runs `sweeps` sweeps of projected coordinate descent on `x`. They are cheap and find most of the support.

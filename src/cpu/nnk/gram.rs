@@ -7,9 +7,9 @@
 //!   products are summed in the same order, norms included, so equal points have distance exactly 0.
 //! - Cosine: `1/2 + 1/2 cos(y_j, y_l)`.
 
-use super::active_set::Problem;
 use super::lanes::GramLanes;
 use super::layout::{flat, flat_mut, lines, packed, reset};
+use super::problem::{Problem, dot};
 use super::source::Source;
 use crate::ops::Kernel;
 use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
@@ -169,16 +169,6 @@ fn widened(v: &[f32], out: &mut [LineF64]) {
     for (o, &a) in flat_mut(out).iter_mut().zip(v) {
         *o = f64::from(a);
     }
-}
-
-/// The inner product of two rows.
-#[inline(always)]
-pub(super) fn dot<I: Simd>(a: &[LineF64], b: &[LineF64]) -> f64 {
-    let mut acc = I::F64x8::splat(0.0);
-    for (a, b) in a.iter().zip(b) {
-        acc = I::F64x8::load(a).mul_add(I::F64x8::load(b), acc);
-    }
-    acc.sum()
 }
 
 /// Squared norms of the first `n` rows, each `row` lines long.

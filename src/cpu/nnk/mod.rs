@@ -38,6 +38,7 @@ mod lanes;
 mod layout;
 mod lockstep;
 mod pca;
+mod problem;
 mod products;
 mod set;
 mod solver;

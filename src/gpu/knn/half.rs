@@ -17,6 +17,7 @@
 //! = 64.
 
 use super::kernels::{HALF, HalfParams, KnnParams, OVERFLOW, PACK, PackParams, with_kernel};
+use super::packing::pitch;
 use super::{Candidates, Points};
 use crate::Result;
 use crate::gpu::context::Context;
@@ -24,28 +25,6 @@ use crate::gpu::cooperative::{Cooperative, SPEEDUP};
 use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::record::Recorder;
 use std::ops::Range;
-
-/// Longest rows. In longer ones the bound of the rounding error exceeds the differences between
-/// distances.
-const MAX_DIM: usize = 4096;
-
-/// Vectors of four numbers per packed row, which is padded to a multiple of 16 numbers.
-const fn pitch(dim: usize) -> usize {
-    dim.div_ceil(16) * 4
-}
-
-/// The matrices that a search among rows of `dim` numbers uses, if any.
-pub(super) fn usable(context: &Context, dim: usize) -> Option<Cooperative> {
-    context.cooperative_for(dim).filter(|_| dim <= MAX_DIM)
-}
-
-/// Device bytes of a packed row.
-pub(super) fn row_bytes(context: &Context, dim: usize) -> u64 {
-    match usable(context, dim) {
-        Some(_) => pitch(dim) as u64 * 8 + 16,
-        None => 0,
-    }
-}
 
 /// Rows packed for the filter.
 pub(super) struct Packed {

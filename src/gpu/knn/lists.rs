@@ -1,7 +1,7 @@
 //! Candidate lists on the device.
 
-use super::half::row_bytes;
 use super::kernels::{Entry, Progress, RowNorm};
+use super::packing::row_bytes;
 use super::{Points, SCRATCH};
 use crate::Result;
 use crate::gpu::context::{Context, Wide};

@@ -32,6 +32,7 @@
 mod half;
 mod kernels;
 mod lists;
+mod packing;
 mod pass;
 mod points;
 mod rows;
@@ -109,7 +110,7 @@ pub(super) fn search(
         },
     };
     let budget = SCRATCH.min(context.max_buffer);
-    let bytes = per_list(state.k, half::row_bytes(context, queries.dim));
+    let bytes = per_list(state.k, packing::row_bytes(context, queries.dim));
     let lists = tile(groups * count, bytes, budget);
     let (lists, survivors) = context.pool.get_tile(lists, capacity(state.k) as u64 * 4)?;
     let group_step = (lists / count).max(1);

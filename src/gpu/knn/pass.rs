@@ -5,6 +5,7 @@ use super::kernels::{
     FILTER, KnnParams, MERGE, TILE, lanes, merge_defines, sort_size, width, with_kernel,
 };
 use super::lists::{Candidates, capacity};
+use super::packing;
 use super::rows::norms;
 use super::{MAX_TILE, Points};
 use crate::Result;
@@ -38,7 +39,7 @@ impl Search<'_> {
         rows: Range<usize>,
         norms: &Buffer,
     ) -> Result<Option<Packed>> {
-        half::usable(self.context, of.dim)
+        packing::usable(self.context, of.dim)
             .map(|m| half::pack(self.context, m, of, self.queries, groups, rows, norms))
             .transpose()
     }

@@ -1,6 +1,6 @@
 //! Rows on the device, prepared for a search: the values as they were read, and a frame for the filter.
 
-use super::half::row_bytes;
+use super::packing::row_bytes;
 use crate::Result;
 use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};

@@ -1,4 +1,4 @@
-//! What the host knows about the shaders, in one place: [`ALL`] describes every entry point that may
+//! What the host knows about the shaders, in one place: [`SHADERS`] describes every entry point that may
 //! become a pipeline. Pipelines are created from these descriptions and from nothing else, and
 //! `tests.rs` compares them with the WGSL by reflection, without an adapter:
 //!
@@ -21,27 +21,7 @@ pub(super) use preprocess::expand;
 #[cfg(test)]
 pub(super) use tests::{constant, module, workgroup_bytes};
 
-use super::{
-    ceiling, conv2d, correlate, filters, gram, knn, nnk, overlap, pointwise, pool2d, reduce,
-    shuffle, strided,
-};
-
-/// Every shader, by the modules that run them. A pipeline of any other is refused in development builds.
-pub(super) static ALL: &[&[&Shader]] = &[
-    ceiling::SHADERS,
-    conv2d::SHADERS,
-    correlate::SHADERS,
-    filters::SHADERS,
-    gram::SHADERS,
-    knn::SHADERS,
-    nnk::SHADERS,
-    overlap::SHADERS,
-    pointwise::SHADERS,
-    pool2d::SHADERS,
-    reduce::SHADERS,
-    shuffle::SHADERS,
-    strided::SHADERS,
-];
+use super::SHADERS;
 
 /// One entry point of one shader file, with everything that the host has to know to run it.
 pub(super) struct Shader {
@@ -248,7 +228,7 @@ impl Shader {
         all
     }
 
-    /// Whether this shader is in [`ALL`], and the definitions are among its combinations.
+    /// Whether this shader is in [`SHADERS`], and the definitions are among its combinations.
     pub(super) fn is_listed_with(&self, defines: &[Define]) -> bool {
         let sorted = |set: &[Define]| {
             let mut set = set.to_vec();
@@ -256,7 +236,8 @@ impl Shader {
             set
         };
         let wanted = sorted(defines);
-        ALL.iter()
+        SHADERS
+            .iter()
             .any(|shaders| shaders.iter().any(|s| std::ptr::eq(*s, self)))
             && self.combinations().iter().any(|c| sorted(c) == wanted)
     }

@@ -2,7 +2,8 @@
 //! Nothing here needs an adapter: shaders are parsed and validated by naga, as wgpu would do it.
 
 use super::preprocess::SHARED;
-use super::{ALL, Access, Define, Element, Layout, Shader, Threads, expand};
+use super::{Access, Define, Element, Layout, Shader, Threads, expand};
+use crate::gpu::SHADERS;
 use crate::gpu::cooperative;
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashSet};
@@ -12,7 +13,7 @@ use wgpu::naga;
 use wgpu::naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
 fn shaders() -> impl Iterator<Item = &'static Shader> {
-    ALL.iter().copied().flatten().copied()
+    SHADERS.iter().copied().flatten().copied()
 }
 
 /// The sets that are checked of one choice. Of hundreds, which exist for every number of candidates, these
