@@ -172,8 +172,8 @@ fn forbidden(sources: &Sources) -> Vec<String> {
         .collect()
 }
 
-/// Folders whose files still tie each other in circles. A circle that leaves such a folder is found all the same.
-/// Entries may go; none may come.
+/// Folders in which files still use each other in a circle. A circle that leaves such a folder is found all the same.
+/// Entries may be removed; none may be added.
 const KNOTS: [&str; 1] = ["gpu"];
 
 /// Files that use each other's items in a circle, and what ties them.

@@ -15,7 +15,6 @@ pub enum Error {
     /// Wrong usage: the message names the option.
     Usage(String),
     /// A failure that is not the library's.
-    #[allow(dead_code)]
     Failed(String),
     /// A failure of the library.
     Library(Library),
@@ -184,6 +183,7 @@ fn flag(name: &str) -> Option<&'static str> {
         "cosine" => "--cosine",
         "labels" => "--labels",
         "permutation" => "--permutation",
+        "observe" => "--observe",
         "bias" => "--bias",
         "at" => "--at",
         "threshold" => "--threshold",
@@ -193,7 +193,7 @@ fn flag(name: &str) -> Option<&'static str> {
         "momentum" => "--momentum",
         "nesterov" => "--nesterov",
         "pairs" => "--pairs",
-        "input_channels" => "--channels",
+        "input_channels" => "--input-channels",
         _ => return None,
     })
 }
