@@ -26,13 +26,14 @@
 //!
 //! What is rounded on the way is rounded to the safe side. Products and sums of bytes are exact in `i32` up to
 //! [`MAX_DIM`]; `|e|` is measured in float64 and enlarged by more than its rounding ([`Int8::pack`]); offsets
-//! are rounded up ([`Int8::offset`]) and thresholds down ([`Int8::threshold`]). Points that do not keep `E`
+//! are rounded up and raised by 1 ([`Int8::offset`]), and thresholds are lowered by a little more than 1 and rounded
+//! down ([`Int8::threshold`]), which is more than float64 rounds in computing them. Points that do not keep `E`
 //! (outliers, which the bytes cannot hold) are given an offset that reaches every threshold: they always get an
 //! exact distance.
 //!
 //! # Example
 //! With `scale = 1` and `E = 0.5`, `Yq = (10.4, -3.2)` has the bytes `(10, -3)` and the slack `5.4`. `Yp =
-//! (9.7, -2.9)` has the same bytes and the offset `-46.03`, rounded up to `-45`; its score is `109 - 45 = 64`.
+//! (9.7, -2.9)` has the same bytes and the offset `-46.03`, which is rounded up and raised to `-45`; its score is `109 - 45 = 64`.
 //! For `t = 1` the threshold is `58.7 - 5.4 - 1`, rounded down to 52: the point passes, as it must, since
 //! `|q - p|^2 = 0.58`. The score of `(-8.1, 6.2)` is `-98 - 46 = -144`: it is dropped.
 
@@ -218,7 +219,7 @@ impl Int8 {
         }
     }
 
-    /// `offset(p)`, rounded up, without what [`BIAS`] adds to the point's products.
+    /// `offset(p)`, rounded up and raised by 1 for what float64 rounds, without what [`BIAS`] adds to the point's products.
     fn offset(&self, row: &Row) -> i32 {
         if row.error > self.error {
             return OUTLIER;
