@@ -33,9 +33,9 @@
 //!
 //! # Example
 //! With `scale = 1` and `E = 0.5`, `Yq = (10.4, -3.2)` has the bytes `(10, -3)` and the slack `5.4`. `Yp =
-//! (9.7, -2.9)` has the same bytes and the offset `-46.03`, which is rounded up and raised to `-45`; its score is `109 - 45 = 64`.
-//! For `t = 1` the threshold is `58.7 - 5.4 - 1`, rounded down to 52: the point passes, as it must, since
-//! `|q - p|^2 = 0.58`. The score of `(-8.1, 6.2)` is `-98 - 46 = -144`: it is dropped.
+//! (9.7, -2.9)` has the same bytes and the offset `-46.03`, which is rounded up and raised to `-45`; its score is
+//! `109 - 45 = 64`. For `t = 1` the threshold is `58.7 - 5.4 - 1`, rounded down to 52: the point passes, as it must,
+//! since `|q - p|^2 = 0.58`. The score of `(-8.1, 6.2)` is `-98 - 46 = -144`: it is dropped.
 
 use super::packed::Packed;
 use super::rows::{Rows, sample};
