@@ -1,19 +1,18 @@
-//! What all kernels share: the device with its limits and caches, and the handling of its failures.
+//! What all kernels share: the device with its limits and caches. `open` makes one.
 
-use super::adapter::{
-    Adapter, BACKENDS, MAX_BUFFER, buffer_limit, choose, describe, instance, summary,
-};
-use super::cooperative::{self, Cooperative};
-use super::gram;
+use super::adapter::{MAX_BUFFER, buffer_limit, describe};
+use super::cooperative::Cooperative;
+use super::guard::Guard;
 use super::memory::Pool;
-use super::pipeline::Pipelines;
+use super::pipeline::{Pipeline, Pipelines};
 use super::profile::Profiler;
-use super::shader::WideBits;
+use super::shader::{Define, Shader};
+use super::wide::Wide;
 use crate::error::DeviceProblem;
 use crate::ops::DeviceInfo;
 use crate::{Error, Result};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Submissions in flight before the host waits for the oldest.
@@ -21,38 +20,6 @@ const IN_FLIGHT: usize = 3;
 
 /// Longest time that a submission may take before the device is considered hung.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// Arithmetic of all steps whose rounding could change a result: distances that are compared, kernel
-/// matrices, linear systems. Shaders call its numbers wide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Wide {
-    /// The adapter's float64.
-    Float64,
-    /// Pairs of `f32`, about 46 bits; for adapters without float64 (Metal).
-    DoubleFloat,
-}
-
-impl Wide {
-    /// A number as it lies in a buffer of wide numbers. Pairs of `f32` are clamped to +-1e30.
-    pub(super) fn encode(self, x: f64) -> WideBits {
-        WideBits(match self {
-            Self::Float64 => [x.to_bits() as u32, (x.to_bits() >> 32) as u32],
-            Self::DoubleFloat => {
-                let x = x.clamp(-1e30, 1e30);
-                let high = x as f32;
-                [high.to_bits(), ((x - f64::from(high)) as f32).to_bits()]
-            }
-        })
-    }
-
-    /// A wide number as it lies in a buffer.
-    pub(super) fn decode(self, WideBits([x, y]): WideBits) -> f64 {
-        match self {
-            Self::Float64 => f64::from_bits(u64::from(x) | u64::from(y) << 32),
-            Self::DoubleFloat => f64::from(f32::from_bits(x)) + f64::from(f32::from_bits(y)),
-        }
-    }
-}
 
 /// How to use an adapter. The default suits every adapter.
 #[derive(Clone, Debug, Default)]
@@ -83,67 +50,15 @@ pub(super) struct Context {
     pub(super) wide: Wide,
     pub(super) cooperative: Option<Cooperative>,
     pub(super) pool: Arc<Pool>,
-    pub(super) pipelines: Pipelines,
+    pub(super) guard: Guard,
+    pipelines: Pipelines,
     pub(super) profiler: Option<Profiler>,
-    lost: Arc<OnceLock<String>>,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
 }
 
 impl Context {
-    pub(super) fn open(name: Option<&str>, options: &Options) -> Result<Self> {
-        let instance = instance();
-        let mut found = pollster::block_on(instance.enumerate_adapters(BACKENDS));
-        let list: Vec<Adapter> = found.iter().enumerate().map(summary).collect();
-        let adapter = found.swap_remove(choose(name, &list)?);
-        let mut wanted = wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY;
-        let wants_matrices = options.cooperative_matrix != Some(false);
-        let matrices = Cooperative::of(&adapter).filter(|_| wants_matrices);
-        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
-        if matrices.is_some() {
-            wanted |= cooperative::FEATURES;
-            // SAFETY: the caller has to accept that experimental features may have bugs. This crate's
-            // shaders use one such feature: matrices of sizes that the adapter names, at pointers into
-            // arrays that hold them completely, in uniform control flow.
-            experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
-        }
-        let desc = wgpu::DeviceDescriptor {
-            label: Some("chanscope"),
-            required_features: adapter.features() & wanted,
-            required_limits: adapter.limits(),
-            experimental_features,
-            memory_hints: wgpu::MemoryHints::MemoryUsage,
-            trace: wgpu::Trace::Off,
-        };
-        let (device, queue) =
-            pollster::block_on(adapter.request_device(&desc)).map_err(|e| Error::Device {
-                device: adapter.get_info().name,
-                problem: DeviceProblem::Refused {
-                    reason: e.to_string(),
-                },
-            })?;
-        let mut context = Self::adopt_with(device, queue, options, matrices)?;
-        context.try_cooperative(options)?;
-        let lost = Arc::clone(&context.lost);
-        context
-            .device
-            .set_device_lost_callback(move |reason, text| {
-                if !matches!(reason, wgpu::DeviceLostReason::Destroyed) {
-                    let _ = lost.set(text);
-                }
-            });
-        Ok(context)
-    }
-
-    /// Works on a device that the caller opened, and leaves its callbacks alone.
-    pub(super) fn adopt(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        options: &Options,
-    ) -> Result<Self> {
-        Self::adopt_with(device, queue, options, None)
-    }
-
-    fn adopt_with(
+    /// Works on an open device. `cooperative` are matrices that it was opened for, if any.
+    pub(super) fn new(
         device: wgpu::Device,
         queue: wgpu::Queue,
         options: &Options,
@@ -184,6 +99,7 @@ impl Context {
         let timestamps = device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         Ok(Self {
             pool: Arc::new(Pool::new(device.clone(), info.name.clone())),
+            guard: Guard::new(device.clone(), info.name.clone()),
             pipelines: Pipelines::default(),
             profiler: (options.profile && timestamps).then(Profiler::default),
             max_buffer: buffer_limit(&limits).min(cap & !255),
@@ -196,49 +112,18 @@ impl Context {
             software: adapter.device_type == wgpu::DeviceType::Cpu,
             wide,
             cooperative,
-            lost: Arc::default(),
             in_flight: Mutex::default(),
         })
     }
 
-    /// Tests cooperative matrices, and continues without them if the test fails.
-    fn try_cooperative(&mut self, options: &Options) -> Result<()> {
-        let Some(matrices) = self.cooperative else {
-            return Ok(());
-        };
-        let trial = || gram::products_are_right(self, matrices);
-        if matches!(
-            self.guarded("a trial of cooperative matrices", trial),
-            Ok(true)
-        ) {
-            // The test does not belong to the times that the caller asked for.
-            self.profiler.as_ref().map(Profiler::take);
-            return Ok(());
-        }
-        self.cooperative = None;
-        match options.cooperative_matrix {
-            Some(true) => Err(self.fail(DeviceProblem::Lacks {
-                feature: "cooperative matrices that pass a trial",
-                advice: "leave the choice open",
-            })),
-            _ => Ok(()),
-        }
-    }
-
     /// A typed error with the adapter's name.
     pub(super) fn fail(&self, problem: DeviceProblem) -> Error {
-        Error::Device {
-            device: self.info.name.clone(),
-            problem,
-        }
+        self.guard.fail(problem)
     }
 
     /// A typed error for a kernel or operation that failed.
     pub(super) fn failed(&self, what: impl Into<String>, reason: impl std::fmt::Display) -> Error {
-        self.fail(DeviceProblem::Failed {
-            what: what.into(),
-            reason: reason.to_string(),
-        })
+        self.guard.failed(what, reason)
     }
 
     /// A typed error for an array that exceeds what a kernel can count.
@@ -266,42 +151,29 @@ impl Context {
         }
     }
 
-    pub(super) fn check_lost(&self) -> Result<()> {
-        match self.lost.get() {
-            None => Ok(()),
-            Some(why) => Err(self.fail(DeviceProblem::Lost {
-                reason: why.lines().next().unwrap_or("no reason given").into(),
-            })),
-        }
+    /// Runs `work`, and turns every error that wgpu reports into a typed error; see [`Guard::run`].
+    pub(super) fn guarded<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.guard.run(what, work)
     }
 
-    /// Runs `work` and turns every error that wgpu reports into a typed error, where it would otherwise
-    /// panic.
-    pub(super) fn guarded<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.check_lost()?;
-        let scopes = [
-            wgpu::ErrorFilter::Validation,
-            wgpu::ErrorFilter::Internal,
-            wgpu::ErrorFilter::OutOfMemory,
-        ]
-        .map(|filter| self.device.push_error_scope(filter));
-        let result = work();
-        let mut complaint = None;
-        for scope in scopes.into_iter().rev() {
-            complaint = pollster::block_on(scope.pop()).or(complaint);
+    /// The shader compiled with these definitions, from the cache where possible. This adds `WIDE_F64`,
+    /// which depends on the device alone.
+    pub(super) fn pipeline(
+        &self,
+        shader: &'static Shader,
+        defines: &[Define],
+    ) -> Result<Arc<Pipeline>> {
+        let mut all = defines.to_vec();
+        if shader.is_wide() && self.wide == Wide::Float64 {
+            all.push(("WIDE_F64", None));
         }
-        self.check_lost()?;
-        match (result, complaint) {
-            (Err(e), _) => Err(e),
-            (Ok(_), Some(wgpu::Error::OutOfMemory { .. })) => {
-                Err(self.fail(DeviceProblem::OutOfMemory {
-                    what: what.into(),
-                    bytes: None,
-                }))
-            }
-            (Ok(_), Some(other)) => Err(self.failed(what, other)),
-            (Ok(value), None) => Ok(value),
-        }
+        self.pipelines.get(&self.guard, shader, all)
+    }
+
+    /// The matrices that may replace an f32 kernel for rows of `dim` numbers. Below 16 numbers most of
+    /// the operands would be padding.
+    pub(super) fn cooperative_for(&self, dim: usize) -> Option<Cooperative> {
+        self.cooperative.filter(|_| dim >= 16)
     }
 
     /// Submits commands, and waits for older ones so that only a few submissions are in flight: memory
@@ -331,10 +203,35 @@ impl Context {
             timeout: Some(PATIENCE),
         };
         match self.device.poll(poll) {
-            Ok(_) => self.check_lost(),
+            Ok(_) => self.guard.check_lost(),
             Err(e) => Err(self.fail(DeviceProblem::NoAnswer {
                 reason: e.to_string(),
             })),
         }
+    }
+
+    /// Waits for everything submitted, then copies the start of a mappable buffer.
+    pub(super) fn read_mapped(&self, staging: &wgpu::Buffer, out: &mut [u8]) -> Result<()> {
+        let end = out.len().next_multiple_of(4) as u64;
+        let (sender, receiver) = std::sync::mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, 0..end, move |result| {
+            let _ = sender.send(result);
+        });
+        self.wait(None)?;
+        match receiver.try_recv() {
+            Ok(Ok(())) => {}
+            _ => {
+                return Err(self.fail(DeviceProblem::NoAnswer {
+                    reason: "results cannot be read back".into(),
+                }));
+            }
+        }
+        let view = staging
+            .get_mapped_range(0..end)
+            .map_err(|e| self.failed("reading results back", e))?;
+        out.copy_from_slice(&view[..out.len()]);
+        drop(view);
+        staging.unmap();
+        Ok(())
     }
 }

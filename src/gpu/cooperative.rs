@@ -5,7 +5,6 @@
 //! (Mesa's software adapter). An adapter without them, or whose subgroups vary in size, runs the f32
 //! kernels.
 
-use super::context::Context;
 use super::shader::{Define, Threads};
 
 /// Subgroups of a workgroup; each sums 4 x 2 matrices (`shaders/shared/half_product.wgsl`).
@@ -114,14 +113,6 @@ fn choose(
         })
         .filter(fits)
         .max_by_key(|c| c.side)
-}
-
-impl Context {
-    /// The matrices that may replace an f32 kernel for rows of `dim` numbers. Below 16 numbers most of
-    /// the operands would be padding.
-    pub(super) fn cooperative_for(&self, dim: usize) -> Option<Cooperative> {
-        self.cooperative.filter(|_| dim >= 16)
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The GPU backend, in WGSL through wgpu. It has one stem per kernel, as `cpu/` and `shaders/` do.
 //!
-//! * `adapter`, `context`: choosing an adapter; the device that all kernels share;
+//! * `adapter`, `open`: choosing an adapter, and opening it;
+//! * `context`, `guard`: the device that all kernels share, and its failures as errors;
 //! * `shader`: what the host knows about every shader, checked against the WGSL by tests;
 //! * `pipeline`, `record`, `each`, `profile`: compiling, dispatching and timing kernels;
-//! * `memory`, `tensor`: buffers, and copies from and to the host;
+//! * `memory`, `tensor`, `wide`: buffers, copies from and to the host, numbers of the exact steps;
 //! * `cooperative`: matrix units (tensor cores), where the adapter has them;
 //! * all others: one kernel each. A kernel declares its parameters and its `SHADERS`, checks its
 //!   arguments, and records dispatches of bounded length. `knn` and `nnk` describe how a query passes
@@ -20,11 +21,13 @@ mod correlate;
 mod each;
 mod filters;
 mod gram;
+mod guard;
 mod knn;
 mod linear;
 mod memory;
 mod net;
 mod nnk;
+mod open;
 mod overlap;
 mod pipeline;
 mod pointwise;
@@ -38,12 +41,14 @@ mod shader;
 mod shuffle;
 mod strided;
 mod tensor;
+mod wide;
 
 pub use adapter::{Adapter, adapters, preferred};
-pub use context::{Options, Wide};
+pub use context::Options;
 pub use knn::{Candidates, Points};
 pub use profile::KernelTime;
 pub use tensor::Tensor;
+pub use wide::Wide;
 
 use crate::Result;
 use crate::ops::{
@@ -91,7 +96,7 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::open`]; also if the adapter lacks what the options ask for.
     pub fn open_with(name: Option<&str>, options: &Options) -> Result<Self> {
-        let context = Context::open(name, options)?;
+        let context = open::open(name, options)?;
         Ok(Self { context })
     }
 
@@ -101,7 +106,7 @@ impl Gpu {
     /// # Errors
     /// [`crate::Error::Device`] if the device lacks what the options ask for.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &Options) -> Result<Self> {
-        let context = Context::adopt(device, queue, options)?;
+        let context = Context::new(device, queue, options, None)?;
         Ok(Self { context })
     }
 

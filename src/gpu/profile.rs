@@ -1,8 +1,5 @@
-//! Measures the device time of kernels with timestamps.
+//! Measures the device time of kernels with timestamps. `record` puts them around every kernel and reads them back.
 
-use super::context::Context;
-use super::memory::{Buffer, Kind};
-use crate::Result;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -29,14 +26,14 @@ pub(super) struct Timed {
 }
 
 impl Timed {
-    pub(super) fn new(context: &Context, passes: usize) -> Self {
+    pub(super) fn new(device: &wgpu::Device, passes: usize) -> Self {
         let count = u32::try_from(passes * 2).unwrap_or(u32::MAX);
-        let queries = context.device.create_query_set(&wgpu::QuerySetDescriptor {
+        let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("timestamps"),
             ty: wgpu::QueryType::Timestamp,
             count,
         });
-        let resolved = context.device.create_buffer(&wgpu::BufferDescriptor {
+        let resolved = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("timestamps"),
             size: u64::from(count) * 8,
             usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
@@ -65,29 +62,27 @@ impl Timed {
             encoder.resolve_query_set(&self.queries, 0..used, &self.resolved, 0);
         }
     }
+
+    /// Number of timestamps: a start and an end per pass.
+    pub(super) fn len(&self) -> usize {
+        self.names.len() * 2
+    }
+
+    /// The buffer that [`Timed::resolve`] fills with the timestamps, `u64` each.
+    pub(super) const fn resolved(&self) -> &wgpu::Buffer {
+        &self.resolved
+    }
 }
 
 impl Profiler {
-    /// Waits for the submission and adds its times.
-    pub(super) fn add(&self, context: &Context, timed: &Timed) -> Result<()> {
-        let bytes = timed.names.len() as u64 * 16;
-        if bytes == 0 {
-            return Ok(());
-        }
-        let staging: Buffer = context.pool.get(Kind::Readback, bytes)?;
-        let mut encoder = context.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&timed.resolved, 0, &staging, 0, bytes);
-        context.submit(Some(encoder.finish()))?;
-        let mut ticks = vec![0u64; timed.names.len() * 2];
-        context.read_mapped(&staging, bytemuck::cast_slice_mut(&mut ticks))?;
-        let period = f64::from(context.queue.get_timestamp_period()) * 1e-9;
+    /// Adds the times of a submission. `ticks` are its timestamps, each `period` seconds long.
+    pub(super) fn add(&self, timed: &Timed, ticks: &[u64], period: f64) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, pair) in timed.names.iter().zip(ticks.chunks_exact(2)) {
             let entry = times.entry(name).or_default();
             entry.dispatches += 1;
             entry.seconds += pair[1].saturating_sub(pair[0]) as f64 * period;
         }
-        Ok(())
     }
 
     /// Times since the last call.

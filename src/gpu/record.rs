@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::memory::{Buffer, Kind};
 use super::pipeline::Pipeline;
+use super::profile::{Profiler, Timed};
 use super::shader::ShaderParams;
 use crate::Result;
 use std::sync::Arc;
@@ -175,7 +176,7 @@ impl<'a> Recorder<'a> {
         let mut timed = context
             .profiler
             .as_ref()
-            .map(|_| super::profile::Timed::new(context, commands.len()));
+            .map(|_| Timed::new(&context.device, commands.len()));
         for command in &commands {
             match command {
                 Command::Clear(buffer, bytes) => encoder.clear_buffer(buffer, 0, Some(*bytes)),
@@ -202,7 +203,7 @@ impl<'a> Recorder<'a> {
         }
         context.submit(Some(encoder.finish()))?;
         if let (Some(timed), Some(profiler)) = (timed, &context.profiler) {
-            profiler.add(context, &timed)?;
+            read_times(context, &timed, profiler)?;
         }
         // The queue runs in order, so the next owner of this buffer writes it after these kernels have
         // run.
@@ -211,6 +212,23 @@ impl<'a> Recorder<'a> {
         self.work = 0;
         Ok(())
     }
+}
+
+/// Waits for a submission and adds its times.
+fn read_times(context: &Context, timed: &Timed, profiler: &Profiler) -> Result<()> {
+    if timed.len() == 0 {
+        return Ok(());
+    }
+    let mut ticks = vec![0u64; timed.len()];
+    let bytes = size_of_val(ticks.as_slice()) as u64;
+    let staging = context.pool.get(Kind::Readback, bytes)?;
+    let mut encoder = context.device.create_command_encoder(&Default::default());
+    encoder.copy_buffer_to_buffer(timed.resolved(), 0, &staging, 0, bytes);
+    context.submit(Some(encoder.finish()))?;
+    context.read_mapped(&staging, bytemuck::cast_slice_mut(&mut ticks))?;
+    let period = f64::from(context.queue.get_timestamp_period()) * 1e-9;
+    profiler.add(timed, &ticks, period);
+    Ok(())
 }
 
 /// Folds a number of workgroups into three dimensions, each within the device's limit. Kernels compute

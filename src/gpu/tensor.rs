@@ -126,29 +126,4 @@ impl Context {
         }
         Ok(out)
     }
-
-    /// Waits for everything submitted, then copies the start of a mappable buffer.
-    pub(super) fn read_mapped(&self, staging: &wgpu::Buffer, out: &mut [u8]) -> Result<()> {
-        let end = out.len().next_multiple_of(4) as u64;
-        let (sender, receiver) = std::sync::mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, 0..end, move |result| {
-            let _ = sender.send(result);
-        });
-        self.wait(None)?;
-        match receiver.try_recv() {
-            Ok(Ok(())) => {}
-            _ => {
-                return Err(self.fail(DeviceProblem::NoAnswer {
-                    reason: "results cannot be read back".into(),
-                }));
-            }
-        }
-        let view = staging
-            .get_mapped_range(0..end)
-            .map_err(|e| self.failed("reading results back", e))?;
-        out.copy_from_slice(&view[..out.len()]);
-        drop(view);
-        staging.unmap();
-        Ok(())
-    }
 }

@@ -4,9 +4,10 @@ use super::kernels::{Entry, Progress, RowNorm};
 use super::packing::row_bytes;
 use super::{Points, SCRATCH};
 use crate::Result;
-use crate::gpu::context::{Context, Wide};
+use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::record::Recorder;
+use crate::gpu::wide::Wide;
 use crate::ops::{ListsShape, check_lists};
 
 /// Device bytes of one list entry, of a query's progress, and of a row's norm.

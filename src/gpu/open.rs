@@ -1,0 +1,75 @@
+//! Opens an adapter, with the cooperative matrices that pass a trial.
+
+use super::adapter::{Adapter, BACKENDS, choose, instance, summary};
+use super::context::{Context, Options};
+use super::cooperative::{self, Cooperative};
+use super::gram;
+use super::profile::Profiler;
+use crate::error::DeviceProblem;
+use crate::{Error, Result};
+
+/// Opens an adapter by its index or a part of its name; without a name, the first real GPU.
+pub(super) fn open(name: Option<&str>, options: &Options) -> Result<Context> {
+    let instance = instance();
+    let mut found = pollster::block_on(instance.enumerate_adapters(BACKENDS));
+    let list: Vec<Adapter> = found.iter().enumerate().map(summary).collect();
+    let adapter = found.swap_remove(choose(name, &list)?);
+    let wants_matrices = options.cooperative_matrix != Some(false);
+    let matrices = Cooperative::of(&adapter).filter(|_| wants_matrices);
+    let (device, queue) = request(&adapter, matrices.is_some())?;
+    let mut context = Context::new(device, queue, options, matrices)?;
+    try_cooperative(&mut context, options)?;
+    context.guard.watch();
+    Ok(context)
+}
+
+/// The adapter's device, with its limits and the features that kernels use.
+fn request(adapter: &wgpu::Adapter, matrices: bool) -> Result<(wgpu::Device, wgpu::Queue)> {
+    let mut wanted = wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY;
+    let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+    if matrices {
+        wanted |= cooperative::FEATURES;
+        // SAFETY: the caller has to accept that experimental features may have bugs. This crate's
+        // shaders use one such feature: matrices of sizes that the adapter names, at pointers into
+        // arrays that hold them completely, in uniform control flow.
+        experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    }
+    let desc = wgpu::DeviceDescriptor {
+        label: Some("chanscope"),
+        required_features: adapter.features() & wanted,
+        required_limits: adapter.limits(),
+        experimental_features,
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        trace: wgpu::Trace::Off,
+    };
+    pollster::block_on(adapter.request_device(&desc)).map_err(|e| Error::Device {
+        device: adapter.get_info().name,
+        problem: DeviceProblem::Refused {
+            reason: e.to_string(),
+        },
+    })
+}
+
+/// Tests cooperative matrices, and continues without them if the test fails.
+fn try_cooperative(context: &mut Context, options: &Options) -> Result<()> {
+    let Some(matrices) = context.cooperative else {
+        return Ok(());
+    };
+    let trial = || gram::products_are_right(context, matrices);
+    if matches!(
+        context.guarded("a trial of cooperative matrices", trial),
+        Ok(true)
+    ) {
+        // The test does not belong to the times that the caller asked for.
+        context.profiler.as_ref().map(Profiler::take);
+        return Ok(());
+    }
+    context.cooperative = None;
+    match options.cooperative_matrix {
+        Some(true) => Err(context.fail(DeviceProblem::Lacks {
+            feature: "cooperative matrices that pass a trial",
+            advice: "leave the choice open",
+        })),
+        _ => Ok(()),
+    }
+}
