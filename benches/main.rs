@@ -12,6 +12,7 @@ mod overlap;
 mod pointwise;
 mod pool2d;
 mod reduce;
+mod resample;
 mod shuffle;
 mod strided;
 // What `chanscope bench` measures a part of.
@@ -33,6 +34,7 @@ criterion_group!(
     pointwise::bench,
     pool2d::bench,
     reduce::bench,
+    resample::bench,
     shuffle::bench,
     strided::bench
 );

@@ -4,7 +4,7 @@ use crate::data::noise;
 use crate::shapes::MAPS;
 use chanscope::cpu::Cpu;
 use chanscope::ops::Backend;
-use chanscope::ops::net::NetOps;
+use chanscope::ops::net::{NetOps, Reduction};
 use criterion::{Criterion, Throughput};
 
 pub fn bench(c: &mut Criterion) {
@@ -16,7 +16,10 @@ pub fn bench(c: &mut Criterion) {
         let x = cpu.upload(&shape, &noise(size)).expect("shape fits");
         group.throughput(Throughput::Elements(size as u64));
         group.bench_function(format!("{name} {shape:?} mean"), |b| {
-            b.iter(|| cpu.mean(&x, 2..4, &shape[..2]).expect("shapes agree"));
+            b.iter(|| {
+                cpu.reduce(&x, Reduction::Mean, 2..4, &shape[..2])
+                    .expect("shapes agree")
+            });
         });
         group.bench_function(format!("{name} {shape:?} softmax"), |b| {
             b.iter(|| cpu.softmax(&x, 1).expect("shapes agree"));

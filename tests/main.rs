@@ -28,6 +28,7 @@ mod pool2d;
 mod reduce;
 mod redundancy;
 mod report;
+mod resample;
 mod schema;
 mod shuffle;
 mod stream;

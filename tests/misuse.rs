@@ -142,9 +142,32 @@ const EXPECTED: &[(&str, &str)] = &[
         "binary: axes",
         "binary: the shapes [1, 1, 1, 1, 1, 1, 1, 1, 1] and [1, 1, 1, 1, 1, 1, 1, 1, 1] do not fit: there may be at most 8 axes",
     ),
-    ("mean: axes", "axes selects 2..4, outside 0..3"),
-    ("mean: shape", "shape has 6 elements, expected 8"),
+    ("reduce: axes", "axes selects 2..4, outside 0..3"),
+    ("reduce: shape", "shape has 6 elements, expected 8"),
+    (
+        "reduce: no elements",
+        "axes is 1..2, expected axes with at least one element",
+    ),
     ("softmax: axis", "axis selects 3, outside 0..3"),
+    (
+        "normalise: len",
+        "len is 5, expected a divisor of the number of elements of [2, 3, 4]",
+    ),
+    (
+        "normalise: nothing",
+        "len is 0, expected a divisor of the number of elements of [2, 3, 4]",
+    ),
+    ("resample: axis", "axis selects 3, outside 0..3"),
+    ("resample: index", "index selects 3, outside 0..3"),
+    (
+        "resample: terms",
+        "terms is 2, expected a divisor of the number of indices",
+    ),
+    (
+        "resample: no terms",
+        "terms is 0, expected a divisor of the number of indices",
+    ),
+    ("resample: weight", "weight has 1 elements, expected 2"),
     (
         "copy: source",
         "copy is StridedCopy { extents: [2, 3], src_offset: 1, src_strides: [3, 1], dst_offset: 0, dst_strides: [3, 1] }, expected a box inside tensors of 6 and 6 elements",

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `knn`, `nnk` | exact nearest neighbours; non-negative kernel regression on them |
 //! | `gram`, `overlap`, `filters`, `correlate` | Gram matrices; overlaps of supports; Convolutional Similarity; cross-correlation |
-//! | `conv2d`, `linear`, `pool2d`, `pointwise`, `reduce`, `shuffle`, `strided` | the operations of a network, collected in `net` |
+//! | `conv2d`, `linear`, `pool2d`, `pointwise`, `reduce`, `resample`, `shuffle`, `strided` | the operations of a network, collected in `net` |
 //! | `gemm`, `transpose` | register tiles of matrix products; transposition |
 //! | `tensor`, `pages`, `disjoint` | tensors; large arrays; slices that many threads write |
 //! | `ceiling` | what the processor can do at best, for `chanscope bench` |
@@ -28,6 +28,7 @@ mod pages;
 mod pointwise;
 mod pool2d;
 mod reduce;
+mod resample;
 mod shuffle;
 mod strided;
 mod tensor;

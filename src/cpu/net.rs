@@ -1,9 +1,13 @@
 //! The operations of a network. Each one runs on the thread pool of the backend.
 
-use super::{Cpu, Tensor, correlate, linear, pointwise, pool2d, reduce, shuffle, strided};
+use super::{
+    Cpu, Tensor, correlate, linear, pointwise, pool2d, reduce, resample, shuffle, strided,
+};
 use crate::Result;
 use crate::ops::Activation;
-use crate::ops::net::{Binary, Correlation, NetOps, Pool2dParams, Shuffle, StridedCopy, Unary};
+use crate::ops::net::{
+    Binary, Correlation, NetOps, Pool2dParams, Reduction, Resampling, Shuffle, StridedCopy, Unary,
+};
 use std::ops::Range;
 
 impl NetOps for Cpu {
@@ -27,8 +31,22 @@ impl NetOps for Cpu {
         self.pool.install(|| pointwise::binary(a, b, f, activation))
     }
 
-    fn mean(&self, x: &Tensor, axes: Range<usize>, shape: &[usize]) -> Result<Tensor> {
-        self.pool.install(|| reduce::mean(x, axes, shape))
+    fn reduce(
+        &self,
+        x: &Tensor,
+        kind: Reduction,
+        axes: Range<usize>,
+        shape: &[usize],
+    ) -> Result<Tensor> {
+        self.pool.install(|| reduce::reduce(x, kind, axes, shape))
+    }
+
+    fn normalise(&self, x: &Tensor, len: usize, epsilon: f32) -> Result<Tensor> {
+        self.pool.install(|| reduce::normalise(x, len, epsilon))
+    }
+
+    fn resample(&self, x: &Tensor, axis: usize, by: &Resampling) -> Result<Tensor> {
+        self.pool.install(|| resample::resample(x, axis, by))
     }
 
     fn softmax(&self, x: &Tensor, axis: usize) -> Result<Tensor> {

@@ -13,18 +13,91 @@ const CHUNK: usize = 1 << 14;
 pub(super) fn unary(x: &Tensor, f: Unary) -> Result<Tensor> {
     match f {
         Unary::Activation(a) => activation(x, a),
-        Unary::Elu(alpha) => map(x, |v| if v > 0.0 { v } else { alpha * v.exp_m1() }),
-        Unary::Sigmoid => map(x, |v| 1.0 / (1.0 + (-v).exp())),
+        Unary::Elu(alpha) => map(x, |v| elu(v, alpha, 1.0)),
+        Unary::Celu(alpha) => map(x, |v| elu(v, alpha, 1.0 / alpha)),
+        Unary::Selu(alpha, gamma) => map(x, |v| gamma * elu(v, alpha, 1.0)),
+        Unary::Sigmoid => map(x, sigmoid),
+        Unary::Swish(alpha) => map(x, |v| v * sigmoid(alpha * v)),
         Unary::HardSigmoid(a, b) => map(x, |v| hard(a * v + b)),
         Unary::HardSwish => map(x, |v| v * hard(v / 6.0 + 0.5)),
         Unary::Tanh => map(x, f32::tanh),
         // erfc keeps its relative accuracy for arguments where 1 + erf(x) would cancel.
-        Unary::Gelu => map(x, |v| 0.5 * v * erfc(-v * std::f32::consts::FRAC_1_SQRT_2)),
+        Unary::Gelu => map(x, |v| {
+            0.5 * v * libm::erfcf(-v * std::f32::consts::FRAC_1_SQRT_2)
+        }),
         Unary::GeluTanh => map(x, |v| {
             let inner = 0.797_884_6 * (v + 0.044_715 * v * v * v);
             0.5 * v * (1.0 + inner.tanh())
         }),
-        Unary::Erf => map(x, erf),
+        Unary::Erf => map(x, libm::erff),
+        Unary::Softplus => map(x, |v| {
+            let tail = (-v.abs()).exp().ln_1p();
+            if v > 0.0 { v + tail } else { tail }
+        }),
+        Unary::Softsign => map(x, |v| v / (1.0 + v.abs())),
+        Unary::Mish => map(x, mish),
+        Unary::ThresholdedRelu(alpha) => map(x, |v| if v <= alpha { 0.0 } else { v }),
+        Unary::Shrink(lambda, bias) => map(x, |v| {
+            if v < -lambda {
+                v + bias
+            } else if v > lambda {
+                v - bias
+            } else {
+                0.0 * v
+            }
+        }),
+        Unary::Affine(a, b) => map(x, |v| a * v + b),
+        Unary::Abs => map(x, f32::abs),
+        Unary::Ceil => map(x, f32::ceil),
+        Unary::Floor => map(x, f32::floor),
+        Unary::Round => map(x, f32::round_ties_even),
+        Unary::Sign => map(x, |v| {
+            if v > 0.0 {
+                1.0
+            } else if v < 0.0 {
+                -1.0
+            } else {
+                v
+            }
+        }),
+        Unary::Sqrt => map(x, f32::sqrt),
+        Unary::Reciprocal => map(x, f32::recip),
+        Unary::Exp => map(x, f32::exp),
+        Unary::Log => map(x, f32::ln),
+        Unary::Sin => map(x, f32::sin),
+        Unary::Cos => map(x, f32::cos),
+        Unary::Atan => map(x, f32::atan),
+        Unary::Not => map(x, |v| truth(v == 0.0)),
+        Unary::IsNan => map(x, |v| truth(v.is_nan())),
+    }
+}
+
+/// 1 for true.
+fn truth(v: bool) -> f32 {
+    f32::from(u8::from(v))
+}
+
+/// `v` where positive, else `alpha (e^(rate v) - 1)`.
+fn elu(v: f32, alpha: f32, rate: f32) -> f32 {
+    if v > 0.0 {
+        v
+    } else {
+        alpha * (rate * v).exp_m1()
+    }
+}
+
+fn sigmoid(v: f32) -> f32 {
+    1.0 / (1.0 + (-v).exp())
+}
+
+/// `v tanh(ln(1 + e^v))`, where `tanh(ln(1 + e)) = (e^2 + 2 e) / (e^2 + 2 e + 2)`, divided by `e^2` for large `e`.
+fn mish(v: f32) -> f32 {
+    let e = (-v.abs()).exp();
+    if v > 0.0 {
+        v * (1.0 + 2.0 * e) / (1.0 + 2.0 * e + 2.0 * e * e)
+    } else {
+        let p = e * (e + 2.0);
+        v * (p / (p + 2.0))
     }
 }
 
@@ -41,43 +114,6 @@ fn activation(x: &Tensor, a: Activation) -> Result<Tensor> {
 /// Clips to `[0, 1]`.
 fn hard(x: f32) -> f32 {
     Activation::Clip(0.0, 1.0).apply(x)
-}
-
-/// `1 - erf(x)` with a relative error of at most 1.2e-7: the Chebyshev approximation `t e^(-x^2 + P(t))` with
-/// `t = 1 / (1 + |x| / 2)` (Numerical Recipes, section 6.2).
-fn erfc(x: f32) -> f32 {
-    const P: [f64; 10] = [
-        -1.265_512_23,
-        1.000_023_68,
-        0.374_091_96,
-        0.096_784_18,
-        -0.186_288_06,
-        0.278_868_07,
-        -1.135_203_98,
-        1.488_515_87,
-        -0.822_152_23,
-        0.170_872_77,
-    ];
-    let z = f64::from(x).abs();
-    let t = 1.0 / (1.0 + 0.5 * z);
-    let p = P.iter().rev().fold(0.0, |acc, c| acc * t + c);
-    let tail = t * (-z * z + p).exp();
-    (if x >= 0.0 { tail } else { 2.0 - tail }) as f32
-}
-
-/// The error function. Near 0, where `1 - erfc` would cancel, it is computed by its power series.
-fn erf(x: f32) -> f32 {
-    if x.abs() > 0.5 {
-        return 1.0 - erfc(x);
-    }
-    let z = f64::from(x);
-    let mut term = z;
-    let mut sum = z;
-    for n in 1..10 {
-        term *= -z * z / f64::from(n);
-        sum += term / f64::from(2 * n + 1);
-    }
-    (sum * std::f64::consts::FRAC_2_SQRT_PI) as f32
 }
 
 /// Applies `f` to every element, in parallel.
@@ -106,6 +142,28 @@ pub(super) fn binary(a: &Tensor, b: &Tensor, f: Binary, activation: Activation) 
         Binary::Mul => zip(a, b, activation, |x, y| x * y),
         Binary::Div => zip(a, b, activation, |x, y| x / y),
         Binary::PRelu => zip(a, b, activation, |x, y| if x < 0.0 { x * y } else { x }),
+        Binary::Pow => zip(a, b, activation, f32::powf),
+        Binary::Min => zip(
+            a,
+            b,
+            activation,
+            |x, y| {
+                if x < y || x.is_nan() { x } else { y }
+            },
+        ),
+        Binary::Max => zip(
+            a,
+            b,
+            activation,
+            |x, y| {
+                if x > y || x.is_nan() { x } else { y }
+            },
+        ),
+        Binary::Less => zip(a, b, activation, |x, y| truth(x < y)),
+        Binary::LessOrEqual => zip(a, b, activation, |x, y| truth(x <= y)),
+        Binary::Equal => zip(a, b, activation, |x, y| truth(x == y)),
+        Binary::Keep => zip(a, b, activation, |x, y| if x == 0.0 { 0.0 } else { y }),
+        Binary::Drop => zip(a, b, activation, |x, y| if x == 0.0 { y } else { 0.0 }),
     }
 }
 

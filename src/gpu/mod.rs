@@ -35,6 +35,7 @@ mod pool2d;
 mod profile;
 mod record;
 mod reduce;
+mod resample;
 // What only the tests compare with the shaders is dead code elsewhere.
 #[cfg_attr(not(test), allow(dead_code))]
 mod shader;
@@ -73,6 +74,7 @@ static SHADERS: &[&[&Shader]] = &[
     pointwise::SHADERS,
     pool2d::SHADERS,
     reduce::SHADERS,
+    resample::SHADERS,
     shuffle::SHADERS,
     strided::SHADERS,
 ];

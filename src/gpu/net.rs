@@ -1,9 +1,13 @@
 //! The operations of a network's forward pass. Each turns device failures into errors.
 
-use super::{Gpu, Tensor, correlate, linear, pointwise, pool2d, reduce, shuffle, strided};
+use super::{
+    Gpu, Tensor, correlate, linear, pointwise, pool2d, reduce, resample, shuffle, strided,
+};
 use crate::Result;
 use crate::ops::Activation;
-use crate::ops::net::{Binary, Correlation, NetOps, Pool2dParams, Shuffle, StridedCopy, Unary};
+use crate::ops::net::{
+    Binary, Correlation, NetOps, Pool2dParams, Reduction, Resampling, Shuffle, StridedCopy, Unary,
+};
 use std::ops::Range;
 
 impl NetOps for Gpu {
@@ -31,9 +35,25 @@ impl NetOps for Gpu {
         context.guarded("binary", || pointwise::binary(context, a, b, f, activation))
     }
 
-    fn mean(&self, x: &Tensor, axes: Range<usize>, shape: &[usize]) -> Result<Tensor> {
+    fn reduce(
+        &self,
+        x: &Tensor,
+        kind: Reduction,
+        axes: Range<usize>,
+        shape: &[usize],
+    ) -> Result<Tensor> {
         let context = &self.context;
-        context.guarded("mean", || reduce::mean(context, x, axes, shape))
+        context.guarded("reduce", || reduce::reduce(context, x, kind, axes, shape))
+    }
+
+    fn normalise(&self, x: &Tensor, len: usize, epsilon: f32) -> Result<Tensor> {
+        let context = &self.context;
+        context.guarded("normalise", || reduce::normalise(context, x, len, epsilon))
+    }
+
+    fn resample(&self, x: &Tensor, axis: usize, by: &Resampling) -> Result<Tensor> {
+        let context = &self.context;
+        context.guarded("resample", || resample::resample(context, x, axis, by))
     }
 
     fn softmax(&self, x: &Tensor, axis: usize) -> Result<Tensor> {

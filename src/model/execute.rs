@@ -2,8 +2,8 @@
 
 use super::node::{Fill, Op, SliceSpec};
 use crate::Result;
-use crate::ops::Activation;
-use crate::ops::net::{Binary, NetOps, StridedCopy, strides};
+use crate::ops::net::{Binary, NetOps, StridedCopy, broadcast_strides, strides};
+use crate::ops::{Activation, Conv2dParams};
 
 /// Result of `op`; `shape` is the result's, batch included. Reshapes are the caller's.
 pub(super) fn execute<B: NetOps>(
@@ -20,7 +20,9 @@ pub(super) fn execute<B: NetOps>(
         Op::Unary(f) => backend.unary(x, *f),
         Op::Binary(f, a) => backend.binary(x, inputs[1], *f, *a),
         Op::Pool(p) => backend.pool2d(x, p),
-        Op::Mean { axes, .. } => backend.mean(x, axes.clone(), shape),
+        Op::Reduce { kind, axes, .. } => backend.reduce(x, *kind, axes.clone(), shape),
+        Op::Normalise { len, epsilon } => backend.normalise(x, *len, *epsilon),
+        Op::MatMul => matmul(backend, x, inputs[1], shape),
         Op::Softmax(axis) => backend.softmax(x, *axis),
         Op::Concat(axis) => concat(backend, inputs, shape, *axis),
         Op::Reshape(_) => backend.reshape(duplicate(backend, x)?, shape),
@@ -34,6 +36,9 @@ pub(super) fn execute<B: NetOps>(
             fill => continued(backend, x, before, after, fill),
         },
         Op::Slice(s) => slice(backend, x, shape, s),
+        Op::Expand(_) => expand(backend, x, shape),
+        Op::Spread { step, before, .. } => spread(backend, x, shape, before, step),
+        Op::Resample { axis, by } => backend.resample(x, *axis, by),
     }
 }
 
@@ -154,22 +159,94 @@ fn pad<B: NetOps>(
     before: &[usize],
     value: f32,
 ) -> Result<B::Tensor> {
-    let mut out = if value == 0.0 {
+    let out = if value == 0.0 {
         backend.zeros(shape)?
     } else {
         backend.upload(shape, &vec![value; shape.iter().product()])?
     };
+    place(backend, x, out, before, &vec![1; before.len()])
+}
+
+fn spread<B: NetOps>(
+    backend: &B,
+    x: &B::Tensor,
+    shape: &[usize],
+    before: &[usize],
+    step: &[usize],
+) -> Result<B::Tensor> {
+    place(backend, x, backend.zeros(shape)?, before, step)
+}
+
+/// Writes the elements of `x` into `out`, `step` apart from `before` on.
+fn place<B: NetOps>(
+    backend: &B,
+    x: &B::Tensor,
+    mut out: B::Tensor,
+    before: &[usize],
+    step: &[usize],
+) -> Result<B::Tensor> {
     let from = backend.shape(x);
-    let to = strides(shape);
+    let mut to = strides(backend.shape(&out));
+    let offset = before.iter().zip(&to[1..]).map(|(b, s)| b * s).sum();
+    to[1..].iter_mut().zip(step).for_each(|(to, s)| *to *= s);
     let inside = StridedCopy {
         extents: from.to_vec(),
         src_offset: 0,
         src_strides: strides(from).iter().map(|&s| s as isize).collect(),
-        dst_offset: before.iter().zip(&to[1..]).map(|(b, s)| b * s).sum(),
+        dst_offset: offset,
         dst_strides: to,
     };
     backend.copy(x, &mut out, &inside)?;
     Ok(out)
+}
+
+/// `x` broadcast to a shape.
+fn expand<B: NetOps>(backend: &B, x: &B::Tensor, shape: &[usize]) -> Result<B::Tensor> {
+    let mut out = backend.zeros(shape)?;
+    let from = broadcast_strides(backend.shape(x), shape.len());
+    let repeated = StridedCopy {
+        extents: shape.to_vec(),
+        src_offset: 0,
+        src_strides: from.iter().map(|&s| s as isize).collect(),
+        dst_offset: 0,
+        dst_strides: strides(shape),
+    };
+    backend.copy(x, &mut out, &repeated)?;
+    Ok(out)
+}
+
+/// Products of many pairs of matrices, as one convolution with a group per pair: `b [K, M]` is an image of `K`
+/// channels and `M` pixels, the rows of `a [R, K]` are the filters.
+fn matmul<B: NetOps>(
+    backend: &B,
+    a: &B::Tensor,
+    b: &B::Tensor,
+    shape: &[usize],
+) -> Result<B::Tensor> {
+    let (batch, last) = shape.split_at(shape.len() - 2);
+    let (rows, columns) = (last[0], last[1]);
+    let inner = backend.shape(a)[backend.shape(a).len() - 1];
+    let pairs: usize = batch.iter().product();
+    let whole = |x: &B::Tensor, matrix: [usize; 2], wanted: [usize; 4]| {
+        let full = [batch, &matrix].concat();
+        let x = if backend.shape(x) == full {
+            duplicate(backend, x)?
+        } else {
+            expand(backend, x, &full)?
+        };
+        backend.reshape(x, &wanted)
+    };
+    let filters = whole(a, [rows, inner], [pairs * rows, inner, 1, 1])?;
+    let image = whole(b, [inner, columns], [1, pairs * inner, columns, 1])?;
+    let plain = Conv2dParams {
+        stride: [1, 1],
+        padding: [0; 4],
+        dilation: [1, 1],
+        groups: pairs,
+        activation: Activation::Identity,
+    };
+    let product = backend.conv2d(&image, &filters, None, &plain)?;
+    backend.reshape(product, shape)
 }
 
 /// Padding that repeats parts of the value, one axis after the other.

@@ -81,7 +81,8 @@ impl Graph {
 
     fn layer(&self, node: &Node, name: String) -> ConvLayer {
         let conv = node.output;
-        let normalised = self.follow(conv, |op| matches!(op, Op::BatchNorm(_)));
+        let normalised = self.follow(conv, |op| matches!(op, Op::Normalise { .. }));
+        let normalised = self.follow(normalised, |op| matches!(op, Op::BatchNorm(_)));
         let activation = self.activated(normalised);
         let pool = self.follow(activation, |op| matches!(op, Op::Pool(_)));
         ConvLayer {
@@ -121,7 +122,11 @@ impl Graph {
             for node in self.readers(id) {
                 match node.op {
                     Op::Conv(_) | Op::Linear(_) => return id,
-                    Op::BatchNorm(_) | Op::Unary(_) | Op::Pool(_) | Op::Binary(..) => {
+                    Op::BatchNorm(_)
+                    | Op::Normalise { .. }
+                    | Op::Unary(_)
+                    | Op::Pool(_)
+                    | Op::Binary(..) => {
                         next = next.or(Some(node.output));
                     }
                     _ => {}

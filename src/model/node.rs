@@ -1,6 +1,6 @@
 //! What a network consists of: values, and nodes that compute one value from others.
 
-use crate::ops::net::{Binary, Pool2dParams, Unary};
+use crate::ops::net::{Binary, Pool2dParams, Reduction, Resampling, Unary};
 use crate::ops::{Activation, Conv2dParams};
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,13 +54,25 @@ pub enum Op {
     Binary(Binary, Activation),
     /// 2-D pooling.
     Pool(Pool2dParams),
-    /// Mean over neighbouring axes, kept as 1 or removed.
-    Mean {
+    /// Neighbouring axes reduced, kept as 1 or removed.
+    Reduce {
+        /// To what.
+        kind: Reduction,
         /// Axes.
         axes: Range<usize>,
         /// Whether 1 stays in their place.
         keep: bool,
     },
+    /// Every run of `len` elements of a sample to mean 0 and variance 1: what layer, instance and group
+    /// normalisation have in common.
+    Normalise {
+        /// Elements of a run.
+        len: usize,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// The product of the matrices in the last two axes of two values; the axes before are broadcast.
+    MatMul,
     /// Softmax along an axis.
     Softmax(usize),
     /// Values one after the other along an axis.
@@ -80,6 +92,24 @@ pub enum Op {
     },
     /// Part of a value.
     Slice(SliceSpec),
+    /// Axes of 1 repeated to a shape, without the batch. A constant is repeated for every sample.
+    Expand(Vec<usize>),
+    /// Zeros between and around the elements, per axis after the batch.
+    Spread {
+        /// Distance of neighbouring elements in the result.
+        step: Vec<usize>,
+        /// Zeros before the first.
+        before: Vec<usize>,
+        /// Zeros after the last.
+        after: Vec<usize>,
+    },
+    /// Weighted sums along an axis: interpolation, repetition, selection.
+    Resample {
+        /// Axis.
+        axis: usize,
+        /// Elements and weights.
+        by: Arc<Resampling>,
+    },
 }
 
 /// What padding consists of.
@@ -116,13 +146,18 @@ impl Op {
             Self::Unary(_) => "elementwise",
             Self::Binary(..) => "binary",
             Self::Pool(_) => "Pool",
-            Self::Mean { .. } => "ReduceMean",
+            Self::Reduce { .. } => "Reduce",
+            Self::Normalise { .. } => "normalisation",
+            Self::MatMul => "MatMul",
             Self::Softmax(_) => "Softmax",
             Self::Concat(_) => "Concat",
             Self::Reshape(_) => "Reshape",
             Self::Transpose(_) => "Transpose",
             Self::Pad { .. } => "Pad",
             Self::Slice(_) => "Slice",
+            Self::Expand(_) => "Expand",
+            Self::Spread { .. } => "spread",
+            Self::Resample { .. } => "Resize",
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::graph::Graph;
 use super::node::{Node, Op, ValueId};
 use crate::ops::Activation;
-use crate::ops::net::{Binary, PoolKind, Unary};
+use crate::ops::net::{Binary, PoolKind, Reduction, Unary};
 use crate::{Error, Result};
 
 const NOTHING: Op = Op::Unary(Unary::Activation(Activation::Identity));
@@ -45,9 +45,26 @@ impl Graph {
         let x = node.inputs[0];
         let computed = |id: ValueId| self.value(id).data.is_none();
         Ok(match &node.op {
-            Op::Unary(_) | Op::Softmax(_) | Op::Binary(Binary::PRelu, _) => {
+            Op::Unary(f) if f.is_affine() => None,
+            Op::Unary(_) | Op::Softmax(_) | Op::Normalise { .. } | Op::Binary(Binary::PRelu, _) => {
                 Some((NOTHING, vec![x]))
             }
+            Op::Binary(Binary::Pow | Binary::Min | Binary::Max, _) => {
+                let mut values = node.inputs.iter().filter(|&&i| computed(i));
+                match (values.next(), values.next()) {
+                    (Some(&x), None) => Some((NOTHING, vec![x])),
+                    _ => return Err(product(node)),
+                }
+            }
+            Op::Binary(f, _)
+                if !matches!(f, Binary::Add | Binary::Sub | Binary::Mul | Binary::Div) =>
+            {
+                return Err(product(node));
+            }
+            Op::Reduce { kind, .. } if !matches!(kind, Reduction::Mean | Reduction::Sum) => {
+                return Err(product(node));
+            }
+            Op::MatMul if node.inputs.iter().all(|&i| computed(i)) => return Err(product(node)),
             Op::Pool(p) if p.kind == PoolKind::Max => {
                 let mut first = *p;
                 first.kind = PoolKind::First;

@@ -46,7 +46,7 @@ pub(super) fn infer(op: &Op, inputs: &[&Value]) -> Shape {
                 .map(|()| vec![c, p.output[0], p.output[1]]),
             s => Err(format!("2-D pooling of a value of shape {s:?} per sample")),
         },
-        Op::Mean { axes, keep } => {
+        Op::Reduce { axes, keep, .. } => {
             let x = computed(0)?;
             check_axes(axes.start, x)?;
             check_axes(axes.end.saturating_sub(1), x)?;
@@ -54,6 +54,15 @@ pub(super) fn infer(op: &Op, inputs: &[&Value]) -> Shape {
             let ones = vec![1; if *keep { axes.len() } else { 0 }];
             Ok([before, &ones, after].concat())
         }
+        Op::Normalise { len, .. } => {
+            let x = computed(0)?;
+            if *len > 0 && check_size(x)?.is_multiple_of(*len) {
+                Ok(x.to_vec())
+            } else {
+                Err(format!("{x:?} per sample is not cut into runs of {len}"))
+            }
+        }
+        Op::MatMul => matmul(inputs),
         Op::Softmax(axis) => {
             check_axes(*axis, computed(0)?)?;
             Ok(computed(0)?.to_vec())
@@ -85,6 +94,25 @@ pub(super) fn infer(op: &Op, inputs: &[&Value]) -> Shape {
                 Ok(s.count.clone())
             } else {
                 Err(format!("the slice leaves shape {x:?}, or takes nothing"))
+            }
+        }
+        Op::Expand(shape) => expand(inputs, shape),
+        Op::Spread {
+            step,
+            before,
+            after,
+        } => spread(computed(0)?, step, before, after),
+        Op::Resample { axis, by } => {
+            let x = computed(0)?;
+            check_axes(*axis, x)?;
+            let mut shape = x.to_vec();
+            shape[axis - 1] = by.len();
+            if by.index.iter().all(|&i| (i as usize) < x[axis - 1]) {
+                Ok(shape)
+            } else {
+                Err(format!(
+                    "an index is outside axis {axis} of {x:?} per sample"
+                ))
             }
         }
     }
@@ -164,26 +192,84 @@ fn binary(inputs: &[&Value]) -> Shape {
     let &[a, b] = inputs else {
         return Err("needs two inputs".into());
     };
-    let full = |v: &Value| match v.data {
+    broadcast(a, b, &full(a), &full(b))
+}
+
+/// Shape with the batch, marked by `usize::MAX`, of what is computed.
+fn full(v: &Value) -> Vec<usize> {
+    match v.data {
         Some(_) => v.shape.clone(),
         None => [&[usize::MAX], v.shape.as_slice()].concat(),
-    };
-    let (fa, fb) = (full(a), full(b));
+    }
+}
+
+/// Broadcast per sample of two shapes with the batch, which must meet itself, a 1, or nothing.
+fn broadcast(a: &Value, b: &Value, fa: &[usize], fb: &[usize]) -> Shape {
     let ranks_fit = match (&a.data, &b.data) {
         (None, None) => fa.len() == fb.len(),
         (None, Some(_)) => fa.len() >= fb.len(),
         (Some(_), None) => fb.len() >= fa.len(),
         (Some(_), Some(_)) => return Err("both inputs are constants".into()),
     };
-    // The batch (marked by usize::MAX) must meet itself, a 1, or nothing.
-    let shape = broadcast_shape(&fa, &fb).map_err(|e| e.to_string())?;
-    if !ranks_fit || shape[0] != usize::MAX {
+    let shape = broadcast_shape(fa, fb).map_err(|_| {
+        format!(
+            "shapes {:?} and {:?} do not fit: axes must be equal, or 1 to be broadcast",
+            a.shape, b.shape
+        )
+    })?;
+    if !ranks_fit || shape.first() != Some(&usize::MAX) {
         return Err(format!(
             "shapes {:?} and {:?} do not keep the batch first",
             a.shape, b.shape
         ));
     }
     Ok(shape[1..].to_vec())
+}
+
+fn matmul(inputs: &[&Value]) -> Shape {
+    let &[a, b] = inputs else {
+        return Err("needs two inputs".into());
+    };
+    let (fa, fb) = (full(a), full(b));
+    let misfit = || format!("{:?} cannot be multiplied by {:?}", a.shape, b.shape);
+    let (&[ref ba @ .., rows, k], &[ref bb @ .., kb, columns]) = (&fa[..], &fb[..]) else {
+        return Err(misfit());
+    };
+    if k != kb {
+        return Err(misfit());
+    }
+    if rows == usize::MAX || kb == usize::MAX {
+        return Err("multiplies along the batch axis, which must stay free".into());
+    }
+    let batch = broadcast(a, b, ba, bb)?;
+    Ok([&batch[..], &[rows, columns]].concat())
+}
+
+fn expand(inputs: &[&Value], shape: &[usize]) -> Shape {
+    let &[x] = inputs else {
+        return Err("needs one input".into());
+    };
+    let from = full(x);
+    let to = [&[usize::MAX], shape].concat();
+    let rank_fits = from.len() == to.len() || x.data.is_some() && from.len() < to.len();
+    if rank_fits && broadcast_shape(&from, &to).is_ok_and(|s| s == to) {
+        Ok(shape.to_vec())
+    } else {
+        Err(format!("{:?} cannot be repeated to {shape:?}", x.shape))
+    }
+}
+
+fn spread(x: &[usize], step: &[usize], before: &[usize], after: &[usize]) -> Shape {
+    if [step.len(), before.len(), after.len()] != [x.len(); 3] || step.contains(&0) {
+        return Err(format!("steps {step:?} do not fit shape {x:?}"));
+    }
+    (0..x.len())
+        .map(|i| {
+            let inside = (x[i] - 1).checked_mul(step[i])?.checked_add(1)?;
+            inside.checked_add(before[i])?.checked_add(after[i])
+        })
+        .collect::<Option<_>>()
+        .ok_or_else(|| format!("steps {step:?} are too large for {x:?}"))
 }
 
 fn concat(axis: usize, inputs: &[&Value]) -> Shape {

@@ -12,8 +12,8 @@ pub(crate) use graph::{
     check_points, check_search, missing_vectors,
 };
 pub(crate) use net::{
-    check_correlate, check_linear, check_mean, check_pool2d, check_reshape, check_shuffle,
-    check_softmax, check_strided, check_substitute, check_variants,
+    check_correlate, check_linear, check_normalise, check_pool2d, check_reduce, check_resample,
+    check_reshape, check_shuffle, check_softmax, check_strided, check_substitute, check_variants,
 };
 
 use super::GramKind;

@@ -3,6 +3,10 @@
 //! Every operation treats samples (axis 0) independently, so a batch can be cut anywhere without
 //! changing a bit of the result.
 
+mod functions;
+
+pub use functions::{Binary, Reduction, Resampling, Unary};
+
 use super::{Activation, Backend};
 use crate::{Error, Result};
 use std::ops::Range;
@@ -36,44 +40,6 @@ pub struct Pool2dParams {
     pub dilation: [usize; 2],
     /// Rows and columns of the result; given, because rounding up (`ceil_mode`) changes them.
     pub output: [usize; 2],
-}
-
-/// Function of one number, applied to every element.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Unary {
-    /// One of those that also fuse behind a convolution.
-    Activation(Activation),
-    /// `x` where positive, else `alpha (e^x - 1)`.
-    Elu(f32),
-    /// `1 / (1 + e^-x)`.
-    Sigmoid,
-    /// `min(max(alpha x + beta, 0), 1)`.
-    HardSigmoid(f32, f32),
-    /// `x min(max(x / 6 + 1/2, 0), 1)`.
-    HardSwish,
-    /// Hyperbolic tangent.
-    Tanh,
-    /// `x/2 (1 + erf(x / sqrt 2))`.
-    Gelu,
-    /// `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
-    GeluTanh,
-    /// Error function.
-    Erf,
-}
-
-/// Function of two numbers, applied element by element under numpy's broadcasting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binary {
-    /// `a + b`.
-    Add,
-    /// `a - b`.
-    Sub,
-    /// `a b`.
-    Mul,
-    /// `a / b`.
-    Div,
-    /// `a` where `a >= 0`, else `b a`.
-    PRelu,
 }
 
 /// Copies a box of a strided view of one tensor into a strided view of another. Offsets and strides
@@ -154,8 +120,19 @@ pub trait NetOps: Backend {
         f: Binary,
         activation: Activation,
     ) -> Result<Self::Tensor>;
-    /// Mean over neighbouring axes `axes`; `shape` is the result's, without them or with 1 in their place.
-    fn mean(&self, x: &Self::Tensor, axes: Range<usize>, shape: &[usize]) -> Result<Self::Tensor>;
+    /// Reduces neighbouring axes `axes`; `shape` is the result's, without them or with 1 in their place.
+    fn reduce(
+        &self,
+        x: &Self::Tensor,
+        kind: Reduction,
+        axes: Range<usize>,
+        shape: &[usize],
+    ) -> Result<Self::Tensor>;
+    /// `(x - m) / sqrt(v + epsilon)` for every run of `len` elements, C order, where `m` is their mean and `v`
+    /// their variance (the mean of the squared differences).
+    fn normalise(&self, x: &Self::Tensor, len: usize, epsilon: f32) -> Result<Self::Tensor>;
+    /// Weighted sums along an axis.
+    fn resample(&self, x: &Self::Tensor, axis: usize, by: &Resampling) -> Result<Self::Tensor>;
     /// `e^x / sum e^x` along an axis.
     fn softmax(&self, x: &Self::Tensor, axis: usize) -> Result<Self::Tensor>;
     /// `x [R, K]` times `weight [K, M]`, plus `bias [M]`, then an activation, `[R, M]`.

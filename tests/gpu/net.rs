@@ -6,14 +6,20 @@ use chanscope::model::forward::Session;
 use chanscope::model::layers::Tap;
 use chanscope::model::node::ValueId;
 use chanscope::model::onnx;
-use chanscope::ops::net::{Binary, NetOps, Pool2dParams, PoolKind, Shuffle, StridedCopy, Unary};
+use chanscope::ops::net::{
+    Binary, NetOps, Pool2dParams, PoolKind, Reduction, Resampling, Shuffle, StridedCopy, Unary,
+};
 use chanscope::ops::{Activation, Backend};
 
 pub const TESTS: &[Test] = &[
     ("net::pointwise", pointwise),
+    ("net::functions", functions),
+    ("net::pairs", pairs),
     ("net::broadcasting", broadcasting),
     ("net::pooling", pooling),
     ("net::reductions", reductions),
+    ("net::normalisations", normalisations),
+    ("net::resamplings", resamplings),
     ("net::copies", copies),
     ("net::linear_layers", linear_layers),
     ("net::shuffles", shuffles),
@@ -60,13 +66,30 @@ fn pointwise(devices: &Devices) {
         Unary::Activation(Activation::Clip(-0.5, 6.0)),
         Unary::Activation(Activation::LeakyRelu(0.1)),
         Unary::Elu(0.7),
+        Unary::Celu(0.6),
+        Unary::Selu(1.6, 1.1),
         Unary::Sigmoid,
+        Unary::Swish(1.7),
         Unary::HardSigmoid(0.2, 0.5),
         Unary::HardSwish,
         Unary::Tanh,
         Unary::Gelu,
         Unary::GeluTanh,
         Unary::Erf,
+        Unary::Softplus,
+        Unary::Softsign,
+        Unary::Mish,
+        Unary::ThresholdedRelu(0.4),
+        Unary::Shrink(0.5, 0.25),
+        Unary::Affine(-1.5, 0.25),
+        Unary::Abs,
+        Unary::Ceil,
+        Unary::Floor,
+        Unary::Round,
+        Unary::Sign,
+        Unary::Sin,
+        Unary::Cos,
+        Unary::Atan,
     ] {
         both!(devices, 1e-6, &format!("{f:?}"), |b| {
             let t = b.upload(&[x.len()], &x).unwrap();
@@ -79,6 +102,108 @@ fn pointwise(devices: &Devices) {
             y[0].is_nan() && !y[1].is_nan() && !y[2].is_nan(),
             "{f:?}: {y:?}"
         );
+    }
+}
+
+/// The largest difference from the CPU's value, in units in its last place, is checked number by number.
+fn functions(devices: &Devices) {
+    let positive: Vec<f32> = (-140..150)
+        .map(|i| f32::powf(10.0, i as f32 / 4.0))
+        .chain((1..2000).map(|i| i as f32 / 1000.0))
+        .chain([f32::INFINITY, f32::MAX])
+        .collect();
+    let exponents: Vec<f32> = (-8690..=8870).map(|i| i as f32 / 100.0).collect();
+    let angles: Vec<f32> = (0..5000)
+        .map(|i| i as f32 * 0.01 - 25.0)
+        .chain([1e3, -1e5, 1.5e7, 3.3e20, -f32::MAX, 1e-20])
+        .collect();
+    let near_one: Vec<f32> = (-4000..=4000).map(|i| i as f32 / 1000.0).collect();
+    let (cpu, gpu) = (Cpu::new(0).unwrap(), devices.gpu());
+    for (f, x, units, least) in [
+        (Unary::Sqrt, &positive, 3.0, 0.0),
+        (Unary::Log, &positive, 4.0, 0.0),
+        (Unary::Reciprocal, &positive, 3.0, f32::MIN_POSITIVE),
+        (Unary::Exp, &exponents, 4.0, 0.0),
+        (Unary::Sin, &angles, 4.0, 0.1),
+        (Unary::Cos, &angles, 4.0, 0.1),
+        (Unary::Erf, &near_one, 4.0, 0.0),
+    ] {
+        let want = cpu.unary(&cpu.upload(&[x.len()], x).unwrap(), f).unwrap();
+        let got = gpu.unary(&gpu.upload(&[x.len()], x).unwrap(), f).unwrap();
+        for ((&x, &w), g) in x.iter().zip(want.data()).zip(gpu.download(&got).unwrap()) {
+            let unit = w.abs().max(least) * f32::EPSILON;
+            let near = (g - w).abs() <= units * unit;
+            // Devices may take numbers below the smallest normal one for 0.
+            let tiny = w.abs() <= f32::MIN_POSITIVE && g.abs() <= f32::MIN_POSITIVE;
+            assert!(near || g == w || tiny, "{f:?}({x}): {g} for {w}");
+        }
+    }
+    let odd = [f32::NAN, -1.0, 0.0, 2.0, f32::INFINITY];
+    let of = |f| {
+        let y = gpu.unary(&gpu.upload(&[odd.len()], &odd).unwrap(), f);
+        gpu.download(&y.unwrap()).unwrap()
+    };
+    assert_eq!(of(Unary::Not), [0.0, 0.0, 1.0, 0.0, 0.0]);
+    assert_eq!(of(Unary::IsNan), [1.0, 0.0, 0.0, 0.0, 0.0]);
+    assert!(
+        of(Unary::Sqrt)[1].is_nan() && of(Unary::Log)[1].is_nan() && of(Unary::Sin)[4].is_nan()
+    );
+    assert_eq!(of(Unary::Log)[2], f32::NEG_INFINITY);
+    assert_eq!(of(Unary::Exp)[4], f32::INFINITY);
+}
+
+/// All pairs of special numbers, as the CPU has them.
+fn pairs(devices: &Devices) {
+    let special = [
+        f32::NAN,
+        f32::INFINITY,
+        -f32::INFINITY,
+        0.0,
+        1.0,
+        -1.0,
+        0.5,
+        -2.0,
+        3.0,
+        1e30,
+        -7.5,
+        70.0,
+        0.99,
+    ];
+    let n = special.len();
+    let (cpu, gpu) = (Cpu::new(0).unwrap(), devices.gpu());
+    for f in [
+        Binary::Pow,
+        Binary::Min,
+        Binary::Max,
+        Binary::Less,
+        Binary::LessOrEqual,
+        Binary::Equal,
+        Binary::Keep,
+        Binary::Drop,
+    ] {
+        let want = {
+            let (a, b) = (
+                cpu.upload(&[n, 1], &special).unwrap(),
+                cpu.upload(&[n], &special).unwrap(),
+            );
+            cpu.binary(&a, &b, f, Activation::Identity).unwrap()
+        };
+        let (a, b) = (
+            gpu.upload(&[n, 1], &special).unwrap(),
+            gpu.upload(&[n], &special).unwrap(),
+        );
+        let got = gpu
+            .download(&gpu.binary(&a, &b, f, Activation::Identity).unwrap())
+            .unwrap();
+        for (i, (&g, &w)) in got.iter().zip(want.data()).enumerate() {
+            let same = g == w || g.is_nan() && w.is_nan() || (g - w).abs() <= 1e-5 * w.abs();
+            assert!(
+                same,
+                "{f:?}({}, {}): {g} for {w}",
+                special[i / n],
+                special[i % n]
+            );
+        }
     }
 }
 
@@ -151,21 +276,65 @@ fn pooling(devices: &Devices) {
 
 fn reductions(devices: &Devices) {
     let x = random(3 * 5 * 7 * 100, 4);
-    for (axes, shape) in [
-        (2..4, vec![3, 5]),
-        (1..2, vec![3, 1, 7, 100]),
-        (1..4, vec![3]),
+    for kind in [
+        Reduction::Mean,
+        Reduction::Sum,
+        Reduction::SumAbs,
+        Reduction::SumSquares,
+        Reduction::Norm,
+        Reduction::Product,
+        Reduction::Max,
+        Reduction::Min,
+        Reduction::LogSumExp,
+        Reduction::ArgMax,
     ] {
-        both!(devices, 1e-5, &format!("mean {axes:?}"), |b| {
-            let t = b.upload(&[3, 5, 7, 100], &x).unwrap();
-            b.download(&b.mean(&t, axes.clone(), &shape).unwrap())
-                .unwrap()
-        });
+        for (axes, shape) in [
+            (2..4, vec![3, 5]),
+            (1..2, vec![3, 1, 7, 100]),
+            (1..4, vec![3]),
+        ] {
+            both!(devices, 1e-5, &format!("{kind:?} {axes:?}"), |b| {
+                let t = b.upload(&[3, 5, 7, 100], &x).unwrap();
+                b.download(&b.reduce(&t, kind, axes.clone(), &shape).unwrap())
+                    .unwrap()
+            });
+        }
     }
     for axis in 0..4 {
         both!(devices, 1e-6, &format!("softmax {axis}"), |b| {
             let t = b.upload(&[3, 5, 7, 100], &x).unwrap();
             b.download(&b.softmax(&t, axis).unwrap()).unwrap()
+        });
+    }
+}
+
+fn normalisations(devices: &Devices) {
+    for (runs, len, shift) in [
+        (1, 1, 0.0),
+        (7, 3, 1.0),
+        (130, 64, 1000.0),
+        (3, 5000, -20.0),
+    ] {
+        let x: Vec<f32> = random(runs * len, 14).iter().map(|v| v + shift).collect();
+        both!(devices, 2e-6, &format!("normalise {runs} {len}"), |b| {
+            let t = b.upload(&[runs, len], &x).unwrap();
+            b.download(&b.normalise(&t, len, 1e-5).unwrap()).unwrap()
+        });
+    }
+}
+
+fn resamplings(devices: &Devices) {
+    let x = random(3 * 4 * 50 * 6, 15);
+    for (axis, source) in [(1, 4), (2, 50), (3, 6)] {
+        let index: Vec<u32> = (0..3 * 70u32).map(|i| (i * 7 + i / 3) % source).collect();
+        let by = Resampling {
+            terms: 3,
+            weight: random(index.len(), 16),
+            index,
+        };
+        both!(devices, 1e-6, &format!("resample {axis}"), |b| {
+            let t = b.upload(&[3, 4, 50, 6], &x).unwrap();
+            b.download(&b.resample(&t, axis, &by).unwrap()).unwrap()
         });
     }
 }

@@ -1,7 +1,9 @@
 //! Every operation of a backend, called with arguments that do not fit.
 
 use chanscope::ops::filters::{FilterOps, FilterParams, FilterShape, InputChannels};
-use chanscope::ops::net::{Binary, NetOps, Pool2dParams, PoolKind, Shuffle, StridedCopy};
+use chanscope::ops::net::{
+    Binary, NetOps, Pool2dParams, PoolKind, Reduction, Resampling, Shuffle, StridedCopy,
+};
 use chanscope::ops::{
     Activation, Conv2dParams, GramKind, GraphParams, Identical, Kernel, OverlapSums, PointsBlock,
     Sigma, Supports, Vectors,
@@ -287,9 +289,35 @@ fn layers<B: NetOps>(b: &B, found: &mut Refusals) {
     refused(found, "binary: shapes", binary(&[2, 3], &[4]));
     refused(found, "binary: axes", binary(&[1; 9], &[1; 9]));
     let x = zeros(&[2, 3, 4]);
-    refused(found, "mean: axes", b.mean(&x, 2..4, &[2, 3]));
-    refused(found, "mean: shape", b.mean(&x, 1..2, &[2, 3]));
+    refused(
+        found,
+        "reduce: axes",
+        b.reduce(&x, Reduction::Mean, 2..4, &[2, 3]),
+    );
+    refused(
+        found,
+        "reduce: shape",
+        b.reduce(&x, Reduction::Mean, 1..2, &[2, 3]),
+    );
+    let empty = b.reduce(&zeros(&[2, 0]), Reduction::Max, 1..2, &[2]);
+    refused(found, "reduce: no elements", empty);
     refused(found, "softmax: axis", b.softmax(&x, 3));
+    refused(found, "normalise: len", b.normalise(&x, 5, 0.0));
+    refused(found, "normalise: nothing", b.normalise(&x, 0, 0.0));
+    let by = |terms, index: &[u32], weight: &[f32]| Resampling {
+        terms,
+        index: index.to_vec(),
+        weight: weight.to_vec(),
+    };
+    for (what, axis, by) in [
+        ("resample: axis", 3, by(1, &[0], &[1.0])),
+        ("resample: index", 1, by(1, &[3], &[1.0])),
+        ("resample: terms", 1, by(2, &[0, 1, 2], &[1.0; 3])),
+        ("resample: no terms", 1, by(0, &[], &[])),
+        ("resample: weight", 1, by(1, &[0, 1], &[1.0])),
+    ] {
+        refused(found, what, b.resample(&x, axis, &by));
+    }
 
     let copy = StridedCopy {
         extents: vec![2, 3],

@@ -5,7 +5,9 @@ use super::shapes::{LINEARS, MAPS, POOLS};
 use chanscope::Result;
 use chanscope::ops::Activation;
 use chanscope::ops::ceiling::Ceilings;
-use chanscope::ops::net::{Binary, NetOps, Pool2dParams, PoolKind, Shuffle, StridedCopy};
+use chanscope::ops::net::{
+    Binary, NetOps, Pool2dParams, PoolKind, Reduction, Shuffle, StridedCopy,
+};
 use serde_json::json;
 
 /// Activations that everything but pooling and fully connected layers goes over: not the smallest.
@@ -48,7 +50,10 @@ pub fn visit<B: NetOps + Ceilings>(backend: &B, visitor: &mut impl Visit) -> Res
     }
     if visitor.wants("reduce") {
         visitor.job(maps.job("reduce", "mean of maps", 1, 1), &mut || {
-            done(backend, backend.mean(&x, 2..4, &shape[..2]))
+            done(
+                backend,
+                backend.reduce(&x, Reduction::Mean, 2..4, &shape[..2]),
+            )
         })?;
         visitor.job(
             maps.job("reduce", "softmax over channels", 4, 2),

@@ -2,7 +2,7 @@
 
 use super::{check_count, check_length};
 use crate::error::dims;
-use crate::ops::net::{MAX_RANK, Pool2dParams, Shuffle, StridedCopy};
+use crate::ops::net::{MAX_RANK, Pool2dParams, Reduction, Resampling, Shuffle, StridedCopy};
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -35,8 +35,13 @@ pub(crate) fn check_pool2d(x: &[usize], params: &Pool2dParams) -> Result<[usize;
     Ok([n, c, h, w])
 }
 
-/// Whether neighbouring axes can be replaced by their mean so that `shape` is what remains.
-pub(crate) fn check_mean(x: &[usize], axes: &Range<usize>, shape: &[usize]) -> Result<()> {
+/// Whether neighbouring axes can be reduced so that `shape` is what remains.
+pub(crate) fn check_reduce(
+    x: &[usize],
+    kind: Reduction,
+    axes: &Range<usize>,
+    shape: &[usize],
+) -> Result<()> {
     if axes.start > axes.end || axes.end > x.len() {
         return Err(Error::OutOfRange {
             name: "axes",
@@ -45,7 +50,46 @@ pub(crate) fn check_mean(x: &[usize], axes: &Range<usize>, shape: &[usize]) -> R
         });
     }
     let kept = x[..axes.start].iter().chain(&x[axes.end..]).product();
-    check_length("shape", kept, check_count("shape", shape)?)
+    check_length("shape", kept, check_count("shape", shape)?)?;
+    let none = x[axes.clone()].contains(&0) && kept > 0;
+    match kind {
+        Reduction::Max | Reduction::Min | Reduction::ArgMax if none => {
+            let expected = "axes with at least one element";
+            Err(Error::argument("axes", format!("{axes:?}"), expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a tensor consists of whole runs of `len` elements.
+pub(crate) fn check_normalise(x: &[usize], len: usize) -> Result<()> {
+    match len > 0 && check_count("x", x)?.is_multiple_of(len) {
+        true => Ok(()),
+        false => {
+            let expected = format!("a divisor of the number of elements of {x:?}");
+            Err(Error::argument("len", len, expected))
+        }
+    }
+}
+
+/// Shape of the result of a resampling whose indices lie within the axis.
+pub(crate) fn check_resample(x: &[usize], axis: usize, by: &Resampling) -> Result<Vec<usize>> {
+    check_softmax(x, axis)?;
+    if by.terms == 0 || !by.index.len().is_multiple_of(by.terms) {
+        let expected = "a divisor of the number of indices";
+        return Err(Error::argument("terms", by.terms, expected));
+    }
+    check_length("weight", by.index.len(), by.weight.len())?;
+    if let Some(&i) = by.index.iter().find(|&&i| i as usize >= x[axis]) {
+        return Err(Error::OutOfRange {
+            name: "index",
+            got: i as usize..i as usize + 1,
+            len: x[axis],
+        });
+    }
+    let mut shape = x.to_vec();
+    shape[axis] = by.len();
+    Ok(shape)
 }
 
 /// Whether a tensor has an axis.

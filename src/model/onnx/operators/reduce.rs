@@ -27,7 +27,8 @@ fn reduce_mean(c: &mut Context<'_>) -> Done {
         return Err("averages over axes that are not neighbours".into());
     }
     let x = c.data(0)?;
-    let op = Op::Mean {
+    let op = Op::Reduce {
+        kind: crate::ops::net::Reduction::Mean,
         axes: first..last + 1,
         keep,
     };

@@ -164,7 +164,8 @@ fn global_average_pool(c: &mut Context<'_>) -> Done {
     if rank < 3 {
         return Err("has no map to average".into());
     }
-    let op = Op::Mean {
+    let op = Op::Reduce {
+        kind: crate::ops::net::Reduction::Mean,
         axes: 2..rank,
         keep: true,
     };
