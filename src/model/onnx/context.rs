@@ -143,6 +143,11 @@ impl<'a> Context<'a> {
         Ok(self.import.graph.value(self.data(i)?).shape.clone())
     }
 
+    /// Shape of a value; per sample if it is computed.
+    pub(super) fn value_shape(&self, id: ValueId) -> Vec<usize> {
+        self.import.graph.value(id).shape.clone()
+    }
+
     /// Input `i`, if there; it must be a constant.
     pub(super) fn optional_constant(&self, i: usize) -> Result<Option<&Constant>, String> {
         match self.item(i) {

@@ -1,54 +1,29 @@
 //! Functions of every element, of one value or of two.
 
+use super::binary::binary;
 use crate::model::node::Op;
-use crate::model::onnx::context::{Context, Done, Operator, constants_only};
+use crate::model::onnx::context::{Context, Done, Operator};
 use crate::model::onnx::proto::data_type;
 use crate::model::onnx::tensor::{Constant, Dim, Elements};
 use crate::ops::Activation;
-use crate::ops::net::{Binary, BroadcastPlan, Unary, strides};
+use crate::ops::net::{BroadcastPlan, Unary, strides};
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Add", binary).or_constant(binary_constant),
     Operator::new("Cast", cast).or_constant(cast_constant),
+    Operator::new("CastLike", cast_like),
     Operator::new("Clip", clip),
     Operator::new("Div", binary).or_constant(binary_constant),
     Operator::new("Dropout", dropout).or_constant(same_constant),
-    Operator::new("Elu", unary),
-    Operator::new("Erf", unary),
-    Operator::new("Gelu", unary),
-    Operator::new("HardSigmoid", unary),
-    Operator::new("HardSwish", unary),
     Operator::new("Identity", identity).or_constant(same_constant),
-    Operator::new("LeakyRelu", unary),
     Operator::new("Mul", binary).or_constant(binary_constant),
-    Operator::new("PRelu", binary),
-    Operator::new("Relu", unary),
-    Operator::new("Sigmoid", unary),
-    Operator::new("Sqrt", constants_only).or_constant(sqrt_constant),
+    Operator::new("Sqrt", root).or_constant(sqrt_constant),
     Operator::new("Sub", binary).or_constant(binary_constant),
-    Operator::new("Sum", sum),
-    Operator::new("Tanh", unary),
 ];
 
-fn unary(c: &mut Context<'_>) -> Done {
-    let a = &c.attributes;
-    let f = match c.operator() {
-        "Relu" => Unary::Activation(Activation::Relu),
-        "LeakyRelu" => Unary::Activation(Activation::LeakyRelu(a.float("alpha", 0.01))),
-        "Elu" => Unary::Elu(a.float("alpha", 1.0)),
-        "Sigmoid" => Unary::Sigmoid,
-        "HardSigmoid" => Unary::HardSigmoid(a.float("alpha", 0.2), a.float("beta", 0.5)),
-        "HardSwish" => Unary::HardSwish,
-        "Tanh" => Unary::Tanh,
-        "Erf" => Unary::Erf,
-        _ => match a.text("approximate", "none")? {
-            "none" => Unary::Gelu,
-            "tanh" => Unary::GeluTanh,
-            other => return Err(format!("unknown approximation '{other}'")),
-        },
-    };
+fn root(c: &mut Context<'_>) -> Done {
     let x = c.data(0)?;
-    c.push(Op::Unary(f), &[x])
+    c.push(Op::Unary(Unary::Sqrt), &[x])
 }
 
 fn clip(c: &mut Context<'_>) -> Done {
@@ -60,34 +35,6 @@ fn clip(c: &mut Context<'_>) -> Done {
     let x = c.data(0)?;
     let f = Unary::Activation(Activation::Clip(lo, hi));
     c.push(Op::Unary(f), &[x])
-}
-
-fn binary(c: &mut Context<'_>) -> Done {
-    let f = match c.operator() {
-        "Add" => Binary::Add,
-        "Sub" => Binary::Sub,
-        "Mul" => Binary::Mul,
-        "Div" => Binary::Div,
-        _ => Binary::PRelu,
-    };
-    let inputs = [c.operand(0)?, c.operand(1)?];
-    c.push(Op::Binary(f, Activation::Identity), &inputs)
-}
-
-fn sum(c: &mut Context<'_>) -> Done {
-    match c.attributes.0.input.len() {
-        1 => c.identity(),
-        n => {
-            let add = Op::Binary(Binary::Add, Activation::Identity);
-            let mut total = c.operand(0)?;
-            for i in 1..n - 1 {
-                let next = c.operand(i)?;
-                total = c.inner(add.clone(), &[total, next])?;
-            }
-            let last = c.operand(n - 1)?;
-            c.push(add, &[total, last])
-        }
-    }
 }
 
 fn identity(c: &mut Context<'_>) -> Done {
@@ -105,7 +52,20 @@ fn dropout(c: &mut Context<'_>) -> Done {
 
 /// Everything is computed in float32, whatever floating-point type is asked for.
 fn cast(c: &mut Context<'_>) -> Done {
+    if c.attributes.int("to", 0) == i64::from(data_type::BOOL) {
+        let x = c.data(0)?;
+        let zero = c.inner(Op::Unary(Unary::Not), &[x])?;
+        return c.push(Op::Unary(Unary::Not), &[zero]);
+    }
     if !casts_to_float(c) {
+        return Err("casts data to a type that is not floating-point".into());
+    }
+    c.identity()
+}
+
+/// To the type of another value; truth values and integers are computed in float32 as well.
+fn cast_like(c: &mut Context<'_>) -> Done {
+    if c.data(1).is_err() && matches!(c.constant(1)?.elements, Elements::Int(_)) {
         return Err("casts data to a type that is not floating-point".into());
     }
     c.identity()

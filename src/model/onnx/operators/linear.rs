@@ -1,4 +1,4 @@
-//! Products of the data with constant matrices.
+//! Matrix products.
 
 use crate::model::node::Op;
 use crate::model::onnx::context::{Context, Done, Operator};
@@ -53,9 +53,24 @@ fn gemm(c: &mut Context<'_>) -> Done {
     c.push(Op::Linear(Activation::Identity), &inputs)
 }
 
+/// A product with a constant matrix, of all rows at once, or of matrices pair by pair.
 fn matmul(c: &mut Context<'_>) -> Done {
-    let inputs = [c.data(0)?, c.operand(1)?];
-    c.push(Op::Linear(Activation::Identity), &inputs)
+    let inputs = [c.operand(0)?, c.operand(1)?];
+    let right = c.value_shape(inputs[1]);
+    if c.data(0).is_err() || c.data(1).is_ok() || right.len() > 2 {
+        return c.push(Op::MatMul, &inputs);
+    }
+    let linear = Op::Linear(Activation::Identity);
+    let &[k] = right.as_slice() else {
+        return c.push(linear, &inputs);
+    };
+    // A vector is a matrix of one column, which the result does not have.
+    let values = c.floats(1)?.1.to_vec();
+    let column = c.derived(1, &[k, 1], values)?;
+    let y = c.inner(linear, &[inputs[0], column])?;
+    let mut shape = c.value_shape(y);
+    shape.pop();
+    c.push(Op::Reshape(shape), &[y])
 }
 
 fn scaled(mut values: Vec<f32>, factor: f32) -> Vec<f32> {
