@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import torch
 
-from onnx_nets import raw_nets, taps, torch_nets
+from onnx_nets import operator_nets, raw_nets, taps, torch_nets
 
 # name: (module, input size, opset, batch-norm kept as nodes, newer exporter)
 TORCH = {
@@ -33,7 +33,7 @@ TORCH = {
     "activations-20": (torch_nets.Activations, 6, 20, True, False),
     "shuffled": (torch_nets.Shuffled, 16, 17, True, False),
 }
-RAW = {"pads": raw_nets.pads, "pad-modes": raw_nets.pad_modes, "reshapes": raw_nets.reshapes, "external": raw_nets.external}
+RAW = {"pads": raw_nets.pads, "pad-modes": raw_nets.pad_modes, "reshapes": raw_nets.reshapes, "external": raw_nets.external, **operator_nets.NETS}
 WITH_ACTIVATIONS = {"residual", "residual-folded", "depthwise", "dense", "squeeze", "inception", "activations-20"}
 
 
@@ -80,7 +80,8 @@ def write_reference(name, folder, seed):
     for kind, names in kinds.items():
         (folder / kind).mkdir()
         for layer, value in names.items():
-            np.save(folder / kind / f"{layer}.npy", found[value])
+            maps = found[value]  # lines are images of height 1
+            np.save(folder / kind / f"{layer}.npy", maps[:, :, None] if maps.ndim == 3 else maps)
     operators = sorted({node.op_type for node in model.graph.node})
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"{name:16} opset {model.opset_import[0].version} {len(layers):2} convolutions {size / 1024:6.0f} KiB  {' '.join(operators)}")

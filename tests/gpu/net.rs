@@ -456,6 +456,13 @@ fn small_networks(devices: &Devices) {
         "shuffled",
         "activations-20",
         "pad-modes",
+        "resizes",
+        "normalisations",
+        "transposed",
+        "reductions",
+        "functions",
+        "attention",
+        "lines",
     ] {
         let graph = onnx::load(format!("tests/data/onnx/{net}/model.onnx"), None).unwrap();
         let shape = [&[2], graph.input_shape()].concat();

@@ -9,14 +9,14 @@ ACTIVATIONS = {"Relu", "LeakyRelu", "PRelu", "Elu", "Sigmoid", "HardSigmoid", "H
 
 
 def conv_layers(model):
-    """[(layer name, Conv node)] in graph order: the module path of the weight initialiser, else the node's name.
+    """[(layer name, Conv or ConvTranspose node)] in graph order: the module path of the weight initialiser, else the node's name.
 
     "/" becomes ".", leading dots go, anything outside [A-Za-z0-9._-] becomes "_"; a second layer of the
     same name is refused here, so that the rule for clashes does not matter.
     """
     layers = []
     for node in model.graph.node:
-        if node.op_type == "Conv":
+        if node.op_type in ("Conv", "ConvTranspose"):
             weight = node.input[1]
             raw = weight.removesuffix(".weight") if weight.endswith(".weight") else node.name
             name = re.sub(r"[^A-Za-z0-9._-]", "_", raw.replace("/", ".")).lstrip(".")
