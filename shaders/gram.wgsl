@@ -4,6 +4,7 @@
 #import workgroup
 #import gram_params
 #import upper_triangle
+#import scaled
 #ifdef SKIP_EXACT
 #import gram_exactness
 #endif
@@ -31,9 +32,9 @@ fn term(base: u32, row: u32, t: u32) -> f32 {
     let value = x[(base + row) * params.dim + t];
 #ifdef COSINE
     let f = factors[base + row];
-    return value * f.x * f.y;
+    return scaled(value, f.x) * f.y;
 #else
-    return value * params.scale;
+    return scaled(value, params.scale);
 #endif
 }
 

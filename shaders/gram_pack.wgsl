@@ -35,8 +35,9 @@ fn gram_pack(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
         for (var j = 0u; j < 4u; j++) {
             let t = 4u * i + j;
             if (t < params.dim) {
+                let bits = bitcast<u32>(x[row * params.dim + t]);
                 let value = x[row * params.dim + t] * scale;
-                let bits = bitcast<u32>(value);
+                // A device may take a subnormal number for 0; its bits tell.
                 let normal = abs(value) >= 6.103515625e-5;
                 if ((bits & 0x7fffffffu) != 0u && ((bits & 0x1fffu) != 0u || !normal)) {
                     inexact = true;

@@ -80,8 +80,11 @@ fn threshold(length: u32) -> f32 {
     if (length < params.k) {
         return 0.0;
     }
-    let last = wide_round(keys[params.k - 1u]);
-    return select(last * 1.0000003 + 1e-36, -1.0, last == 0.0);
+    let last = keys[params.k - 1u];
+    if (!wide_less(wide_zeroed(), last)) {
+        return -1.0;
+    }
+    return wide_round(last) * 1.0000003 + 1e-36;
 }
 
 // A workgroup per query.
@@ -178,7 +181,7 @@ fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
 #else
             sum = in_units(sum, scale);
 #endif
-            if (params.distinct != 0u && wide_round(sum) == 0.0) {
+            if (params.distinct != 0u && !wide_less(wide_zeroed(), sum)) {
                 live = false;
             }
             let sample = params.point_sample + at + 1u;

@@ -43,7 +43,7 @@ fn knn_norms(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
 #ifdef COSINE
         let x = rows[row * params.dim + t] * power;
 #else
-        let x = (rows[row * params.dim + t] - frames[frame + 1u + t]) * power;
+        let x = centred(rows[row * params.dim + t], frames[frame + 1u + t], power);
 #endif
         sum = wide_add(sum, wide_product(x, x));
     }

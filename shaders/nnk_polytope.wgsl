@@ -1,5 +1,7 @@
 // The Gram matrix of every query's NNK polytope {x_j - x_i : j in support}
-// (docs/definitions.md#principal-components).
+// (docs/definitions.md#principal-components), scaled by a power of two for each query. The number of
+// components does not depend on it, and it keeps the squares within the range of f32, whatever the
+// vectors' range.
 #import nnk_tile
 
 // [groups, list_count, k].
@@ -16,9 +18,15 @@
 @group(0) @binding(6) var<storage, read> supports: array<u32>;
 // [lists, k, k]. A matrix has s rows of s numbers for a support of s, at the start of its place.
 @group(0) @binding(7) var<storage, read_write> matrices: array<wide>;
+// A norm per vector; read for the cosine kernel only.
+@group(0) @binding(8) var<storage, read> norms: array<RowNorm>;
 
 // 16 terms of the query's own vector.
 var<workgroup> origin: array<f32, 16>;
+#ifdef COSINE
+// Each thread's largest exponent, reduced to element 0.
+var<workgroup> exponents: array<u32, 64>;
+#endif
 
 // The slot of a member of the support, or NOWHERE past the last one.
 fn slot_of(local: u32, member: u32) -> u32 {
@@ -30,6 +38,43 @@ fn slot_of(local: u32, member: u32) -> u32 {
 
 fn vector_term(row: u32, t: u32) -> f32 {
     return vectors[row * params.dim + t];
+}
+
+// The biased exponent of |x|, within what a power of two and its inverse can have.
+fn exponent_of(x: f32) -> u32 {
+    return clamp((bitcast<u32>(x) >> 23u) & 0xffu, 1u, 252u);
+}
+
+// The power of two that brings the polytope's largest coordinates near 1: by the distance of its
+// farthest vertex (Gaussian), or by the largest value of the query and the vertices (cosine), whose
+// differences cannot be smaller than that by more than the precision of f32.
+fn polytope_scale(local: u32, list: u32, query: u32, s: u32, scale: f32, lane: u32) -> f32 {
+#ifdef COSINE
+    var most = 1u;
+    for (var t = lane; t < params.dim; t += 64u) {
+        most = max(most, exponent_of(queries[query * params.dim + t]));
+    }
+    for (var i = lane; i < s; i += 64u) {
+        let at = list * params.k + supports[local * params.k + i];
+        let power = norms[vector_of(at, list, entries[at].sample)].power;
+        most = max(most, 254u - exponent_of(power));
+    }
+    exponents[lane] = most;
+    workgroupBarrier();
+    for (var part = 32u; part > 0u; part /= 2u) {
+        if (lane < part) {
+            exponents[lane] = max(exponents[lane], exponents[lane + part]);
+        }
+        workgroupBarrier();
+    }
+    return bitcast<f32>((254u - min(exponents[0], 252u)) << 23u);
+#else
+    // The support is in the order of distances, which are in units of 1 / scale.
+    let last = list * params.k + supports[local * params.k + s - 1u];
+    let length = wide_round(wide_sqrt(entries[last].distance));
+    let exponent = i32(exponent_of(scale)) + 127 - i32(exponent_of(length));
+    return bitcast<f32>(u32(clamp(exponent, 1, 253)) << 23u);
+#endif
 }
 
 // A workgroup per block of 16 x 16 pairs on or below the diagonal of a query's matrix, 2 x 2 per thread.
@@ -51,8 +96,8 @@ fn nnk_polytope(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) c
     }
     let list = params.list_first + local;
     let group = list / params.list_count;
-    let scale = units[group].scale;
     let query = group * params.query_rows + params.query_first + list % params.list_count;
+    let scale = polytope_scale(local, list, query, s, units[group].scale, lane);
     name_rows(block, local, list, lane);
     let y = lane / 8u * 2u;
     let x = lane % 8u * 2u;

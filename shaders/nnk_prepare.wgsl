@@ -28,7 +28,7 @@ fn nnk_prepare(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) co
             break;
         }
         length++;
-        identical += select(0u, 1u, wide_round(entry.distance) == 0.0);
+        identical += select(1u, 0u, wide_less(wide_zeroed(), entry.distance));
         let row = entry.sample - 1u - params.point_sample;
         missing = missing || entry.sample <= params.point_sample || row >= params.point_rows;
     }
@@ -42,7 +42,7 @@ fn nnk_prepare(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) co
         result.factor = units[list / params.list_count].factor;
         if (params.fixed_sigma == 0u) {
             let last = entries[list * params.k + length - 1u].distance;
-            if (wide_round(last) > 0.0) {
+            if (wide_less(wide_zeroed(), last)) {
                 // The bandwidth is s = sqrt(last) / 3, so 1 / (2 s^2) = 4.5 / last.
                 result.factor = wide_div(wide_from(4.5), last);
             } else {

@@ -2,6 +2,7 @@
 #import workgroup
 #import exp
 #import log
+#import scaled
 
 struct ReduceParams {
     // outer * inner.
@@ -72,6 +73,41 @@ fn first_largest(base: u32) -> f32 {
     return 0.0;
 }
 
+// The sum of the terms of the elements from `base` on, each element times a power of two.
+fn sum_of(base: u32, largest: f32, power: f32) -> f32 {
+    var total = 0.0;
+    for (var start = 0u; start < params.len; start += STRETCH) {
+        var sum = 0.0;
+        for (var j = start; j < min(start + STRETCH, params.len); j++) {
+            sum += term(scaled(x[base + j * params.inner], power), largest);
+        }
+        total += sum;
+    }
+    return total;
+}
+
+fn is_finite(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u;
+}
+
+// The power of two that elements have to be multiplied by, so that a sum stays within the range of f32
+// where its result does. `total` is the sum without it.
+fn power_for(base: u32, total: f32) -> f32 {
+    if (params.kind == REDUCE_MEAN && !is_finite(total)) {
+        // At most 1 / len.
+        return bitcast<f32>((126u - firstLeadingBit(params.len)) << 23u);
+    }
+    if (params.kind == REDUCE_NORM && (!is_finite(total) || total < 1e-30)) {
+        // Absolute values are ordered like their bits. The largest one comes near 2^-16.
+        var largest = 0u;
+        for (var j = 0u; j < params.len; j++) {
+            largest = max(largest, bitcast<u32>(x[base + j * params.inner]) & 0x7fffffffu);
+        }
+        return bitcast<f32>((max(254u - min(largest >> 23u, 237u), 17u) - 16u) << 23u);
+    }
+    return 1.0;
+}
+
 // A thread per (outer, inner), here and below.
 @compute @workgroup_size(64)
 fn reduce(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
@@ -109,17 +145,14 @@ fn reduce(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: 
         }
         default: {}
     }
-    var total = 0.0;
-    for (var start = 0u; start < params.len; start += STRETCH) {
-        var sum = 0.0;
-        for (var j = start; j < min(start + STRETCH, params.len); j++) {
-            sum += term(x[base + j * params.inner], largest);
-        }
-        total += sum;
+    var total = sum_of(base, largest, 1.0);
+    let power = power_for(base, total);
+    if (power != 1.0) {
+        total = sum_of(base, largest, power);
     }
     switch (params.kind) {
-        case REDUCE_MEAN: { total = total / f32(params.len); }
-        case REDUCE_NORM: { total = sqrt(total); }
+        case REDUCE_MEAN: { total = total / (f32(params.len) * power); }
+        case REDUCE_NORM: { total = sqrt(total) / power; }
         case REDUCE_LOG_SUM_EXP: { total = largest + logarithm(total); }
         default: {}
     }
@@ -165,6 +198,26 @@ fn sum_of_all(v: f32, lane: u32) -> f32 {
     return sums[0];
 }
 
+// Mean of a run of elements, its rounding error, and the variance; each element times a power of two.
+fn moments(base: u32, power: f32, lane: u32) -> vec3<f32> {
+    var sum = 0.0;
+    for (var j = lane; j < params.len; j += 64u) {
+        sum += x[base + j] * power;
+    }
+    let mean = sum_of_all(sum, lane) / f32(params.len);
+    // The rounding error of the mean is measured with it, and taken out of both.
+    var rest = 0.0;
+    var squares = 0.0;
+    for (var j = lane; j < params.len; j += 64u) {
+        let d = x[base + j] * power - mean;
+        rest += d;
+        squares += d * d;
+    }
+    let shift = sum_of_all(rest, lane) / f32(params.len);
+    let variance = sum_of_all(squares, lane) / f32(params.len) - shift * shift;
+    return vec3(mean, shift, variance);
+}
+
 // A workgroup per run of `len` elements: to mean 0 and variance 1.
 @compute @workgroup_size(64)
 fn normalise(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
@@ -172,25 +225,17 @@ fn normalise(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
     // Workgroups beyond the last run repeat it without writing: barriers need every thread.
     let at = workgroup_index(id, count) + params.first;
     let base = min(at, params.threads - 1u) * params.len;
-    var sum = 0.0;
-    for (var j = lane; j < params.len; j += 64u) {
-        sum += x[base + j];
+    var power = 1.0;
+    var found = moments(base, power, lane);
+    if (!is_finite(found.z)) {
+        // The squares are too large for f32. The result does not depend on the scale.
+        power = bitcast<f32>((127u - 80u) << 23u);
+        found = moments(base, power, lane);
     }
-    let mean = sum_of_all(sum, lane) / f32(params.len);
-    // The rounding error of the mean is measured with it, and taken out of both.
-    var rest = 0.0;
-    var squares = 0.0;
-    for (var j = lane; j < params.len; j += 64u) {
-        let d = x[base + j] - mean;
-        rest += d;
-        squares += d * d;
-    }
-    let shift = sum_of_all(rest, lane) / f32(params.len);
-    let variance = max(sum_of_all(squares, lane) / f32(params.len) - shift * shift, 0.0);
-    let scale = sqrt(variance + params.epsilon);
+    let scale = sqrt(max(found.z, 0.0) + params.epsilon * power * power);
     if (at < params.threads) {
         for (var j = lane; j < params.len; j += 64u) {
-            y[base + j] = ((x[base + j] - mean) - shift) / scale;
+            y[base + j] = ((x[base + j] * power - found.x) - found.y) / scale;
         }
     }
 }

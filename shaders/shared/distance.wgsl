@@ -36,7 +36,13 @@ fn unit_component(x: f32, row: RowNorm) -> wide {
 }
 #else
 fn difference(a: f32, b: f32, scale: f32) -> wide {
-    return two_sum(a * scale, -(b * scale));
+    let x = a * scale;
+    let y = b * scale;
+    if (max(abs(x), abs(y)) < 1e38) {
+        return two_sum(x, -y);
+    }
+    // Of values too large to be scaled, the difference may not be.
+    return two_sum(a, -b) * scale;
 }
 
 // A sum that overflowed (infinity or NaN, recognised by its bits) is the largest distance.
@@ -63,9 +69,28 @@ fn snapped(sum: wide) -> wide {
 }
 
 // exp(-factor d^2); 0 where that is negligible.
+#ifdef WIDE_F64
+fn gaussian(sq_distance: wide, factor: wide) -> wide {
+    // In float64, because the range of f32 does not hold every distance and factor.
+    let exponent = sq_distance * factor;
+    if (wide_less(wide_from(700.0), exponent)) {
+        return wide_zeroed();
+    }
+    return wide_exp(-exponent);
+}
+#else
 fn gaussian(sq_distance: wide, factor: wide) -> wide {
     if (wide_round(sq_distance) * wide_round(factor) > 700.0) {
         return wide_zeroed();
     }
     return wide_exp(-wide_mul(sq_distance, factor));
+}
+#endif
+
+// (x - centre) scale in f32. Values are scaled first, because a small difference may be below the range
+// of f32 and be taken for 0; but not those that would leave the range at its other end.
+fn centred(x: f32, centre: f32, scale: f32) -> f32 {
+    let a = x * scale;
+    let b = centre * scale;
+    return select((x - centre) * scale, a - b, max(abs(a), abs(b)) < 1e38);
 }

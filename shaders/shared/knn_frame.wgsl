@@ -6,6 +6,6 @@ fn in_frame(x: f32, norm: RowNorm, group: u32, t: u32) -> f32 {
     return x * norm.power * norm.norm;
 #else
     let frame = group * (params.dim + 1u);
-    return (x - frames[frame + 1u + t]) * frames[frame];
+    return centred(x, frames[frame + 1u + t], frames[frame]);
 #endif
 }

@@ -243,7 +243,7 @@ fn response(
         });
     }
     let row = inputs * map;
-    let mut norms: Vec<f64> = out.chunks(row).map(ncc::norm).collect();
+    let mut norms: Vec<f64> = out.chunks(row).map(|r| ncc::norm(r, 0.0)).collect();
     if bias == Bias::Subtract {
         let largest = norms.iter().copied().fold(0.0, f64::max);
         for (norm, map) in norms.iter_mut().zip(out.chunks_mut(row)) {

@@ -26,6 +26,7 @@ mod net;
 mod nnk;
 mod overlap;
 mod redundancy;
+mod scale;
 
 use chanscope::gpu::{Gpu, Options, Wide, adapters};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -104,6 +105,7 @@ fn main() {
         net::TESTS,
         overlap::TESTS,
         redundancy::TESTS,
+        scale::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|(name, test)| {

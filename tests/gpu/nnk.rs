@@ -74,7 +74,7 @@ fn integers(n: usize, dim: usize, levels: u32, seed: u64) -> Data {
 }
 
 /// Graphs of some rows.
-fn graph(
+pub fn graph(
     gpu: &Gpu,
     data: &Data,
     params: &GraphParams,

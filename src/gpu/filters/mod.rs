@@ -106,16 +106,20 @@ struct Layer<'a> {
 impl<'a> Layer<'a> {
     fn upload(context: &'a Context, weights: &[f32], shape: FilterShape) -> Result<Self> {
         let largest = weights.iter().fold(0.0f32, |m, w| m.max(w.abs()));
-        // 2^e for the largest in [2^e, 2^(e + 1)), where both powers are normal numbers.
-        let exponent = i32::try_from(largest.to_bits() >> 23).unwrap_or(0) - 127;
-        let exponent = exponent.clamp(-125, 125);
-        let down = (-f64::from(exponent)).exp2() as f32;
-        let scaled: Vec<f32> = weights.iter().map(|&w| w * down).collect();
+        // 2^e for the largest in [2^e, 2^(e + 1)); in float64, where every weight is a normal number.
+        let exponent = match largest > 0.0 {
+            true => f64::from(largest).log2().floor(),
+            false => 0.0,
+        };
+        let down = (-exponent).exp2();
+        let scaled: Vec<f32> = (weights.iter())
+            .map(|&w| (f64::from(w) * down) as f32)
+            .collect();
         Ok(Self {
             context,
             shape,
             weights: context.upload(&[shape.len()], &scaled)?,
-            scale: f64::from(exponent).exp2(),
+            scale: exponent.exp2(),
         })
     }
 

@@ -24,6 +24,8 @@ pub struct Candidates {
     pub(super) progress: Buffer,
     /// Points seen so far.
     pub(super) seen: usize,
+    /// Whether the queries or some points were lifted ([`Points::lifted`]).
+    pub(in crate::gpu) lifted: bool,
 }
 
 /// Points that can be noted per query: several times as many as are expected to pass the filter in one
@@ -84,6 +86,7 @@ impl Candidates {
             entries,
             progress,
             seen: 0,
+            lifted: false,
         })
     }
 }
@@ -95,8 +98,7 @@ impl Entry {
     }
 
     /// Squared distance in units of `1 / scale^2`.
-    pub(in crate::gpu) fn sq_distance(self, wide: Wide, scale: f32) -> f64 {
-        let scale = f64::from(scale);
+    pub(in crate::gpu) fn sq_distance(self, wide: Wide, scale: f64) -> f64 {
         wide.decode(self.distance) / scale / scale
     }
 }
@@ -110,9 +112,8 @@ pub(in crate::gpu) fn lists(
 ) -> Result<(Vec<i32>, Vec<f64>)> {
     let per_group = candidates.queries * candidates.k;
     let entries: Vec<Entry> = context.read(&candidates.entries, candidates.groups * per_group)?;
-    let decode = |(i, entry): (usize, &Entry)| {
-        entry.sq_distance(context.wide, queries.scales[i / per_group])
-    };
+    let decode =
+        |(i, entry): (usize, &Entry)| entry.sq_distance(context.wide, queries.scale(i / per_group));
     Ok((
         entries.iter().map(|e| e.index()).collect(),
         entries.iter().enumerate().map(decode).collect(),

@@ -31,6 +31,7 @@
 
 mod half;
 mod kernels;
+mod lift;
 mod lists;
 mod packing;
 mod pass;
@@ -79,6 +80,14 @@ pub(super) fn search(
     if groups == 0 || count == 0 || points.rows == 0 {
         return Ok(());
     }
+    let lifted = queries.lifted || points.lifted;
+    state.lifted |= lifted;
+    let (own, others) = (
+        queries.lift(context, lifted)?,
+        points.lift(context, lifted)?,
+    );
+    let queries = own.as_ref().unwrap_or(queries);
+    let points = others.as_ref().unwrap_or(points);
     if merge_bytes(state.k) > context.workgroup_bytes as usize {
         return Err(context.fail(DeviceProblem::Lacks {
             feature: "workgroup memory for so large a k",

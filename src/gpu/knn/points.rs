@@ -1,5 +1,6 @@
 //! Rows on the device, prepared for a search: the values as they were read, and a frame for the filter.
 
+use super::lift::{LIFT, has_subnormals, lift};
 use super::packing::row_bytes;
 use crate::Result;
 use crate::gpu::context::Context;
@@ -24,6 +25,8 @@ pub struct Points {
     pub(in crate::gpu) frames: Buffer,
     /// `[groups]`: the scales, powers of two that bring typical deviations from the centre near 1.
     pub(in crate::gpu) scales: Vec<f32>,
+    /// Whether `raw` and `frames` hold the values times [`LIFT`].
+    pub(in crate::gpu) lifted: bool,
     /// `[groups, rows]`: how many rows before each have the same values.
     pub(in crate::gpu) copies: Buffer,
 }
@@ -65,6 +68,11 @@ impl Points {
             first,
         } = block;
         context.count(&[groups, rows, dim])?;
+        let raised = match has_subnormals(data) {
+            true => Some(lift(context, data)?),
+            false => None,
+        };
+        let data = raised.as_deref().unwrap_or(data);
         let group = |g: usize| &data[g * rows * dim..][..rows * dim];
         let frames: Vec<Vec<f32>> = (0..groups)
             .into_par_iter()
@@ -77,23 +85,62 @@ impl Points {
             .into_par_iter()
             .flat_map_iter(|g| count_copies(group(g), rows, dim))
             .collect();
-        let upload = |values: &[u8]| -> Result<Buffer> {
-            let buffer = context.pool.get(Kind::Storage, values.len() as u64)?;
-            context.write(&buffer, values)?;
-            Ok(buffer)
-        };
         Ok(Self {
             groups,
             rows,
             dim,
             first,
             kernel,
-            raw: upload(bytemuck::cast_slice(data))?,
+            raw: upload(context, data)?,
             scales: frames.iter().map(|f| f[0]).collect(),
-            frames: upload(bytemuck::cast_slice(&frames.concat()))?,
-            copies: upload(bytemuck::cast_slice(&copies))?,
+            lifted: raised.is_some(),
+            frames: upload(context, &frames.concat())?,
+            copies: upload(context, &copies)?,
         })
     }
+
+    /// What squared distances in these rows' frame are in units of: theirs is `1 / scale^2`.
+    pub(in crate::gpu) fn scale(&self, group: usize) -> f64 {
+        let lift = match (self.kernel, self.lifted) {
+            (Kernel::Gaussian, true) => f64::from(LIFT),
+            _ => 1.0,
+        };
+        f64::from(self.scales[group]) * lift
+    }
+
+    /// The same rows lifted, where they are not and `lifted` asks for it. Blocks of one search need it
+    /// where some hold subnormal numbers and others do not, so it may take the way over the host.
+    pub(in crate::gpu) fn lift(&self, context: &Context, lifted: bool) -> Result<Option<Self>> {
+        if self.lifted || !lifted {
+            return Ok(None);
+        }
+        let (rows, length) = (self.groups * self.rows, self.dim + 1);
+        let raw: Vec<f32> = context.read(&self.raw, rows * self.dim)?;
+        let copies: Vec<u32> = context.read(&self.copies, rows)?;
+        let mut frames: Vec<f32> = context.read(&self.frames, self.groups * length)?;
+        if self.kernel == Kernel::Gaussian {
+            for frame in frames.chunks_exact_mut(length) {
+                frame[0] /= LIFT;
+                frame[1..].iter_mut().for_each(|v| *v *= LIFT);
+            }
+        }
+        Ok(Some(Self {
+            raw: upload(context, &lift(context, &raw)?)?,
+            scales: frames.iter().step_by(length).copied().collect(),
+            lifted: true,
+            frames: upload(context, &frames)?,
+            copies: upload(context, &copies)?,
+            ..*self
+        }))
+    }
+}
+
+fn upload<T: bytemuck::Pod>(context: &Context, values: &[T]) -> Result<Buffer> {
+    let buffer = context
+        .pool
+        .get(Kind::Storage, size_of_val(values) as u64)?;
+    context.write(&buffer, values)?;
+    Ok(buffer)
 }
 
 /// A power of two that brings the deviations of a typical row near 1, followed by the median of each
@@ -117,17 +164,21 @@ fn frame(x: &[f32], rows: usize, dim: usize) -> Vec<f32> {
         frame[1 + t] = median(&|row| row[t]);
     }
     let centre = &frame[1..];
+    // Quarters of the deviations, which do not overflow.
     let farthest = |row: &[f32]| {
-        let deviations = row.iter().zip(centre).map(|(x, c)| (x - c).abs());
-        deviations.fold(0.0, f32::max)
+        let deviations = row.iter().zip(centre);
+        deviations.fold(0.0, |most: f32, (x, c)| {
+            most.max((0.25 * x - 0.25 * c).abs())
+        })
     };
     let mut typical = median(&farthest);
     if typical == 0.0 {
         // Most rows are equal, so the others determine the scale.
         typical = sample.iter().map(|row| farthest(row)).fold(0.0, f32::max);
     }
-    if typical > 0.0 && typical.is_finite() {
-        frame[0] = (-typical.log2().ceil()).clamp(-126.0, 126.0).exp2();
+    if typical > 0.0 {
+        // The bounds keep the scale a normal number, also that of lifted rows.
+        frame[0] = (-(typical.log2().ceil() + 2.0)).clamp(-100.0, 126.0).exp2();
     }
     frame
 }

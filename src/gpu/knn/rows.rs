@@ -87,6 +87,8 @@ pub(in crate::gpu) fn gather(
     into: &Tensor,
 ) -> Result<()> {
     check_gather(points.shape(), candidates.shape(), into.shape())?;
+    let lifted = points.lift(context, candidates.lifted)?;
+    let points = lifted.as_ref().unwrap_or(points);
     let all = GATHER.workgroups(into.len());
     let params = RowsParams {
         dim: points.dim as u32,

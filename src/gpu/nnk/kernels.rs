@@ -155,9 +155,10 @@ pub(super) static POLYTOPE: Shader = Shader::new::<NnkParams>(
         reads_structs::<Outcome>("outcomes"),
         reads("supports", "u32"),
         writes("matrices", "wide"),
+        reads_structs::<RowNorm>("norms"),
     ],
 )
-.define(&[OneOf(|| vec![polytope_defines()]), WIDE])
+.define(&[Flag("COSINE"), OneOf(|| vec![polytope_defines()]), WIDE])
 .constants(STATES);
 
 pub(super) static PCA: Shader = Shader::new::<NnkParams>(

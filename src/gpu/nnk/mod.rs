@@ -78,10 +78,19 @@ pub(super) fn solve(
     if lists == 0 {
         return Ok(());
     }
-    let units: Vec<Unit> = queries
-        .scales
-        .iter()
-        .map(|&s| unit(context, s, params))
+    // The vectors and the queries, lifted or not as the search had them.
+    let own = queries.lift(context, candidates.lifted)?;
+    let queries = own.as_ref().unwrap_or(queries);
+    let others = match &source {
+        Source::Points(p) => p.lift(context, candidates.lifted)?,
+        Source::Gathered(_) => None,
+    };
+    let source = match &others {
+        Some(lifted) => Source::Points(lifted),
+        None => source,
+    };
+    let units: Vec<Unit> = (0..queries.groups)
+        .map(|g| unit(context, queries, g, params))
         .collect();
     let unit_buffer = context.pool.get(Kind::Storage, units.len() as u64 * 16)?;
     context.write(&unit_buffer, &units)?;
@@ -121,16 +130,16 @@ pub(super) fn solve(
     Ok(())
 }
 
-/// Parameters of a group whose distances have this scale.
-fn unit(context: &Context, scale: f32, params: &GraphParams) -> Unit {
+/// Parameters of a group.
+fn unit(context: &Context, queries: &Points, group: usize, params: &GraphParams) -> Unit {
     let factor = match params.sigma {
         // A bandwidth whose square underflows still separates all distinct points, so it is limited.
-        Sigma::Fixed(s) => (0.5 / (s * s) / f64::from(scale).powi(2)).min(1e300),
+        Sigma::Fixed(s) => (0.5 / (s * s) / queries.scale(group).powi(2)).min(1e300),
         Sigma::KthThird => 0.0,
     };
     Unit {
         factor: context.wide.encode(factor),
-        scale,
+        scale: queries.scales[group],
         ..Unit::default()
     }
 }

@@ -176,10 +176,12 @@ impl Solve<'_> {
             pass.outcomes.whole(),
             pass.supports.whole(),
             kernels.whole(),
+            self.norms.whole(),
         ];
         let side = k.div_ceil(POLYTOPE_SIDE) as u64;
         let cost = (POLYTOPE_SIDE * POLYTOPE_SIDE * 8 * dim) as u64 + 10_000;
-        let pipeline = self.context.pipeline(&POLYTOPE, &polytope_defines())?;
+        let defines = self.with_kernel(&polytope_defines());
+        let pipeline = self.context.pipeline(&POLYTOPE, &defines)?;
         let blocks = lists * side * (side + 1) / 2;
         dispatch(recorder, &pipeline, pass.params, &polytope, blocks, cost)?;
         let pipeline = self.context.pipeline(&PCA, &pca_defines(k))?;
@@ -219,7 +221,7 @@ impl Solve<'_> {
             context.read_from(&self.candidates.entries, first * k, lists * k)?;
         for (i, entry) in entries.iter().enumerate() {
             let group = (first + i / k) / self.candidates.queries;
-            let scale = self.queries.scales[group];
+            let scale = self.queries.scale(group);
             block.neighbors.push(entry.index());
             block
                 .sq_distances

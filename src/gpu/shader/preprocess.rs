@@ -49,6 +49,7 @@ pub(super) const SHARED: &[(&str, &str)] = shared![
     "nnk_pause",
     "nnk_solver",
     "nnk_tile",
+    "scaled",
     "tile",
     "tile_differences",
     "tile_products",

@@ -52,9 +52,10 @@ pub struct Match {
     pub lag: [i32; 2],
 }
 
-/// Euclidean norm, summed in float64.
-pub(super) fn norm(x: &[f32]) -> f64 {
-    x.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt()
+/// Euclidean norm of `x` less `centre`, summed in float64.
+pub(super) fn norm(x: &[f32], centre: f64) -> f64 {
+    let squares = x.iter().map(|&v| (f64::from(v) - centre).powi(2));
+    squares.sum::<f64>().sqrt()
 }
 
 /// Responses of one layer made ready: unit norm, cut to the rectangle outside of which all are zero.
@@ -78,17 +79,16 @@ pub(super) fn ready(r: &Response, centred: bool) -> Ready {
         if r.norms[channel] == 0.0 {
             continue;
         }
-        if centred {
-            let mean = map.iter().map(|&v| f64::from(v)).sum::<f64>() / row as f64;
-            map.iter_mut()
-                .for_each(|v| *v = (f64::from(*v) - mean) as f32);
-        }
-        let norm = norm(map);
+        let mean = match centred {
+            true => map.iter().map(|&v| f64::from(v)).sum::<f64>() / row as f64,
+            false => 0.0,
+        };
+        let norm = norm(map, mean);
         // A constant response has nothing left once it is centred.
         if norm > 1e-6 * r.norms[channel] {
             live[channel] = true;
             map.iter_mut()
-                .for_each(|v| *v = (f64::from(*v) / norm) as f32);
+                .for_each(|v| *v = ((f64::from(*v) - mean) / norm) as f32);
         } else {
             map.fill(0.0);
         }

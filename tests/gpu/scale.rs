@@ -1,0 +1,410 @@
+//! Inputs times a power of two: whatever the definitions say does not depend on scale has the same bits,
+//! from subnormal numbers to the largest. Inputs have few significant bits, so that scaling is exact.
+
+use crate::data::Random;
+use crate::knn::{Data, params, ranges, search};
+use crate::nnk::graph;
+use crate::support::runs;
+use crate::{Devices, Test};
+use chanscope::device::Device;
+use chanscope::gpu::{Options, Wide};
+use chanscope::measure::impulse::{ImpulseOptions, Response, compare};
+use chanscope::measure::redundancy::SpaceSummary;
+use chanscope::measure::{Context, FilterBank, FiltersOptions, filters};
+use chanscope::ops::filters::{FilterParams, FilterShape, InputChannels};
+use chanscope::ops::net::{NetOps, Reduction};
+use chanscope::ops::{Backend, GramKind, GraphParams, Identical, Kernel, Sigma};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+pub const TESTS: &[Test] = &[
+    ("scale::graphs", graphs),
+    ("scale::blocks_of_different_magnitude", mixed_blocks),
+    ("scale::far_apart_magnitudes_are_refused", refused),
+    ("scale::redundancy", redundancy),
+    ("scale::filters", filters_at_any_scale),
+    ("scale::responses", responses),
+    ("scale::gram_matrices", gram_matrices),
+    ("scale::reductions", reductions),
+];
+
+/// Exponents around every change of representation, and any others.
+fn exponents() -> impl Strategy<Value = i32> {
+    prop_oneof![
+        prop::sample::select(vec![-140, -130, -126, -63, -1, 1, 63, 100, 117, 120]),
+        -140i32..=120,
+    ]
+}
+
+/// `x` times `2^e`, exactly.
+fn times(x: &[f32], e: i32) -> Vec<f32> {
+    let scale = |&v: &f32| {
+        let scaled = (f64::from(v) * f64::from(e).exp2()) as f32;
+        assert_eq!(f64::from(scaled) * f64::from(-e).exp2(), f64::from(v));
+        scaled
+    };
+    x.iter().map(scale).collect()
+}
+
+/// Integers of at most 7, and a fifth of zeros; rows `tails` powers of two larger or smaller.
+fn integers(len: usize, row: usize, tails: u64, seed: u64) -> Vec<f32> {
+    let mut random = Random(seed);
+    let mut x = Vec::with_capacity(len);
+    while x.len() < len {
+        let factor = (random.next() % (2 * tails + 1)) as f32 - tails as f32;
+        for _ in 0..row.min(len - x.len()) {
+            let v = (random.next() % 15) as f32 - 7.0;
+            let zero = random.next().is_multiple_of(5);
+            x.push(if zero { 0.0 } else { v * factor.exp2() });
+        }
+    }
+    x
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    data: Data,
+    params: GraphParams,
+    exponent: i32,
+    gathered: bool,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let size = (1usize..3, 2usize..50, 1usize..24, 1usize..14, 0u64..5);
+    let how = (
+        prop::sample::select(vec![Kernel::Gaussian, Kernel::Cosine]),
+        prop::sample::select(vec![Identical::Keep, Identical::Drop, Identical::Replace]),
+        prop::option::of(0.5f64..20.0),
+    );
+    (size, how, exponents(), any::<bool>(), any::<u64>()).prop_map(
+        |((groups, n, dim, k, tails), (kernel, identical, sigma), exponent, gathered, seed)| {
+            let x = integers(groups * n * dim, dim, tails, seed);
+            Case {
+                data: Data { x, groups, n, dim },
+                params: GraphParams {
+                    sigma: sigma.map_or(Sigma::KthThird, Sigma::Fixed),
+                    ..params(k, kernel, identical)
+                },
+                exponent,
+                gathered,
+            }
+        },
+    )
+}
+
+/// The same case, scaled.
+fn scaled(case: &Case) -> (Data, GraphParams) {
+    let data = Data {
+        x: times(&case.data.x, case.exponent),
+        ..case.data
+    };
+    let sigma = match case.params.sigma {
+        Sigma::Fixed(s) => Sigma::Fixed(s * f64::from(case.exponent).exp2()),
+        other => other,
+    };
+    (
+        data,
+        GraphParams {
+            sigma,
+            ..case.params
+        },
+    )
+}
+
+/// What squared distances are multiplied by.
+fn unit(kernel: Kernel, exponent: i32) -> f64 {
+    match kernel {
+        Kernel::Gaussian => f64::from(2 * exponent).exp2(),
+        Kernel::Cosine => 1.0,
+    }
+}
+
+/// Graphs, objectives and principal components, from vectors in place or gathered from blocks.
+fn graphs(devices: &Devices) {
+    let mut runner = TestRunner::new_with_rng(
+        Config::with_cases(60),
+        proptest::test_runner::TestRng::deterministic_rng(
+            proptest::test_runner::RngAlgorithm::ChaCha,
+        ),
+    );
+    let result = runner.run(&case(), |case| {
+        for gpu in devices.all() {
+            let (data, params) = scaled(&case);
+            let rows = 0..data.n;
+            let want = graph(gpu, &case.data, &case.params, rows.clone(), case.gathered);
+            let got = graph(gpu, &data, &params, rows, case.gathered);
+            prop_assert_eq!(&want.neighbors, &got.neighbors);
+            prop_assert_eq!(&want.weights, &got.weights);
+            prop_assert_eq!(&want.objective, &got.objective);
+            prop_assert_eq!(&want.kkt_residual, &got.kkt_residual);
+            prop_assert_eq!(&want.degenerate, &got.degenerate);
+            prop_assert_eq!(&want.pca_dimension, &got.pca_dimension);
+            let unit = unit(params.kernel, case.exponent);
+            for (&want, &got) in want.sq_distances.iter().zip(&got.sq_distances) {
+                prop_assert_eq!((f64::from(want) * unit) as f32, got);
+            }
+        }
+        Ok(())
+    });
+    result.unwrap();
+}
+
+/// Blocks of points and queries of which some hold subnormal numbers and others none.
+fn mixed_blocks(devices: &Devices) {
+    for gpu in devices.all() {
+        for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+            let (n, dim) = (60, 5);
+            let mut x = integers(n * dim, dim, 0, 77);
+            // Later rows are larger, so that only the first block holds subnormal numbers.
+            for (i, row) in x.chunks_exact_mut(dim).enumerate() {
+                let factor = [1.0, 16.0, 256.0][i / 20];
+                row.iter_mut().for_each(|v| *v *= factor);
+            }
+            let data = Data {
+                x,
+                groups: 1,
+                n,
+                dim,
+            };
+            let small = Data {
+                x: times(&data.x, -128),
+                ..data
+            };
+            let params = params(9, kernel, Identical::Keep);
+            for own_blocks in [false, true] {
+                let cuts = [20, 40];
+                let want = search(gpu, &data, &params, &cuts, &cuts, own_blocks);
+                let got = search(gpu, &small, &params, &cuts, &cuts, own_blocks);
+                let unit = unit(kernel, -128);
+                for (want, got) in want.iter().zip(&got) {
+                    let want: Vec<_> = want.iter().map(|&(d, i)| (d * unit, i)).collect();
+                    assert_eq!(&want, got, "{kernel:?} {own_blocks}");
+                }
+            }
+            // Vectors of the candidates, gathered from these blocks.
+            for gathered in [false, true] {
+                let want = graph(gpu, &data, &params, 0..n, gathered);
+                let got = graph(gpu, &small, &params, 0..n, gathered);
+                assert_eq!(want.neighbors, got.neighbors);
+                assert_eq!(want.weights, got.weights);
+                assert_eq!(want.pca_dimension, got.pca_dimension);
+            }
+            // Queries of a block without subnormal numbers, among points that have some.
+            let last = ranges(&[40], n).remove(1);
+            let blocks = |data: &Data| {
+                let queries = data.points(gpu, last.clone(), kernel);
+                let points = data.points(gpu, 0..n, kernel);
+                let mut found = gpu.candidates(1, last.len(), 9).unwrap();
+                gpu.knn(&queries, 0..last.len(), &points, &params, &mut found)
+                    .unwrap();
+                let vectors = chanscope::ops::Vectors::Points(&points);
+                gpu.nnk(&queries, 0..last.len(), &found, vectors, &params)
+                    .unwrap()
+            };
+            let (want, got) = (blocks(&data), blocks(&small));
+            assert_eq!(want.neighbors, got.neighbors);
+            assert_eq!(want.weights, got.weights);
+            assert_eq!(want.objective, got.objective);
+            assert_eq!(want.pca_dimension, got.pca_dimension);
+        }
+    }
+}
+
+/// What no power of two makes normal is refused, not taken for zero.
+fn refused(devices: &Devices) {
+    let gpu = devices.gpu();
+    let data = [1e-40f32, 1e35, 1.0, 2.0];
+    let block = chanscope::ops::PointsBlock {
+        data: &data,
+        groups: 1,
+        rows: 2,
+        dim: 2,
+        first: 0,
+    };
+    let refused = gpu.points(block, Kernel::Gaussian).err().unwrap();
+    let text = refused.to_string();
+    assert!(text.contains("1e-38") && text.contains("CPU"), "{text}");
+}
+
+fn device(devices: &Devices, wide: Wide) -> Device {
+    let options = Options {
+        wide: Some(wide),
+        ..Options::default()
+    };
+    Device::Gpu(Box::new(devices.reopen(&options)))
+}
+
+/// All figures of a layer.
+fn redundancy(devices: &Devices) {
+    let a = runs::relu_layer(60, 4, 3, 5).mapv(|v| (v * 32.0).round());
+    for gpu in devices.all() {
+        let device = device(devices, gpu.wide());
+        for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+            let options = runs::options(kernel, 7);
+            let (want, graphs, aggregate) = runs::run(&device, &a, &options).unwrap();
+            for e in [-140, -127, -60, 60, 120] {
+                let factor = f64::from(e).exp2();
+                let scaled = a.mapv(|v| (f64::from(v) * factor) as f32);
+                let (got, others, whole) = runs::run(&device, &scaled, &options).unwrap();
+                let context = format!("{kernel:?} 2^{e}");
+                for (want, got) in (want.per_channel.iter().chain(&want.aggregate))
+                    .zip(got.per_channel.iter().chain(&got.aggregate))
+                {
+                    let two_nn = want.two_nn;
+                    let got = SpaceSummary {
+                        two_nn,
+                        ..got.clone()
+                    };
+                    assert_eq!(want, &got, "{context}");
+                }
+                assert_eq!(want.jaccard_mean, got.jaccard_mean, "{context}");
+                assert_eq!(want.redundancy, got.redundancy, "{context}");
+                assert_eq!(want.recall, got.recall, "{context}");
+                for (want, got) in [(&graphs, &others), (&aggregate, &whole)] {
+                    assert_eq!(want.neighbors, got.neighbors, "{context}");
+                    assert_eq!(want.weights, got.weights, "{context}");
+                    assert_eq!(want.objective, got.objective, "{context}");
+                }
+            }
+        }
+    }
+}
+
+/// The normalised similarity and the cosines; values are of fourth degree.
+fn filters_at_any_scale(devices: &Devices) {
+    let shape = FilterShape {
+        filters: 6,
+        channels: 3,
+        height: 3,
+        width: 2,
+    };
+    let weights = integers(shape.len(), 18, 3, 21);
+    for gpu in devices.all() {
+        let device = device(devices, gpu.wide());
+        for input_channels in [InputChannels::Separate, InputChannels::Summed] {
+            let options = FiltersOptions::default()
+                .with_params(FilterParams {
+                    input_channels,
+                    ..FilterParams::default()
+                })
+                .with_matrices(true);
+            let measure = |weights: &[f32]| {
+                let bank = FilterBank {
+                    name: "conv",
+                    shape,
+                    weights,
+                };
+                filters(&Context::new(&device), &bank, &options).unwrap()
+            };
+            let want = measure(&weights);
+            for e in [-140, -126, -64, 64, 120] {
+                let got = measure(&times(&weights, e));
+                let fourth = f64::from(4 * e).exp2();
+                assert_eq!(want.value * fourth, got.value, "2^{e}");
+                assert_eq!(want.value_adjacent * fourth, got.value_adjacent, "2^{e}");
+                assert_eq!(want.pairs.as_ref().map(|p| p * fourth), got.pairs, "2^{e}");
+                assert_eq!(want.normalized_mean, got.normalized_mean, "2^{e}");
+                assert_eq!(want.cosine_mean, got.cosine_mean, "2^{e}");
+                assert_eq!(want.cosine, got.cosine, "2^{e}");
+            }
+        }
+    }
+}
+
+/// Normalised cross-correlations of responses, within a layer and across depth.
+fn responses(devices: &Devices) {
+    let response = |name: &str, [m, i, h, w]: [usize; 4], e: i32, seed: u64| {
+        let values = times(&integers(m * i * h * w, i * h * w, 2, seed), e);
+        let norm = |map: &[f32]| {
+            let squares = map.iter().map(|&v| f64::from(v).powi(2));
+            squares.sum::<f64>().sqrt()
+        };
+        Response {
+            name: name.into(),
+            shape: [m, i, h, w],
+            norms: values.chunks(i * h * w).map(norm).collect(),
+            values,
+        }
+    };
+    let device = device(devices, devices.gpu().wide());
+    let measure = |e: i32, centred: bool| {
+        let layers = vec![
+            response("a", [5, 2, 6, 5], e, 1),
+            response("b", [4, 2, 3, 4], e, 2),
+        ];
+        let options = ImpulseOptions::default()
+            .with_threshold(0.3)
+            .with_centred(centred);
+        compare(&Context::new(&device), layers, &options).unwrap()
+    };
+    for centred in [false, true] {
+        let want = measure(0, centred);
+        assert!(!want.across.is_empty());
+        for e in [-140, -126, -60, 60, 115] {
+            let got = measure(e, centred);
+            assert_eq!(want.within, got.within, "2^{e}");
+            assert_eq!(want.across, got.across, "2^{e}");
+        }
+    }
+}
+
+/// Cosine matrices, and Gaussian ones whose bandwidth is scaled too.
+fn gram_matrices(devices: &Devices) {
+    let (groups, n, dim) = (2, 70, 17);
+    let x = integers(groups * n * dim, dim, 3, 9);
+    for gpu in devices.all() {
+        let gram = |x: &[f32], kind| {
+            let x = gpu.upload(&[groups, n, dim], x).unwrap();
+            gpu.download(&gpu.gram(&x, kind).unwrap()).unwrap()
+        };
+        for e in [-140, -126, -64, 64, 120] {
+            let scaled = times(&x, e);
+            assert_eq!(
+                gram(&x, GramKind::Cosine),
+                gram(&scaled, GramKind::Cosine),
+                "2^{e}"
+            );
+            let (s, small) = (8.0, 8.0 * f64::from(e).exp2());
+            assert_eq!(
+                gram(&x, GramKind::Gaussian(s)),
+                gram(&scaled, GramKind::Gaussian(small)),
+                "2^{e}"
+            );
+        }
+    }
+}
+
+/// Means, norms and normalised runs whose sums or squares leave the range.
+fn reductions(devices: &Devices) {
+    let gpu = devices.gpu();
+    let x: Vec<f32> = integers(3 * 200, 1, 0, 4).iter().map(|v| v.abs()).collect();
+    let upload = |x: &[f32]| gpu.upload(&[3, 200], x).unwrap();
+    let reduce = |x: &[f32], kind| {
+        gpu.download(&gpu.reduce(&upload(x), kind, 1..2, &[3]).unwrap())
+            .unwrap()
+    };
+    let normalise = |x: &[f32]| {
+        gpu.download(&gpu.normalise(&upload(x), 200, 0.0).unwrap())
+            .unwrap()
+    };
+    for e in [-126, -100, 60, 100, 124] {
+        let scaled = times(&x, e);
+        for kind in [Reduction::Mean, Reduction::Norm] {
+            if kind == Reduction::Norm && e == 124 {
+                continue; // Beyond the range.
+            }
+            for (want, got) in reduce(&x, kind).iter().zip(reduce(&scaled, kind)) {
+                let want = f64::from(*want) * f64::from(e).exp2();
+                assert!(
+                    (f64::from(got) / want - 1.0).abs() < 1e-6,
+                    "{kind:?} {got} {want}"
+                );
+            }
+        }
+        if e > 0 {
+            for (want, got) in normalise(&x).iter().zip(normalise(&scaled)) {
+                assert!((want - got).abs() < 1e-6, "{want} {got}");
+            }
+        }
+    }
+}
