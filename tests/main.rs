@@ -22,6 +22,7 @@ mod onnx;
 // Some oracles are for kernels that other binaries test.
 #[allow(dead_code)]
 mod oracle;
+mod outputs;
 mod overlap;
 mod pointwise;
 mod pool2d;

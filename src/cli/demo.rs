@@ -9,7 +9,6 @@ use chanscope::control::{Control, Progress};
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::layer::Layer;
 use chanscope::io::names::module_path;
-use chanscope::io::sink::Output;
 use chanscope::measure::filters::Optimizer;
 use chanscope::measure::shuffle::Tapped;
 use chanscope::measure::{
@@ -109,7 +108,7 @@ impl Options {
 /// Runs the demo.
 pub fn run(_args: &Args, common: &Common) -> error::Result<()> {
     let memory = common.memory()?;
-    let output = Output::create(&common.out, common.force)?;
+    let output = common.output(&[])?;
     let device = common.open_device()?;
     let folder = ResultsFolder::begin(output, "demo");
     folder.device(&device);
@@ -157,7 +156,7 @@ struct Demo<'a> {
 }
 
 impl Demo<'_> {
-    /// Runs `work` with a context that shows progress and stops at Ctrl-C.
+    /// Runs `work` with a context that shows progress and stops at signals.
     fn watched<T>(&self, work: impl FnOnce(&Context<'_>) -> Result<T>) -> Result<T> {
         self.reporter
             .run(|control| work(&self.ctx.clone().with_control(*control)))

@@ -236,9 +236,20 @@ fn output(path: &Path, problem: &OutputProblem) -> String {
         ),
         OutputProblem::NotAFolder => format!("{path} is no folder; name another with --out"),
         OutputProblem::Foreign { holds } => format!(
-            "{path} holds {} and no results.json of chanscope, so --force does not touch it; name another folder \
-             with --out, or empty it",
+            "{path} holds {}, which no run of chanscope wrote, so --force does not touch the folder; move that away, or \
+             name another folder with --out",
             holds.escape_debug()
+        ),
+        OutputProblem::InUse => format!(
+            "{path} is being written by another run; wait for it to end, or name another with --out"
+        ),
+        OutputProblem::HoldsInput { input } => format!(
+            "{path} holds the input {}, which would be replaced; name another folder with --out",
+            input.display()
+        ),
+        OutputProblem::InsideInput { input } => format!(
+            "{path} lies in the input folder {}; name a folder outside of it with --out",
+            input.display()
         ),
         problem => format!("{path}: {problem}"),
     }

@@ -9,7 +9,6 @@ use super::error::{Error, Result, in_file};
 use super::progress::Reporter;
 use super::{Common, output};
 use chanscope::io::safetensors::Replacement;
-use chanscope::io::sink::Output;
 use chanscope::measure::{Context, Minimized, filters, minimize};
 use chanscope::report::folder::{MATRICES_UP_TO, ResultsFolder};
 pub use options::Args;
@@ -26,8 +25,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     };
     let memory = common.memory()?;
     let weights = Weights::open(path)?;
-    args.check_target(&weights, common.force)?;
-    let output = Output::create(&common.out, common.force)?;
+    args.check_target(&weights, path, common)?;
+    let output = common.output(&[Some(path)])?;
     let device = common.open_device()?;
     let folder = ResultsFolder::begin(output, "filters");
     let ctx = Context::new(&device)
@@ -69,7 +68,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let mut text = summary(&results);
     for s in &results.skipped {
-        let _ = writeln!(text, "skipped {}: {}", s.name, s.reason);
+        let (name, reason) = (output::plain(&s.name), output::plain(&s.reason));
+        let _ = writeln!(text, "skipped {name}: {reason}");
     }
     if let Some(target) = &args.write {
         let _ = writeln!(text, "\nMinimised weights: {}", target.display());

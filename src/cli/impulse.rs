@@ -4,7 +4,6 @@ use super::error::{Error, Result};
 use super::network::{open_model, record_inputs};
 use super::progress::Reporter;
 use super::{Common, output};
-use chanscope::io::sink::Output;
 use chanscope::measure::Context;
 use chanscope::measure::impulse::{Bias, ImpulseOptions, impulse};
 use chanscope::model::layers::Tap;
@@ -58,7 +57,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         )));
     }
     let graph = open_model(&args.model, None)?;
-    let output = Output::create(&common.out, common.force)?;
+    let output = common.output(&[Some(&args.model)])?;
     let device = common.open_device()?;
     let folder = ResultsFolder::begin(output, "impulse");
     let ctx = Context::new(&device)

@@ -176,7 +176,7 @@ impl Found {
             format_size(bytes)
         );
         if let Some(path) = layer.path() {
-            let _ = writeln!(text, "    file    {}", path.display());
+            let _ = writeln!(text, "    file    {}", shown(path));
         }
         let _ = writeln!(
             text,
@@ -213,7 +213,10 @@ impl Found {
     fn need(&mut self, device: &Device, planned: &Planned, need: &Result<Estimate, String>) {
         let text = &mut self.text;
         let _ = match need {
-            Err(e) => writeln!(text, "    run     redundancy is not possible: {e}"),
+            Err(e) => {
+                let e = output::plain(e);
+                writeln!(text, "    run     redundancy is not possible: {e}")
+            }
             Ok(need) => writeln!(
                 text,
                 "    run     redundancy -k {}: about {} on {}, {} of {} memory{}, {} read",
@@ -241,7 +244,7 @@ impl Found {
         let _ = writeln!(
             self.text,
             "{}  {} labels, {} classes, {:.1} % in the largest",
-            path.display(),
+            shown(path),
             labels.len(),
             counts.len(),
             100.0 * most as f64 / labels.len().max(1) as f64
@@ -259,7 +262,7 @@ impl Found {
         let _ = writeln!(
             self.text,
             "{}  input {:?} per sample, {} nodes, {} convolutions",
-            path.display(),
+            shown(path),
             graph.input_shape(),
             graph.nodes().len(),
             layers.len()
@@ -342,6 +345,11 @@ fn entry(layer: &dyn Layer, scan: &Scan, need: &Result<Estimate, String>) -> Val
             Err(e) => json!({"refused": e}),
         },
     })
+}
+
+/// A path on one line, whatever its name holds.
+fn shown(path: &Path) -> String {
+    output::plain(&path.display().to_string())
 }
 
 fn number(value: Option<f32>) -> String {

@@ -14,13 +14,15 @@ mod redundancy;
 mod report;
 mod run;
 mod shuffle;
+mod signal;
 
 use chanscope::device::{Device, DeviceChoice};
+use chanscope::io::sink::Output;
 use chanscope::io::size::memory_cap;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Measures how redundant the channels of a convolutional network are.
@@ -74,7 +76,7 @@ pub struct Common {
         value_name = "DIR"
     )]
     pub out: PathBuf,
-    /// Replace what an earlier run wrote into --out
+    /// Replace the results of an earlier run in --out; a folder that holds anything else is refused
     #[arg(long, global = true)]
     pub force: bool,
     /// Seed of the random generator
@@ -104,6 +106,17 @@ impl Common {
         memory_cap(self.memory.as_deref())
     }
 
+    /// Takes the folder `--out` for a run that reads `inputs`, before anything is computed.
+    pub fn output(&self, inputs: &[Option<&Path>]) -> chanscope::Result<Output> {
+        self.output_in(&self.out, inputs)
+    }
+
+    /// As [`Common::output`], for another folder than `--out`.
+    pub fn output_in(&self, folder: &Path, inputs: &[Option<&Path>]) -> chanscope::Result<Output> {
+        let inputs: Vec<&Path> = inputs.iter().copied().flatten().collect();
+        Output::create_apart(folder, self.force, &inputs)
+    }
+
     /// Threads of the CPU backend and of host work.
     pub fn threads(&self) -> usize {
         self.threads.unwrap_or_else(rayon::current_num_threads)
@@ -116,9 +129,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
     };
+    signal::listen();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
+            signal::end(&e.to_string());
             output::error(&e.to_string());
             ExitCode::from(e.exit_code())
         }

@@ -1,28 +1,15 @@
 //! Progress on stderr: a bar on a terminal, a line now and then elsewhere, nothing with --quiet.
 
+use super::output::plain;
+use super::signal::cancelled;
 use chanscope::control::{Control, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Seconds between lines when stderr is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-
-/// Set by Ctrl-C; long computations stop at the next block and clean up.
-fn interrupted() -> &'static AtomicBool {
-    static FLAG: OnceLock<AtomicBool> = OnceLock::new();
-    FLAG.get_or_init(|| {
-        // A second Ctrl-C while cleaning up ends the process at once.
-        let _ = ctrlc::set_handler(|| {
-            if interrupted().swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-        });
-        AtomicBool::new(false)
-    })
-}
 
 /// Shows progress of one command.
 pub struct Reporter {
@@ -49,12 +36,12 @@ impl Reporter {
         Self { mode }
     }
 
-    /// Runs `work` with progress shown and Ctrl-C turned into a clean stop.
+    /// Runs `work` with progress shown and signals turned into a clean stop.
     pub fn run<T>(&self, work: impl FnOnce(&Control<'_>) -> T) -> T {
         let show = |p: Progress<'_>| self.show(&p);
         let control = Control::default()
             .with_progress(&show)
-            .with_cancel(interrupted());
+            .with_cancel(cancelled());
         let out = work(&control);
         if let Mode::Bar(state) = &self.mode
             && let Ok(state) = state.lock()
@@ -100,7 +87,7 @@ fn bar(p: &Progress<'_>) -> ProgressBar {
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(p.total)
         .with_style(style)
-        .with_message(p.stage.to_string())
+        .with_message(plain(p.stage))
 }
 
 fn line(p: &Progress<'_>, elapsed: Duration) {
@@ -109,7 +96,7 @@ fn line(p: &Progress<'_>, elapsed: Duration) {
     let _ = writeln!(
         std::io::stderr(),
         "{}: {}/{} {} ({:.0} %), {rate:.0} {}/s, {left:.0} s left",
-        p.stage,
+        plain(p.stage),
         p.done,
         p.total,
         p.unit,

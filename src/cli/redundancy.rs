@@ -6,7 +6,6 @@ use super::{Common, output};
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
 use chanscope::io::open::open_dump;
-use chanscope::io::sink::Output;
 use chanscope::measure::redundancy::{GraphSink, NonFinite, redundancy_each};
 use chanscope::measure::{Context, RedundancyInput, RedundancyOptions};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
@@ -14,7 +13,7 @@ use chanscope::report::folder::ResultsFolder;
 use chanscope::report::results::Results;
 use clap::ValueEnum;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Measure how redundant the channels of dumped activations are, by channel-wise NNK graphs
 #[derive(clap::Args)]
@@ -116,7 +115,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let options = args.options()?;
     let dump = open_dump(&args.dumps)?;
     let label_file = args.labels.clone().or(dump.labels);
-    let output = Output::create(&common.out, common.force)?;
+    let mut inputs: Vec<Option<&Path>> = args.dumps.iter().map(|d| Some(d.as_path())).collect();
+    inputs.push(label_file.as_deref());
+    let output = common.output(&inputs)?;
     let device = common.open_device()?;
     let folder = ResultsFolder::begin(output, "redundancy");
     let ctx = Context::new(&device)
@@ -130,6 +131,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         if let Some(path) = &label_file {
             labels = Some(read_labels(path, layer.shape().samples)?);
         }
+    }
+    if let Some(path) = &label_file {
+        let samples = layers.first().map_or(0, |l| l.shape().samples as u64);
+        folder.input_file(path, &[samples], "labels")?;
     }
     let graphs = folder.graphs();
     let input = RedundancyInput::new(&layers)
@@ -146,10 +151,6 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     drop(graphs);
     if let Some(cka) = &cka {
         folder.cka(cka);
-    }
-    if let Some(path) = &label_file {
-        let samples = layers.first().map_or(0, |l| l.shape().samples as u64);
-        folder.input_file(path, &[samples], "labels")?;
     }
     let path = folder.path().join("report.html");
     let results = folder.finish()?;

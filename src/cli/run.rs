@@ -3,7 +3,7 @@
 use super::network::{choose, on_device, open_data, open_model, record_inputs};
 use super::progress::Reporter;
 use super::{Common, error, output};
-use chanscope::io::sink::{ArrayWriter, Output};
+use chanscope::io::sink::ArrayWriter;
 use chanscope::model::dump::activations;
 use chanscope::model::layers::Tap;
 use chanscope::model::node::ValueId;
@@ -92,7 +92,7 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
         .map(|l| (l.name.clone(), l.tap(tap)))
         .collect();
     taps.push(("output".into(), graph.outputs()[0]));
-    let output = Output::create(&args.dump, common.force)?;
+    let output = common.output_in(&args.dump, &[Some(&args.model), Some(&args.data)])?;
     let samples = data.shape().samples;
     let mut writers = vec![];
     for (name, value) in &taps {
@@ -135,6 +135,7 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
             take
         ))
     })?;
+    data.check_unchanged()?;
     for writer in writers {
         writer.finish()?;
     }

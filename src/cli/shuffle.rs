@@ -5,7 +5,6 @@ use super::network::{choose, open_data, open_labels, open_model, record_inputs};
 use super::progress::Reporter;
 use super::{Common, output};
 use chanscope::io::labels::read_indices;
-use chanscope::io::sink::Output;
 use chanscope::measure::shuffle::{Cosine, Mode, Tapped, check_labels, check_permutation, shuffle};
 use chanscope::measure::{Context, ShuffleInput, ShuffleOptions};
 use chanscope::model::layers::ConvLayer;
@@ -123,7 +122,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .with_cosine(cosine)
         .with_batch(args.batch)
         .with_seed(common.seed);
-    let output = Output::create(&common.out, common.force)?;
+    let output = common.output(&[
+        Some(&args.model),
+        Some(&args.data),
+        args.labels.as_deref(),
+        args.permutation.as_deref(),
+    ])?;
     let device = common.open_device()?;
     let folder = ResultsFolder::begin(output, "shuffle");
     let ctx = Context::new(&device)
@@ -157,6 +161,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             let ctx = ctx.clone().with_control(*control);
             shuffle(&ctx, &input, &options)
         })?;
+        data.check_unchanged()?;
         folder.shuffle(&found)?;
         folder.stage(layer.name.clone());
     }

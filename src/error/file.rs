@@ -48,6 +48,11 @@ pub enum FileProblem {
         /// Bytes it had.
         was: u64,
     },
+    /// The file was written to, or another one was put in its place, while it was read.
+    #[error(
+        "was changed while it was read, so nothing was written; run again when it is no longer being written"
+    )]
+    Changed,
     /// The bytes do not follow the format.
     #[error("{}{what}", at.map_or_else(String::new, |at| format!("at byte {at}: ")))]
     Malformed {
@@ -119,12 +124,39 @@ pub enum OutputProblem {
     /// The path is not a folder.
     #[error("is not a folder; name another one")]
     NotAFolder,
+    /// The path cannot be a file.
+    #[error("is not a file, and cannot become one; name another one")]
+    NotAFile,
     /// The folder holds something that no run wrote, so that it is never replaced.
-    #[error("holds '{}', which is not from an earlier run, so it is not replaced; name another folder, or empty it", holds.escape_debug())]
+    #[error("holds '{}', which is not from an earlier run, so it is not replaced; name another folder, or move it away", holds.escape_debug())]
     Foreign {
-        /// One of the files in it.
+        /// One of the files in it, with the folders on the way to it.
         holds: String,
     },
+    /// Another run is writing into the folder or the file.
+    #[error("is being written by another run; wait for it to end, or name another one")]
+    InUse,
+    /// The folder is or holds something that is read.
+    #[error("holds the input {}, which would be replaced; name another folder", input.display())]
+    HoldsInput {
+        /// The input as it was named.
+        input: PathBuf,
+    },
+    /// The folder lies in a folder that is read.
+    #[error("lies in the input folder {}; name a folder outside of it", input.display())]
+    InsideInput {
+        /// The input as it was named.
+        input: PathBuf,
+    },
+    /// The file is to lie in the folder that the results go to.
+    #[error("lies in {}, the folder for the results; name a file outside of it", folder.display())]
+    InsideOutput {
+        /// The folder as it was named.
+        folder: PathBuf,
+    },
+    /// The file to write is the one that is read.
+    #[error("is the input itself; name another file")]
+    IsInput,
     /// A name that leads out of the folder.
     #[error("'{}' is not a name inside an output folder", name.escape_debug())]
     BadName {

@@ -1,17 +1,17 @@
 //! A file read at given positions by several threads. Never mapped: a mapped file that shrinks kills the process.
 
+use super::fs;
 use crate::error::FileProblem;
 use crate::{Error, Result};
-use std::fs::File;
-use std::io::ErrorKind;
+use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 
-/// An open regular file and the size it had when opened.
+/// An open regular file, and what it was like when it was opened.
 #[derive(Debug)]
 pub(crate) struct DataFile {
     path: PathBuf,
     file: File,
-    len: u64,
+    opened: Metadata,
 }
 
 impl DataFile {
@@ -30,14 +30,13 @@ impl DataFile {
             return Err(Error::file(path, FileProblem::NotAFile { kind }));
         }
         let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
-        let len = file
+        let opened = file
             .metadata()
-            .map_err(|e| Error::io(path, "read the size of", e))?
-            .len();
+            .map_err(|e| Error::io(path, "read the size of", e))?;
         Ok(Self {
             path: path.to_path_buf(),
             file,
-            len,
+            opened,
         })
     }
 
@@ -48,7 +47,29 @@ impl DataFile {
 
     /// Bytes the file had when it was opened.
     pub(crate) fn len(&self) -> u64 {
-        self.len
+        self.opened.len()
+    }
+
+    /// Refuses a file that was changed since it was opened, by its size and time of modification, or replaced by another
+    /// one of its name.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::Io`].
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        let failed = |e| Error::io(&self.path, "look again at", e);
+        let now = std::fs::metadata(&self.path).map_err(failed)?;
+        check_same(&self.path, &self.opened, &now)?;
+        // What is open may be another file by now, which was changed before it was replaced.
+        check_same(
+            &self.path,
+            &self.opened,
+            &self.file.metadata().map_err(failed)?,
+        )
+    }
+
+    /// What the file was like when it was opened.
+    pub(crate) fn opened(&self) -> &Metadata {
+        &self.opened
     }
 
     /// Fills `buf` from `offset` on. Needs no lock; any number of threads may read.
@@ -57,13 +78,12 @@ impl DataFile {
     /// [`Error::Io`]; [`Error::File`] when the file has become shorter since it was opened.
     pub(crate) fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
         while !buf.is_empty() {
-            match read_at(&self.file, buf, offset) {
+            match fs::read_at(&self.file, buf, offset) {
                 Ok(0) => return Err(self.shrunk(offset)),
                 Ok(n) => {
                     buf = &mut buf[n..];
                     offset += n as u64;
                 }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {
                     let action = format!("read {} bytes at byte {offset} of", buf.len());
                     return Err(Error::io(&self.path, action, e));
@@ -82,18 +102,19 @@ impl DataFile {
     fn shrunk(&self, offset: u64) -> Error {
         let problem = FileProblem::Shortened {
             length: offset,
-            was: self.len,
+            was: self.len(),
         };
         Error::file(&self.path, problem)
     }
 }
 
-#[cfg(unix)]
-fn read_at(file: &File, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buf, offset)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buf, offset)
+/// Refuses a file that was written to or replaced between two looks at it.
+pub(super) fn check_same(path: &Path, before: &Metadata, now: &Metadata) -> Result<()> {
+    let same = fs::same(before, now)
+        && before.len() == now.len()
+        && before.modified().ok() == now.modified().ok();
+    match same {
+        true => Ok(()),
+        false => Err(Error::file(path, FileProblem::Changed)),
+    }
 }

@@ -1,10 +1,11 @@
 //! What identifies an input in the results, without reading a 300 GB dump twice.
 
-use super::file::DataFile;
+use super::file::{DataFile, check_same};
 use super::open::Format;
 use super::{npy, safetensors};
 use crate::Result;
-use std::path::Path;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
 
 /// Bytes of a block.
 const BLOCK: u64 = 1 << 20;
@@ -19,7 +20,33 @@ const BLOCKS: u64 = 64;
 /// # Errors
 /// [`crate::Error::Io`]; [`crate::Error::File`] for an array file with an unsound header.
 pub fn fingerprint(path: impl AsRef<Path>) -> Result<String> {
-    let path = path.as_ref();
+    Ok(stamped(path.as_ref())?.0)
+}
+
+/// A file that was read, and what it was like then.
+#[derive(Debug)]
+pub struct Stamp {
+    path: PathBuf,
+    seen: Metadata,
+}
+
+impl Stamp {
+    /// Refuses a file that was changed or replaced since.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`]; [`crate::Error::Io`] where it is not there any more.
+    pub fn check(&self) -> Result<()> {
+        let now = std::fs::metadata(&self.path)
+            .map_err(|e| crate::Error::io(&self.path, "look again at", e))?;
+        check_same(&self.path, &self.seen, &now)
+    }
+}
+
+/// As [`fingerprint`], with what tells later whether the file was changed since.
+///
+/// # Errors
+/// As [`fingerprint`].
+pub fn stamped(path: &Path) -> Result<(String, Stamp)> {
     let file = DataFile::open(path)?;
     let header = match Format::of(path) {
         Some(Format::Npy) => npy::read_header(&file)?.data_offset,
@@ -52,5 +79,9 @@ pub fn fingerprint(path: impl AsRef<Path>) -> Result<String> {
             take(header + start, header + start + BLOCK)?;
         }
     }
-    Ok(format!("blake3:{}", hasher.finalize().to_hex()))
+    let stamp = Stamp {
+        path: path.to_path_buf(),
+        seen: file.opened().clone(),
+    };
+    Ok((format!("blake3:{}", hasher.finalize().to_hex()), stamp))
 }

@@ -90,6 +90,10 @@ impl<L: Layer> Layer for Kept<L> {
         self.layer.path()
     }
 
+    fn check_unchanged(&self) -> Result<()> {
+        self.layer.check_unchanged()
+    }
+
     fn big_endian(&self) -> bool {
         self.layer.big_endian()
     }

@@ -24,6 +24,13 @@ pub trait Layer: Send + Sync {
     fn path(&self) -> Option<&Path> {
         None
     }
+    /// Refuses a layer whose file was changed since it was opened. To be asked after each pass over it.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a changed file; [`Error::Io`] where it is not there any more.
+    fn check_unchanged(&self) -> Result<()> {
+        Ok(())
+    }
     /// Whether stored numbers have their most significant byte first.
     fn big_endian(&self) -> bool {
         false
@@ -50,6 +57,9 @@ macro_rules! pass_on {
             }
             fn path(&self) -> Option<&Path> {
                 (**self).path()
+            }
+            fn check_unchanged(&self) -> Result<()> {
+                (**self).check_unchanged()
             }
             fn big_endian(&self) -> bool {
                 (**self).big_endian()

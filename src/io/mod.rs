@@ -5,7 +5,7 @@
 //!   knows them all
 //! - [`npy`], [`safetensors`], [`labels`]: formats, parsed strictly; files are hostile until proven sound
 //! - `stored`: what the formats have in common, numbers in one piece of a file; `file` reads bytes at an
-//!   offset, `convert` turns stored elements into `f32`
+//!   offset, `convert` turns stored elements into `f32`, `fs` makes the system calls
 //! - [`mod@array`], [`kept`]: layers in memory, layers without some of their samples
 //! - [`scan`]: one pass over a layer that counts NaN, infinities and zeros
 //! - [`names`], [`size`], [`fingerprint`]: layer names safe as file names, sizes as people write them, what
@@ -21,6 +21,7 @@ pub mod array;
 mod convert;
 mod file;
 pub mod fingerprint;
+mod fs;
 pub mod kept;
 pub mod labels;
 pub mod layer;

@@ -5,7 +5,7 @@ mod floats;
 
 pub use floats::FloatStore;
 
-use super::sink::write_all_at;
+use super::fs::write_all_at;
 use crate::error::SystemError;
 use crate::tensor::checked_product;
 use crate::{Error, Result};

@@ -60,6 +60,10 @@ impl Layer for Stored {
         Some(self.file.path())
     }
 
+    fn check_unchanged(&self) -> Result<()> {
+        self.file.check_unchanged()
+    }
+
     fn big_endian(&self) -> bool {
         self.element.big_endian && self.element.dtype.size() > 1
     }

@@ -43,7 +43,7 @@ use super::html;
 use super::results::{DeviceRecord, Input, Network, Results, Skipped, Stage};
 use crate::Result;
 use crate::device::Device;
-use crate::io::fingerprint::fingerprint;
+use crate::io::fingerprint::{Stamp, stamped};
 use crate::io::layer::Layer;
 use crate::io::sink::Output;
 use std::path::Path;
@@ -63,6 +63,8 @@ struct Record {
     started: Instant,
     /// When the last stage ended.
     stage: Instant,
+    /// Files of which a fingerprint was taken.
+    read: Vec<Stamp>,
 }
 
 impl ResultsFolder {
@@ -79,6 +81,7 @@ impl ResultsFolder {
                 results,
                 started: now,
                 stage: now,
+                read: Vec::new(),
             }),
         }
     }
@@ -122,12 +125,14 @@ impl ResultsFolder {
     /// # Errors
     /// [`crate::Error::Io`] where the file cannot be read.
     pub fn input_file(&self, path: &Path, shape: &[u64], dtype: &str) -> Result<()> {
+        let (fingerprint, stamp) = stamped(path)?;
         self.input(Input {
             path: path.display().to_string(),
             shape: shape.to_vec(),
             dtype: dtype.to_string(),
-            fingerprint: fingerprint(path)?,
+            fingerprint,
         });
+        self.record().read.push(stamp);
         Ok(())
     }
 
@@ -169,11 +174,11 @@ impl ResultsFolder {
     /// Writes the report, `results.json` last, and moves everything to its place.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] where the files cannot be written; the folder is then
-    /// as it was before.
+    /// [`crate::Error::Io`] where the files cannot be written, [`crate::Error::File`] where an input was changed since its
+    /// fingerprint was taken; the folder is then as it was before.
     pub fn finish(self) -> Result<Results> {
         let Self { output, record } = self;
-        let results = stopped(record);
+        let results = stopped(record)?;
         let report = html::render(&results, &Folder::new(output.scratch()))?;
         output.write(html::REPORT_FILE, report.html.as_bytes())?;
         output.finish(&results)?;
@@ -186,7 +191,7 @@ impl ResultsFolder {
     /// As [`ResultsFolder::finish`].
     pub fn finish_without_report(self) -> Result<Results> {
         let Self { output, record } = self;
-        let results = stopped(record);
+        let results = stopped(record)?;
         output.finish(&results)?;
         Ok(results)
     }
@@ -196,10 +201,11 @@ impl ResultsFolder {
     }
 }
 
-/// The results, with the time they took.
-fn stopped(record: Mutex<Record>) -> Results {
+/// The results, with the time they took. Refuses inputs that were changed meanwhile.
+fn stopped(record: Mutex<Record>) -> Result<Results> {
     let record = record.into_inner().unwrap_or_else(PoisonError::into_inner);
+    record.read.iter().try_for_each(Stamp::check)?;
     let mut results = record.results;
     results.timing.total_seconds = record.started.elapsed().as_secs_f64();
-    results
+    Ok(results)
 }

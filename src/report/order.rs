@@ -6,8 +6,8 @@
 
 use ndarray::ArrayView2;
 
-/// Permutation of `0..C` for the symmetric similarities `s [C, C]`. Rows without any finite value off
-/// the diagonal (dead channels) come last, in their own order.
+/// Permutation of `0..C` for the similarities `s [C, C]`, which should be symmetric: of each pair the mean counts, and 0
+/// where it is not finite. Rows without any finite value off the diagonal (dead channels) come last, in their own order.
 pub fn by_similarity(s: ArrayView2<'_, f64>) -> Vec<usize> {
     let n = s.nrows().min(s.ncols());
     let (live, dead): (Vec<usize>, Vec<usize>) =
@@ -18,6 +18,9 @@ pub fn by_similarity(s: ArrayView2<'_, f64>) -> Vec<usize> {
     order.extend(dead);
     order
 }
+
+/// Magnitude above which similarities are taken as equal, so that weighted sums of them are finite in f32.
+const LARGEST: f64 = 1e30;
 
 struct Clusters<'a> {
     s: &'a ArrayView2<'a, f64>,
@@ -31,15 +34,17 @@ struct Clusters<'a> {
 impl<'a> Clusters<'a> {
     fn new(s: &'a ArrayView2<'a, f64>, live: &[usize]) -> Self {
         let n = live.len();
+        // Symmetric and finite whatever the similarities are: else a chain of nearest neighbours need not end.
         let mut distance = vec![0.0; n * n];
         for (a, &i) in live.iter().enumerate() {
-            for (b, &j) in live.iter().enumerate() {
-                let similarity = if s[[i, j]].is_finite() {
-                    s[[i, j]]
-                } else {
-                    0.0
+            for (b, &j) in live.iter().enumerate().take(a) {
+                let similarity = (s[[i, j]] + s[[j, i]]) / 2.0;
+                let d = match similarity.is_finite() {
+                    true => (-similarity).clamp(-LARGEST, LARGEST) as f32,
+                    false => 0.0,
                 };
-                distance[a * n + b] = -similarity as f32;
+                distance[a * n + b] = d;
+                distance[b * n + a] = d;
             }
         }
         let mut leaves: Vec<Vec<usize>> = live.iter().map(|&i| vec![i]).collect();

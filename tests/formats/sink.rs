@@ -2,6 +2,7 @@
 
 use super::folder;
 use chanscope::Error;
+use chanscope::error::OutputProblem;
 use chanscope::io::npy;
 use chanscope::io::sink::{Output, write_file};
 use serde_json::{Value, json};
@@ -119,7 +120,7 @@ fn a_folder_in_use_is_refused_and_untouched() {
 }
 
 #[test]
-fn force_replaces_what_a_run_wrote_and_keeps_the_rest() {
+fn force_replaces_what_a_run_wrote_and_nothing_else() {
     let dir = folder();
     let out = dir.path().join("out");
     finished(
@@ -127,8 +128,12 @@ fn force_replaces_what_a_run_wrote_and_keeps_the_rest() {
         false,
         &["layers/old/a.npy", "layers/both/a.npy", "report.html"],
     );
-    std::fs::write(out.join("notes.txt"), "mine").expect("write");
     std::fs::write(out.join("layers/both/mine.txt"), "mine").expect("write");
+    let before = tree(&out);
+    let line = Output::create(&out, true).expect_err("refused").to_string();
+    assert!(line.contains("layers/both/mine.txt"), "{line}");
+    assert_eq!(tree(&out), before);
+    std::fs::remove_file(out.join("layers/both/mine.txt")).expect("remove");
 
     let half = Output::create(&out, true).expect("create");
     half.write("layers/both/a.npy", b"new").expect("write");
@@ -140,34 +145,30 @@ fn force_replaces_what_a_run_wrote_and_keeps_the_rest() {
 
     finished(&out, true, &["layers/both/a.npy", "layers/new/a.npy"]);
     assert_eq!(
-        tree(&out),
+        tree(dir.path()),
         [
-            "layers/both/a.npy",
-            "layers/both/mine.txt",
-            "layers/new/a.npy",
-            "notes.txt",
-            "results.json"
+            "out/layers/both/a.npy",
+            "out/layers/new/a.npy",
+            "out/results.json"
         ]
     );
     assert!(!out.join("layers/old").exists());
 }
 
 #[test]
-fn a_replacement_that_fails_is_undone() {
+fn what_is_put_into_the_folder_during_the_run_is_not_replaced() {
     let dir = folder();
     let out = dir.path().join("out");
-    finished(&out, false, &["a.npy", "z.npy"]);
-    // A folder of the user's where a file has to go: the last move but one fails.
-    std::fs::create_dir_all(out.join("y.npy")).expect("folder");
-    std::fs::write(out.join("y.npy/mine.txt"), "mine").expect("write");
-    let before = tree(&out);
+    finished(&out, false, &["a.npy"]);
     let output = Output::create(&out, true).expect("create");
     output.write("a.npy", b"new").expect("write");
-    output.write("b/c.npy", b"new").expect("write");
-    output.write("y.npy", b"new").expect("write");
-    output.finish(&results()).expect_err("in the way");
-    assert_eq!(tree(&out), before);
-    assert!(!out.join("b").exists());
+    std::fs::write(out.join("mine.txt"), "mine").expect("write");
+    let line = output.finish(&results()).expect_err("refused").to_string();
+    assert!(line.contains("mine.txt"), "{line}");
+    assert_eq!(
+        tree(dir.path()),
+        ["out/a.npy", "out/mine.txt", "out/results.json"]
+    );
     assert_eq!(std::fs::read(out.join("a.npy")).expect("read"), b"a.npy");
 }
 
@@ -175,25 +176,60 @@ fn a_replacement_that_fails_is_undone() {
 fn what_a_killed_run_left_is_cleared_away_but_not_a_living_run() {
     let dir = folder();
     let out = dir.path().join("out");
+    // Beside the folder, inside of it, and of an unfinished file.
+    for left in [
+        ".out.chanscope-new/.chanscope/lock",
+        "out/.chanscope/lock",
+        "out/.chanscope/new/a.npy",
+    ] {
+        let path = dir.path().join(left);
+        std::fs::create_dir_all(path.parent().expect("parent")).expect("folder");
+        std::fs::write(path, "").expect("write");
+    }
     let living = Output::create(&out, false).expect("create");
     living.write("a.npy", b"1").expect("write");
-    let dead = out.join(".chanscope-partial-dead");
-    std::fs::create_dir(&dead).expect("folder");
-    std::fs::write(dead.join(".lock"), "").expect("write");
-    let second = Output::create(&out, false).expect("create");
-    assert!(!dead.exists());
+    for force in [false, true] {
+        let problem = Output::create(&out, force).expect_err("in use");
+        let in_use = OutputProblem::InUse;
+        assert!(matches!(problem, Error::Output { problem, .. } if problem == in_use));
+    }
     living.finish(&results()).expect("finish");
-    // The first to finish wins; the other one says so and takes nothing away.
-    second.write("b.npy", b"1").expect("write");
-    second.finish(&results()).expect_err("refused");
-    assert_eq!(tree(&out), ["a.npy", "results.json"]);
+    assert_eq!(tree(dir.path()), ["out/a.npy", "out/results.json"]);
+}
+
+#[test]
+fn a_folder_beside_it_that_no_run_made_is_left_alone() {
+    let dir = folder();
+    let out = dir.path().join("out");
+    let theirs = dir.path().join(".out.chanscope-new");
+    std::fs::create_dir(&theirs).expect("folder");
+    std::fs::write(theirs.join("mine.txt"), "mine").expect("write");
+    for force in [false, true] {
+        finished(&out, force, &["a.npy"]);
+    }
+    assert_eq!(
+        tree(dir.path()),
+        [
+            ".out.chanscope-new/mine.txt",
+            "out/a.npy",
+            "out/results.json"
+        ]
+    );
 }
 
 #[test]
 fn names_cannot_leave_the_folder_and_are_written_once() {
     let dir = folder();
     let output = Output::create(dir.path().join("out"), false).expect("create");
-    for name in ["", "/etc/x", "../x", "a/../../x", "a\\b", "."] {
+    for name in [
+        "",
+        "/etc/x",
+        "../x",
+        "a/../../x",
+        "a\\b",
+        ".",
+        ".chanscope/lock",
+    ] {
         assert!(
             matches!(output.write(name, b""), Err(Error::Output { .. })),
             "{name}"

@@ -54,7 +54,43 @@ fn dead_channels_come_last() {
     assert!(by_similarity(Array2::zeros((0, 0)).view()).is_empty());
 }
 
+/// Chains of nearest neighbours never ended on the first of these.
+#[test]
+fn any_matrix_gives_a_permutation() {
+    let cycle = Array2::from_shape_fn((3, 3), |(i, j)| [1.0, 0.9, 0.1][(j + 3 - i) % 3]);
+    let huge = Array2::from_shape_fn((9, 9), |(i, j)| {
+        if (i + j) % 2 == 0 {
+            f64::MAX
+        } else {
+            -f64::MAX
+        }
+    });
+    let mixed = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.0,
+        -0.0,
+        1.0,
+        1e-320,
+    ];
+    let mixed = Array2::from_shape_fn((50, 50), |(i, j)| mixed[(i * 31 + j * j) % mixed.len()]);
+    for s in [cycle, huge, mixed, Array2::from_elem((40, 40), 0.5)] {
+        let mut order = by_similarity(s.view());
+        order.sort_unstable();
+        assert!(order.into_iter().eq(0..s.nrows()));
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_permutation_without_symmetry(n in 0usize..24, values in proptest::collection::vec(any::<f64>(), 576)) {
+        let s = Array2::from_shape_fn((n, n), |(i, j)| values[i * n + j]);
+        let mut order = by_similarity(s.view());
+        order.sort_unstable();
+        prop_assert!(order.into_iter().eq(0..n));
+    }
+
     #[test]
     fn always_a_permutation(n in 0usize..40, seed in any::<u64>(), coarse in any::<bool>()) {
         let mut state = seed | 1;

@@ -1,12 +1,14 @@
 //! What can be asked of `chanscope filters`.
 
 use super::weights::Weights;
+use crate::cli::Common;
 use crate::cli::error::{Error, Result};
+use chanscope::io::sink::{Output, check_file};
 use chanscope::measure::filters::Optimizer;
 use chanscope::measure::{Context, FiltersOptions, MinimizeOptions};
 use chanscope::ops::filters::{FilterParams, InputChannels, Pairs};
 use chanscope::report::folder::ResultsFolder;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Compare the filters of every convolution by their Convolutional Similarity, and minimise it
 #[derive(clap::Args)]
@@ -133,7 +135,7 @@ impl Args {
     }
 
     /// Refuses a file that could not be written, before anything is computed.
-    pub fn check_target(&self, weights: &Weights, force: bool) -> Result<()> {
+    pub fn check_target(&self, weights: &Weights, path: &Path, common: &Common) -> Result<()> {
         let Some(target) = &self.write else {
             return Ok(());
         };
@@ -144,12 +146,8 @@ impl Args {
                     .into(),
             ));
         }
-        if !force && target.symlink_metadata().is_ok() {
-            return Err(Error::Usage(format!(
-                "{} exists already; name another file, or replace it with --force",
-                target.display()
-            )));
-        }
+        Output::check_file_apart(&common.out, target, &[path])?;
+        check_file(target, common.force)?;
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ mod literal;
 mod whole;
 
 pub(super) use header::{Descr, read_header};
-pub use whole::read_array;
+pub use whole::{read_array, read_shape};
 
 /// Opens activations.
 ///

@@ -2,6 +2,7 @@
 
 use super::files::Ticket;
 use crate::error::OutputProblem;
+use crate::io::fs;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
 use half::f16;
@@ -56,8 +57,8 @@ impl<T: NpyElement> ArrayWriter<T> {
             let shape = shape.to_vec();
             return Err(Error::output(path, OutputProblem::TooLarge { shape }));
         };
-        let file = File::create(at).map_err(|e| Error::io(&path, "create", e))?;
-        reserve(&file, total)
+        let file = fs::create_new(at).map_err(|e| Error::io(&path, "create", e))?;
+        fs::reserve(&file, total)
             .map_err(|e| Error::io(&path, format!("reserve {total} bytes for"), e))?;
         let writer = Self {
             file,
@@ -112,7 +113,7 @@ impl<T: NpyElement> ArrayWriter<T> {
     }
 
     fn write_bytes(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        write_all_at(&self.file, bytes, offset).map_err(|e| {
+        fs::write_all_at(&self.file, bytes, offset).map_err(|e| {
             let action = format!("write {} bytes at byte {offset} of", bytes.len());
             Error::io(&self.path, action, e)
         })
@@ -144,34 +145,4 @@ fn header<T: NpyElement>(shape: &[usize]) -> Vec<u8> {
     out.resize(total - 1, b' ');
     out.push(b'\n');
     out
-}
-
-fn reserve(file: &File, bytes: u64) -> std::io::Result<()> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        use rustix::fs::{FallocateFlags, fallocate};
-        use rustix::io::Errno;
-        match fallocate(file, FallocateFlags::empty(), 0, bytes) {
-            // Not every file system can; then a full disk shows later.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    file.set_len(bytes)
-}
-
-/// Positional write of everything.
-pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::write_all_at(file, bytes, offset);
-    #[cfg(windows)]
-    {
-        let (mut bytes, mut offset) = (bytes, offset);
-        while !bytes.is_empty() {
-            let n = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
-            bytes = &bytes[n..];
-            offset += n as u64;
-        }
-        Ok(())
-    }
 }

@@ -1,169 +1,221 @@
-//! The output folder itself: taking it, and moving a finished run into it.
+//! The output folder itself: taking it, and putting a finished run in its place.
 
-use super::replace;
-use super::write::{RESULTS, sync_folder};
-use crate::error::OutputProblem;
+use super::live::Guard;
+use super::lock::{JOURNAL, Lock, WORK, release};
+use super::write::RESULTS;
+use super::{held, place, publish};
+use crate::io::fs;
 use crate::{Error, Result};
 use rayon::prelude::*;
-use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
 
-/// Hidden folders of runs that are not finished.
-const STAGING: &str = ".chanscope-partial-";
-
-/// An output folder with a staging folder in it.
+/// An output folder that is taken, with the folder in which its new content is made.
 #[derive(Debug)]
 pub(super) struct Folder {
+    /// As the caller named it.
+    named: PathBuf,
+    /// The same with symbolic links resolved.
     path: PathBuf,
-    /// `None` only while being dropped.
-    staging: Option<TempDir>,
-    /// Held while the run lives; a later run removes staging folders whose lock is free.
-    _lock: File,
-    /// The outermost folder that did not exist before.
-    made: Option<PathBuf>,
-    /// What an earlier run wrote here and this one replaces.
-    earlier: Vec<String>,
+    staging: PathBuf,
     force: bool,
-    finished: bool,
+    guard: Guard,
+    /// Held while the run lives, and while `guard` cleans up. The staging folder has a lock too if it is to take the
+    /// folder's place.
+    _locks: Vec<Lock>,
 }
 
 impl Folder {
-    /// Takes the folder for a run.
-    pub(super) fn begin(path: &Path, force: bool) -> Result<Self> {
-        let made = outermost_missing(path);
-        if path.symlink_metadata().is_ok() && !path.is_dir() {
-            return Err(Error::output(path, OutputProblem::NotAFolder));
+    /// Takes the folder for a run that reads `inputs`.
+    pub(super) fn begin(named: &Path, force: bool, inputs: &[&Path]) -> Result<Self> {
+        let path = place::resolve(named)?;
+        place::check_apart(&path, named, inputs)?;
+        let made = place::outermost_missing(&path);
+        let begun = Self::take(named, &path, force, made.as_deref());
+        if begun.is_err() {
+            place::unmake(&path, made.as_deref());
         }
-        std::fs::create_dir_all(path).map_err(|e| Error::io(path, "make the folder", e))?;
-        let taken = earlier(path, force).and_then(|earlier| Ok((earlier, stage(path)?)));
-        let (earlier, (staging, lock)) = match taken {
-            Ok(taken) => taken,
-            Err(e) => {
-                unmake(path, made.as_deref());
-                return Err(e);
+        let (staging, locks) = begun?;
+        let guard = Guard::new({
+            let (path, staging, made) = (path.clone(), staging.clone(), made.clone());
+            move || {
+                // Another thread may still write; what it leaves is removed by the next run.
+                for _ in 0..3 {
+                    if held::remove(&staging).is_ok() {
+                        break;
+                    }
+                }
+                release(&path);
+                place::unmake(&path, made.as_deref());
             }
-        };
+        });
         Ok(Self {
-            path: path.to_path_buf(),
-            staging: Some(staging),
-            _lock: lock,
-            made,
-            earlier,
+            named: named.to_path_buf(),
+            path,
+            staging,
             force,
-            finished: false,
+            guard,
+            _locks: locks,
         })
     }
 
+    /// Locks the folder, removes what a killed run left, checks what it holds, and makes the staging folder.
+    fn take(
+        named: &Path,
+        path: &Path,
+        force: bool,
+        made: Option<&Path>,
+    ) -> Result<(PathBuf, Vec<Lock>)> {
+        let lock = Lock::of_folder(path).map_err(|e| rename(e, path, named))?;
+        let ready = (|| {
+            publish::recover(path)?;
+            held::check(path, named, force)?;
+            sync_made(path, made)?;
+            stage(path)
+        })();
+        match ready {
+            Ok((staging, own)) => Ok((staging, own.into_iter().chain([lock]).collect())),
+            Err(e) => {
+                release_unless_pending(path);
+                drop(lock);
+                Err(e)
+            }
+        }
+    }
+
+    /// As the caller named it.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        &self.named
     }
 
     pub(super) fn staging(&self) -> &Path {
-        self.staging.as_ref().map_or(&self.path, TempDir::path)
+        &self.staging
     }
 
-    /// Syncs all files, then moves them to their places, `results.json` last.
-    pub(super) fn finish(mut self, files: &[String]) -> Result<()> {
-        // Another run may have finished here since this one began.
-        if !self.force {
-            earlier(&self.path, false)?;
-        }
-        let staging = self.staging().to_path_buf();
+    /// Syncs everything and puts it in its place, with `results.json` among the files.
+    pub(super) fn finish(self, files: &[String]) -> Result<()> {
         let all: Vec<&str> = files.iter().map(String::as_str).chain([RESULTS]).collect();
         all.par_iter().try_for_each(|name| {
-            let failed = |e| Error::io(self.path.join(name), "sync", e);
-            // Opened for writing: some systems sync only what can be written.
-            let file = File::options()
-                .write(true)
-                .open(staging.join(name))
-                .map_err(failed)?;
-            file.sync_all().map_err(failed)
+            fs::sync_path(&self.staging.join(name))
+                .map_err(|e| Error::io(self.named.join(name), "sync", e))
         })?;
-        replace::replace(&self.path, &staging, &self.earlier, &all)?;
-        self.finished = true;
-        let folders: BTreeSet<PathBuf> = all
-            .iter()
-            .filter_map(|name| Some(self.path.join(Path::new(name).parent()?)))
-            .collect();
-        folders.iter().try_for_each(|folder| sync_folder(folder))
+        publish::sync_folders(&self.staging)?;
+        let (named, path, staging) = (&self.named, &self.path, &self.staging);
+        // The locks are held until everything is in its place.
+        let (force, _locks) = (self.force, self._locks);
+        self.guard.finish(|| {
+            // Something may have been put there since the run began.
+            held::check(path, named, force)?;
+            let inside = path.join(WORK).join(publish::NEW);
+            let failed = |e| Error::io(named, "move the finished results to", e);
+            if *staging == inside {
+                publish::moves(path)?;
+            } else if !publish::exchange(path, staging)? {
+                fs::rename(staging, &inside).map_err(failed)?;
+                // The lock in it was for the place that it does not take.
+                release(&inside);
+                publish::moves(path).inspect_err(|e| {
+                    if !e.leave {
+                        let _ = fs::rename(&inside, staging);
+                    }
+                })?;
+            }
+            release(path);
+            Ok(())
+        })
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(self.staging.take());
-        if !self.finished {
-            unmake(&self.path, self.made.as_deref());
-        }
-    }
-}
-
-/// Files of an earlier run in the folder; nothing when it is empty.
-fn earlier(path: &Path, force: bool) -> Result<Vec<String>> {
-    let failed = |e| Error::io(path, "list", e);
-    let mut other = None;
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(STAGING.as_bytes()) {
-            remove_if_abandoned(&entry.path());
-        } else {
-            other = Some(name);
-        }
-    }
-    let Some(other) = other else {
-        return Ok(Vec::new());
-    };
-    if !force {
-        return Err(Error::output(path, OutputProblem::NotEmpty));
-    }
-    match replace::files_of(&path.join(RESULTS)) {
-        Some(files) => Ok(files),
-        None => {
-            let holds = other.to_string_lossy().into_owned();
-            Err(Error::output(path, OutputProblem::Foreign { holds }))
-        }
-    }
-}
-
-/// Makes the staging folder and locks it.
-fn stage(path: &Path) -> Result<(TempDir, File)> {
-    let failed = |e| Error::io(path, "write in", e);
-    let staging = tempfile::Builder::new()
-        .prefix(STAGING)
-        .tempdir_in(path)
-        .map_err(failed)?;
-    let lock = File::create(staging.path().join(".lock")).map_err(failed)?;
-    // Where locks are not supported, folders of killed runs stay until removed by hand.
-    let _ = lock.try_lock();
-    Ok((staging, lock))
-}
-
-/// Removes the staging folder of a run that was killed.
-fn remove_if_abandoned(staging: &Path) {
-    if let Ok(lock) = File::open(staging.join(".lock"))
-        && lock.try_lock().is_ok()
+/// Makes the staging folder: beside the folder if it can take its place, else inside.
+fn stage(path: &Path) -> Result<(PathBuf, Option<Lock>)> {
+    if let Some(staging) = place::beside(path)
+        && clear(&staging)
+        && fs::make_folder(&staging).is_ok()
     {
-        let _ = std::fs::remove_dir_all(staging);
+        let lock = place::copy_attributes(path, &staging)
+            .map_err(|e| Error::io(&staging, "set the owner of", e))
+            .and_then(|()| Lock::of_folder(&staging));
+        match lock {
+            Ok(lock) => return Ok((staging, Some(lock))),
+            Err(_) => {
+                let _ = held::remove(&staging);
+            }
+        }
+    }
+    let staging = path.join(WORK).join(publish::NEW);
+    fs::make_folder(&staging).map_err(|e| Error::io(path, "write in", e))?;
+    Ok((staging, None))
+}
+
+/// Removes what a killed run left beside the folder; `false` where something else has that name.
+fn clear(staging: &Path) -> bool {
+    if !fs::is_folder(staging) {
+        return staging.symlink_metadata().is_err();
+    }
+    // Empty if the run was killed just after making it.
+    fs::is_folder(&staging.join(WORK)) && held::remove(staging).is_ok()
+        || fs::remove_folder(staging).is_ok()
+}
+
+/// Makes folders that were made for the run last through a power cut.
+fn sync_made(path: &Path, made: Option<&Path>) -> Result<()> {
+    let Some(made) = made else { return Ok(()) };
+    for folder in path.ancestors().skip(1) {
+        fs::sync_path(folder).map_err(|e| Error::io(folder, "sync", e))?;
+        if !folder.starts_with(made) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Releases the lock of a folder after a failure; where an interrupted run left moves to be completed, they stay to be
+/// completed by the next one.
+fn release_unless_pending(path: &Path) {
+    if path.join(WORK).join(JOURNAL).symlink_metadata().is_err() {
+        release(path);
     }
 }
 
-fn outermost_missing(path: &Path) -> Option<PathBuf> {
-    let missing = |p: &&Path| !p.as_os_str().is_empty() && p.symlink_metadata().is_err();
-    path.ancestors()
-        .take_while(missing)
-        .last()
-        .map(Path::to_path_buf)
+/// An error about a folder in terms of the name that the caller gave it.
+fn rename(error: Error, path: &Path, named: &Path) -> Error {
+    match error {
+        Error::Output { path: at, problem } if at == path => Error::output(named, problem),
+        error => error,
+    }
 }
 
-/// Removes the folders that were made for this run, as far as they are empty.
-fn unmake(path: &Path, made: Option<&Path>) {
-    let Some(made) = made else { return };
-    for folder in path.ancestors() {
-        if std::fs::remove_dir(folder).is_err() || folder == made {
-            return;
+/// Takes a finished folder to write a file into it: completes what an interrupted run left, and keeps other runs out while
+/// the result lives.
+#[derive(Debug)]
+pub struct Claim {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl Claim {
+    /// Claims the folder of a finished run.
+    ///
+    /// # Errors
+    /// [`Error::Output`] while a run writes into it, or if it is no folder; [`Error::Io`].
+    pub fn new(folder: impl AsRef<Path>) -> Result<Self> {
+        let named = folder.as_ref();
+        let failed = |e| Error::io(named, "open", e);
+        if !named.metadata().map_err(failed)?.is_dir() {
+            return Err(Error::output(
+                named,
+                crate::error::OutputProblem::NotAFolder,
+            ));
         }
+        let path = named.canonicalize().map_err(failed)?;
+        let lock = Lock::of_folder(&path).map_err(|e| rename(e, &path, named))?;
+        let claim = Self { path, _lock: lock };
+        publish::recover(&claim.path)?;
+        Ok(claim)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        release_unless_pending(&self.path);
     }
 }

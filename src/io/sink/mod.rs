@@ -1,21 +1,32 @@
 //! Output folders that are whole or not there at all.
 //!
-//! Everything is written to a hidden folder inside the output folder, synced, and moved to its place at the
-//! end, `results.json` last. Whatever ends a run before that, the output folder is as it was. The hidden
-//! folder is inside, not beside, so that a mounted folder works and moving never crosses a file system.
+//! A run makes its results in a folder of their own, beside the output folder, syncs them, and exchanges the two folders
+//! in one step. Before that step the output folder is as it was, whatever ends the run; after it the new results are
+//! there. Only then are the earlier results removed. Where folders cannot be exchanged (a mount point, an operating system
+//! or file system that does not offer it), the new files are moved in one by one under a journal, which the next run
+//! completes if this one is interrupted.
 //!
-//! `output` is the folder as its writers see it and `array` the `.npy` files in it, filled in any order;
-//! `files` lists what was begun and what is done; `folder` and `replace` move the finished files to their
-//! place and take them back when that fails; `write` writes single files the same way.
+//! A run holds a lock from its beginning to its end, so that no second one writes into the same folder, and a later run
+//! knows what a killed one left and removes it. It refuses a folder that holds anything no run wrote.
+//!
+//! `output` is the folder as its writers see it and `array` the `.npy` files in it, filled in any order; `files` lists
+//! what was begun and what is done. `folder` takes an output folder and finishes it: `place` finds it and the place
+//! beside it, `lock` keeps others out, `held` says what is in it, and `publish` puts the new results in its place.
+//! `write` writes single files in the same way. `live` cleans up when the process ends by a signal.
 
 mod array;
 mod files;
 mod folder;
+mod held;
+mod live;
+mod lock;
 mod output;
-mod replace;
+mod place;
+mod publish;
 mod write;
 
-pub(crate) use array::write_all_at;
 pub use array::{ArrayWriter, NpyElement};
+pub use folder::Claim;
+pub use live::abandon;
 pub use output::Output;
-pub use write::{RESULTS, write_file};
+pub use write::{RESULTS, check_file, write_file};

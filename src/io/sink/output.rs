@@ -3,10 +3,11 @@
 use super::array::{ArrayWriter, NpyElement};
 use super::files::{Files, Ticket, lock};
 use super::folder::Folder;
+use super::place;
 use super::write::RESULTS;
 use crate::error::OutputProblem;
+use crate::io::fs;
 use crate::{Error, Result};
-use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -28,16 +29,36 @@ struct Results<'a, T: serde::Serialize> {
 
 impl Output {
     /// Begins an output folder. It may not exist yet or be empty. With `force` it may also hold an earlier
-    /// run's output: that is replaced when this one is complete, and files that no run wrote stay.
+    /// run's output, and nothing else: that is replaced when this one is complete.
     ///
     /// # Errors
-    /// [`Error::Output`] for a folder in use without `force`, and with `force` for one that holds something
-    /// else than results; [`Error::Io`].
+    /// [`Error::Output`] for a folder that is not empty without `force`, with `force` for one that holds something that no
+    /// run wrote, and for one that another run is writing into; [`Error::Io`].
     pub fn create(folder: impl AsRef<Path>, force: bool) -> Result<Self> {
+        Self::create_apart(folder, force, &[])
+    }
+
+    /// As [`Output::create`], for results of a run that reads these files and folders.
+    ///
+    /// # Errors
+    /// As [`Output::create`]; [`Error::Output`] for a folder that holds one of them, or that lies in one of them.
+    pub fn create_apart(folder: impl AsRef<Path>, force: bool, inputs: &[&Path]) -> Result<Self> {
         Ok(Self {
-            folder: Folder::begin(folder.as_ref(), force)?,
+            folder: Folder::begin(folder.as_ref(), force, inputs)?,
             files: Arc::default(),
         })
+    }
+
+    /// Refuses a file that the run is to write besides, where it would lie in this folder or replace an input.
+    ///
+    /// # Errors
+    /// [`Error::Output`]; [`Error::Io`].
+    pub fn check_file_apart(
+        folder: impl AsRef<Path>,
+        file: impl AsRef<Path>,
+        inputs: &[&Path],
+    ) -> Result<()> {
+        place::check_file_apart(file.as_ref(), folder.as_ref(), inputs)
     }
 
     /// Where the output will be.
@@ -57,8 +78,8 @@ impl Output {
     /// when the disk is full.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let (path, ticket) = self.begin(name)?;
-        let mut file = std::fs::File::create(&path).map_err(|e| self.failed(name, "create", e))?;
-        file.write_all(bytes)
+        let file = fs::create_new(&path).map_err(|e| self.failed(name, "create", e))?;
+        fs::write_all_at(&file, bytes, 0)
             .map_err(|e| self.failed(name, &format!("write {} bytes to", bytes.len()), e))?;
         ticket.done();
         Ok(())
@@ -115,7 +136,13 @@ impl Output {
     /// Checks a name and makes the folders it needs.
     fn begin(&self, name: &str) -> Result<(PathBuf, Ticket)> {
         let plain = |c: Component<'_>| matches!(c, Component::Normal(_));
-        if name.is_empty() || name.contains('\\') || !Path::new(name).components().all(plain) {
+        // Hidden names at the top are for what a run works with.
+        let hidden = name.starts_with('.');
+        if name.is_empty()
+            || hidden
+            || name.contains('\\')
+            || !Path::new(name).components().all(plain)
+        {
             let name = name.into();
             return Err(Error::output(
                 self.folder(),
@@ -132,8 +159,7 @@ impl Output {
         }
         let path = self.folder.staging().join(name);
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)
-                .map_err(|e| self.failed(name, "make the folder of", e))?;
+            fs::make_folders(parent).map_err(|e| self.failed(name, "make the folder of", e))?;
         }
         let ticket = Ticket {
             files: Arc::clone(&self.files),

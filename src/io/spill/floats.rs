@@ -1,7 +1,7 @@
 //! Arrays of float64, appended one after another: in memory up to a budget, beyond it in a temporary file.
 
 use super::{read_exact_at, spill_error};
-use crate::io::sink::write_all_at;
+use crate::io::fs::write_all_at;
 use crate::{Error, Result};
 use std::fs::File;
 use std::ops::Range;

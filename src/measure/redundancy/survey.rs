@@ -70,6 +70,7 @@ impl<B: Backend> Session<'_, B> {
         for (&layer, channels) in self.input.layers.iter().zip(self.channels) {
             let store = compared.then_some((&mut store, &[][..]));
             let survey = self.survey(layer, channels, store)?;
+            layer.check_unchanged()?;
             let skipped = match (self.options.non_finite, survey.scan.refusal(layer)) {
                 (NonFinite::Reject, Some(error)) => return Err(error),
                 _ => survey.scan.bad_samples.clone(),
@@ -103,7 +104,10 @@ impl<B: Backend> Session<'_, B> {
         };
         drop(store);
         for (view, channels) in views.into_iter().zip(self.channels) {
-            take(self.measure(view, channels)?)?;
+            let layer = view.layer;
+            let found = self.measure(view, channels)?;
+            layer.check_unchanged()?;
+            take(found)?;
         }
         Ok(cka)
     }

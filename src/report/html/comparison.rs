@@ -3,6 +3,7 @@
 use super::super::results::{RedundancyLayer, Results};
 use super::super::words::compare;
 use super::redundancy::cells;
+use std::collections::HashMap;
 
 /// Networks side by side.
 pub struct Comparison {
@@ -21,16 +22,19 @@ pub struct Group {
 pub fn comparison(results: &Results) -> Option<Comparison> {
     let layers = &results.redundancy.as_ref()?.layers;
     let networks: Vec<&str> = results.networks.iter().map(|n| n.name.as_str()).collect();
-    let stem = |layer: &'_ RedundancyLayer, network: &str| {
-        let rest = layer.name.strip_prefix(network)?;
-        rest.strip_prefix('.').map(str::to_string)
-    };
-    let mut stems: Vec<String> = Vec::new();
+    // Names of layers without their networks' in the order in which they occur, with each network's layer.
+    let mut stems: Vec<&str> = Vec::new();
+    let mut layer_of: HashMap<(&str, usize), &RedundancyLayer> = HashMap::new();
     for layer in layers {
-        for found in networks.iter().filter_map(|n| stem(layer, n)) {
-            if !stems.contains(&found) {
-                stems.push(found);
+        for (place, network) in networks.iter().enumerate() {
+            let rest = layer.name.strip_prefix(network);
+            let Some(stem) = rest.and_then(|rest| rest.strip_prefix('.')) else {
+                continue;
+            };
+            if (0..networks.len()).all(|other| !layer_of.contains_key(&(stem, other))) {
+                stems.push(stem);
             }
+            layer_of.entry((stem, place)).or_insert(layer);
         }
     }
     let mut comparison = Comparison {
@@ -38,12 +42,8 @@ pub fn comparison(results: &Results) -> Option<Comparison> {
         groups: Vec::new(),
     };
     for shared in stems {
-        let of = |network: &str| {
-            layers
-                .iter()
-                .find(|l| stem(l, network).as_ref() == Some(&shared))
-        };
-        let found: Vec<Option<&RedundancyLayer>> = networks.iter().map(|n| of(n)).collect();
+        let of = |place: usize| layer_of.get(&(shared, place)).copied();
+        let found: Vec<Option<&RedundancyLayer>> = (0..networks.len()).map(of).collect();
         if found.iter().flatten().count() < 2 {
             continue;
         }
@@ -52,13 +52,13 @@ pub fn comparison(results: &Results) -> Option<Comparison> {
             found.get(1).copied().flatten(),
         );
         let sentence = match pair {
-            (Some(a), Some(b)) => compare(&shared, (networks[0], a), (networks[1], b)),
+            (Some(a), Some(b)) => compare(shared, (networks[0], a), (networks[1], b)),
             _ => None,
         };
         comparison.groups.push(Group {
             rows: compared(&found),
             sentence: sentence.unwrap_or_default(),
-            stem: shared,
+            stem: shared.to_string(),
         });
     }
     (!comparison.groups.is_empty()).then_some(comparison)

@@ -41,9 +41,9 @@ fn view(layer: &FilterLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Resu
     let mut missing = Vec::new();
     let heatmap = match filters {
         0 | 1 => None,
-        _ => match arrays::matrix(arrays, &path, (filters, filters))? {
+        _ => match arrays::symmetric(arrays, &path, filters)? {
             Ok(pairs) => Some(heatmap(layer, &pairs, figures)),
-            Err(_) if filters > WRITTEN_UP_TO && arrays.array(&path)?.is_none() => {
+            Err(_) if filters > WRITTEN_UP_TO && arrays.shape(&path)?.is_none() => {
                 missing.push(format!(
                     "The pair matrix of {filters} filters was not written; ask for matrices to have it."
                 ));
@@ -127,6 +127,16 @@ fn pictures(
     figures: &mut Figures,
 ) -> Result<Vec<Captioned>> {
     let path = format!("filters/{}/weights.npy", layer.name);
+    let Some(found) = arrays.shape(&path)? else {
+        return Ok(Vec::new());
+    };
+    let promised: Vec<usize> = layer.shape.iter().map(|&d| d as usize).collect();
+    if found != promised {
+        figures.missing(format!(
+            "{path} has shape {found:?} where results.json promises {promised:?}, so the filters are not shown"
+        ));
+        return Ok(Vec::new());
+    }
     let Some(weights) = arrays.array(&path)? else {
         return Ok(Vec::new());
     };

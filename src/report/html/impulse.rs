@@ -8,6 +8,7 @@ use super::super::words::{self, number};
 use super::figures::{Figures, HeatMap, View};
 use super::{Captioned, Fact, fact};
 use crate::Result;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// Pixels of all response pictures of a layer.
@@ -95,8 +96,10 @@ pub fn layers(
 /// `conv1: 0 and 4; conv2: 3`.
 fn group(channels: &[ChannelRef]) -> String {
     let mut layers: Vec<(&str, Vec<u64>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for found in channels {
-        match layers.iter_mut().find(|(layer, _)| *layer == found.layer) {
+        let place = *places.entry(&found.layer).or_insert(layers.len());
+        match layers.get_mut(place) {
             Some((_, indices)) => indices.push(found.channel),
             None => layers.push((&found.layer, vec![found.channel])),
         }
@@ -120,7 +123,7 @@ fn view(layer: &ImpulseLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Res
     let n = layer.channels as usize;
     let mut missing = Vec::new();
     let mut get = |file: &str| {
-        let found = arrays::matrix(arrays, &format!("impulse/{}/{file}", layer.name), (n, n))?;
+        let found = arrays::symmetric(arrays, &format!("impulse/{}/{file}", layer.name), n)?;
         crate::Result::Ok(found.map_err(|why| missing.push(figures.missing(why))).ok())
     };
     let (ncc, absolute) = (get("ncc.npy")?, get("ncc_abs.npy")?);
@@ -187,13 +190,27 @@ fn pictures(
     figures: &mut Figures,
 ) -> Result<Vec<Captioned>> {
     let path = format!("impulse/{}/response.npy", layer.name);
-    let Some(response) = arrays.array(&path)? else {
-        figures.missing(format!(
-            "{path} is missing beside results.json, so the responses are not shown"
-        ));
+    let why = match arrays.shape(&path)? {
+        None => "is missing beside results.json".into(),
+        // [C, H, W], or [I, C, H, W] with an impulse in each input channel in turn.
+        Some(shape) => match *shape.as_slice() {
+            [c, h, w] | [_, c, h, w] if c as u64 == layer.channels && h > 0 && w > 0 => {
+                String::new()
+            }
+            _ => format!(
+                "has shape {shape:?}, and results.json promises {} channels",
+                layer.channels
+            ),
+        },
+    };
+    let response = match why.is_empty() {
+        true => arrays.array(&path)?,
+        false => None,
+    };
+    let Some(response) = response else {
+        figures.missing(format!("{path} {why}, so the responses are not shown"));
         return Ok(Vec::new());
     };
-    // [C, H, W], or [I, C, H, W] with an impulse in each input channel in turn.
     let (inputs, channels, height, width) = match *response.shape() {
         [c, h, w] => (1, c, h, w),
         [i, c, h, w] => (i, c, h, w),

@@ -17,10 +17,10 @@ mod shuffle;
 
 use super::arrays::{Arrays, Folder};
 use super::results::{RESULTS_FILE, Results};
+use crate::io::sink::{Claim, write_file};
 use crate::{Error, Result};
 use askama::Template;
 use figures::Figures;
-use std::io::Write;
 use std::path::Path;
 
 /// Name of the file inside an output folder.
@@ -48,8 +48,10 @@ pub struct Report {
 /// first. Returns what could not be shown, one line each.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::File`] when `results.json` or an array cannot be read, or the page not written.
+/// [`Error::Io`] and [`Error::File`] when `results.json` or an array cannot be read, or the page not written;
+/// [`Error::Output`] while a run writes into the folder.
 pub fn write_report(dir: &Path) -> Result<Vec<String>> {
+    let claimed = Claim::new(dir)?;
     let path = dir.join(RESULTS_FILE);
     let bytes = std::fs::read(&path).map_err(|e| {
         let action = "read it; give the folder that a chanscope command wrote";
@@ -57,22 +59,13 @@ pub fn write_report(dir: &Path) -> Result<Vec<String>> {
     })?;
     let results = Results::from_json(&path, &bytes)?;
     let report = render(&results, &Folder::new(dir))?;
-    write(dir, &report.html)?;
-    Ok(report.notes)
-}
-
-fn write(dir: &Path, html: &str) -> Result<()> {
     let path = dir.join(REPORT_FILE);
-    let failed = |e| Error::io(&path, "write the report", e);
-    let mut builder = tempfile::Builder::new();
-    // A report is made to be shared: as readable as any new file, not private like a temporary one.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(dir).map_err(failed)?;
-    file.write_all(html.as_bytes()).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(&path).map_err(|e| failed(e.error))?;
-    Ok(())
+    write_file(&path, true, |out| {
+        let failed = |e| Error::io(&path, "write the report", e);
+        out.write_all(report.html.as_bytes()).map_err(failed)
+    })?;
+    drop(claimed);
+    Ok(report.notes)
 }
 
 /// The page for `results`. The same results and arrays give the same bytes.

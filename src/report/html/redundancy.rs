@@ -9,6 +9,7 @@ use super::header::dimensions;
 use super::{Captioned, Fact, fact};
 use crate::Result;
 use ndarray::{Array2, Axis};
+use std::collections::HashSet;
 
 /// One layer.
 pub struct Layer {
@@ -73,7 +74,7 @@ fn matrices(
     let mut missing = Vec::new();
     let mut get = |file: &str| -> Result<Option<Array2<f64>>> {
         let path = format!("layers/{}/{file}", layer.name);
-        let found = arrays::matrix(arrays, &path, (n, n))?;
+        let found = arrays::symmetric(arrays, &path, n)?;
         Ok(found.map_err(|why| missing.push(figures.missing(why))).ok())
     };
     let (overlap, jaccard) = (get("overlap.npy")?, get("jaccard.npy")?);
@@ -88,7 +89,8 @@ fn heatmap(
     figures: &mut Figures,
 ) -> Option<usize> {
     let channels = layer.neighbors_mean.len();
-    let alive = |&c: &usize| !layer.dead_channels.contains(&name(layer, c));
+    let dead = dead(layer);
+    let alive = |&c: &usize| !dead.contains(&name(layer, c));
     let shown: Vec<usize> = (0..channels).filter(alive).collect();
     let live = |m: Array2<f64>| m.select(Axis(0), &shown).select(Axis(1), &shown);
     let (overlap, jaccard) = (overlap.map(live), jaccard.map(live));
@@ -278,7 +280,8 @@ fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
     }
     let degenerate = &layer.degenerate_queries;
     let samples = layer.shape.first().copied().unwrap_or(0).max(1) as f64;
-    let alive = |c: usize| !layer.dead_channels.contains(&name(layer, c));
+    let dead = dead(layer);
+    let alive = |c: usize| !dead.contains(&name(layer, c));
     if (0..degenerate.len()).any(|c| alive(c) && degenerate[c] > 0) {
         let shares: Vec<Option<f64>> = (0..degenerate.len())
             .map(|c| alive(c).then(|| degenerate[c] as f64 / samples))
@@ -296,6 +299,7 @@ fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
 
 fn rows(layer: &RedundancyLayer) -> Vec<Row> {
     let at = |values: &[Option<f64>], c: usize| values.get(c).copied().flatten();
+    let all_dead = dead(layer);
     let row = |c: usize| {
         let mut cells = vec![
             number(at(&layer.neighbors_mean, c)),
@@ -309,13 +313,18 @@ fn rows(layer: &RedundancyLayer) -> Vec<Row> {
             cells.push(percent(at(errors, c)));
         }
         let name = name(layer, c);
-        let dead = layer.dead_channels.contains(&name);
+        let dead = all_dead.contains(&name);
         Row {
             channel: format!("{name}{}", if dead { " (dead)" } else { "" }),
             cells,
         }
     };
     (0..layer.neighbors_mean.len()).map(row).collect()
+}
+
+/// Dead channels, by their index in the dump.
+fn dead(layer: &RedundancyLayer) -> HashSet<u64> {
+    layer.dead_channels.iter().copied().collect()
 }
 
 /// Channels that are not dead.

@@ -1,12 +1,12 @@
 //! The section on channel and pixel shuffling.
 
-use super::super::arrays::Arrays;
+use super::super::arrays::{self, Arrays};
 use super::super::results::{Observed, Results, ShuffleTensor};
 use super::super::words::{self, mean, number, percent};
 use super::figures::{Chart, Figures, HeatMap, Series, View};
 use super::{Captioned, Fact, fact};
 use crate::Result;
-use ndarray::Ix2;
+use std::collections::HashMap;
 
 /// One shuffled tensor.
 pub struct Tensor {
@@ -21,6 +21,8 @@ pub struct Tensor {
 
 /// Taps drawn of a tensor: in a deep network the others lie between.
 const DRAWN: usize = 3;
+/// Channels that a layer may have; more are a damaged file.
+const MOST_CHANNELS: usize = 1 << 16;
 
 pub fn tensors(
     results: &Results,
@@ -43,8 +45,11 @@ fn side_by_side(results: &Results, tensors: &mut [&ShuffleTensor]) {
         let rest = networks.find_map(|n| t.name.strip_prefix(&n.name)?.strip_prefix('.'));
         format!("{} {}", t.mode, rest.unwrap_or(&t.name))
     };
-    let firsts: Vec<String> = tensors.iter().map(|t| stem(t)).collect();
-    tensors.sort_by_key(|t| firsts.iter().position(|s| *s == stem(t)));
+    let mut firsts = HashMap::new();
+    for (place, tensor) in tensors.iter().enumerate() {
+        firsts.entry(stem(tensor)).or_insert(place);
+    }
+    tensors.sort_by_cached_key(|t| firsts.get(&stem(t)).copied());
 }
 
 fn view(tensor: &ShuffleTensor, arrays: &dyn Arrays, figures: &mut Figures) -> Result<Tensor> {
@@ -165,15 +170,18 @@ fn maps(
     let mut maps = Vec::new();
     for observed in drawn(tensor) {
         let path = format!("shuffle/{}/{}.cosine.npy", tensor.name, observed.name);
-        let Some(array) = arrays.array(&path)? else {
-            figures.missing(format!(
-                "{path} is missing beside results.json, so its map is not shown"
-            ));
-            continue;
-        };
-        let Ok(values) = array.into_dimensionality::<Ix2>() else {
-            figures.missing(format!("{path} is not a matrix, so it is not shown"));
-            continue;
+        // Which channels a tap has is known only from its array.
+        let columns = arrays.shape(&path)?.and_then(|shape| shape.get(1).copied());
+        let shape = (
+            observed.cosine_mean.len(),
+            columns.unwrap_or(0).min(MOST_CHANNELS),
+        );
+        let values = match arrays::matrix(arrays, &path, shape)? {
+            Ok(values) => values,
+            Err(why) => {
+                figures.missing(why);
+                continue;
+            }
         };
         let figure = figures.heatmap(HeatMap {
             label: format!(
