@@ -213,6 +213,27 @@ pub enum Error {
         /// The node.
         node: String,
     },
+    /// A network's input leaves its height or width open, and no data tell it.
+    #[error(
+        "{}: input '{input}' leaves dimension {dimension} open: name the size of the images, or export the \
+         model with a fixed size", path.display()
+    )]
+    OpenSize {
+        /// File of the model.
+        path: PathBuf,
+        /// The input.
+        input: String,
+        /// The dimension, the batch being 0.
+        dimension: usize,
+    },
+    /// A network does not tell which axis of its input holds the channels.
+    #[error(
+        "the network does not tell which axis of its input {shape:?} holds the channels: name the layout"
+    )]
+    NoLayout {
+        /// Shape of a sample; empty where it is open.
+        shape: Vec<usize>,
+    },
     /// Values are not finite, so that nothing can be computed from them.
     #[error("{what}{} not finite; {advice}", place(at))]
     NonFinite {

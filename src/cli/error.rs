@@ -164,6 +164,24 @@ fn message(e: &Library) -> String {
             "node '{node}' multiplies computed values, so there is no linear form of the network; run without \
              --linear"
         ),
+        Library::OpenSize {
+            path,
+            input,
+            dimension,
+        } => format!(
+            "{}: input '{input}' leaves dimension {dimension} open: give the size of the images with --size \
+             HxW, or export the model with a fixed size",
+            path.display()
+        ),
+        Library::NoLayout { shape } => format!(
+            "the network does not tell which axis of its input{} holds the channels: say so with --layout nchw \
+             or --layout nhwc",
+            if shape.is_empty() {
+                String::new()
+            } else {
+                format!(" {shape:?}")
+            }
+        ),
         e => e.to_string(),
     }
 }
@@ -194,6 +212,9 @@ fn flag(name: &str) -> Option<&'static str> {
         "nesterov" => "--nesterov",
         "pairs" => "--pairs",
         "input_channels" => "--input-channels",
+        "image_size" => "--size",
+        "layout" => "--layout",
+        "output" => "--output",
         _ => return None,
     })
 }

@@ -1,7 +1,7 @@
 //! `chanscope impulse`: impulse responses and their normalised cross-correlation.
 
 use super::error::{Error, Result};
-use super::network::{open_model, record_inputs};
+use super::network::{InputArgs, record_inputs, skip, skipped};
 use super::progress::Reporter;
 use super::{Common, output};
 use chanscope::measure::Context;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_help = "Example:  chanscope impulse lenet5.onnx --tap pool --out impulse")]
 pub struct Args {
-    /// The network: an ONNX file of opset 13 to 21
+    /// The network: an ONNX file of opset 7 to 23
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
     /// Row and column of the impulse [default: the middle]
@@ -38,6 +38,8 @@ pub struct Args {
     /// Smallest correlation of channels that are listed as alike
     #[arg(long, default_value_t = 0.95, value_name = "NCC")]
     threshold: f64,
+    #[command(flatten)]
+    input: InputArgs,
 }
 
 /// Measures every layer.
@@ -56,7 +58,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             args.threshold
         )));
     }
-    let graph = open_model(&args.model, None)?;
+    let graph = args.input.open_model(&args.model)?;
     let output = common.output(&[Some(&args.model)])?;
     let device = common.open_device()?;
     let folder = ResultsFolder::begin(output, "impulse");
@@ -65,7 +67,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .with_scratch(folder.scratch());
     folder.impulse_parameters(&ctx, &options);
     folder.parameter("at", args.at.clone());
+    args.input.describe(&folder);
     record_inputs(&folder, &args.model, &graph, None, None)?;
+    skip(&folder, &graph.layers_at(options.tap).1);
     let found = Reporter::new(common.quiet)
         .run(|control| impulse(&ctx.with_control(*control), &graph, &options))?;
     folder.stage("impulse responses");
@@ -76,6 +80,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return output::json(&results);
     }
     let mut text = summary(&results);
+    text += &skipped(&results);
     let _ = writeln!(text, "\nReport: {}", path.display());
     output::print(&text)
 }

@@ -1,6 +1,6 @@
 //! `chanscope inspect`: what is in files, and what a run would need. Computes no measure.
 
-use super::network::open_model;
+use super::network::InputArgs;
 use super::progress::Reporter;
 use super::{Common, error, output};
 use chanscope::Result;
@@ -13,6 +13,8 @@ use chanscope::io::scan::{Scan, scan};
 use chanscope::io::size::format_size;
 use chanscope::measure::redundancy::{Estimate, estimate};
 use chanscope::measure::{Context, RedundancyOptions};
+use chanscope::model::layers::Tap;
+use chanscope::model::parts::Layout;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::panic::resume_unwind;
@@ -29,6 +31,8 @@ pub struct Args {
     /// Number of candidates per query of the run to be estimated
     #[arg(short, default_value_t = 25, value_name = "K")]
     k: usize,
+    #[command(flatten)]
+    input: InputArgs,
 }
 
 /// The run whose needs are estimated.
@@ -54,7 +58,7 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
         };
         let found = look(args, common, &planned, &mut device)?;
         device.get()?;
-        Ok::<_, chanscope::Error>(found)
+        Ok::<_, error::Error>(found)
     })?;
     if common.json {
         return output::json(&json!({
@@ -70,7 +74,7 @@ fn look(
     common: &Common,
     planned: &Planned,
     device: &mut Opening<'_>,
-) -> Result<Found> {
+) -> error::Result<Found> {
     let reporter = Reporter::new(common.quiet);
     let mut found = Found::default();
     let named = |path: &Path, name: &str| path.file_name().is_some_and(|n| n == name);
@@ -79,7 +83,7 @@ fn look(
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
         {
-            found.model(path)?;
+            found.model(path, &args.input)?;
         } else if named(path, "labels.npy") {
             found.labels(path)?;
         } else {
@@ -256,26 +260,54 @@ impl Found {
         Ok(())
     }
 
-    fn model(&mut self, path: &Path) -> Result<()> {
-        let graph = open_model(path, None)?;
+    fn model(&mut self, path: &Path, input: &InputArgs) -> error::Result<()> {
+        let graph = input.open_model(path)?;
         let layers = graph.layers();
+        let text = &mut self.text;
         let _ = writeln!(
-            self.text,
-            "{}  input {:?} per sample, {} nodes, {} convolutions",
+            text,
+            "{}  input {:?} per sample{}, {} nodes, {} convolutions",
             shown(path),
             graph.input_shape(),
+            match graph.layout() {
+                Some(Layout::Nhwc) => " (channels last)",
+                _ => "",
+            },
             graph.nodes().len(),
             layers.len()
         );
         let mut entries = Vec::new();
         for layer in &layers {
             let shape = &graph.value(layer.activation).shape;
-            let _ = writeln!(self.text, "    {:<24} {shape:?}", layer.name);
+            let _ = writeln!(text, "    {:<24} {shape:?}", layer.name);
             entries.push(json!({"name": layer.name, "shape": shape}));
+        }
+        let mut outputs = Vec::new();
+        for output in graph.named_outputs() {
+            let shape = output.value.as_ref().map(|id| &graph.value(*id).shape);
+            let _ = match &shape {
+                Ok(shape) => writeln!(text, "    output {:<17} {shape:?}", output.name),
+                Err(reason) => writeln!(
+                    text,
+                    "    output {:<17} not computed: {reason}",
+                    output.name
+                ),
+            };
+            outputs.push(json!({"name": output.name, "shape": shape.ok()}));
+        }
+        let mut left_out = Vec::new();
+        for l in graph
+            .left_out()
+            .iter()
+            .chain(&graph.layers_at(Tap::Activation).1)
+        {
+            let _ = writeln!(text, "    not computed: {}: {}", l.name, l.reason);
+            left_out.push(json!({"name": l.name, "reason": l.reason}));
         }
         self.models.push(json!({
             "path": path.display().to_string(), "input_shape": graph.input_shape(),
-            "nodes": graph.nodes().len(), "layers": entries,
+            "input_layout": graph.layout().map(Layout::name), "nodes": graph.nodes().len(),
+            "layers": entries, "outputs": outputs, "left_out": left_out,
         }));
         Ok(())
     }

@@ -1,12 +1,15 @@
 //! `chanscope run`: forward pass, activations written as a dump.
 
-use super::network::{choose, on_device, open_data, open_model, record_inputs};
+use super::network::{choose, on_device, open_data, open_model, record_inputs, skip, skipped};
 use super::progress::Reporter;
 use super::{Common, error, output};
+use chanscope::io::names::Namer;
 use chanscope::io::sink::ArrayWriter;
 use chanscope::model::dump::activations;
+use chanscope::model::graph::Graph;
 use chanscope::model::layers::Tap;
 use chanscope::model::node::ValueId;
+use chanscope::model::parts::LeftOut;
 use chanscope::report::folder::ResultsFolder;
 use chanscope::{Error, Result};
 use clap::ValueEnum;
@@ -19,13 +22,13 @@ use std::path::PathBuf;
     after_help = "Example:  chanscope run lenet5.onnx images.npy --tap activation --dump activations"
 )]
 pub struct Args {
-    /// The network: an ONNX file of opset 13 to 21
+    /// The network: an ONNX file of opset 7 to 23
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
-    /// Its input, an .npy of [N,C,H,W]
+    /// Its input, an .npy of [N,C,H,W], or of [N,H,W,C] for a network that takes images so
     #[arg(value_name = "DATA.npy")]
     data: PathBuf,
-    /// Folder for the activations: NAME.npy per layer, and output.npy
+    /// Folder for the activations: NAME.npy per layer, and output.npy, or NAME.npy for each of several outputs
     #[arg(long, value_name = "DIR")]
     dump: PathBuf,
     /// Where each convolution is observed: conv (its output), activation (after batch normalisation and
@@ -86,17 +89,29 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
     let tap: Tap = args.tap.parse()?;
     let memory = common.memory()?;
     let data = open_data(&args.data)?;
-    let graph = open_model(&args.model, Some(data.as_ref()))?;
-    let layers = choose(&graph.layers(), &args.layers, "--layers")?;
-    let mut taps: Vec<(String, ValueId)> = (layers.iter())
+    let graph = open_model(&args.model, data.as_ref())?;
+    let mut chosen = choose(&graph, tap, &args.layers, "--layers")?;
+    let mut taps: Vec<(String, ValueId)> = (chosen.layers.iter())
         .map(|l| (l.name.clone(), l.tap(tap)))
         .collect();
-    taps.push(("output".into(), graph.outputs()[0]));
+    add_outputs(&graph, &mut taps, &mut chosen.left_out);
+    if taps.is_empty() {
+        let why = chosen.left_out.first();
+        let why = why.map_or_else(String::new, |l| format!(": {}: {}", l.name, l.reason));
+        let model = args.model.display();
+        return Err(error::Error::Failed(format!(
+            "{model}: neither a layer at this tap nor an output can be computed{why}"
+        )));
+    }
     let output = common.output_in(&args.dump, &[Some(&args.model), Some(&args.data)])?;
     let samples = data.shape().samples;
     let mut writers = vec![];
-    for (name, value) in &taps {
-        let shape = [&[samples], graph.value(*value).shape.as_slice()].concat();
+    for (i, (name, value)) in taps.iter().enumerate() {
+        let shape = match graph.value(*value).shape.as_slice() {
+            // Lines are images of height 1.
+            &[m, l] if i < chosen.layers.len() => vec![samples, m, 1, l],
+            shape => [&[samples], shape].concat(),
+        };
         let file = format!("{name}.npy");
         writers.push(match args.dtype {
             DType::F32 => Writer::F32(output.array_writer(&file, &shape)?),
@@ -119,6 +134,7 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
     folder.parameter("memory", memory);
     folder.parameter("threads", common.threads());
     record_inputs(&folder, &args.model, &graph, Some(data.as_ref()), None)?;
+    skip(&folder, &chosen.left_out);
     let values: Vec<ValueId> = taps.iter().map(|t| t.1).collect();
     let take = |place: usize, first: usize, elements: &[f32]| {
         let (name, value) = &taps[place];
@@ -153,6 +169,29 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
             graph.value(*value).shape
         );
     }
+    text += &skipped(&results);
     let _ = writeln!(text, "\nDump: {}", path.display());
     output::print(&text)
+}
+
+/// Adds the outputs: one as `output`, several by their names.
+fn add_outputs(graph: &Graph, taps: &mut Vec<(String, ValueId)>, left_out: &mut Vec<LeftOut>) {
+    let mut namer = Namer::new();
+    for (name, _) in taps.iter() {
+        namer.reserve(name);
+    }
+    let single = graph.named_outputs().len() == 1;
+    for output in graph.named_outputs() {
+        let name = match single {
+            true => "output".into(),
+            false => namer.name(&output.name),
+        };
+        match &output.value {
+            Ok(value) => taps.push((name, *value)),
+            Err(reason) => left_out.push(LeftOut {
+                name,
+                reason: reason.clone(),
+            }),
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! `chanscope shuffle`: channel and pixel shuffling.
 
 use super::error::{Error, Result, in_file};
-use super::network::{choose, open_data, open_labels, open_model, record_inputs};
+use super::network::{choose, open_data, open_labels, open_model, record_inputs, skip, skipped};
 use super::progress::Reporter;
 use super::{Common, output};
 use chanscope::io::labels::read_indices;
 use chanscope::measure::shuffle::{Cosine, Mode, Tapped, check_labels, check_permutation, shuffle};
 use chanscope::measure::{Context, ShuffleInput, ShuffleOptions};
-use chanscope::model::layers::ConvLayer;
+use chanscope::model::layers::{ConvLayer, Tap};
 use chanscope::report::folder::ResultsFolder;
 use chanscope::report::results::{Results, Skipped};
 use std::fmt::Write as _;
@@ -19,15 +19,18 @@ use std::path::PathBuf;
     after_help = "Example:  chanscope shuffle lenet5.onnx images.npy --labels labels.npy --mode channel --out shuffled"
 )]
 pub struct Args {
-    /// The network: an ONNX file of opset 13 to 21
+    /// The network: an ONNX file of opset 7 to 23
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
-    /// Its input, an .npy of [N,C,H,W]
+    /// Its input, an .npy of [N,C,H,W], or of [N,H,W,C] for a network that takes images so
     #[arg(value_name = "DATA.npy")]
     data: PathBuf,
     /// Class of every sample, an .npy of integers; adds accuracies
     #[arg(long, value_name = "L.npy")]
     labels: Option<PathBuf>,
+    /// Which of several outputs holds the classes
+    #[arg(long, value_name = "NAME", requires = "labels")]
+    output: Option<String>,
     /// Layers whose channels are shuffled, after activation and pooling [default: all but the last]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     tensor: Vec<String>,
@@ -57,6 +60,7 @@ impl Args {
         folder.parameter("observe", self.observe.clone());
         let file = self.permutation.as_ref().map(|p| p.display().to_string());
         folder.parameter("permutation", file);
+        folder.parameter("output", self.output.clone());
     }
 }
 
@@ -74,11 +78,15 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let memory = common.memory()?;
     let data = open_data(&args.data)?;
     let samples = data.shape().samples;
-    let graph = open_model(&args.model, Some(data.as_ref()))?;
+    let graph = open_model(&args.model, data.as_ref())?;
     let labels = open_labels(args.labels.as_deref(), data.as_ref())?;
+    let mut classes = None;
     if let (Some(labels), Some(path)) = (&labels, &args.labels) {
-        let output = &graph.value(graph.outputs()[0]).shape;
-        check_labels(labels, samples, output).map_err(|e| in_file(path, e))?;
+        let scores = graph.output(args.output.as_deref());
+        let scores = scores.map_err(|e| in_file(&args.model, e))?;
+        let shape = &graph.value(scores).shape;
+        check_labels(labels, samples, shape).map_err(|e| in_file(path, e))?;
+        classes = Some(scores);
     }
     let permutation = (args.permutation.as_ref())
         .map(|p| {
@@ -88,9 +96,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
             })
         })
         .transpose()?;
-    let layers = graph.layers();
-    let mut tensors = choose(&layers, &args.tensor, "--tensor")?;
-    if args.tensor.is_empty() {
+    let chosen = choose(&graph, Tap::Activation, &args.tensor, "--tensor")?;
+    let mut tensors = chosen.layers;
+    if args.tensor.is_empty() && chosen.left_out.is_empty() {
         tensors.pop();
     }
     if tensors.is_empty() {
@@ -103,7 +111,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         name: l.name.clone(),
         value: l.activation,
     };
-    let observe: Vec<Tapped> = choose(&layers, &args.observe, "--observe")?
+    let observe: Vec<Tapped> = choose(&graph, Tap::Activation, &args.observe, "--observe")?
+        .layers
         .iter()
         .map(tapped)
         .collect();
@@ -141,6 +150,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         Some(data.as_ref()),
         args.labels.as_deref(),
     )?;
+    skip(&folder, &chosen.left_out);
     let reporter = Reporter::new(common.quiet);
     for layer in &tensors {
         if labels.is_none() && args.tensor.is_empty() && !watched(layer) {
@@ -156,6 +166,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         };
         let input = ShuffleInput::new(&graph, data.as_ref(), &tensor, &observe)
             .with_labels(labels.as_deref())
+            .with_output(classes)
             .with_permutation(permutation.as_deref());
         let found = reporter.run(|control| {
             let ctx = ctx.clone().with_control(*control);
@@ -171,6 +182,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return output::json(&results);
     }
     let mut text = summary(&results);
+    text += &skipped(&results);
     let _ = writeln!(text, "\nReport: {}", path.display());
     output::print(&text)
 }

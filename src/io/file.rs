@@ -93,6 +93,16 @@ impl DataFile {
         Ok(())
     }
 
+    /// The whole file in memory.
+    ///
+    /// # Errors
+    /// As [`DataFile::read_exact_at`].
+    pub(crate) fn read_whole(&self) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.len() as usize];
+        self.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
     /// Tells the kernel that the file is read from front to back; a hint, so failure means nothing.
     pub(crate) fn hint_sequential(&self) {
         #[cfg(any(target_os = "linux", target_os = "android"))]

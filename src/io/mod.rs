@@ -19,7 +19,7 @@
 
 pub mod array;
 mod convert;
-mod file;
+pub(crate) mod file;
 pub mod fingerprint;
 mod fs;
 pub mod kept;

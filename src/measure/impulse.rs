@@ -10,12 +10,12 @@ use super::Context;
 use super::setters::setters;
 use crate::device::on_backend;
 
-use crate::error::dims;
 use crate::model::forward::Session;
 use crate::model::graph::Graph;
 use crate::model::images::batch_size;
 use crate::model::layers::Tap;
 use crate::model::node::ValueId;
+use crate::model::parts::Layout;
 use crate::ops::net::NetOps;
 use crate::{Error, Result};
 
@@ -121,7 +121,7 @@ const NEGLIGIBLE: f64 = 1e-6;
 /// Runs impulses through the network and taps every convolutional layer.
 ///
 /// # Errors
-/// [`Error::Argument`] on an impulse outside the image, [`Error::Network`] where the network has no
+/// [`Error::NoLayout`] where the channels of the image are not known, [`Error::Argument`] on an impulse outside the image, [`Error::Network`] where the network has no
 /// convolution, [`Error::NonLinear`] where it has no linear form, [`Error::NonFinite`] where it answers with NaN; [`Error::Memory`]; device errors.
 pub fn responses(
     ctx: &Context<'_>,
@@ -142,13 +142,7 @@ fn responses_on<B: NetOps>(
     options: &ImpulseOptions,
     memory: u64,
 ) -> Result<Vec<Response>> {
-    let &[inputs, h, w] = graph.input_shape() else {
-        return Err(Error::wrong_shape(
-            "a sample of the network's input",
-            dims!["C", "H", "W"],
-            graph.input_shape(),
-        ));
-    };
+    let [inputs, h, w] = graph.image_shape()?;
     let [y, x] = options.at.unwrap_or([h / 2, w / 2]);
     if y >= h || x >= w {
         return Err(Error::argument(
@@ -173,7 +167,7 @@ fn responses_on<B: NetOps>(
         }
         (_, false) => graph,
     };
-    let layers = graph.layers();
+    let (layers, _) = graph.layers_at(options.tap);
     let mut wanted: Vec<ValueId> = vec![];
     for layer in &layers {
         let value = layer.tap(options.tap);
@@ -186,18 +180,23 @@ fn responses_on<B: NetOps>(
     }
     let session = Session::new(backend, graph, &[graph.input()], &wanted)?;
     let samples = inputs + usize::from(options.bias == Bias::Subtract);
-    let fixed = session.constant_bytes() * 2;
     batch_size(
         memory,
-        fixed,
+        session.fixed_bytes(),
         session.bytes_per_sample() * samples as u64,
         1,
     )?;
-    let mut images = vec![0.0; samples * inputs * h * w];
+    let image = inputs * h * w;
+    let mut images = vec![0.0; samples * image];
     for channel in 0..inputs {
-        images[((channel * inputs + channel) * h + y) * w + x] = 1.0;
+        let at = match graph.layout() {
+            Some(Layout::Nhwc) => (y * w + x) * inputs + channel,
+            _ => (channel * h + y) * w + x,
+        };
+        images[channel * image + at] = 1.0;
     }
-    let images = backend.upload(&[samples, inputs, h, w], &images)?;
+    let shape = [&[samples], graph.input_shape()].concat();
+    let images = backend.upload(&shape, &images)?;
     let taps = session.run(&[&images])?;
     (layers.into_iter())
         .map(|layer| {

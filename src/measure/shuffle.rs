@@ -110,6 +110,8 @@ pub struct ShuffleInput<'a> {
     pub observe: &'a [Tapped],
     /// `[N]` class of every sample: adds accuracies.
     pub labels: Option<&'a [u32]>,
+    /// The output that classifies; `None` for the only one.
+    pub output: Option<ValueId>,
     /// `[N]`, `A'[i] = A[permutation[i]]` instead of seeded permutations; checked by [`check_permutation`].
     pub permutation: Option<&'a [i64]>,
 }
@@ -128,6 +130,7 @@ impl<'a> ShuffleInput<'a> {
             tensor,
             observe,
             labels: None,
+            output: None,
             permutation: None,
         }
     }
@@ -136,6 +139,13 @@ impl<'a> ShuffleInput<'a> {
     #[must_use]
     pub const fn with_labels(mut self, labels: Option<&'a [u32]>) -> Self {
         self.labels = labels;
+        self
+    }
+
+    /// Takes the class of a sample from this output.
+    #[must_use]
+    pub const fn with_output(mut self, output: Option<ValueId>) -> Self {
+        self.output = output;
         self
     }
 

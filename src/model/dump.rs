@@ -31,8 +31,12 @@ pub fn activations<B: NetOps>(
     wanted.sort_unstable();
     wanted.dedup();
     let session = Session::new(backend, graph, &[graph.input()], &wanted)?;
-    let fixed = 2 * session.constant_bytes();
-    let batch = batch_size(memory, fixed, session.bytes_per_sample(), MOST)?;
+    let batch = batch_size(
+        memory,
+        session.fixed_bytes(),
+        session.bytes_per_sample(),
+        MOST,
+    )?;
     for start in (0..images.samples()).step_by(batch) {
         let rows = start..images.samples().min(start + batch);
         control.check()?;

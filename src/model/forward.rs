@@ -8,6 +8,10 @@ use super::program::{Operand, Program, Step};
 use crate::ops::net::NetOps;
 use crate::{Error, Result};
 
+/// Padded inputs up to this many bytes belong to the scratch that [`batch_size`](super::images::batch_size)
+/// leaves room for.
+const SMALL: u64 = 16 << 20;
+
 /// A compiled network with its constants on a device. Results do not depend on how samples are
 /// split into batches.
 pub struct Session<'a, B: NetOps> {
@@ -57,6 +61,13 @@ impl<'a, B: NetOps> Session<'a, B> {
     /// Bytes a sample takes on the device at the worst moment, scratch of the kernels not included.
     pub fn bytes_per_sample(&self) -> u64 {
         4 * self.program.peak_per_sample() as u64
+    }
+
+    /// Bytes that do not depend on the batch: the constants, once more while they are uploaded, and the padded
+    /// input of a convolution where it is large.
+    pub fn fixed_bytes(&self) -> u64 {
+        let padded = 4 * self.program.padded_per_sample() as u64;
+        2 * self.constant_bytes() + padded.saturating_sub(SMALL)
     }
 
     /// Bytes of the constants on the device.

@@ -1,6 +1,7 @@
 //! A network as nodes over named values, shapes known but for the batch.
 
 use super::node::{Node, Op, Value, ValueId};
+use super::parts::{Output, Parts};
 use super::shape;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub struct Graph {
     outputs: Vec<ValueId>,
     /// Nodes that read each value.
     readers: Vec<Vec<usize>>,
+    pub(super) parts: Parts,
 }
 
 impl Graph {
@@ -31,6 +33,7 @@ impl Graph {
             nodes: vec![],
             outputs: vec![],
             readers: vec![vec![]],
+            parts: Parts::default(),
         })
     }
 
@@ -127,14 +130,42 @@ impl Graph {
         &self.values[0].shape
     }
 
-    /// The outputs.
+    /// The outputs that are computed.
     pub fn outputs(&self) -> &[ValueId] {
         &self.outputs
     }
 
     /// Says which values are the outputs.
     pub fn set_outputs(&mut self, outputs: &[ValueId]) {
-        self.outputs = outputs.to_vec();
+        let named = |&id: &ValueId| Output {
+            name: self.value(id).name.clone(),
+            value: Ok(id),
+        };
+        let outputs = outputs.iter().map(named).collect();
+        self.set_named_outputs(outputs);
+    }
+
+    /// As [`Graph::set_outputs`], with names that may differ from those of the values.
+    pub(super) fn set_named_outputs(&mut self, outputs: Vec<Output>) {
+        let values = outputs.iter().filter_map(|o| o.value.as_ref().ok());
+        self.outputs = values.copied().collect();
+        self.parts.outputs = outputs;
+    }
+
+    /// Numbers of values and nodes, to come back to with [`Graph::truncate`].
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.values.len(), self.nodes.len())
+    }
+
+    /// Takes back everything that was added since the graph had this size.
+    pub(super) fn truncate(&mut self, (values, nodes): (usize, usize)) {
+        for node in self.nodes.drain(nodes..) {
+            for input in &node.inputs {
+                self.readers[input.0].retain(|&reader| reader < nodes);
+            }
+        }
+        self.values.truncate(values);
+        self.readers.truncate(values);
     }
 
     /// A value.
@@ -160,6 +191,11 @@ impl Graph {
     /// Nodes that read a value.
     pub fn readers(&self, id: ValueId) -> impl Iterator<Item = &Node> {
         self.readers[id.0].iter().map(|&i| &self.nodes[i])
+    }
+
+    /// Place among the nodes of the first that reads a value.
+    pub(super) fn first_reader(&self, id: ValueId) -> Option<usize> {
+        self.readers[id.0].first().copied()
     }
 
     /// The node that writes a value.

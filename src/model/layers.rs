@@ -2,8 +2,8 @@
 
 use super::graph::Graph;
 use super::node::{Node, Op, ValueId};
+use super::parts::LeftOut;
 use crate::io::names::{Namer, module_path};
-use crate::ops::net::Binary;
 use crate::{Error, Result};
 
 /// Which value of a layer is meant.
@@ -40,20 +40,24 @@ impl std::str::FromStr for Tap {
     }
 }
 
-/// A convolutional layer: values `[M, H, W]` per sample.
+/// A convolutional layer: values `[M, H, W]` per sample, or `[M, L]` for a convolution along lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvLayer {
     /// Name: module path of the weight, made safe for files and unique.
     pub name: String,
     /// Output of the convolution.
     pub conv: ValueId,
-    /// After batch normalisation and activation; the same as `conv` where none follows.
+    /// After batch normalisation and activation; the same as `conv` where neither follows.
     pub activation: ValueId,
     /// After the pooling that follows; the same as `activation` where none does.
     pub pool: ValueId,
     /// What the next convolution or linear layer consumes: after pooling, residual addition and
     /// whatever else keeps the channels.
     pub consumed: ValueId,
+    /// Another name: the module path that the node's name holds, where the weight has none.
+    pub module: Option<String>,
+    /// Why only the tap `conv` is known, where the activation may lie in what was left out of the graph.
+    pub unsure: Option<String>,
 }
 
 impl ConvLayer {
@@ -68,6 +72,24 @@ impl ConvLayer {
 }
 
 impl Graph {
+    /// The layers whose value at `tap` is computed, and those of the file whose value is not, with the reason.
+    pub fn layers_at(&self, tap: Tap) -> (Vec<ConvLayer>, Vec<LeftOut>) {
+        let mut left_out = vec![];
+        let mut layers = self.layers();
+        layers.retain(|layer| match &layer.unsure {
+            Some(reason) if tap != Tap::Conv => {
+                left_out.push(LeftOut {
+                    name: layer.name.clone(),
+                    reason: reason.clone(),
+                });
+                false
+            }
+            _ => true,
+        });
+        left_out.extend_from_slice(self.lost_layers());
+        (layers, left_out)
+    }
+
     /// The convolutional layers, in running order.
     pub fn layers(&self) -> Vec<ConvLayer> {
         let nodes: Vec<&Node> = (self.nodes().iter())
@@ -81,27 +103,41 @@ impl Graph {
 
     fn layer(&self, node: &Node, name: String) -> ConvLayer {
         let conv = node.output;
-        let normalised = self.follow(conv, |op| matches!(op, Op::Normalise { .. }));
-        let normalised = self.follow(normalised, |op| matches!(op, Op::BatchNorm(_)));
-        let activation = self.activated(normalised);
-        let pool = self.follow(activation, |op| matches!(op, Op::Pool(_)));
+        let normalised = self.follow(self.line(conv), |op| matches!(op, Op::Normalise { .. }));
+        let end = self.elementwise_end(normalised);
+        let unsure = (!end.curved).then(|| self.cut_after(end.value)).flatten();
+        let activation = end.value;
+        let image = self.line(activation);
+        let pool = match self.follow(image, |op| matches!(op, Op::Pool(_))) {
+            none if none == image => activation,
+            pool => self.line(pool),
+        };
         ConvLayer {
             name,
+            module: node_module(&node.name).filter(|_| self.weight_module(node).is_none()),
             conv,
             activation,
             pool,
             consumed: self.consumed(conv),
+            unsure: unsure.map(|next| {
+                format!(
+                    "what follows it, {}, may be its activation, and cannot be computed",
+                    next.name
+                )
+            }),
         }
     }
 
-    /// The value after the activation that alone reads `id`, also one written as `x f(x)`.
-    fn activated(&self, id: ValueId) -> ValueId {
-        let alone = |op: &Op| matches!(op, Op::Unary(_) | Op::Binary(Binary::PRelu, _));
-        let gate = self.readers(id).find(|n| self.gated(n) == Some(id));
-        match gate {
-            Some(product) if self.readers(id).count() == 2 => product.output,
-            _ => self.follow(id, alone),
-        }
+    /// The value as a line `[M, L]` that is an image `[M, 1, L]` for one operation, or the other way round: what
+    /// the only reader of `id` makes of it, or `id` where it does something else.
+    fn line(&self, id: ValueId) -> ValueId {
+        let shape = self.value(id).shape.as_slice();
+        let turned = |op: &Op| match (op, shape) {
+            (Op::Reshape(to), &[m, 1, l]) => *to == [m, l],
+            (Op::Reshape(to), &[m, l]) => *to == [m, 1, l],
+            _ => false,
+        };
+        self.follow(id, turned)
     }
 
     /// The output of the only reader of `id` if that is what is looked for, else `id`.
@@ -129,11 +165,16 @@ impl Graph {
                     | Op::Binary(..) => {
                         next = next.or(Some(node.output));
                     }
+                    Op::Reshape(_) if self.line(id) == node.output => {
+                        next = next.or(Some(node.output));
+                    }
                     _ => {}
                 }
             }
             match next {
-                Some(n) if matches!(self.value(n).shape[..], [c, _, _] if c == channels) => id = n,
+                Some(n) if matches!(self.value(n).shape[..], [c, _, _] | [c, _] if c == channels) => {
+                    id = n
+                }
                 _ => return id,
             }
         }
@@ -141,18 +182,45 @@ impl Graph {
 
     /// Module paths of the weights where they have one, else the node names.
     fn layer_names(&self, nodes: &[&Node]) -> Vec<String> {
-        let mut namer = Namer::new();
-        // `output.npy` and `labels.npy` lie beside the layers in a dump.
-        namer.reserve("output");
-        namer.reserve("labels");
+        let mut namer = layer_namer();
         (nodes.iter())
-            .map(|n| {
-                let weight = self.value(n.inputs[1]).name.as_str();
-                match module_path(weight) {
-                    module if module != weight => namer.name(module),
-                    _ => namer.name(&n.name),
-                }
-            })
+            .map(|n| namer.name(self.weight_module(n).unwrap_or(&n.name)))
             .collect()
     }
+
+    /// The module that a convolution's weight belongs to, if its name tells.
+    fn weight_module(&self, node: &Node) -> Option<&str> {
+        let weight = self.value(node.inputs[1]).name.as_str();
+        Some(module_path(weight)).filter(|&module| module != weight)
+    }
+}
+
+/// Makes the names of layers, of which `output` and `labels` are none: their files lie beside those of the
+/// layers in a dump.
+pub(crate) fn layer_namer() -> Namer {
+    let mut namer = Namer::new();
+    namer.reserve("output");
+    namer.reserve("labels");
+    namer
+}
+
+/// The module path in a node's name as PyTorch writes it: `layer1.0.conv1` in `/layer1/layer1.0/conv1/Conv`.
+/// A part that continues the one before it, as `layer1.0` does `layer1`, stands for both.
+fn node_module(name: &str) -> Option<String> {
+    let (path, operator) = name.strip_prefix('/')?.rsplit_once('/')?;
+    if !operator.starts_with("Conv") {
+        return None;
+    }
+    let mut module: Vec<&str> = vec![];
+    for part in path.split('/') {
+        let last = module.last().copied().unwrap_or_default();
+        let continued = part
+            .strip_prefix(last)
+            .is_some_and(|rest| rest.starts_with('.'));
+        if continued {
+            module.pop();
+        }
+        module.push(part);
+    }
+    Some(module.join("."))
 }

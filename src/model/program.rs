@@ -96,6 +96,22 @@ impl Program {
         }
     }
 
+    /// Largest padded input of a convolution: `f32` values of one sample that a backend may keep beside those
+    /// of [`Program::peak_per_sample`].
+    pub fn padded_per_sample(&self) -> usize {
+        let padded = |step: &Step| match (&step.op, step.inputs.first()) {
+            (Op::Conv(p), Some(Operand::Value(id))) => {
+                let &[c, h, w] = self.shapes[id.0].as_slice() else {
+                    return 0;
+                };
+                let [top, left, bottom, right] = p.padding;
+                c * (h + top + bottom) * (w + left + right)
+            }
+            _ => 0,
+        };
+        self.steps.iter().map(padded).max().unwrap_or(0)
+    }
+
     /// Largest number of `f32` values per sample alive at once, given and wanted ones included.
     pub fn peak_per_sample(&self) -> usize {
         let len = |id: &ValueId| self.shapes[id.0].iter().product::<usize>();

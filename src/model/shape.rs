@@ -153,6 +153,12 @@ fn conv(p: &crate::ops::Conv2dParams, x: &[usize], w: &[usize], b: Option<&[usiz
     if b.is_some_and(|b| b != [m]) {
         return Err(format!("bias {b:?} does not fit {m} output channels"));
     }
+    let with_padding = |axis: usize, size: usize| {
+        size.saturating_add(p.padding[axis])
+            .saturating_add(p.padding[axis + 2])
+    };
+    check_size(&[c, with_padding(0, h), with_padding(1, wd)])
+        .map_err(|_| format!("its paddings {:?} are too large", p.padding))?;
     let size = |axis: usize, size: usize, k: usize| {
         let padded = size
             .checked_add(p.padding[axis])?

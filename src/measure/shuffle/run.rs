@@ -79,7 +79,10 @@ impl<'a, B: NetOps> Run<'a, B> {
         let mut compared = wanted.clone();
         let mut output = None;
         if let Some(labels) = input.labels {
-            let scores = graph.outputs()[0];
+            let scores = match input.output {
+                Some(output) => output,
+                None => graph.output(None)?,
+            };
             check_labels(labels, samples, &graph.value(scores).shape)?;
             compared.push(scores);
             if !wanted.contains(&scores) && reached[scores.index()] {
@@ -136,7 +139,7 @@ impl<'a, B: NetOps> Run<'a, B> {
     fn plan(&mut self) -> Result<()> {
         let batch = self.options.batch.min(self.images.samples());
         let tensor: usize = self.shape.iter().product();
-        let fixed = 2 * self.base.constant_bytes() + 8 * (batch * tensor) as u64;
+        let fixed = self.base.fixed_bytes() + 8 * (batch * tensor) as u64;
         let variant = self.tail.bytes_per_variant(tensor);
         let sample = self.base.bytes_per_sample() + variant;
         let limits = self.backend.limits();

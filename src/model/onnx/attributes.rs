@@ -86,3 +86,25 @@ pub(super) fn inner_axis(value: i64, rank: usize) -> Result<usize, String> {
         a => Ok(a),
     }
 }
+
+/// First index and number of indices of `start..end` by `step`, numpy's rules for an axis of `size`.
+pub(super) fn slice_range(
+    start: i64,
+    end: i64,
+    step: i64,
+    size: usize,
+) -> Result<(usize, usize), String> {
+    let n = size as i64;
+    let wrap = |v: i64| if v < 0 { v.saturating_add(n) } else { v };
+    let (start, end) = if step > 0 {
+        (wrap(start).clamp(0, n), wrap(end).clamp(0, n))
+    } else {
+        (wrap(start).clamp(-1, n - 1), wrap(end).clamp(-1, n - 1))
+    };
+    let distance = if step > 0 { end - start } else { start - end };
+    if step == 0 {
+        return Err("its step is 0".into());
+    }
+    let count = (distance.max(0) as u64).div_ceil(step.unsigned_abs());
+    Ok((start.max(0) as usize, count as usize))
+}

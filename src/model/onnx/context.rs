@@ -1,59 +1,44 @@
 //! What the translation of an operator works with: the graph so far, what the names of the file stand for,
 //! and the node at hand. The files below `operators` see the file through [`Context`] alone.
 
-use super::attributes::{Attributes, node_name};
+use super::attributes::{Attributes, axis, node_name};
 use super::proto::NodeProto;
-use super::tensor::{Constant, Dim, Elements, Reader};
+use super::reader::Reader;
+use super::tensor::{Constant, Dim, Elements};
 use crate::model::graph::Graph;
 use crate::model::node::{Op, ValueId};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// An operator of ONNX. Each file below `operators` exposes a table of its operators; adding one to a table
-/// is all that a new operator takes.
+/// An operator of ONNX on computed values. Each file below `operators` exposes a table of its operators; adding
+/// one to a table is all that a new operator takes. Operators on constants alone are in `fold`.
 pub(super) struct Operator {
     /// `op_type` in the file.
     pub(super) name: &'static str,
+    /// Operator set; empty for the standard one.
+    pub(super) domain: &'static str,
     /// Adds the nodes that compute it, where at least one input is computed.
-    pub(super) translate: Translate,
-    /// Its result where all inputs are constants, `None` where that is not supported.
-    pub(super) evaluate: Option<Evaluate>,
+    pub(super) translate: fn(&mut Context<'_>) -> Done,
 }
-
-/// Adds the nodes that compute an operator.
-type Translate = fn(&mut Context<'_>) -> Done;
-
-/// Computes an operator's result from constants.
-type Evaluate = fn(&mut Context<'_>) -> Result<Constant, String>;
 
 /// The error says what is wrong with the node; its name is added by the caller.
 pub(super) type Done = Result<(), String>;
 
 impl Operator {
-    /// An operator on computed values.
+    /// An operator of the standard set.
     pub(super) const fn new(name: &'static str, translate: fn(&mut Context<'_>) -> Done) -> Self {
         Self {
             name,
+            domain: "",
             translate,
-            evaluate: None,
         }
     }
 
-    /// The same operator, which can also be evaluated while the model is read.
-    pub(super) const fn or_constant(
-        self,
-        evaluate: fn(&mut Context<'_>) -> Result<Constant, String>,
-    ) -> Self {
-        Self {
-            evaluate: Some(evaluate),
-            ..self
-        }
+    /// The same operator of another set.
+    pub(super) const fn of(self, domain: &'static str) -> Self {
+        Self { domain, ..self }
     }
-}
-
-/// The translation of operators that are supported on constants only.
-pub(super) fn constants_only(_: &mut Context<'_>) -> Done {
-    Err("is supported on constants only".into())
 }
 
 /// What a name in the file stands for.
@@ -61,6 +46,43 @@ pub(super) enum Item {
     Value(ValueId),
     /// With its value in the graph, once something has computed with it.
     Constant(Constant, Option<ValueId>),
+    /// Nothing, for a reason that the importer keeps at this place.
+    Missing(usize),
+}
+
+/// Room for constants that are computed from others: so many bytes for each byte of the file...
+const BYTES_PER_BYTE: u64 = 8;
+/// ... and so many more, for the shape arithmetic and the grids of small networks.
+const BYTES_MORE: u64 = 16 << 20;
+
+/// What constants computed from others have taken. A chain of nodes of which each doubles a list would otherwise
+/// make any size from a few bytes.
+pub(super) struct Room {
+    /// Bytes of the model's file.
+    file: u64,
+    taken: Cell<u64>,
+    exceeded: Cell<bool>,
+}
+
+impl Room {
+    /// Whether a node asked for more than there is.
+    pub(super) fn exceeded(&self) -> bool {
+        self.exceeded.get()
+    }
+}
+
+/// Elements to be added at both ends of every axis, the batch included; negative ones are cut.
+pub(super) struct Pads {
+    pub(super) before: Vec<i64>,
+    pub(super) after: Vec<i64>,
+}
+
+/// What a slice takes along one axis, as the file has it.
+pub(super) struct SliceRange {
+    pub(super) axis: i64,
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) step: i64,
 }
 
 /// A model being read: a graph that grows node by node.
@@ -68,13 +90,15 @@ pub(super) struct Import {
     pub(super) graph: Graph,
     pub(super) items: HashMap<String, Item>,
     pub(super) reader: Reader,
+    pub(super) room: Room,
     opset: i64,
 }
 
 impl Import {
-    /// A graph with its input alone. Outside files are looked for beside `path`.
+    /// A graph with its input alone, of a file of so many `bytes`. Outside files are looked for beside `path`.
     pub(super) fn new(
         path: &Path,
+        bytes: u64,
         opset: i64,
         input: &str,
         shape: &[usize],
@@ -85,6 +109,11 @@ impl Import {
             graph,
             items,
             reader: Reader::new(path),
+            room: Room {
+                file: bytes,
+                taken: Cell::new(0),
+                exceeded: Cell::new(false),
+            },
             opset,
         })
     }
@@ -133,8 +162,10 @@ impl<'a> Context<'a> {
     pub(super) fn data(&self, i: usize) -> Result<ValueId, String> {
         match self.item(i) {
             Some(Item::Value(id)) => Ok(*id),
-            Some(_) => Err(format!("input {i} is a constant where data is needed")),
-            None => Err(format!("input {i} is missing")),
+            Some(Item::Constant(..)) => {
+                Err(format!("input {i} is a constant where data is needed"))
+            }
+            Some(Item::Missing(_)) | None => Err(format!("input {i} is missing")),
         }
     }
 
@@ -151,7 +182,7 @@ impl<'a> Context<'a> {
     /// Input `i`, if there; it must be a constant.
     pub(super) fn optional_constant(&self, i: usize) -> Result<Option<&Constant>, String> {
         match self.item(i) {
-            None => Ok(None),
+            None | Some(Item::Missing(_)) => Ok(None),
             Some(Item::Constant(c, _)) => Ok(Some(c)),
             Some(Item::Value(_)) => Err(format!("input {i} must be a constant of the model")),
         }
@@ -183,6 +214,131 @@ impl<'a> Context<'a> {
             .transpose()
     }
 
+    /// Numbers of a parameter up to some opset, of an input later: one number each. `None` where it is left out.
+    pub(super) fn number(&self, attribute: &str, input: usize) -> Result<Option<f32>, String> {
+        if let Some(a) = self.attributes.find(attribute) {
+            return Ok(Some(a.f));
+        }
+        self.optional_constant(input)?
+            .map(Constant::scalar)
+            .transpose()
+    }
+
+    /// Bounds of a Clip: parameters before opset 11, inputs since.
+    pub(super) fn clip_bounds(&self) -> Result<(f32, f32), String> {
+        Ok((
+            self.number("min", 1)?.unwrap_or(f32::NEG_INFINITY),
+            self.number("max", 2)?.unwrap_or(f32::INFINITY),
+        ))
+    }
+
+    /// Paddings of a Pad of a value of `rank` axes: parameters before opset 11, inputs since.
+    pub(super) fn pads(&self, rank: usize) -> Result<Pads, String> {
+        let pads = self.ints("pads", 1)?.ok_or("has no paddings")?;
+        let axes = match self.ints("", 3)? {
+            Some(axes) => (axes.iter())
+                .map(|&a| axis(a, rank))
+                .collect::<Result<_, _>>()?,
+            None => (0..rank).collect::<Vec<_>>(),
+        };
+        if pads.len() != 2 * axes.len() {
+            return Err(format!("{} paddings for {} axes", pads.len(), axes.len()));
+        }
+        let (mut before, mut after) = (vec![0; rank], vec![0; rank]);
+        for (i, &a) in axes.iter().enumerate() {
+            (before[a], after[a]) = (pads[i], pads[axes.len() + i]);
+        }
+        Ok(Pads { before, after })
+    }
+
+    /// The number that a constant padding adds.
+    pub(super) fn pad_value(&self) -> Result<f32, String> {
+        Ok(self.number("value", 2)?.unwrap_or(0.0))
+    }
+
+    /// What a Slice takes: parameters before opset 10, inputs since.
+    pub(super) fn slice_ranges(&self) -> Result<Vec<SliceRange>, String> {
+        let missing = "its starts or ends are missing";
+        let starts = self.ints("starts", 1)?.ok_or(missing)?;
+        let ends = self.ints("ends", 2)?.ok_or(missing)?;
+        let axes = self.ints("axes", 3)?;
+        let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
+        let steps = self.ints("steps", 4)?.unwrap_or(vec![1; starts.len()]);
+        if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
+            return Err("starts, ends, axes and steps differ in length".into());
+        }
+        Ok((0..starts.len())
+            .map(|i| SliceRange {
+                axis: axes[i],
+                start: starts[i],
+                end: ends[i],
+                step: steps[i],
+            })
+            .collect())
+    }
+
+    /// Sizes of the parts of a Split along an axis of `size`: a parameter before opset 13, an input since, or
+    /// equal parts.
+    pub(super) fn split_sizes(&self, size: usize) -> Result<Vec<usize>, String> {
+        let outputs = self.attributes.0.output.len();
+        let sizes: Vec<usize> = match self.ints("split", 1)? {
+            Some(sizes) => (sizes.iter())
+                .map(|&s| usize::try_from(s).map_err(|_| format!("size {s} is negative")))
+                .collect::<Result<_, _>>()?,
+            None => {
+                let each = size.div_ceil(outputs.max(1));
+                let part = |i: usize| each.min(size.saturating_sub(i * each));
+                (0..outputs).map(part).collect()
+            }
+        };
+        if sizes.len() != outputs {
+            return Err(format!("{} sizes for {outputs} outputs", sizes.len()));
+        }
+        let total = sizes.iter().try_fold(0usize, |t, &s| t.checked_add(s));
+        if total != Some(size) {
+            return Err(format!("the sizes do not add up to {size}"));
+        }
+        Ok(sizes)
+    }
+
+    /// The part of a shape that a Shape node asks for.
+    pub(super) fn shape_part(&self, all: &[Dim]) -> Constant {
+        let len = all.len() as i64;
+        let bound = |v: i64| {
+            let from_start = if v < 0 { v.saturating_add(len) } else { v };
+            from_start.clamp(0, len) as usize
+        };
+        let start = bound(self.attributes.int("start", 0));
+        let end = bound(self.attributes.int("end", i64::MAX)).max(start);
+        Constant::ints(all[start..end].to_vec())
+    }
+
+    /// Takes room for a constant of `shape`, with elements of `width` bytes, that is computed from others; to be
+    /// called before it is made. Its number of elements.
+    pub(super) fn claim(&self, shape: &[usize], width: usize) -> Result<usize, String> {
+        let room = &self.import.room;
+        let backed = room.file.saturating_add(self.import.reader.outside_bytes());
+        let most = backed
+            .saturating_mul(BYTES_PER_BYTE)
+            .saturating_add(BYTES_MORE);
+        let len = shape.iter().try_fold(1usize, |p, &d| p.checked_mul(d));
+        let bytes = len.and_then(|n| n.checked_mul(width)).map(|n| n as u64);
+        let taken = bytes.and_then(|b| room.taken.get().checked_add(b));
+        match (len, taken.filter(|&t| t <= most)) {
+            (Some(len), Some(taken)) => {
+                room.taken.set(taken);
+                Ok(len)
+            }
+            _ => {
+                room.exceeded.set(true);
+                Err(format!(
+                    "constants that are computed from others would take more than {most} bytes in a model of \
+                     {backed} bytes; simplify the model first"
+                ))
+            }
+        }
+    }
+
     /// Input `i` as a value of the graph, computed or constant.
     pub(super) fn operand(&mut self, i: usize) -> Result<ValueId, String> {
         let name = (self.attributes.input(i)).ok_or_else(|| format!("input {i} is missing"))?;
@@ -196,7 +352,7 @@ impl<'a> Context<'a> {
                     ));
                 }
             },
-            None => return Err(format!("input {i} is missing")),
+            Some(Item::Missing(_)) | None => return Err(format!("input {i} is missing")),
         };
         let id = (self.import.graph.constant(name, &shape, data)).map_err(|e| e.to_string())?;
         if let Some(Item::Constant(_, slot)) = self.import.items.get_mut(name) {
@@ -254,8 +410,17 @@ impl<'a> Context<'a> {
 
     /// The first output is a constant.
     pub(super) fn define(&mut self, constant: Constant) -> Result<(), String> {
-        let output = self.output(0)?;
-        self.import.define(output, Item::Constant(constant, None))
+        self.define_all(vec![constant])
+    }
+
+    /// The outputs that have a name are constants.
+    pub(super) fn define_all(&mut self, constants: Vec<Constant>) -> Result<(), String> {
+        for (output, constant) in self.attributes.0.output.iter().zip(constants) {
+            if !output.is_empty() {
+                self.import.define(output, Item::Constant(constant, None))?;
+            }
+        }
+        Ok(())
     }
 
     fn output(&self, i: usize) -> Result<&'a str, String> {

@@ -1,52 +1,94 @@
-//! From nodes of the file to nodes of the graph.
+//! From nodes of the file to nodes of the graph. A node that cannot be computed stops only what needs it.
 
 use super::attributes::node_name;
-use super::context::{Context, Done, Import, Item, Operator};
-use super::fault::Fault;
-use super::operators;
+use super::context::{Context, Done, Import, Item};
+use super::fault::{Fault, plain};
+use super::filters::layer_name;
 use super::proto::{NodeProto, TensorProto};
+use super::{fold, operators};
 use crate::error::Node;
 use crate::model::graph::Graph;
+use crate::model::layers::layer_namer;
+use crate::model::node::{Op, ValueId};
+use crate::model::parts::{LeftOut, Output};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Translates a model, node by node.
-pub(super) struct Importer(Import);
+pub(super) struct Importer {
+    import: Import,
+    causes: Vec<Cause>,
+    /// Convolutions that cannot be computed, with the place of the cause.
+    lost: Vec<(String, usize)>,
+    /// Values that nodes at fault read, with the place of the cause.
+    cuts: Vec<(ValueId, usize)>,
+}
+
+/// Why outputs of a node are missing.
+struct Cause {
+    node: Node,
+    what: String,
+    /// Whether anything needs them, or the whole node cannot be computed.
+    matters: bool,
+}
+
+impl Cause {
+    fn new(node: &NodeProto, what: String, matters: bool) -> Self {
+        Self {
+            node: describe(node),
+            what,
+            matters,
+        }
+    }
+}
+
+fn describe(node: &NodeProto) -> Node {
+    Node {
+        name: node_name(node).into(),
+        operator: node.op_type.clone(),
+    }
+}
 
 impl Importer {
-    /// A graph with its input alone. Outside files are looked for beside `path`.
+    /// A graph with its input alone, of a file of so many `bytes`. Outside files are looked for beside `path`.
     pub(super) fn new(
         path: &Path,
+        bytes: u64,
         opset: i64,
         input: &str,
         shape: &[usize],
     ) -> Result<Self, String> {
-        Import::new(path, opset, input, shape).map(Self)
+        Ok(Self {
+            import: Import::new(path, bytes, opset, input, shape)?,
+            causes: vec![],
+            lost: vec![],
+            cuts: vec![],
+        })
     }
 
     /// Takes the initialisers; each gives up its bytes once it is read.
     pub(super) fn constants(&mut self, tensors: Vec<TensorProto>) -> Result<(), String> {
         for tensor in tensors {
-            let constant = (self.0.reader.read(&tensor))
+            let constant = (self.import.reader.read(&tensor))
                 .map_err(|e| format!("initialiser '{}': {e}", tensor.name))?;
-            self.0
+            self.import
                 .define(&tensor.name, Item::Constant(constant, None))?;
         }
         Ok(())
     }
 
-    /// Translates a node.
+    /// Translates a node, or leaves it out.
+    ///
+    /// # Errors
+    /// What makes the file unusable as a whole.
     pub(super) fn node(&mut self, node: &NodeProto) -> Result<(), Fault> {
         let fail = |what: String| Fault {
-            node: Some(Node {
-                name: node_name(node).into(),
-                operator: node.op_type.clone(),
-            }),
+            node: Some(describe(node)),
             what,
         };
-        let operator = operators::find(node).ok_or_else(|| fail("is not supported".into()))?;
-        let mut computed = false;
+        let (mut computed, mut missing) = (false, None);
         for input in node.input.iter().filter(|i| !i.is_empty()) {
-            match self.0.items.get(input) {
+            match self.import.items.get(input) {
                 None => {
                     return Err(fail(format!(
                         "reads '{input}', which nothing before it writes"
@@ -54,44 +96,164 @@ impl Importer {
                 }
                 Some(Item::Value(_)) => computed = true,
                 Some(Item::Constant(..)) => {}
+                Some(Item::Missing(cause)) => missing = missing.or(Some(*cause)),
             }
         }
-        let mut context = Context::new(&mut self.0, node);
-        if computed {
-            (operator.translate)(&mut context).map_err(fail)
-        } else {
-            evaluate(operator, &mut context).map_err(fail)
+        let mut outputs = node.output.iter().filter(|o| !o.is_empty());
+        if let Some(twice) = outputs.find(|&o| self.import.items.contains_key(o)) {
+            return Err(fail(format!("'{twice}' is defined twice")));
+        }
+        if let Some(cause) = missing {
+            self.causes[cause].matters = true;
+            self.lose(node, cause);
+            return Ok(());
+        }
+        let size = self.import.graph.size();
+        if let Err(what) = self.translate(node, computed) {
+            if self.import.room.exceeded() {
+                return Err(fail(what));
+            }
+            self.take_back(node, size);
+            let cause = self.causes.len();
+            let values = node.input.iter().filter_map(|i| self.import.items.get(i));
+            self.cuts.extend(values.filter_map(|item| match item {
+                Item::Value(id) => Some((*id, cause)),
+                _ => None,
+            }));
+            self.causes.push(Cause::new(node, what, true));
+            self.lose(node, cause);
+            return Ok(());
+        }
+        let items = &self.import.items;
+        let left = |o: &&String| !o.is_empty() && !items.contains_key(*o);
+        if node.output.iter().any(|o| left(&o)) {
+            let what = "has more than one output, of which only the first is computed".into();
+            let cause = self.causes.len();
+            self.causes.push(Cause::new(node, what, false));
+            self.lose_outputs(node, cause);
+        }
+        Ok(())
+    }
+
+    fn translate(&mut self, node: &NodeProto, computed: bool) -> Done {
+        let standard = node.domain.is_empty() || node.domain == "ai.onnx";
+        let fold = fold::find(&node.op_type).filter(|_| standard);
+        let operator = operators::find(node);
+        let mut context = Context::new(&mut self.import, node);
+        match (operator, fold) {
+            (_, Some(fold)) if !computed => {
+                let constants = fold(&mut context)?;
+                context.define_all(constants)
+            }
+            (Some(operator), _) if computed => (operator.translate)(&mut context),
+            (Some(_), None) => Err(
+                "on constants alone is not supported; simplify the model (constant folding) first"
+                    .into(),
+            ),
+            (None, Some(_)) => Err("is supported on constants only".into()),
+            _ if standard => Err("is not supported".into()),
+            _ => Err(format!("of domain '{}' is not supported", node.domain)),
+        }
+    }
+
+    /// Undoes what the translation of a node did before it failed.
+    fn take_back(&mut self, node: &NodeProto, size: (usize, usize)) {
+        self.import.graph.truncate(size);
+        for input in &node.input {
+            if let Some(Item::Constant(_, id)) = self.import.items.get_mut(input)
+                && id.is_some_and(|id| id.index() >= size.0)
+            {
+                *id = None;
+            }
+        }
+        for output in &node.output {
+            self.import.items.remove(output);
+        }
+    }
+
+    /// A node that is not computed, for the reason at a place.
+    fn lose(&mut self, node: &NodeProto, cause: usize) {
+        if let Some(layer) = layer_name(node) {
+            self.lost.push((layer, cause));
+        }
+        self.lose_outputs(node, cause);
+    }
+
+    fn lose_outputs(&mut self, node: &NodeProto, cause: usize) {
+        for output in node.output.iter().filter(|o| !o.is_empty()) {
+            let item = self.import.items.entry(output.clone());
+            item.or_insert(Item::Missing(cause));
         }
     }
 
     /// The graph with its outputs.
+    ///
+    /// # Errors
+    /// Where nothing of the network can be computed.
     pub(super) fn finish<'a>(
         mut self,
         outputs: impl Iterator<Item = &'a str>,
-    ) -> Result<Graph, String> {
-        let outputs = outputs
-            .map(|name| match self.0.items.get(name) {
+    ) -> Result<Graph, Fault> {
+        let mut named = vec![];
+        for name in outputs {
+            let value = match self.import.items.get(name) {
                 Some(Item::Value(id)) => Ok(*id),
-                _ => Err(format!("no node computes the output '{name}'")),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        if outputs.is_empty() {
+                Some(Item::Missing(cause)) => {
+                    self.causes[*cause].matters = true;
+                    Err(needs(&self.causes[*cause]))
+                }
+                Some(Item::Constant(..)) => Err("it is a constant".into()),
+                None => return Err(format!("no node computes the output '{name}'").into()),
+            };
+            let name = plain(name);
+            named.push(Output { name, value });
+        }
+        if named.is_empty() {
             return Err("has no output".into());
         }
-        self.0.graph.set_outputs(&outputs);
-        Ok(self.0.graph)
+        let graph = &mut self.import.graph;
+        let is_conv = |op: &Op| matches!(op, Op::Conv(_));
+        if named.iter().all(|o| o.value.is_err()) && !graph.nodes().iter().any(|n| is_conv(&n.op)) {
+            return Err(match self.causes.into_iter().find(|c| c.matters) {
+                Some(cause) => Fault {
+                    node: Some(cause.node),
+                    what: cause.what,
+                },
+                None => format!("no node computes the output '{}'", named[0].name).into(),
+            });
+        }
+        graph.set_named_outputs(named);
+        let mut places = HashMap::new();
+        for (i, cause) in self.causes.iter().enumerate().filter(|(_, c)| c.matters) {
+            places.insert(i, graph.parts.nodes.len());
+            graph.parts.nodes.push(LeftOut {
+                name: named_node(&cause.node),
+                reason: plain(&cause.what),
+            });
+        }
+        let mut namer = layer_namer();
+        let lost = self.lost.into_iter().map(|(name, cause)| LeftOut {
+            name: namer.name(&name),
+            reason: needs(&self.causes[cause]),
+        });
+        graph.parts.layers = lost.collect();
+        let cuts = self.cuts.into_iter();
+        graph.parts.cuts = cuts
+            .filter_map(|(id, cause)| Some((id, *places.get(&cause)?)))
+            .collect();
+        Ok(self.import.graph)
     }
 }
 
-/// Evaluates a node whose inputs are all constants.
-fn evaluate(operator: &Operator, context: &mut Context<'_>) -> Done {
-    let Some(evaluate) = operator.evaluate else {
-        context.constant(0)?;
-        return Err(
-            "on constants alone is not supported; simplify the model (constant folding) first"
-                .into(),
-        );
-    };
-    let constant = evaluate(context)?;
-    context.define(constant)
+fn named_node(node: &Node) -> String {
+    format!("node '{}' ({})", plain(&node.name), plain(&node.operator))
+}
+
+/// Why something that needs a node is not computed.
+fn needs(cause: &Cause) -> String {
+    format!(
+        "it needs {}, which {}",
+        named_node(&cause.node),
+        plain(&cause.what)
+    )
 }

@@ -4,25 +4,29 @@ use crate::Error;
 use crate::error::Node;
 use std::path::Path;
 
-/// A node, where one is at fault, and what is wrong.
+/// What makes a file unusable: a node, where one is at fault, and what is wrong.
 pub(super) struct Fault {
     pub(super) node: Option<Node>,
     pub(super) what: String,
 }
 
 impl Fault {
-    /// The error for the model's file. Parts of the message come from the file: it stays one line.
+    /// The error for the model's file.
     pub(super) fn in_file(self, path: &Path) -> Error {
-        let plain = |text: String| text.replace(char::is_control, " ");
         Error::Network {
             path: Some(path.to_path_buf()),
             node: self.node.map(|node| Node {
-                name: plain(node.name),
-                operator: plain(node.operator),
+                name: plain(&node.name),
+                operator: plain(&node.operator),
             }),
-            what: plain(self.what),
+            what: plain(&self.what),
         }
     }
+}
+
+/// A text of which parts come from the file, on one line.
+pub(super) fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 impl From<String> for Fault {

@@ -2,14 +2,14 @@
 //! operator, and any size of input will do.
 
 use super::attributes::node_name;
-use super::fault::Fault;
+use super::fault::{Fault, plain};
+use super::operators::MICROSOFT;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
-use super::scan;
-use super::tensor::{Constant, Elements, Reader};
-use crate::io::names::{Namer, module_path};
-use crate::{Error, Result};
-use prost::Message;
-use prost::bytes::Bytes;
+use super::reader::Reader;
+use super::tensor::{Constant, Elements};
+use crate::Result;
+use crate::io::names::module_path;
+use crate::model::layers::layer_namer;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,56 +37,78 @@ pub struct ModelFilters {
 /// Reads the filters of every convolution.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Network`] where the file is damaged or no ONNX model.
+/// [`Error::Io`](crate::Error::Io); [`Error::Network`](crate::Error::Network) where the file is damaged or no
+/// ONNX model.
 pub fn filters(path: impl AsRef<Path>) -> Result<ModelFilters> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read the model", e))?;
-    parse(bytes, path).map_err(|what| Fault::from(what).in_file(path))
+    let (model, _) = super::decode(path)?;
+    collect(model, path).map_err(|what| Fault::from(what).in_file(path))
 }
 
-fn parse(bytes: Vec<u8>, path: &Path) -> Result<ModelFilters, String> {
-    if bytes.is_empty() {
-        return Err("is empty, not an ONNX model".into());
-    }
-    scan::check(&bytes)?;
-    let model = ModelProto::decode(Bytes::from(bytes))
-        .map_err(|e| format!("is not an ONNX model ({e})"))?;
-    let graph = (model.graph).ok_or("is not an ONNX model: it holds no graph")?;
+fn collect(model: ModelProto, path: &Path) -> Result<ModelFilters, String> {
+    let graph = (model.graph).ok_or(super::NO_GRAPH)?;
     let mut constants = Constants::new(&graph, path);
     let mut found = ModelFilters::default();
-    let mut namer = Namer::new();
-    // As for the layers of a network.
-    namer.reserve("output");
-    namer.reserve("labels");
+    let mut namer = layer_namer();
     for node in &graph.node {
         let weight = node.input.get(1).map(String::as_str).unwrap_or_default();
-        let plain = || match module_path(weight) {
-            module if module != weight => module.to_string(),
-            _ => node_name(node).to_string(),
-        };
-        let reason = match node.op_type.as_str() {
-            "Conv" => {
-                let name = namer.name(&plain());
-                match constants.filters(weight)? {
-                    Ok((shape, weights)) => {
-                        found.layers.push(ConvFilters {
-                            name,
-                            shape,
-                            weights,
-                        });
-                    }
-                    Err(reason) => found.skipped.push((name, reason)),
+        if let Some(name) = layer_name(node) {
+            let name = namer.name(&name);
+            match constants.filters(weight)? {
+                Ok((shape, weights)) => {
+                    found.layers.push(ConvFilters {
+                        name,
+                        shape,
+                        weights,
+                    });
                 }
-                continue;
+                Err(reason) => found.skipped.push((name, reason)),
             }
-            "ConvTranspose" => "a transposed convolution",
-            "ConvInteger" | "QLinearConv" => "a quantised convolution",
-            "Gemm" | "MatMul" if constants.holds(weight) => "a linear layer, not a convolution",
+            continue;
+        }
+        let standard = is_standard(node);
+        let reason = match node.op_type.as_str() {
+            "ConvTranspose" if standard => "a transposed convolution".into(),
+            "ConvInteger" | "QLinearConv" => "a quantised convolution".into(),
+            "Gemm" | "MatMul" if constants.holds(weight) => {
+                "a linear layer, not a convolution".into()
+            }
+            operator if operator.contains("Conv") => format!(
+                "operator {}{}, which is not supported",
+                plain(operator),
+                match standard {
+                    true => String::new(),
+                    false => format!(" of domain '{}'", plain(&node.domain)),
+                }
+            ),
             _ => continue,
         };
-        found.skipped.push((plain(), reason.into()));
+        found.skipped.push((plain(&module(node)), reason));
     }
     Ok(found)
+}
+
+fn is_standard(node: &NodeProto) -> bool {
+    node.domain.is_empty() || node.domain == "ai.onnx"
+}
+
+/// The name of a convolution's layer before it is made safe and unique; `None` for other nodes.
+pub(super) fn layer_name(node: &NodeProto) -> Option<String> {
+    let conv = match node.op_type.as_str() {
+        "Conv" => is_standard(node),
+        "FusedConv" => node.domain == MICROSOFT,
+        _ => false,
+    };
+    conv.then(|| module(node))
+}
+
+/// Module path of a node's weight where it has one, else the node's name.
+fn module(node: &NodeProto) -> String {
+    let weight = node.input.get(1).map(String::as_str).unwrap_or_default();
+    match module_path(weight) {
+        module if module != weight => module.to_string(),
+        _ => node_name(node).to_string(),
+    }
 }
 
 /// Constants of a model by name, read when they are asked for.

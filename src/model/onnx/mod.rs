@@ -1,12 +1,13 @@
-//! ONNX import: protobuf to [`Graph`], opset 13 to 21, the operators CNN classifiers use.
+//! ONNX import: protobuf to [`Graph`], opset 7 to 23, the operators that networks on images use.
 //!
 //! The file is data from anywhere: it is checked before it is decoded, nothing it says sets a size that
-//! is not backed by its own bytes, and an operator that is not supported is named before anything runs.
+//! is not backed by its own bytes, and a node that cannot be computed stops only what needs it.
 //!
-//! `scan` checks the bytes and `proto` decodes them. `convert` goes through the nodes in order: a node with
-//! a computed input becomes nodes of the graph, a node on constants alone is evaluated at once, both by its
-//! entry in `operators`. Operators see the graph and the names of the file through `context`, the node's
-//! parameters through `attributes` and constants through `tensor`. `filters` reads the weights of
+//! `scan` checks the bytes and `proto` decodes them; `input` finds the input and its layout. `convert` goes
+//! through the nodes in order: a node with a computed input becomes nodes of the graph, by its entry in
+//! `operators`; a node on constants alone is computed at once, by its entry in `fold`. Both see the graph and
+//! the names of the file through `context`, and the node's parameters through `attributes`. Constants are
+//! `tensor`s, which `reader` takes from the file and from files beside it. `filters` reads the weights of
 //! convolutions without building a graph.
 
 mod attributes;
@@ -14,61 +15,130 @@ mod context;
 mod convert;
 mod fault;
 mod filters;
+mod fold;
+mod input;
 mod operators;
 mod proto;
+mod reader;
 mod scan;
 mod tensor;
 
 pub use filters::{ConvFilters, ModelFilters, filters};
 
 use super::graph::Graph;
-use crate::{Error, Result};
-use attributes::node_name;
+use super::parts::Layout;
+use crate::Result;
+use crate::io::file::DataFile;
 use convert::Importer;
 use fault::Fault;
+use input::Refusal;
 use prost::Message;
 use prost::bytes::Bytes;
-use proto::{GraphProto, ModelProto, ValueInfoProto, data_type};
+use proto::{GraphProto, ModelProto};
 use std::path::Path;
 
 /// Operator sets understood.
-const OPSETS: std::ops::RangeInclusive<i64> = 13..=21;
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=23;
+
+/// What the file does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportOptions<'a> {
+    /// Shape of one sample of the data: dimensions that the input leaves open take its sizes.
+    pub sample: Option<&'a [usize]>,
+    /// Height and width of the images, where the input leaves them open.
+    pub size: Option<[usize; 2]>,
+    /// Layout of the input; found from the graph where it is not given.
+    pub layout: Option<Layout>,
+}
+
+impl<'a> ImportOptions<'a> {
+    /// Sets `sample`.
+    #[must_use]
+    pub const fn with_sample(mut self, sample: Option<&'a [usize]>) -> Self {
+        self.sample = sample;
+        self
+    }
+
+    /// Sets `size`.
+    #[must_use]
+    pub const fn with_size(mut self, size: Option<[usize; 2]>) -> Self {
+        self.size = size;
+        self
+    }
+
+    /// Sets `layout`.
+    #[must_use]
+    pub const fn with_layout(mut self, layout: Option<Layout>) -> Self {
+        self.layout = layout;
+        self
+    }
+}
 
 /// Reads a model. Dimensions of the input that the model leaves open take those of `sample`, the shape
 /// of one sample of the data, if there is one.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Network`] for anything but a supported model: what, and at which node.
+/// As [`load_with`].
 pub fn load(path: impl AsRef<Path>, sample: Option<&[usize]>) -> Result<Graph> {
-    let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read the model", e))?;
-    parse(bytes, path, sample).map_err(|fault| fault.in_file(path))
+    load_with(path, &ImportOptions::default().with_sample(sample))
 }
 
-/// Reads a model from memory; `path` is where external data are looked for.
-fn parse(bytes: Vec<u8>, path: &Path, sample: Option<&[usize]>) -> Result<Graph, Fault> {
-    if bytes.is_empty() {
-        return Err("is empty, not an ONNX model".into());
-    }
-    scan::check(&bytes)?;
-    let model = ModelProto::decode(Bytes::from(bytes))
-        .map_err(|e| format!("is not an ONNX model ({e})"))?;
-    let opset = opset(&model)?;
-    let proto = (model.graph).ok_or("is not an ONNX model: it holds no graph")?;
-    check_operators(&proto)?;
-    let (input, shape) = input(&proto, sample)?;
-    let mut importer = Importer::new(path, opset, input, &shape)?;
+/// Reads a model. Nodes that cannot be computed, and what needs them, are left out of the graph, which lists
+/// them ([`Graph::left_out`]).
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) and [`Error::File`](crate::Error::File) for what is no regular file;
+/// [`Error::Network`](crate::Error::Network) for a file that is damaged or of which nothing can be computed:
+/// what, and at which node; [`Error::OpenSize`](crate::Error::OpenSize),
+/// [`Error::NoLayout`](crate::Error::NoLayout) and [`Error::Argument`](crate::Error::Argument) for options that
+/// are missing or do not fit.
+pub fn load_with(path: impl AsRef<Path>, options: &ImportOptions<'_>) -> Result<Graph> {
+    let path = path.as_ref();
+    let (model, bytes) = decode(path)?;
+    let fail = |fault: Fault| fault.in_file(path);
+    let opset = opset(&model).map_err(|e| fail(e.into()))?;
+    let proto = (model.graph).ok_or_else(|| fail(NO_GRAPH.into()))?;
+    let input = input::find(&proto, path, options).map_err(|refusal| match refusal {
+        Refusal::File(what) => fail(what.into()),
+        Refusal::Caller(error) => error,
+    })?;
+    let layout = input.layout;
+    let mut importer =
+        Importer::new(path, bytes, opset, input.name, &input.shape).map_err(|e| fail(e.into()))?;
     let GraphProto {
         node,
         initializer,
         output,
         ..
     } = proto;
-    importer.constants(initializer)?;
-    for node in &node {
-        importer.node(node)?;
-    }
-    Ok(importer.finish(output.iter().map(|o| o.name.as_str()))?)
+    let import = || {
+        importer.constants(initializer)?;
+        for node in &node {
+            importer.node(node)?;
+        }
+        importer.finish(output.iter().map(|o| o.name.as_str()))
+    };
+    let mut graph = import().map_err(fail)?;
+    graph.parts.layout = layout;
+    Ok(graph)
+}
+
+const NO_GRAPH: &str = "is not an ONNX model: it holds no graph";
+
+/// Decodes a file, and says how many bytes it has.
+fn decode(path: &Path) -> Result<(ModelProto, u64)> {
+    let file = DataFile::open(path)?;
+    let bytes = file.read_whole()?;
+    let model = || -> Result<ModelProto, Fault> {
+        if bytes.is_empty() {
+            return Err("is empty, not an ONNX model".into());
+        }
+        scan::check(&bytes)?;
+        ModelProto::decode(Bytes::from(bytes))
+            .map_err(|e| format!("is not an ONNX model ({e})").into())
+    };
+    Ok((model().map_err(|fault| fault.in_file(path))?, file.len()))
 }
 
 fn opset(model: &ModelProto) -> Result<i64, String> {
@@ -82,81 +152,4 @@ fn opset(model: &ModelProto) -> Result<i64, String> {
         )),
         None => Err("is not an ONNX model: it names no operator set".into()),
     }
-}
-
-/// Names the first node that cannot run, and how many others there are.
-fn check_operators(graph: &GraphProto) -> Result<(), String> {
-    let mut missing = (graph.node.iter()).filter(|n| operators::find(n).is_none());
-    let Some(first) = missing.next() else {
-        return Ok(());
-    };
-    let mut others: Vec<&str> = missing.map(|n| n.op_type.as_str()).collect();
-    others.sort_unstable();
-    others.dedup();
-    others.retain(|&o| o != first.op_type);
-    let others = match others.len() {
-        0 => String::new(),
-        n => format!(
-            " (and {}{})",
-            others[..n.min(5)].join(", "),
-            if n > 5 { ", ..." } else { "" }
-        ),
-    };
-    Err(format!(
-        "node '{}' uses operator {}{}, which is not supported{others}",
-        node_name(first),
-        first.op_type,
-        if first.domain.is_empty() {
-            String::new()
-        } else {
-            format!(" of domain '{}'", first.domain)
-        },
-    ))
-}
-
-/// Name and shape per sample of the one input that is no constant.
-fn input<'a>(
-    graph: &'a GraphProto,
-    sample: Option<&[usize]>,
-) -> Result<(&'a str, Vec<usize>), String> {
-    let inputs: Vec<&ValueInfoProto> = (graph.input.iter())
-        .filter(|i| graph.initializer.iter().all(|t| t.name != i.name))
-        .collect();
-    let &[input] = inputs.as_slice() else {
-        return Err(format!(
-            "has {} inputs; one is needed, the images",
-            inputs.len()
-        ));
-    };
-    let tensor = (input.r#type.as_ref())
-        .and_then(|t| t.tensor_type.as_ref())
-        .ok_or_else(|| format!("input '{}' is no tensor", input.name))?;
-    if ![data_type::FLOAT, data_type::FLOAT16].contains(&tensor.elem_type) {
-        return Err(format!(
-            "input '{}' is {}; export the model with a float32 input",
-            input.name,
-            data_type::name(tensor.elem_type)
-        ));
-    }
-    let dims = tensor.shape.as_ref().map(|s| s.dim.as_slice());
-    let dims = dims
-        .filter(|d| d.len() >= 2)
-        .ok_or_else(|| format!("input '{}' has no shape [N, C, ...]", input.name))?;
-    let shape = (dims[1..].iter().enumerate())
-        .map(|(i, d)| match d.dim_value {
-            Some(v) if v > 0 => usize::try_from(v).map_err(|e| e.to_string()),
-            _ => (sample.filter(|s| s.len() == dims.len() - 1))
-                .map(|s| s[i])
-                .ok_or_else(|| {
-                    format!(
-                        "input '{}' leaves dimension {} open ('{}'); export the model with a fixed \
-                         size, only the batch may be free",
-                        input.name,
-                        i + 1,
-                        d.dim_param.as_deref().unwrap_or("?")
-                    )
-                }),
-        })
-        .collect::<Result<_, _>>()?;
-    Ok((&input.name, shape))
 }

@@ -126,6 +126,9 @@ pub struct TensorProto {
     /// Elements, `DOUBLE`.
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
+    /// Elements, `UINT32` and `UINT64`.
+    #[prost(uint64, repeated, tag = "11")]
+    pub uint64_data: Vec<u64>,
     /// Where the elements lie outside the file: `location`, `offset`, `length`.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
@@ -202,6 +205,10 @@ pub mod data_type {
     pub const UINT8: i32 = 2;
     /// i8.
     pub const INT8: i32 = 3;
+    /// u16.
+    pub const UINT16: i32 = 4;
+    /// i16.
+    pub const INT16: i32 = 5;
     /// i32.
     pub const INT32: i32 = 6;
     /// i64.
@@ -212,6 +219,8 @@ pub mod data_type {
     pub const FLOAT16: i32 = 10;
     /// f64.
     pub const DOUBLE: i32 = 11;
+    /// u32.
+    pub const UINT32: i32 = 12;
 
     /// Name for messages.
     pub fn name(number: i32) -> String {

@@ -2,9 +2,9 @@
 //! operator is a line in one of them and the function it names.
 
 mod binary;
-mod constants;
 mod elementwise;
 mod functions;
+mod fused;
 mod layout;
 mod linear;
 mod normalise;
@@ -20,9 +20,9 @@ use super::proto::NodeProto;
 
 const GROUPS: [&[Operator]; 13] = [
     binary::OPERATORS,
-    constants::OPERATORS,
     elementwise::OPERATORS,
     functions::OPERATORS,
+    fused::OPERATORS,
     layout::OPERATORS,
     linear::OPERATORS,
     normalise::OPERATORS,
@@ -34,8 +34,15 @@ const GROUPS: [&[Operator]; 13] = [
     transposed::OPERATORS,
 ];
 
+/// Operator set of onnxruntime's own operators.
+pub(super) const MICROSOFT: &str = "com.microsoft";
+
 /// The operator of a node, `None` where it is not supported.
 pub(super) fn find(node: &NodeProto) -> Option<&'static Operator> {
-    let standard = node.domain.is_empty() || node.domain == "ai.onnx";
-    (GROUPS.iter().copied().flatten()).find(|operator| standard && operator.name == node.op_type)
+    let domain = match node.domain.as_str() {
+        "ai.onnx" => "",
+        other => other,
+    };
+    let mut all = GROUPS.iter().copied().flatten();
+    all.find(|operator| operator.domain == domain && operator.name == node.op_type)
 }

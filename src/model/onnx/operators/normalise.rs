@@ -23,9 +23,14 @@ const fn op(f: Binary) -> Op {
 
 /// `y = (x - mean) / sqrt(var + epsilon) * scale + bias` as `x * a + b`.
 fn batch(c: &mut Context<'_>) -> Done {
-    let trained = c.attributes.0.output.iter().skip(1).any(|o| !o.is_empty());
-    if c.attributes.flag("training_mode") || c.opset() < 14 && trained {
-        return Err("is in training mode; export the model for inference".into());
+    // Before opset 14, outputs beside the first are statistics of the batch, which it normalises by.
+    let statistics = c.attributes.0.output.iter().skip(1).any(|o| !o.is_empty());
+    if c.attributes.flag("training_mode") || (c.opset() < 14 && statistics) {
+        return Err(
+            "is in training mode: its result depends on the other images of the batch; export the model for \
+             inference"
+                .into(),
+        );
     }
     let epsilon = f64::from(c.attributes.float("epsilon", 1e-5));
     let ((shape, scale), bias) = (c.floats(1)?, c.floats(2)?);
@@ -40,11 +45,17 @@ fn batch(c: &mut Context<'_>) -> Done {
         .map(|((f, &m), &b)| (f64::from(b) - f64::from(m) * f) as f32)
         .collect();
     let factor: Vec<f32> = factor.iter().map(|&f| f as f32).collect();
+    let x = c.data(0)?;
     let inputs = [
-        c.data(0)?,
+        x,
         c.derived(1, &shape, factor)?,
         c.derived(2, &shape, shift)?,
     ];
+    // Up to opset 8 every element may have parameters of its own.
+    if c.opset() < 9 && c.attributes.int("spatial", 1) == 0 {
+        let scaled = c.inner(op(Binary::Mul), &inputs[..2])?;
+        return c.push(op(Binary::Add), &[scaled, inputs[2]]);
+    }
     c.push(Op::BatchNorm(Activation::Identity), &inputs)
 }
 

@@ -1,16 +1,17 @@
 //! Operators that change a shape and leave the elements in their order.
 
 use crate::model::node::Op;
-use crate::model::onnx::attributes::{axis, inner_axis};
+use crate::model::onnx::attributes::inner_axis;
 use crate::model::onnx::context::{Context, Done, Operator, dims};
 use crate::model::onnx::tensor::{Constant, Dim, Elements};
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Flatten", flatten),
-    Operator::new("Reshape", reshape).or_constant(reshape_constant),
-    Operator::new("Shape", shape).or_constant(shape_constant),
-    Operator::new("Squeeze", squeeze).or_constant(squeeze_constant),
-    Operator::new("Unsqueeze", unsqueeze).or_constant(unsqueeze_constant),
+    Operator::new("Reshape", reshape),
+    Operator::new("Shape", shape),
+    Operator::new("Size", size),
+    Operator::new("Squeeze", squeeze),
+    Operator::new("Unsqueeze", unsqueeze),
 ];
 
 fn flatten(c: &mut Context<'_>) -> Done {
@@ -122,100 +123,10 @@ fn unsqueeze(c: &mut Context<'_>) -> Done {
 
 fn shape(c: &mut Context<'_>) -> Done {
     let all = dims(&c.shape(0)?);
-    let bound = |v: i64| {
-        let from_start = if v < 0 {
-            v.saturating_add(all.len() as i64)
-        } else {
-            v
-        };
-        from_start.clamp(0, all.len() as i64) as usize
-    };
-    let start = bound(c.attributes.int("start", 0));
-    let end = bound(c.attributes.int("end", i64::MAX)).max(start);
-    c.define(Constant::ints(all[start..end].to_vec()))
+    c.define(c.shape_part(&all))
 }
 
-fn shape_constant(c: &mut Context<'_>) -> Result<Constant, String> {
-    let shape = c.constant(0)?.shape.iter();
-    Ok(Constant::ints(
-        shape.map(|&d| Dim::Known(d as i64)).collect(),
-    ))
-}
-
-fn reshape_constant(c: &mut Context<'_>) -> Result<Constant, String> {
-    let (x, target) = (c.constant(0)?, c.constant(1)?.known()?);
-    let mut shape = vec![];
-    let mut open = None;
-    for (i, &d) in target.iter().enumerate() {
-        shape.push(match d {
-            -1 => {
-                open = Some(i);
-                1
-            }
-            0 => *x.shape.get(i).ok_or("0 stands for no dimension")?,
-            _ => usize::try_from(d).map_err(|e| e.to_string())?,
-        });
-    }
-    if let Some(i) = open {
-        let known = shape.iter().try_fold(1usize, |p, &d| p.checked_mul(d));
-        shape[i] = (known.filter(|&n| n > 0)).map_or(0, |n| x.len() / n);
-    }
-    reshaped(x, shape)
-}
-
-fn squeeze_constant(c: &mut Context<'_>) -> Result<Constant, String> {
-    with_axes(c.constant(0)?, c.ints("axes", 1)?.as_deref(), true)
-}
-
-fn unsqueeze_constant(c: &mut Context<'_>) -> Result<Constant, String> {
-    with_axes(c.constant(0)?, c.ints("axes", 1)?.as_deref(), false)
-}
-
-/// Removes axes of one element, all of them where `axes` is `None`, or else inserts such axes.
-fn with_axes(x: &Constant, axes: Option<&[i64]>, remove: bool) -> Result<Constant, String> {
-    let extra = if remove {
-        0
-    } else {
-        axes.map_or(0, <[i64]>::len)
-    };
-    let rank = x.shape.len() + extra;
-    let axes = axes
-        .map(|a| {
-            a.iter()
-                .map(|&a| axis(a, rank))
-                .collect::<Result<Vec<_>, _>>()
-        })
-        .transpose()?;
-    let shape = match (remove, axes) {
-        (true, None) => x.shape.iter().copied().filter(|&d| d != 1).collect(),
-        (true, Some(axes)) => (0..rank)
-            .filter(|a| !axes.contains(a))
-            .map(|a| x.shape[a])
-            .collect(),
-        (false, None) => return Err("has no axes".into()),
-        (false, Some(axes)) => {
-            let mut old = x.shape.iter();
-            let new = (0..rank).map(|a| {
-                if axes.contains(&a) {
-                    1
-                } else {
-                    old.next().copied().unwrap_or(1)
-                }
-            });
-            new.collect()
-        }
-    };
-    reshaped(x, shape)
-}
-
-/// The same elements under another shape of their number.
-fn reshaped(x: &Constant, shape: Vec<usize>) -> Result<Constant, String> {
-    let len = shape.iter().try_fold(1usize, |p, &d| p.checked_mul(d));
-    if len != Some(x.len()) {
-        return Err(format!("{:?} cannot become {shape:?}", x.shape));
-    }
-    Ok(Constant {
-        shape,
-        elements: x.elements.clone(),
-    })
+fn size(c: &mut Context<'_>) -> Done {
+    c.data(0)?;
+    c.define(Constant::int(Dim::Unknown))
 }

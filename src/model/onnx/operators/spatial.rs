@@ -102,6 +102,11 @@ pub(super) fn weight(c: &Context<'_>, line: bool) -> Result<([usize; 4], Vec<f32
     Ok((shape, values.to_vec()))
 }
 
+/// Elements that a window spans.
+const fn reach(kernel: usize, dilation: usize) -> usize {
+    dilation.saturating_mul(kernel - 1).saturating_add(1)
+}
+
 fn window(
     c: &Context<'_>,
     kernel: [usize; 2],
@@ -113,14 +118,15 @@ fn window(
     if [kernel, stride, dilation].iter().flatten().any(|&v| v == 0) {
         return Err("a window, stride or dilation is zero".into());
     }
-    let reach = [0, 1].map(|i| dilation[i] * (kernel[i] - 1) + 1);
+    let reach = [0, 1].map(|i| reach(kernel[i], dilation[i]));
     let padding = match c.attributes.text("auto_pad", "NOTSET")? {
         "NOTSET" | "" => paddings(c, line)?,
         "VALID" => [0; 4],
         same @ ("SAME_UPPER" | "SAME_LOWER") => {
             let total = [0, 1].map(|i| {
                 let outputs = size[i].div_ceil(stride[i]);
-                ((outputs - 1) * stride[i] + reach[i]).saturating_sub(size[i])
+                let end = ((outputs - 1) * stride[i]).saturating_add(reach[i]);
+                end.saturating_sub(size[i])
             });
             let half = total.map(|t| t / 2);
             let rest = [total[0] - half[0], total[1] - half[1]];
@@ -141,6 +147,13 @@ fn window(
 }
 
 fn conv(c: &mut Context<'_>) -> Done {
+    let line = is_line(c)?;
+    let (op, inputs) = convolution(c)?;
+    push_image(c, op, &inputs, line)
+}
+
+/// The convolution of a node on images, and what it reads.
+pub(super) fn convolution(c: &mut Context<'_>) -> Result<(Op, Vec<ValueId>), String> {
     let (line, size) = (is_line(c)?, map_size(c)?);
     let (shape, values) = weight(c, line)?;
     let kernel = [shape[2], shape[3]];
@@ -165,7 +178,7 @@ fn conv(c: &mut Context<'_>) -> Done {
     if c.optional_constant(2)?.is_some() {
         inputs.push(c.operand(2)?);
     }
-    push_image(c, Op::Conv(params), &inputs, line)
+    Ok((Op::Conv(params), inputs))
 }
 
 fn max_pool(c: &mut Context<'_>) -> Done {
@@ -249,7 +262,7 @@ fn pooling(c: &Context<'_>, kind: PoolKind) -> Result<Pool2dParams, String> {
     let w = window(c, pair(c, "kernel_shape", 1, line)?, size, line)?;
     let mut output = [0; 2];
     for i in 0..2 {
-        let reach = w.dilation[i] * (w.kernel[i] - 1) + 1;
+        let reach = reach(w.kernel[i], w.dilation[i]);
         if w.padding[i] >= reach || w.padding[i + 2] >= reach {
             return Err("the padding is as large as the window".into());
         }
