@@ -34,7 +34,7 @@ TORCH = {
     "shuffled": (torch_nets.Shuffled, 16, 17, True, False),
 }
 RAW = {"pads": raw_nets.pads, "pad-modes": raw_nets.pad_modes, "reshapes": raw_nets.reshapes, "external": raw_nets.external, **operator_nets.NETS}
-WITH_ACTIVATIONS = {"residual", "residual-folded", "depthwise", "dense", "squeeze", "inception", "activations-20"}
+WITH_ACTIVATIONS = {"residual", "residual-folded", "depthwise", "dense", "squeeze", "inception", "mbconv", "activations", "activations-20"}
 
 
 def export(name, path, seed):

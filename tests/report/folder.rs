@@ -163,6 +163,9 @@ fn measures_of_networks_write_the_same_folder() {
             .with_at(Some([1, 2]))
             .with_tap("conv".parse().expect("tap"));
         folder.impulse_parameters(ctx, &options);
+        for option in ["size", "layout"] {
+            folder.parameter(option, None::<String>);
+        }
         folder
             .input_file(Path::new(model), &shape, "onnx")
             .expect("input");
@@ -235,6 +238,7 @@ fn measures_of_networks_write_the_same_folder() {
         folder.parameter("tensor", vec![tensor.name.clone()]);
         folder.parameter("observe", Vec::<String>::new());
         folder.parameter("permutation", None::<String>);
+        folder.parameter("output", None::<String>);
         let images = open_dump(&[&data]).expect("images").layers.remove(0);
         folder
             .input_file(Path::new(model), &shape, "onnx")

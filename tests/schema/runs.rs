@@ -1,6 +1,7 @@
 //! Every command once, on small data; what it printed and wrote.
 
 use crate::formats::{f32_bytes, npy_bytes};
+use crate::support::model::{Model, Node};
 use assert_cmd::Command;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -120,10 +121,17 @@ impl Runs {
 
         let labels = acts.join("labels.npy");
         let labels = labels.to_str().expect("path");
+        // A model of which only a part can be computed.
+        let mut part = Model::new(&[1, 6, 6]);
+        part.constant("conv1.weight", &[2, 1, 3, 3], &[0.5; 18]);
+        part.node(Node::new("Conv", "c", &["input", "conv1.weight"], "a"));
+        part.node(Node::new("LSTM", "rnn", &["a"], "b"));
+        part.output("b");
+        std::fs::write(dir.join("part.onnx"), part.encode()).expect("written");
         runs.document(
             dir,
             "inspect --json",
-            &["inspect", "acts", "bad.npy", labels, model],
+            &["inspect", "acts", "bad.npy", labels, model, "part.onnx"],
         );
         runs.document(dir, "devices --json", &["devices"]);
         runs.document(dir, "bench --json", &["bench", "--only", "pointwise"]);

@@ -28,6 +28,42 @@ impl Attribute {
         Self([field(1, name.as_bytes()), int(3, value), int(20, 2)].concat())
     }
 
+    pub fn float(name: &str, value: f32) -> Self {
+        let number = [varint(2 << 3 | 5), value.to_le_bytes().to_vec()].concat();
+        Self([field(1, name.as_bytes()), number, int(20, 1)].concat())
+    }
+
+    pub fn floats(name: &str, values: &[f32]) -> Self {
+        let all = values
+            .iter()
+            .map(|v| [varint(7 << 3 | 5), v.to_le_bytes().to_vec()].concat());
+        let all: Vec<u8> = all.flatten().collect();
+        Self([field(1, name.as_bytes()), all, int(20, 6)].concat())
+    }
+
+    pub fn text(name: &str, value: &str) -> Self {
+        Self(
+            [
+                field(1, name.as_bytes()),
+                field(4, value.as_bytes()),
+                int(20, 3),
+            ]
+            .concat(),
+        )
+    }
+
+    /// A list of integers as a tensor.
+    pub fn list(name: &str, values: &[i64]) -> Self {
+        Self(
+            [
+                field(1, name.as_bytes()),
+                field(5, &integers("", &[values.len() as i64], values)),
+                int(20, 4),
+            ]
+            .concat(),
+        )
+    }
+
     pub fn ints(name: &str, values: &[i64]) -> Self {
         let all: Vec<u8> = values.iter().flat_map(|&v| int(8, v)).collect();
         Self([field(1, name.as_bytes()), all, int(20, 7)].concat())
@@ -39,8 +75,9 @@ impl Attribute {
 pub struct Node {
     op: String,
     name: String,
+    pub domain: String,
     inputs: Vec<String>,
-    output: String,
+    pub outputs: Vec<String>,
     pub attributes: Vec<Attribute>,
 }
 
@@ -50,9 +87,15 @@ impl Node {
             op: op.into(),
             name: name.into(),
             inputs: inputs.iter().map(|s| (*s).to_string()).collect(),
-            output: output.into(),
+            domain: String::new(),
+            outputs: vec![output.into()],
             attributes: vec![],
         }
+    }
+
+    pub fn with(mut self, attribute: Attribute) -> Self {
+        self.attributes.push(attribute);
+        self
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -60,12 +103,15 @@ impl Node {
         for input in &self.inputs {
             bytes.extend(field(1, input.as_bytes()));
         }
-        bytes.extend(field(2, self.output.as_bytes()));
+        for output in &self.outputs {
+            bytes.extend(field(2, output.as_bytes()));
+        }
         bytes.extend(field(3, self.name.as_bytes()));
         bytes.extend(field(4, self.op.as_bytes()));
         for a in &self.attributes {
             bytes.extend(field(5, &a.0));
         }
+        bytes.extend(field(7, self.domain.as_bytes()));
         bytes
     }
 }
@@ -75,6 +121,13 @@ pub fn tensor(name: &str, shape: &[i64], data: &[f32]) -> Vec<u8> {
     let raw: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
     let dims: Vec<u8> = shape.iter().flat_map(|&d| int(1, d)).collect();
     [dims, int(2, 1), field(8, name.as_bytes()), field(9, &raw)].concat()
+}
+
+/// An int64 tensor, encoded.
+pub fn integers(name: &str, shape: &[i64], data: &[i64]) -> Vec<u8> {
+    let raw: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let dims: Vec<u8> = shape.iter().flat_map(|&d| int(1, d)).collect();
+    [dims, int(2, 7), field(8, name.as_bytes()), field(9, &raw)].concat()
 }
 
 /// A model with the input `input`.
@@ -106,6 +159,12 @@ impl Model {
         self.constants.push(tensor(name, shape, data));
     }
 
+    /// A list of integers.
+    pub fn list(&mut self, name: &str, data: &[i64]) {
+        self.constants
+            .push(integers(name, &[data.len() as i64], data));
+    }
+
     /// A float32 tensor in another file.
     pub fn outside(&mut self, name: &str, shape: &[i64], file: &str, offset: usize, length: usize) {
         let entry = |key: &str, value: &str| {
@@ -133,6 +192,10 @@ impl Model {
 
     pub fn output(&mut self, name: &str) {
         self.outputs = vec![name.into()];
+    }
+
+    pub fn outputs(&mut self, names: &[&str]) {
+        self.outputs = names.iter().map(|n| (*n).to_string()).collect();
     }
 
     fn value(name: &str, dims: &[Option<i64>]) -> Vec<u8> {

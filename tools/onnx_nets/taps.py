@@ -5,7 +5,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
-ACTIVATIONS = {"Relu", "LeakyRelu", "PRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Clip", "Gelu"}
+UNARY = {
+    "Relu", "LeakyRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Clip", "Gelu", "Erf", "Softplus", "Mish",
+    "Selu", "Celu", "Identity", "Sqrt", "Exp", "Abs", "Neg",
+}
+AFFINE = {"Add", "Sub", "Mul", "Div"}
 
 
 def conv_layers(model):
@@ -26,13 +30,38 @@ def conv_layers(model):
 
 
 def activation_output(model, conv):
-    """The value after the batch-norm and activation that follow `conv` directly, each its only reader."""
-    value = conv.output[0]
-    for kinds in ({"BatchNormalization"}, ACTIVATIONS):
-        readers = [node for node in model.graph.node if value in node.input]
-        if len(readers) == 1 and readers[0].op_type in kinds:
-            value = readers[0].output[0]
-    return value
+    """The last value through which everything behind `conv` sees an elementwise function of its output.
+
+    Brute force over the definition: a value is such an end if whatever can be reached from the convolution
+    without passing it is elementwise too. A batch normalisation counts as long as no activation lies before it.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants |= {node.output[0] for node in model.graph.node if node.op_type == "Constant"}
+    bent = {conv.output[0]: False}
+    for node in model.graph.node:
+        inputs = {name for name in node.input if name and name not in constants}
+        if not inputs or not inputs <= bent.keys():
+            continue
+        curved = any(bent[name] for name in inputs)
+        if node.op_type in UNARY | AFFINE | {"PRelu", "Pow"}:
+            affine = node.op_type in AFFINE and len(inputs) == len(node.input) - len(set(node.input) & constants) == 1
+            bent[node.output[0]] = curved or not affine
+        elif node.op_type == "BatchNormalization" and not curved:
+            bent[node.output[0]] = False
+
+    def is_end(end):
+        open_, seen = [conv.output[0]], set()
+        while open_:
+            value = open_.pop()
+            if value == end or value in seen:
+                continue
+            if value not in bent:
+                return False
+            seen.add(value)
+            open_ += [out for node in model.graph.node if value in node.input for out in node.output]
+        return True
+
+    return [value for value in bent if value == conv.output[0] or is_end(value)][-1]
 
 
 def session(path, extra=(), threads=1):
