@@ -71,6 +71,86 @@ fn channels_compare_as_defined() {
     }
 }
 
+/// Values about `mean` with a deviation of `spread`, two channels of which are related.
+fn offset_layer(samples: usize, side: usize, mean: f64, spread: f64, seed: u64) -> Array4<f32> {
+    let z = relu_layer(samples, 4, side, seed);
+    Array4::from_shape_fn(z.dim(), |(i, c, y, x)| {
+        let own = f64::from(z[[i, c, y, x]]);
+        let value = if c == 1 {
+            0.6 * own + 0.8 * f64::from(z[[i, 0, y, x]])
+        } else {
+            own
+        };
+        (mean + spread * value) as f32
+    })
+}
+
+/// From a spread that float32 barely resolves beside the mean to no offset at all, and at every scale.
+#[test]
+fn a_large_mean_does_not_cancel() {
+    for (seed, ratio) in [1e-7, 3e-7, 3e-6, 1e-4, 1.0, 1e3]
+        .into_iter()
+        .enumerate()
+    {
+        for scale in [1.0, 2f64.powi(-100), 2f64.powi(90)] {
+            let seed = 40 + seed as u64;
+            let a = offset_layer(600, 3, scale, scale * ratio, seed);
+            let b = offset_layer(600, 2, -scale, scale * ratio, seed);
+            let found = similarity(&a, 1 << 16);
+            for (i, j) in [(0, 1), (0, 2), (1, 2)] {
+                let expected = oracle::pearson(&rows(&a, Some(i)), &rows(&a, Some(j)));
+                close(
+                    found.pearson[[i, j]],
+                    expected,
+                    &format!("{ratio} {scale} {i} {j}"),
+                );
+            }
+            assert!(found.pearson[[0, 0]] == 1.0);
+            let cka = compare(&[&a, &b])[[0, 1]];
+            let expected = oracle::cka(&rows(&a, None), &rows(&b, None), 256);
+            assert!(
+                (cka - expected).abs() <= 1e-9,
+                "{ratio} {scale}: {cka} {expected}"
+            );
+        }
+    }
+}
+
+/// Whether a channel varies is decided by its values, never by rounding in their sums.
+#[test]
+fn constants_are_told_from_values_that_hardly_vary() {
+    let constants = [1.7, 3.4, 0.1, -7.3e30, 1e-40];
+    let mut a = Array4::from_shape_fn((3000, 6, 1, 1), |(_, c, _, _)| {
+        constants.get(c).copied().unwrap_or(1.0)
+    });
+    // One value of 3000 differs in its last bit.
+    a[[1234, 5, 0, 0]] = 1.0 + f32::EPSILON;
+    let found = similarity(&a, 1 << 20);
+    for i in 0..5 {
+        assert!(
+            (0..6).all(|j| found.pearson[[i, j]].is_nan()),
+            "{i}: {found:?}"
+        );
+    }
+    assert_eq!(found.pearson[[5, 5]], 1.0);
+    // The same value in another channel, and its mirror image.
+    let single = |at: usize, step: f32| {
+        Array4::from_shape_fn((3000, 1, 1, 1), |(i, ..)| {
+            5.0 + if i == at { step } else { 0.0 }
+        })
+    };
+    let of = |parts: &[Array4<f32>]| {
+        let parts: Vec<_> = parts.iter().map(|p| p.view()).collect();
+        ndarray::concatenate(Axis(1), &parts).unwrap()
+    };
+    let found = similarity(
+        &of(&[single(7, 1e-6), single(7, -1e-6), single(8, 1e-6)]),
+        1 << 20,
+    );
+    close(found.pearson[[0, 1]], -1.0, "opposite");
+    close(found.pearson[[0, 2]], -1.0 / 2999.0, "different samples");
+}
+
 #[test]
 fn a_constant_channel_has_no_pearson_correlation() {
     let mut a = relu_layer(20, 4, 2, 3);

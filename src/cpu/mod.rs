@@ -192,7 +192,7 @@ impl Backend for Cpu {
         self.pool.install(|| overlap::accumulate(supports, sums))
     }
 
-    fn add_dots(&self, x: DotRows<'_>, out: &mut [f64]) -> Result<()> {
+    fn add_dots(&self, x: &DotRows, out: &mut [f64]) -> Result<()> {
         self.pool.install(|| crate::ops::add_dots(x, out, self.set))
     }
 

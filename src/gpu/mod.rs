@@ -254,7 +254,7 @@ impl Backend for Gpu {
         context.guarded("overlap", || overlap::accumulate(context, supports, sums))
     }
 
-    fn add_dots(&self, x: DotRows<'_>, out: &mut [f64]) -> Result<()> {
+    fn add_dots(&self, x: &DotRows, out: &mut [f64]) -> Result<()> {
         // On the host: see the trait.
         crate::ops::add_dots(x, out, crate::simd::InstructionSet::detect())
     }

@@ -1,103 +1,84 @@
-//! Inner products in float64: their parameters, and the host code that both backends run.
+//! Inner products in float64: their operand, and the host code that both backends run.
 
 use crate::simd::{F64_LANES, F64x8, InstructionSet, LineF64, Simd, SimdKernel};
 use crate::{Error, Result};
 use rayon::prelude::*;
 
-/// Rows whose inner products are wanted: `groups` groups of `rows` vectors of `dim` numbers, on the host.
+/// Vectors whose inner products are wanted, in float64 on the host, cut into pieces.
 ///
-/// Row `i` of group `g` begins at element `(g * rows + i) * stride` of `data`, so that a slice of the
-/// columns of a larger matrix can be used in place.
-#[derive(Clone, Copy, Debug)]
-pub struct DotRows<'a> {
-    /// Values, finite. Holds at least `(groups * rows - 1) * stride + dim` of them.
-    pub data: &'a [f32],
-    /// Groups: only rows of the same group are multiplied.
-    pub groups: usize,
-    /// Rows per group.
-    pub rows: usize,
-    /// Numbers per row.
-    pub dim: usize,
-    /// Elements between the beginnings of two rows, at least `dim`.
-    pub stride: usize,
+/// Products are summed piece by piece: eight partial sums within a piece, whose total is added to the result. Where
+/// the same numbers are cut into the same pieces, the bits of the result do not depend on how many pieces one call
+/// takes.
+#[derive(Clone, Debug)]
+pub struct DotRows {
+    /// `[pieces, rows, depth]`. What a piece does not use of its last line is zero.
+    lines: Vec<LineF64>,
+    rows: usize,
+    depth: usize,
 }
 
-impl<'a> DotRows<'a> {
-    /// Rows that follow each other without gaps: `data` is `[groups, rows, dim]`, C order.
-    pub const fn dense(data: &'a [f32], groups: usize, rows: usize, dim: usize) -> Self {
+impl DotRows {
+    /// No piece yet of `rows` vectors; a piece holds `numbers` numbers of each.
+    pub const fn new(rows: usize, numbers: usize) -> Self {
         Self {
-            data,
-            groups,
+            lines: Vec::new(),
             rows,
-            dim,
-            stride: dim,
+            depth: numbers.div_ceil(F64_LANES),
         }
     }
 
-    /// Checks that `data` holds all rows and that `out` elements are `[groups, rows, rows]`.
-    fn check(&self, out: usize) -> Result<()> {
-        let count = self.groups * self.rows;
-        let needed = match count {
-            0 => 0,
-            n => (n - 1) * self.stride + self.dim,
-        };
-        if self.stride < self.dim {
-            return Err(Error::argument(
-                "stride",
-                self.stride,
-                format!("at least the {} numbers of a row", self.dim),
-            ));
-        }
-        if self.data.len() < needed {
-            return Err(Error::WrongLength {
-                name: "data",
-                expected: needed,
-                got: self.data.len(),
-            });
-        }
-        if out != count * self.rows {
-            return Err(Error::WrongLength {
-                name: "out",
-                expected: count * self.rows,
-                got: out,
-            });
-        }
-        Ok(())
+    /// Number of vectors.
+    pub const fn rows(&self) -> usize {
+        self.rows
     }
 
-    /// Row `i` of group `g`.
-    fn row(&self, group: usize, i: usize) -> &'a [f32] {
-        &self.data[(group * self.rows + i) * self.stride..][..self.dim]
+    /// Bytes that `pieces` pieces take.
+    pub const fn bytes(&self, pieces: usize) -> u64 {
+        (pieces * self.rows * self.depth * size_of::<LineF64>()) as u64
+    }
+
+    /// Replaces the contents by `pieces` pieces. `write(piece, row, numbers)` writes one vector's part of a piece,
+    /// whose numbers are zero before; it is called by many threads, in any order.
+    pub fn fill(&mut self, pieces: usize, write: impl Fn(usize, usize, &mut [f64]) + Sync) {
+        self.lines.clear();
+        (self.lines).resize(pieces * self.rows * self.depth, LineF64::ZERO);
+        if self.lines.is_empty() {
+            return;
+        }
+        let rows = self.lines.par_chunks_exact_mut(self.depth).enumerate();
+        rows.for_each(|(at, lines)| {
+            let numbers = bytemuck::cast_slice_mut(lines);
+            write(at / self.rows, at % self.rows, numbers);
+        });
     }
 }
 
-/// Rows of a matrix of products in a task.
-const ROWS: usize = 8;
-
-/// [`super::Backend::add_dots`] on the host, by the threads of the current pool. The bits depend neither on
-/// their number nor on the other groups.
-pub(crate) fn add_dots(x: DotRows<'_>, out: &mut [f64], set: InstructionSet) -> Result<()> {
-    x.check(out.len())?;
-    if x.rows > 0 && x.dim > 0 {
-        (out.par_chunks_exact_mut(x.rows * x.rows).enumerate())
-            .for_each(|(group, out)| add_group(x, group, out, set));
+/// [`super::Backend::add_dots`] on the host, by the threads of the current pool.
+pub(crate) fn add_dots(x: &DotRows, out: &mut [f64], set: InstructionSet) -> Result<()> {
+    let n = x.rows;
+    if out.len() != n * n {
+        return Err(Error::WrongLength {
+            name: "out",
+            expected: n * n,
+            got: out.len(),
+        });
     }
+    if x.lines.is_empty() {
+        return Ok(());
+    }
+    // Pairs of rows, so that no task splits a register tile. Few rows in a task where there are few in all.
+    let rows = (n.div_ceil(32) * 2).clamp(2, ROWS);
+    let tasks = out.par_chunks_mut(rows * n).enumerate();
+    tasks.for_each(|(task, out)| {
+        for piece in x.lines.chunks_exact(n * x.depth) {
+            set.run(Products::new(piece, x.depth, task * rows, out, n));
+        }
+    });
     Ok(())
 }
 
-fn add_group(x: DotRows<'_>, group: usize, out: &mut [f64], set: InstructionSet) {
-    let (n, depth) = (x.rows, x.dim.div_ceil(F64_LANES));
-    let mut rows = vec![LineF64::ZERO; n * depth];
-    for (i, lines) in rows.chunks_exact_mut(depth).enumerate() {
-        for (line, values) in lines.iter_mut().zip(x.row(group, i).chunks(F64_LANES)) {
-            for (lane, &v) in line.0.iter_mut().zip(values) {
-                *lane = f64::from(v);
-            }
-        }
-    }
-    let tasks = out.par_chunks_mut(ROWS * n).enumerate();
-    tasks.for_each(|(t, out)| set.run(Products::new(&rows, depth, t * ROWS, out, n)));
-}
+/// Most rows of the result in a task. Their vectors, 4 KiB a piece, stay in the L2 cache.
+const ROWS: usize = 32;
 
 /// Kernel: adds inner products of features to some rows of a matrix, from the diagonal on.
 pub(crate) struct Products<'a> {
@@ -130,16 +111,16 @@ impl<'a> Products<'a> {
 impl SimdKernel for Products<'_> {
     type Output = ();
 
+    /// Four columns are multiplied by all pairs of rows before the next four, so that they stay in the L1 cache.
     #[inline(always)]
     fn run<S: Simd, const R: usize, const V: usize>(self) {
         let row = |i: usize| &self.features[i.min(self.m - 1) * self.depth..][..self.depth];
-        for (a, rows) in (self.first..)
-            .step_by(2)
-            .zip(self.rows.chunks_mut(2 * self.m))
-        {
-            let left = [row(a), row(a + 1)];
-            for b in (a..self.m).step_by(4) {
-                let right = [row(b), row(b + 1), row(b + 2), row(b + 3)];
+        for b in (self.first..self.m).step_by(4) {
+            let right = [row(b), row(b + 1), row(b + 2), row(b + 3)];
+            // A pair of rows has products from its columns on, in steps of four from the task's first column.
+            let pairs = (self.first..b + 4).step_by(2);
+            for (a, rows) in pairs.zip(self.rows.chunks_mut(2 * self.m)) {
+                let left = [row(a), row(a + 1)];
                 let mut acc = [[S::F64x8::splat(0.0); 4]; 2];
                 for t in 0..self.depth {
                     for (acc, left) in acc.iter_mut().zip(left) {

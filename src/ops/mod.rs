@@ -115,18 +115,17 @@ pub trait Backend: Send + Sync + 'static {
     /// Adds the overlaps of these queries to `sums` (`[C, C]` each, sized by the caller).
     fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()>;
 
-    /// Adds the inner products `<x_i, x_j>`, `j >= i`, of the rows of each group, in float64, to the upper
-    /// triangles of `out [groups, rows, rows]`, sized by the caller. What comes to lie below the diagonals is
-    /// unspecified: rows are taken two at a time.
+    /// Adds the inner products `<x_i, x_j>`, `j >= i`, of vectors in float64 to the upper triangle of
+    /// `out [rows, rows]`, sized by the caller. What comes to lie below the diagonal is unspecified: rows are taken two
+    /// at a time.
     ///
-    /// The terms of a product are added in the same order whatever the backend, the number of threads and
-    /// the other groups: the same rows give the same bits. Shaders cannot compute in float64 on most
+    /// The terms of a product are added in the same order whatever the backend and the number of threads:
+    /// the same pieces give the same bits. Shaders cannot compute in float64 on most
     /// adapters, so that the GPU backend computes this on the host, by the same code as the CPU backend.
     ///
     /// # Errors
-    /// [`crate::Error::WrongLength`] where `x` or `out` do not have the size that `x` states;
-    /// [`crate::Error::Argument`] where rows overlap.
-    fn add_dots(&self, x: DotRows<'_>, out: &mut [f64]) -> Result<()>;
+    /// [`crate::Error::WrongLength`] where `out` does not have that size.
+    fn add_dots(&self, x: &DotRows, out: &mut [f64]) -> Result<()>;
     /// Gram matrices `[groups, n, n]` of `x [groups, n, dim]`.
     fn gram(&self, x: &Self::Tensor, kind: GramKind) -> Result<Self::Tensor>;
     /// `x [N, C, H, W]`, `weight [M, C / groups, kh, kw]`, `bias [M]` to `[N, M, H', W']`.

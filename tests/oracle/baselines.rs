@@ -54,11 +54,21 @@ pub fn hsic(x: &[Vec<f64>], y: &[Vec<f64>]) -> f64 {
     (trace + sum_k * sum_l / ((m - 1.0) * (m - 2.0)) - 2.0 / (m - 2.0) * product) / (m * (m - 3.0))
 }
 
+/// The samples of a batch about their mean, which the estimate does not depend on but its rounding does.
+fn about_mean(x: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let d = x[0].len();
+    let mean = |p: usize| x.iter().map(|v| v[p] - x[0][p]).sum::<f64>() / x.len() as f64 + x[0][p];
+    let means: Vec<f64> = (0..d).map(mean).collect();
+    let centred = |v: &Vec<f64>| v.iter().zip(&means).map(|(v, m)| v - m).collect();
+    x.iter().map(centred).collect()
+}
+
 /// CKA from the mean HSIC over batches.
 pub fn cka(x: &[Vec<f64>], y: &[Vec<f64>], batch: usize) -> f64 {
     let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
     for (x, y) in x.chunks(batch).zip(y.chunks(batch)) {
         if x.len() > 3 {
+            let (x, y) = (&about_mean(x), &about_mean(y));
             xy += hsic(x, y);
             xx += hsic(x, x);
             yy += hsic(y, y);

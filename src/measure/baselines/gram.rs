@@ -1,4 +1,7 @@
 //! U-centred Gram matrices of mini-batches: what linear CKA needs of a layer.
+//!
+//! The estimate does not depend on what all samples of a mini-batch have in common, so the mean sample is taken off
+//! before anything is multiplied: the products of a layer with a large common offset would cancel otherwise.
 
 use crate::Result;
 use crate::io::layer::Layer;
@@ -10,6 +13,8 @@ use std::ops::Range;
 pub(super) const FEWEST: usize = 4;
 /// Numbers of a sample that are multiplied at a time. Fixed, because it decides the order of the sums.
 const CHUNK: usize = 8192;
+/// Numbers of a sample in a piece of the operand.
+const PIECE: usize = 512;
 
 /// Channels that are multiplied at a time, for maps of `dim` numbers.
 fn channels_at_a_time(dim: usize) -> usize {
@@ -88,19 +93,12 @@ impl MiniBatches {
     fn put<B: Backend>(&mut self, backend: &B, rows: &[f32], store: &mut FloatStore) -> Result<()> {
         let row = self.channels * self.dim;
         let n = rows.len() / row;
-        let mut gram = vec![0.0; n * n];
+        let mut products = Products::new(n, row);
         let step = channels_at_a_time(self.dim) * self.dim;
         for first in (0..row).step_by(step) {
-            let x = DotRows {
-                data: &rows[first..],
-                groups: 1,
-                rows: n,
-                dim: step.min(row - first),
-                stride: row,
-            };
-            backend.add_dots(x, &mut gram)?;
+            products.add(backend, &rows[first..], step.min(row - first), row)?;
         }
-        centre(&mut gram, n);
+        let gram = products.centred();
         self.places.push(store.put(&pack(&gram, n))?);
         Ok(())
     }
@@ -114,27 +112,90 @@ pub(super) fn read<B: Backend>(
     rows: &Range<usize>,
 ) -> Result<Vec<f64>> {
     let (n, d) = (rows.len(), layer.shape().dim());
-    let mut gram = vec![0.0; n * n];
+    let mut products = Products::new(n, channels.len() * d);
     let mut x = Vec::new();
     for channels in channels.chunks(channels_at_a_time(d)) {
-        x.resize(n * channels.len() * d, 0.0);
+        let width = channels.len() * d;
+        x.resize(n * width, 0.0);
         layer.read_rows(rows.clone(), channels, &mut x)?;
-        backend.add_dots(DotRows::dense(&x, 1, n, channels.len() * d), &mut gram)?;
+        products.add(backend, &x, width, width)?;
     }
-    centre(&mut gram, n);
-    Ok(gram)
+    Ok(products.centred())
 }
 
-/// Makes a U-centred Gram matrix of the upper triangle of a Gram matrix `[n, n]`: zeros on the diagonal and
-/// in all sums of rows. Zero throughout where nothing but rounding is left of it.
+/// Running inner products of the samples of a mini-batch about their mean.
+struct Products {
+    /// `[n, n]`, upper triangle.
+    gram: Vec<f64>,
+    rows: DotRows,
+    /// Numbers of a sample in a piece.
+    piece: usize,
+    /// Of the numbers being added.
+    means: Vec<f64>,
+}
+
+impl Products {
+    /// For `n` samples of `numbers` numbers.
+    fn new(n: usize, numbers: usize) -> Self {
+        let piece = numbers.min(PIECE);
+        Self {
+            gram: vec![0.0; n * n],
+            rows: DotRows::new(n, piece),
+            piece,
+            means: Vec::new(),
+        }
+    }
+
+    /// Adds the next `width` numbers of every sample. Sample `i` begins at `values[i * stride]`.
+    fn add<B: Backend>(
+        &mut self,
+        backend: &B,
+        values: &[f32],
+        width: usize,
+        stride: usize,
+    ) -> Result<()> {
+        let n = self.rows.rows();
+        let sample = |i: usize| &values[i * stride..][..width];
+        // As differences from the first sample, which are exact where all samples are nearly equal.
+        self.means.clear();
+        self.means.resize(width, 0.0);
+        for i in 1..n {
+            for ((mean, &v), &first) in self.means.iter_mut().zip(sample(i)).zip(sample(0)) {
+                *mean += f64::from(v) - f64::from(first);
+            }
+        }
+        for (mean, &first) in self.means.iter_mut().zip(sample(0)) {
+            *mean = f64::from(first) + *mean / n as f64;
+        }
+        let (piece, means) = (self.piece, &self.means);
+        self.rows.fill(width.div_ceil(piece), |number, i, out| {
+            let numbers = number * piece..width.min((number + 1) * piece);
+            let parts = sample(i)[numbers.clone()].iter().zip(&means[numbers]);
+            for (out, (&v, mean)) in out.iter_mut().zip(parts) {
+                *out = f64::from(v) - mean;
+            }
+        });
+        backend.add_dots(&self.rows, &mut self.gram)
+    }
+
+    /// The U-centred matrix `[n, n]` of what was added.
+    fn centred(mut self) -> Vec<f64> {
+        centre(&mut self.gram, self.rows.rows());
+        self.gram
+    }
+}
+
+/// Makes a U-centred Gram matrix of the upper triangle of a Gram matrix `[n, n]` of samples about their mean: zeros on
+/// the diagonal and in all sums of rows. Zero throughout where nothing but rounding is left of it, which happens where
+/// all samples are equally far from each other.
 fn centre(gram: &mut [f64], n: usize) {
+    let largest = (0..n).fold(0.0f64, |m, i| m.max(gram[i * n + i]));
     for i in 0..n {
         gram[i * n + i] = 0.0;
         for j in 0..i {
             gram[i * n + j] = gram[j * n + i];
         }
     }
-    let largest = gram.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     let sums: Vec<f64> = gram.chunks(n).map(|row| row.iter().sum()).collect();
     let all: f64 = sums.iter().sum();
     let (one, two) = ((n - 1) as f64, (n - 2) as f64);
@@ -146,7 +207,7 @@ fn centre(gram: &mut [f64], n: usize) {
             left = left.max(value.abs());
         }
     }
-    // Products of f32 values cannot be told apart below this.
+    // The squared lengths of the samples bound the rounding of their products.
     if left <= 1e-13 * largest {
         gram.fill(0.0);
     }

@@ -276,7 +276,7 @@ impl<B: Backend> Session<'_, B> {
         };
         Ok(Survey {
             scan: tally.finish(),
-            similarity: sums.map(|s| s.finish(samples)),
+            similarity: sums.map(|s| s.finish(self.backend)).transpose()?,
             grams,
         })
     }
