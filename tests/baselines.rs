@@ -88,10 +88,7 @@ fn offset_layer(samples: usize, side: usize, mean: f64, spread: f64, seed: u64) 
 /// From a spread that float32 barely resolves beside the mean to no offset at all, and at every scale.
 #[test]
 fn a_large_mean_does_not_cancel() {
-    for (seed, ratio) in [1e-7, 3e-7, 3e-6, 1e-4, 1.0, 1e3]
-        .into_iter()
-        .enumerate()
-    {
+    for (seed, ratio) in [1e-7, 3e-7, 3e-6, 1e-4, 1.0, 1e3].into_iter().enumerate() {
         for scale in [1.0, 2f64.powi(-100), 2f64.powi(90)] {
             let seed = 40 + seed as u64;
             let a = offset_layer(600, 3, scale, scale * ratio, seed);

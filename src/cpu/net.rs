@@ -73,7 +73,7 @@ impl NetOps for Cpu {
             .install(|| shuffle::substitute(x, other, channels))
     }
 
-    fn channel_dots(&self, x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
+    fn channel_dots(&self, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
         self.pool.install(|| shuffle::channel_dots(x, y))
     }
 

@@ -62,9 +62,9 @@ pub(super) fn substitute(x: &Tensor, other: &Tensor, channels: Range<usize>) -> 
 
 /// Inner products, per channel, of every sample `x` with its variants `y`: `[sample, variant, channel]` of `<x, y>`,
 /// `<x, x>` and `<y, y>`.
-pub(super) fn channel_dots(x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
+pub(super) fn channel_dots(x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
     let [n, m, d, variants] = check_variants(x.shape(), y.shape())?;
-    let mut out = vec![0.0f32; n * variants * m * 3];
+    let mut out = vec![0.0f64; n * variants * m * 3];
     if out.is_empty() || d == 0 {
         return Ok(out);
     }
@@ -72,7 +72,7 @@ pub(super) fn channel_dots(x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
         .enumerate()
         .for_each(|(i, out)| {
             let x = &x.data()[i * m * d..(i + 1) * m * d];
-            let squares: Vec<f32> = x.chunks(d).map(|x| dots(x, x)[0]).collect();
+            let squares: Vec<f64> = x.chunks(d).map(|x| dots(x, x)[0]).collect();
             let y = y.data()[i * variants * m * d..].chunks(d);
             for (j, (out, y)) in out.chunks_mut(3).zip(y).enumerate() {
                 let channel = j % m;
@@ -86,30 +86,15 @@ pub(super) fn channel_dots(x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
 /// Running sums of an inner product.
 const LANES: usize = 16;
 
-/// `<a, b>` and `<b, b>`. Chunks of 256 terms are summed in float32, and these sums in float64.
-fn dots(a: &[f32], b: &[f32]) -> [f32; 2] {
-    let mut total = [0.0f64; 2];
-    for (a, b) in a.chunks(256).zip(b.chunks(256)) {
-        let mut sums = [[0.0f32; LANES]; 2];
-        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-        for (a, b) in a.iter().zip(b) {
-            for i in 0..LANES {
-                sums[0][i] += a[i] * b[i];
-                sums[1][i] += b[i] * b[i];
-            }
-        }
-        for (i, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+/// `<a, b>` and `<b, b>` in float64, where products of `f32` values are exact and neither overflow nor vanish.
+fn dots(a: &[f32], b: &[f32]) -> [f64; 2] {
+    let mut sums = [[0.0f64; LANES]; 2];
+    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+        for (i, (&a, &b)) in a.iter().zip(b).enumerate() {
+            let (a, b) = (f64::from(a), f64::from(b));
             sums[0][i] += a * b;
             sums[1][i] += b * b;
         }
-        for (total, sums) in total.iter_mut().zip(&mut sums) {
-            for half in [8, 4, 2, 1] {
-                for i in 0..half {
-                    sums[i] += sums[i + half];
-                }
-            }
-            *total += f64::from(sums[0]);
-        }
     }
-    total.map(|v| v as f32)
+    sums.map(|sums| sums.iter().sum())
 }

@@ -86,7 +86,7 @@ impl NetOps for Gpu {
         })
     }
 
-    fn channel_dots(&self, x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
+    fn channel_dots(&self, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
         let context = &self.context;
         context.guarded("channel_dots", || shuffle::channel_dots(context, x, y))
     }

@@ -97,7 +97,7 @@ pub(super) fn substitute(
     Ok(y)
 }
 
-pub(super) fn channel_dots(context: &Context, x: &Tensor, y: &Tensor) -> Result<Vec<f32>> {
+pub(super) fn channel_dots(context: &Context, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
     let [n, m, d, variants] = check_variants(x.shape(), y.shape())?;
     let rows = n * variants * m;
     let out = context.empty(&[rows, 3])?;
@@ -117,5 +117,6 @@ pub(super) fn channel_dots(context: &Context, x: &Tensor, y: &Tensor) -> Result<
     ];
     let work = 64 * 32 + 8 * d as u64;
     each(context, &CHANNEL_DOTS, params, &buffers, rows as u64, work)?;
-    context.download(&out)
+    let dots = context.download(&out)?;
+    Ok(dots.into_iter().map(f64::from).collect())
 }

@@ -72,8 +72,9 @@ pub struct PointsBlock<'a> {
 pub struct GraphBlock {
     /// `[groups, Q, k]` sample indices ordered by (distance, index), -1 where there is none.
     pub neighbors: Vec<i32>,
-    /// `[groups, Q, k]` squared distances (`2 - 2 cos` under cosine), 0 where there is none.
-    pub sq_distances: Vec<f32>,
+    /// `[groups, Q, k]` squared distances (`2 - 2 cos` under cosine), 0 where there is none. In float64, because
+    /// the square of an `f32` value may lie far outside the range of `f32`.
+    pub sq_distances: Vec<f64>,
     /// `[groups, Q, k]` raw theta, 0 where unused.
     pub weights: Vec<f32>,
     /// `[groups, Q]` objective `J = theta' K theta / 2 - b' theta`, 0 where degenerate.

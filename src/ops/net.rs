@@ -155,8 +155,9 @@ pub trait NetOps: Backend {
         channels: Range<usize>,
     ) -> Result<Self::Tensor>;
     /// Dot products per channel of `x [N, M, ...]` with its variants `y [N K, M, ...]`, on the host:
-    /// `[N, K, M, 3]` holding `<x, y>`, `<x, x>`, `<y, y>`.
-    fn channel_dots(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Vec<f32>>;
+    /// `[N, K, M, 3]` holding `<x, y>`, `<x, x>`, `<y, y>`. In float64, so that squares of any finite `f32`
+    /// neither overflow nor vanish.
+    fn channel_dots(&self, x: &Self::Tensor, y: &Self::Tensor) -> Result<Vec<f64>>;
     /// `R_ij[lag] = sum_p x_i[p] y_j[p + lag]`, summed over the `I` inputs, for every pair of maps of
     /// `x [P, I, h, w]` and `y [Q, I, h', w']` (`x` again where there is none); out-of-range terms are 0,
     /// lags those at which the maps overlap. What comes back are the extremes (docs/definitions.md#ncc).

@@ -129,7 +129,7 @@ impl GraphPlan {
         let (g, q, k, d) = (self.groups, self.queries, job.k, job.dim);
         let values = |rows: usize| 4 * product(&[g, rows, d]);
         // The block being used and the one being read; results being made and being added up.
-        let mut host = 2 * values(self.points) + 2 * product(&[g, q, 12 * k + 32]);
+        let mut host = 2 * values(self.points) + 2 * product(&[g, q, 16 * k + 32]);
         let mut device = costs.points_bytes(g, self.points, d) + costs.graph_bytes(g, q, k, d);
         if !self.whole(job) {
             host += values(q);

@@ -419,7 +419,8 @@ fn shuffles(devices: &Devices) {
             b.upload(&shape, &other).unwrap(),
         );
         let variants = b.substitute(&x, &y, 0..2).unwrap();
-        b.channel_dots(&x, &variants).unwrap()
+        let dots = b.channel_dots(&x, &variants).unwrap();
+        dots.into_iter().map(|d| d as f32).collect()
     });
 }
 

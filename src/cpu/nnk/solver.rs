@@ -135,7 +135,7 @@ fn prepare_query<'a>(
     let (neighbors, missing) = neighbors.split_at_mut(list.len());
     for ((c, neighbor), sq_distance) in list.iter().zip(neighbors).zip(sq_distances) {
         *neighbor = c.index as i32;
-        *sq_distance = c.sq_distance as f32;
+        *sq_distance = c.sq_distance;
     }
     missing.fill(-1);
     let used = &mut workspace.used[lane];

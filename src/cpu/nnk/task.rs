@@ -83,7 +83,7 @@ impl<'a> Inputs<'a> {
 pub(super) struct Task<'a> {
     pub(super) first: usize,
     pub(super) neighbors: &'a mut [i32],
-    pub(super) sq_distances: &'a mut [f32],
+    pub(super) sq_distances: &'a mut [f64],
     pub(super) weights: &'a mut [f32],
     pub(super) objective: &'a mut [f64],
     pub(super) kkt_residual: &'a mut [f32],

@@ -225,7 +225,7 @@ impl Solve<'_> {
             block.neighbors.push(entry.index());
             block
                 .sq_distances
-                .push(entry.sq_distance(context.wide, scale) as f32);
+                .push(entry.sq_distance(context.wide, scale));
         }
         block
             .weights

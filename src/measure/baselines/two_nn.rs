@@ -4,10 +4,10 @@ use crate::stream::sum::FixedSum;
 
 /// What a sample adds to TwoNN, from the ascending squared distances to its neighbours: `ln(r2 / r1)` of
 /// the two nearest that are not copies of it. `None` without two.
-pub fn log_ratio(sq_distances: impl IntoIterator<Item = f32>) -> Option<f64> {
+pub fn log_ratio(sq_distances: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut apart = sq_distances.into_iter().filter(|&d| d > 0.0);
-    let (first, second) = (f64::from(apart.next()?), f64::from(apart.next()?));
-    (second.is_finite()).then(|| 0.5 * (second / first).ln())
+    let (first, second) = (apart.next()?, apart.next()?);
+    Some(0.5 * (second / first).ln())
 }
 
 /// TwoNN intrinsic dimension (Facco et al., 2017), the unbiased maximum likelihood estimate

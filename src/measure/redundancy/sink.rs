@@ -24,8 +24,8 @@ pub struct GraphRows<'a> {
     pub k: usize,
     /// `[Q, k]` sample indices by (distance, index), -1 where there is none.
     pub neighbors: &'a [i32],
-    /// `[Q, k]` squared distances (`2 - 2 cos` under cosine).
-    pub sq_distances: &'a [f32],
+    /// `[Q, k]` squared distances (`2 - 2 cos` under cosine), 0 where there is none.
+    pub sq_distances: &'a [f64],
     /// `[Q, k]` raw theta.
     pub weights: &'a [f32],
     /// `[Q]` objective.
@@ -89,7 +89,7 @@ pub struct Arrays {
     /// `[C, N, k]` sample indices, -1 where there is none.
     pub neighbors: Array3<i32>,
     /// `[C, N, k]` squared distances.
-    pub sq_distances: Array3<f32>,
+    pub sq_distances: Array3<f64>,
     /// `[C, N, k]` raw theta.
     pub weights: Array3<f32>,
     /// `[C, N]` objective.

@@ -42,7 +42,7 @@ pub struct SpaceSummary {
 /// One query's share of a [`GraphBlock`].
 pub(super) struct QueryGraph<'a> {
     pub neighbors: &'a [i32],
-    pub sq_distances: &'a [f32],
+    pub sq_distances: &'a [f64],
     pub weights: &'a [f32],
     pub objective: f64,
     pub kkt_residual: f32,

@@ -39,7 +39,7 @@ impl Tap {
     }
 
     /// Adds `dots [n, K', M, 3]` of some samples, the shuffled channels `shuffled`.
-    pub(super) fn add(&mut self, dots: &[f32], shuffled: Range<usize>) -> Result<()> {
+    pub(super) fn add(&mut self, dots: &[f64], shuffled: Range<usize>) -> Result<()> {
         if dots.iter().any(|d| !d.is_finite()) {
             return Err(Error::NonFinite {
                 what: format!("activations of layer '{}'", self.name),
@@ -51,12 +51,10 @@ impl Tap {
         let dots = dots.as_chunks::<3>().0;
         match &mut self.sums {
             Sums::Sample(sums) => each(&mut sums[pairs], dots, |sum, d| {
-                *sum += cosine(d.map(f64::from));
+                *sum += cosine(*d);
             }),
             Sums::Batch(sums) => each(&mut sums[pairs], dots, |sum, d| {
-                sum.iter_mut()
-                    .zip(d)
-                    .for_each(|(sum, &d)| *sum += f64::from(d));
+                sum.iter_mut().zip(d).for_each(|(sum, &d)| *sum += d);
             }),
         }
         Ok(())
@@ -72,7 +70,7 @@ impl Tap {
 }
 
 /// Hands each sum of a pair what every sample has for it.
-fn each<T: Send>(sums: &mut [T], dots: &[[f32; 3]], add: impl Fn(&mut T, &[f32; 3]) + Sync) {
+fn each<T: Send>(sums: &mut [T], dots: &[[f64; 3]], add: impl Fn(&mut T, &[f64; 3]) + Sync) {
     let width = sums.len();
     sums.par_chunks_mut(PAIRS)
         .enumerate()

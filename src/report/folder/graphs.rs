@@ -1,20 +1,30 @@
 //! The graphs themselves, written as arrays while they are computed.
 
+use super::ResultsFolder;
 use crate::io::sink::{ArrayWriter, Output};
 use crate::measure::redundancy::{GraphRows, GraphShape, GraphSink, Space};
+use crate::report::results::Skipped;
 use crate::{Error, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// Writes the graphs of every layer under `layers/NAME/`, and those of aggregates under
 /// `layers/NAME/aggregate/`: `neighbors.npy` i32, `sq_distances.npy` and `weights.npy` f32 `[C, N, k]`,
 /// `objective.npy` f32 and `degenerate.npy` bool `[C, N]`. See [`super::ResultsFolder::graphs`].
+///
+/// Squared distances of very large or very small values do not fit float32. They are stored as the largest or
+/// the smallest positive float32, and `results.json` says how many there are.
 pub struct GraphFiles<'a> {
+    folder: &'a ResultsFolder,
     output: &'a Output,
     /// The files of the layer that was announced last.
     current: RwLock<Option<LayerFiles>>,
 }
 
 struct LayerFiles {
+    name: String,
+    /// Squared distances that float32 cannot hold.
+    out_of_range: AtomicU64,
     shape: GraphShape,
     channels: Files,
     aggregate: Option<Files>,
@@ -51,8 +61,9 @@ impl Files {
 }
 
 impl<'a> GraphFiles<'a> {
-    pub(super) fn new(output: &'a Output) -> Self {
+    pub(super) const fn new(folder: &'a ResultsFolder, output: &'a Output) -> Self {
         Self {
+            folder,
             output,
             current: RwLock::new(None),
         }
@@ -75,6 +86,8 @@ impl GraphSink for GraphFiles<'_> {
             None
         };
         let files = LayerFiles {
+            name: layer.to_string(),
+            out_of_range: AtomicU64::new(0),
             shape,
             channels,
             aggregate,
@@ -103,9 +116,11 @@ impl GraphSink for GraphFiles<'_> {
         let first = space * layer.shape.samples + rows.first_query;
         let objective: Vec<f32> = rows.objective.iter().map(|&j| j as f32).collect();
         files.neighbors.write(first * rows.k, rows.neighbors)?;
-        files
-            .sq_distances
-            .write(first * rows.k, rows.sq_distances)?;
+        let (sq_distances, out_of_range) = narrowed(rows.sq_distances);
+        layer
+            .out_of_range
+            .fetch_add(out_of_range, Ordering::Relaxed);
+        files.sq_distances.write(first * rows.k, &sq_distances)?;
         files.weights.write(first * rows.k, rows.weights)?;
         files.objective.write(first, &objective)?;
         files.degenerate.write(first, rows.degenerate)
@@ -117,7 +132,32 @@ impl GraphSink for GraphFiles<'_> {
             if let Some(aggregate) = layer.aggregate {
                 aggregate.finish()?;
             }
+            let count = layer.out_of_range.into_inner();
+            if count > 0 {
+                self.folder.skip(Skipped {
+                    name: format!("exact sq_distances.npy of layer {}", layer.name),
+                    reason: format!(
+                        "{count} squared distances lie outside the range of float32 and are stored as its largest or \
+                         smallest positive number; every other result uses them in float64"
+                    ),
+                });
+            }
         }
         Ok(())
     }
+}
+
+/// Squared distances as float32, none of them infinite and none 0 that is not, and how many do not fit.
+fn narrowed(sq_distances: &[f64]) -> (Vec<f32>, u64) {
+    const LEAST: f32 = f32::from_bits(1);
+    let mut count = 0;
+    let narrow = |&d: &f64| {
+        let fits = d == 0.0 || (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&d);
+        count += u64::from(!fits);
+        match d > 0.0 {
+            true => (d as f32).clamp(LEAST, f32::MAX),
+            false => 0.0,
+        }
+    };
+    (sq_distances.iter().map(narrow).collect(), count)
 }
