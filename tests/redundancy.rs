@@ -212,8 +212,12 @@ fn samples_that_are_not_finite_are_refused_or_left_out() {
     assert!(run(&cpu(), &a, &options).is_ok());
     options.channels = None;
     options.non_finite = NonFinite::Skip;
-    let (found, ..) = run(&cpu(), &a, &options).unwrap();
+    let (found, graphs, _) = run(&cpu(), &a, &options).unwrap();
     assert_eq!(found.samples_skipped, [7, 9]);
+    // Rows are the samples that remain, indices those of the file.
+    assert_eq!(graphs.neighbors.shape(), [3, 58, 6]);
+    let listed = |i: i32| graphs.neighbors.iter().any(|&n| n == i);
+    assert!(listed(59) && !listed(7) && !listed(9));
     let mut clean = a.clone();
     let keep: Vec<usize> = (0..60).filter(|i| ![7, 9].contains(i)).collect();
     clean = clean.select(Axis(0), &keep);

@@ -87,6 +87,8 @@ pub struct GraphBlock {
     pub pca_dimension: Vec<u16>,
     /// `[groups, Q]` no usable candidate, zero bandwidth, or a zero vector under cosine.
     pub degenerate: Vec<bool>,
+    /// `[groups, Q]` a neighbour's weight could go to another candidate that the kernel cannot tell from it.
+    pub not_unique: Vec<bool>,
 }
 
 impl GraphBlock {
@@ -100,6 +102,7 @@ impl GraphBlock {
             kkt_residual,
             pca_dimension,
             degenerate,
+            not_unique,
         } = self;
         neighbors.clear();
         sq_distances.clear();
@@ -108,6 +111,7 @@ impl GraphBlock {
         kkt_residual.clear();
         pca_dimension.clear();
         degenerate.clear();
+        not_unique.clear();
     }
 }
 

@@ -251,6 +251,10 @@ pub struct RedundancyLayer {
     pub dead_channels: Vec<u64>,
     /// Per channel, queries without a usable neighbourhood (left out of every mean).
     pub degenerate_queries: Vec<u64>,
+    /// Per channel, queries whose neighbours are not unique: one of them is equal to another candidate in the kernel's
+    /// eyes.
+    #[serde(default)]
+    pub not_unique_queries: Vec<u64>,
     /// Per channel, mean support size.
     pub neighbors_mean: Vec<Option<f64>>,
     /// Per channel, mean number of principal components with 95 % of the polytope's squared norm.
@@ -273,7 +277,7 @@ pub struct RedundancyLayer {
     /// The whole layer as one channel, with `--aggregate`.
     #[serde(default)]
     pub aggregate: Option<Aggregate>,
-    /// Samples dropped by `--nan skip`.
+    /// Samples that `--nan skip` left out, of this layer or of any other with as many samples.
     #[serde(default)]
     pub samples_skipped: u64,
     /// Largest violation of the optimality conditions over all queries and channels.
@@ -304,6 +308,9 @@ pub struct Aggregate {
     /// Queries left out.
     #[serde(default)]
     pub degenerate_queries: u64,
+    /// Queries whose neighbours are not unique.
+    #[serde(default)]
+    pub not_unique_queries: u64,
     /// Share of the aggregate's support that some channel's support holds too.
     pub recall: Option<f64>,
 }

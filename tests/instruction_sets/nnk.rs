@@ -6,6 +6,7 @@ use chanscope::ops::{
 };
 use proptest::prelude::*;
 
+mod near;
 mod same;
 
 pub const ON_EACH_SET: chanscope::internals::OnEachSet =
@@ -23,6 +24,10 @@ pub const ONCE: crate::Once = tests![
     fixed_bandwidths_from_tiny_to_huge,
     any_shape_is_exact,
     the_aggregate_kernel_is_the_product,
+    near::nearly_parallel_vectors_have_exact_supports,
+    near::near_and_far_candidates_mix,
+    near::orthogonal_vectors_tie_exactly,
+    near::the_longest_of_parallel_candidates_is_the_neighbour,
     same::large_k,
     same::threads_blocks_and_gathering_give_the_same_bits,
 ];

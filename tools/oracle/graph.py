@@ -67,13 +67,24 @@ class Space:
         self.points = np.asarray(points, np.float64)
         self.zero = np.zeros(len(points), bool)
         if kernel == "cosine":
+            self.raw = self.points
             norms = np.linalg.norm(self.points, axis=1)
             self.zero = norms == 0
-            self.points = self.points / np.where(self.zero, 1.0, norms)[:, None]
+            self.norms = np.where(self.zero, 1.0, norms)
+            self.points = self.points / self.norms[:, None]
 
     def sq_distances(self, rows):
-        """[rows, N]: ||x - y||^2 in plain differences; between unit vectors that is 2 - 2 cos."""
-        return cdist(self.points[rows], self.points, "sqeuclidean")
+        """[rows, N]: ||x - y||^2 in plain differences; between unit vectors that is 2 - 2 cos.
+
+        Angles above 60 degrees are taken from the products of the vectors as they are, which are exactly 0 for
+        orthogonal ones, and distances below 1e-14 count as 0 (docs/definitions.md, Candidates).
+        """
+        table = cdist(self.points[rows], self.points, "sqeuclidean")
+        if self.kernel == "cosine":
+            products = self.raw[rows] @ self.raw.T
+            wide = 2.0 - 2.0 * products / (self.norms[rows, None] * self.norms[None, :])
+            table = np.where(wide >= 1.0, wide, np.where(table < 1e-14, 0.0, table))
+        return table
 
 
 def candidates(space, params, block=512):

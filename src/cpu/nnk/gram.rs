@@ -9,6 +9,7 @@
 
 use super::lanes::GramLanes;
 use super::layout::{flat, flat_mut, lines, packed, reset};
+use super::near;
 use super::problem::{Problem, dot};
 use super::source::Source;
 use crate::ops::Kernel;
@@ -62,6 +63,15 @@ impl Gram {
             }
         }
         self.mirror();
+    }
+
+    /// Whether two vectors are so close that [`near`] has to solve the problem.
+    pub(super) fn has_near_vectors(&self) -> bool {
+        let range = 1.0 - near::RANGE.end..near::EQUAL;
+        let row = self.width * F64_LANES;
+        let close = |value: &f64| range.contains(value);
+        flat(&self.b)[..self.n].iter().any(close)
+            || (flat(&self.kernel).chunks(row)).any(|row| row[..self.n].iter().any(close))
     }
 
     /// Copies the problem of one lane, which has `n` candidates.

@@ -5,6 +5,7 @@
 //! on them. The formulas are those of [`super::gram`], which builds the matrix of a single query.
 
 use super::layout::{packed, reset};
+use super::near;
 use super::products::{self, Products};
 use super::source::{Sources, most_vectors};
 use crate::ops::Kernel;
@@ -19,6 +20,10 @@ pub(super) struct GramLanes {
     pub(super) kernel: Vec<LineF64>,
     /// `b [n]`, 0 beyond a lane's own candidates.
     pub(super) b: Vec<LineF64>,
+    /// A bit per lane: set if two of its vectors are so close that [`near`] has to solve it.
+    pub(super) near: u8,
+    /// A bit per lane: set if two of its candidates may be equal.
+    pub(super) equal: u8,
     products: Products,
     /// Under the Gaussian kernel `|y_j|^2`, under cosine `1 / |y_j|`.
     scale: Vec<LineF64>,
@@ -43,6 +48,7 @@ impl GramLanes {
         };
         reset(&mut self.b, self.n);
         reset(&mut self.scale, rows);
+        (self.near, self.equal) = (0, 0);
         self.products
             .compute::<I>(sources, rows, centred, dim, &mut self.kernel);
         match kernel {
@@ -68,13 +74,22 @@ impl GramLanes {
         for j in 0..self.n {
             self.scale[j] = self.kernel[packed(j, j)];
             let own = I::F64x8::load(&self.scale[j]);
-            (own * minus_gamma).exp().store(&mut self.b[j]);
-            let row = &mut self.kernel[packed(j, 0)..=packed(j, j)];
+            let to_query = (own * minus_gamma).exp();
+            to_query.store(&mut self.b[j]);
+            let mut close = Close::default();
+            close.add::<I>(to_query);
+            close.equal = 0;
+            let row = &mut self.kernel[packed(j, 0)..packed(j, j)];
             for (k, norm) in row.iter_mut().zip(&self.scale) {
                 let dot = I::F64x8::load(k);
                 let sq_distance = (own + I::F64x8::load(norm) - (dot + dot)).max(zero);
-                (sq_distance * minus_gamma).exp().store(k);
+                let value = (sq_distance * minus_gamma).exp();
+                close.add::<I>(value);
+                value.store(k);
             }
+            I::F64x8::splat(1.0).store(&mut self.kernel[packed(j, j)]);
+            self.near |= close.near;
+            self.equal |= close.equal;
         }
     }
 
@@ -88,13 +103,38 @@ impl GramLanes {
             // The rows beyond a lane's own candidates are zero vectors.
             let own = I::F64x8::select(zero.lt(norm), one / norm, zero);
             own.store(&mut self.scale[j]);
+            let mut close = Close::default();
             let row = &mut self.kernel[packed(j, 0)..=packed(j, j)];
-            for (k, norm) in row.iter_mut().zip(&self.scale) {
+            for (l, (k, norm)) in row.iter_mut().zip(&self.scale).enumerate() {
                 let cos = I::F64x8::load(k) * (I::F64x8::load(norm) * own);
-                cos.mul_add(half, half).store(k);
+                let value = cos.mul_add(half, half);
+                if l < j {
+                    close.add::<I>(value);
+                }
+                value.store(k);
             }
+            self.near |= close.near;
+            // The last row is the query's.
+            self.equal |= if j < self.n { close.equal } else { 0 };
         }
         self.b
             .copy_from_slice(&self.kernel[packed(self.n, 0)..packed(self.n, self.n)]);
+    }
+}
+
+/// Which lanes have kernel values near 1.
+#[derive(Default)]
+struct Close {
+    near: u8,
+    equal: u8,
+}
+
+impl Close {
+    #[inline(always)]
+    fn add<I: Simd>(&mut self, value: I::F64x8) {
+        let far = I::F64x8::splat(1.0 - near::RANGE.end);
+        let equal = I::F64x8::splat(near::EQUAL);
+        self.near |= far.lt(value) & value.lt(equal);
+        self.equal |= equal.lt(value);
     }
 }

@@ -18,8 +18,11 @@
 //!    decomposition. [`set`] holds supports as bit sets.
 //! 4. A lane that meets a numerically singular system or takes too many rounds is copied out ([`gram`]) and
 //!    solved alone by [`active_set`], which always terminates. More candidates than a bit set holds go this
-//!    way from the start.
-//! 5. **Weights to principal components.** [`pca`] counts the principal components of the support's vectors,
+//!    way from the start. Queries with vectors so close that float64 kernel values cannot resolve them are solved
+//!    by [`near`] in double-double arithmetic ([`double`]).
+//! 5. **Weights that are not unique**, because candidates are equal in the kernel's eyes, are moved to one of them by
+//!    [`twins`].
+//! 6. **Weights to principal components.** [`pca`] counts the principal components of the support's vectors,
 //!    for sixteen queries at once.
 //!
 //! The results land in the [`GraphBlock`]: candidates, distances, weights, objective, residual and number of
@@ -32,11 +35,13 @@
 //! cap.
 
 mod active_set;
+mod double;
 mod factor;
 mod gram;
 mod lanes;
 mod layout;
 mod lockstep;
+mod near;
 mod pca;
 mod problem;
 mod products;
@@ -44,6 +49,7 @@ mod set;
 mod solver;
 mod source;
 mod task;
+mod twins;
 
 /// Tests for `crate::internals`.
 #[cfg(feature = "internals")]
@@ -68,7 +74,11 @@ const TASK: usize = 64;
 pub(super) fn scratch_bytes(threads: usize, k: usize, dim: usize) -> u64 {
     // The vector pointers and slot list of each lane.
     let lists = size_of::<&[f32]>() * (F64_LANES + pca::BATCH) + size_of::<u16>() * F64_LANES;
-    let one = gram::bytes(k, dim) + active_set::bytes(k) + pca::bytes(k, dim) + (lists * k) as u64;
+    let one = gram::bytes(k, dim)
+        + active_set::bytes(k)
+        + near::bytes(k, dim)
+        + pca::bytes(k, dim)
+        + ((lists + size_of::<f64>()) * k) as u64;
     let eight = match k <= set::CAPACITY {
         true => lanes::bytes(k, dim) + lockstep::bytes(k),
         false => 0,
@@ -98,8 +108,10 @@ pub(super) fn solve(
     refill(&mut block.objective, total);
     refill(&mut block.kkt_residual, total);
     refill(&mut block.pca_dimension, total);
-    block.degenerate.clear();
-    block.degenerate.resize(total, false);
+    for flags in [&mut block.degenerate, &mut block.not_unique] {
+        flags.clear();
+        flags.resize(total, false);
+    }
     let tasks = split(block, k);
     tasks
         .into_par_iter()

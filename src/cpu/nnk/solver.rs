@@ -3,12 +3,14 @@
 use super::active_set::{self, ActiveSet};
 use super::gram::Gram;
 use super::lanes::GramLanes;
-use super::layout::{flat, flat_mut, reset};
+use super::layout::{flat, flat_mut, packed, reset};
 use super::lockstep::Lockstep;
+use super::near::{self, Near, Optimum};
 use super::pca::{self, Pca};
 use super::set::{Set, Set256};
 use super::source::{Source, Sources};
 use super::task::{Inputs, Task};
+use super::twins::settle;
 use crate::Result;
 use crate::cpu::Candidate;
 use crate::ops::{GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, missing_vectors};
@@ -56,6 +58,9 @@ struct Workspace<'a> {
     active: ActiveSet,
     /// Weights of a query that is solved alone.
     theta: Vec<LineF64>,
+    near: Near,
+    /// Weights of the query whose results are written.
+    weights: Vec<f64>,
 }
 
 /// The kernel: solves all queries of `task`.
@@ -192,7 +197,7 @@ fn solve_lockstep<I: Simd, S: Set>(
     task: &mut Task<'_>,
     first: usize,
 ) {
-    let (k, dim) = (inputs.params.k, inputs.queries.dim);
+    let dim = inputs.queries.dim;
     let busy = |s: &Source<'_>| !s.vectors.is_empty();
     let wanted = (0..F64_LANES).fold(0, |m, l| m | u8::from(busy(&workspace.sources[l])) << l);
     if wanted == 0 {
@@ -201,6 +206,11 @@ fn solve_lockstep<I: Simd, S: Set>(
     workspace
         .lanes
         .build::<I>(&workspace.sources, inputs.params.kernel, dim);
+    let near = workspace.lanes.near & wanted;
+    for lane in (0..F64_LANES).filter(|l| near >> l & 1 == 1) {
+        solve_near(inputs, workspace, task, first + lane, lane);
+    }
+    let wanted = wanted & !near;
     lockstep.solve::<I>(
         &workspace.lanes,
         lockstep_sweeps(inputs.params.kernel),
@@ -208,23 +218,97 @@ fn solve_lockstep<I: Simd, S: Set>(
     );
     for lane in (0..F64_LANES).filter(|l| wanted >> l & 1 == 1) {
         let (at, used) = (first + lane, &workspace.used[lane]);
-        let x = lockstep.x.iter().map(|x| x.0[lane]);
+        let x = lockstep.x.iter().take(used.len()).map(|x| x.0[lane]);
         if lockstep.solved >> lane & 1 == 1 {
-            let weights = &mut task.weights[at * k..(at + 1) * k];
-            for (&slot, x) in used.iter().zip(x) {
-                weights[usize::from(slot)] = x as f32;
-            }
-            task.objective[at] = lockstep.objective[lane];
-            task.kkt_residual[at] = lockstep.residual[lane] as f32;
+            workspace.weights.clear();
+            workspace.weights.extend(x);
+            let kernel = &workspace.lanes.kernel;
+            let equal =
+                |i: usize, j: usize| kernel[packed(i.max(j), i.min(j))].0[lane] > near::EQUAL;
+            let some_equal = workspace.lanes.equal >> lane & 1 == 1;
+            let optimum = Optimum {
+                objective: lockstep.objective[lane],
+                residual: lockstep.residual[lane],
+            };
+            let query = Query {
+                at,
+                used,
+                source: &workspace.sources[lane],
+            };
+            query.write(
+                inputs,
+                task,
+                &mut workspace.weights,
+                &optimum,
+                equal,
+                some_equal,
+            );
         } else {
             workspace.gram.extract(&workspace.lanes, lane, used.len());
             reset(&mut workspace.theta, workspace.gram.width);
             for (theta, x) in flat_mut(&mut workspace.theta).iter_mut().zip(x) {
                 *theta = x;
             }
-            solve_active_set::<I>(workspace, task, k, at, lane);
+            solve_active_set::<I>(inputs, workspace, task, at, lane);
         }
     }
+}
+
+/// A query whose results are written: its number in the task, the slots of its usable candidates, its vectors.
+struct Query<'a> {
+    at: usize,
+    used: &'a [u16],
+    source: &'a Source<'a>,
+}
+
+impl Query<'_> {
+    /// Writes the results. Where `some_equal`, `equal(i, j)` says which candidates the kernel cannot tell apart.
+    #[inline(always)]
+    fn write(
+        &self,
+        inputs: &Inputs<'_>,
+        task: &mut Task<'_>,
+        weights: &mut [f64],
+        optimum: &Optimum,
+        equal: impl Fn(usize, usize) -> bool,
+        some_equal: bool,
+    ) {
+        let (at, k) = (self.at, inputs.params.k);
+        if some_equal {
+            let neighbors = &task.neighbors[at * k..];
+            let index = |j: usize| neighbors[usize::from(self.used[j])] as u32;
+            let threshold = f64::from(SUPPORT_THRESHOLD);
+            task.not_unique[at] = settle(weights, equal, self.source, index, threshold);
+        }
+        let out = &mut task.weights[at * k..(at + 1) * k];
+        for (&slot, &weight) in self.used.iter().zip(weights.iter()) {
+            out[usize::from(slot)] = weight as f32;
+        }
+        task.objective[at] = optimum.objective;
+        task.kkt_residual[at] = optimum.residual as f32;
+    }
+}
+
+/// Solves query `at` of the task in double-double arithmetic.
+fn solve_near(
+    inputs: &Inputs<'_>,
+    workspace: &mut Workspace<'_>,
+    task: &mut Task<'_>,
+    at: usize,
+    lane: usize,
+) {
+    let (source, near) = (&workspace.sources[lane], &mut workspace.near);
+    let optimum = near.solve(source, inputs.params.kernel);
+    workspace.weights.clear();
+    (workspace.weights).extend(near.theta.iter().map(|theta| theta.hi));
+    let n = source.vectors.len();
+    let query = Query {
+        at,
+        used: &workspace.used[lane],
+        source,
+    };
+    let equal = |i: usize, j: usize| near.between[i * n + j] == 0.0;
+    query.write(inputs, task, &mut workspace.weights, &optimum, equal, true);
 }
 
 /// Solves query `at` of the task alone.
@@ -241,37 +325,50 @@ fn solve_single<I: Simd>(
         return;
     }
     workspace.gram.build::<I>(source, inputs.params.kernel);
+    if workspace.gram.has_near_vectors() {
+        return solve_near(inputs, workspace, task, at, lane);
+    }
     reset(&mut workspace.theta, workspace.gram.width);
     active_set::descend::<I>(
         &workspace.gram.problem(),
         SINGLE_SWEEPS,
         &mut workspace.theta,
     );
-    solve_active_set::<I>(workspace, task, inputs.params.k, at, lane);
+    solve_active_set::<I>(inputs, workspace, task, at, lane);
 }
 
 /// Finds the optimum of the problem in `workspace.gram`, starting from the feasible `workspace.theta`, and
 /// writes the results of query `at`.
 #[inline(always)]
 fn solve_active_set<I: Simd>(
+    inputs: &Inputs<'_>,
     workspace: &mut Workspace<'_>,
     task: &mut Task<'_>,
-    k: usize,
     at: usize,
     lane: usize,
 ) {
     let problem = workspace.gram.problem();
     workspace.active.solve::<I>(&problem, &mut workspace.theta);
-    let (mut objective, mut residual) = (0.0, 0.0f64);
-    for (j, &slot) in workspace.used[lane].iter().enumerate() {
+    let mut optimum = Optimum {
+        objective: 0.0,
+        residual: 0.0,
+    };
+    workspace.weights.clear();
+    for j in 0..problem.n {
         let theta = flat(&workspace.theta)[j];
         let slope = problem.slope::<I>(j, &workspace.theta);
-        objective += 0.5 * theta * (slope - problem.b[j]);
-        residual = residual.max(if theta > 0.0 { slope.abs() } else { -slope });
-        task.weights[at * k + usize::from(slot)] = theta as f32;
+        optimum.objective += 0.5 * theta * (slope - problem.b[j]);
+        let excess = if theta > 0.0 { slope.abs() } else { -slope };
+        optimum.residual = optimum.residual.max(excess);
+        workspace.weights.push(theta);
     }
-    task.objective[at] = objective;
-    task.kkt_residual[at] = residual as f32;
+    let query = Query {
+        at,
+        used: &workspace.used[lane],
+        source: &workspace.sources[lane],
+    };
+    let equal = |i: usize, j: usize| flat(problem.row(i))[j] > near::EQUAL;
+    query.write(inputs, task, &mut workspace.weights, &optimum, equal, true);
 }
 
 /// Counts the principal components of all queries of the task, whose weights are known by now.

@@ -89,6 +89,7 @@ pub(super) struct Task<'a> {
     pub(super) kkt_residual: &'a mut [f32],
     pub(super) pca_dimension: &'a mut [u16],
     pub(super) degenerate: &'a mut [bool],
+    pub(super) not_unique: &'a mut [bool],
 }
 
 /// Cuts the results into tasks, in order.
@@ -103,13 +104,14 @@ pub(super) fn split(block: &mut GraphBlock, k: usize) -> Vec<Task<'_>> {
         .chunks_mut(TASK)
         .zip(block.kkt_residual.chunks_mut(TASK))
         .zip(block.pca_dimension.chunks_mut(TASK))
-        .zip(block.degenerate.chunks_mut(TASK));
+        .zip(block.degenerate.chunks_mut(TASK))
+        .zip(block.not_unique.chunks_mut(TASK));
     let tasks = slots.zip(queries).enumerate().map(
         |(
             i,
             (
                 ((neighbors, sq_distances), weights),
-                (((objective, kkt_residual), pca_dimension), degenerate),
+                ((((objective, kkt_residual), pca_dimension), degenerate), not_unique),
             ),
         )| Task {
             first: i * TASK,
@@ -120,6 +122,7 @@ pub(super) fn split(block: &mut GraphBlock, k: usize) -> Vec<Task<'_>> {
             kkt_residual,
             pca_dimension,
             degenerate,
+            not_unique,
         },
     );
     tasks.collect()

@@ -238,6 +238,7 @@ impl Solve<'_> {
                 false => 0,
             });
             block.degenerate.push(outcome.state != SOLVED);
+            block.not_unique.push(false);
         }
         Ok(())
     }

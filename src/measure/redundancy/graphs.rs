@@ -50,6 +50,8 @@ pub(super) struct GraphStage<'a, B: Backend> {
     pub params: &'a GraphParams,
     pub memory: u64,
     pub store: &'a SupportStore,
+    /// The samples that are measured, where some were left out.
+    pub kept: Option<&'a [usize]>,
     pub sink: Option<&'a dyn GraphSink>,
     pub control: &'a Control<'a>,
     pub stage: String,
@@ -272,6 +274,13 @@ impl<B: Backend> GraphStage<'_, B> {
                     return Ok(());
                 };
                 let values = rows.start * k..rows.end * k;
+                // The file's indices, where samples were left out.
+                let of_file: Option<Vec<i32>> = self.kept.map(|kept| {
+                    let local = block.neighbors[values.clone()].iter();
+                    local
+                        .map(|&i| usize::try_from(i).map_or(i, |i| kept[i] as i32))
+                        .collect()
+                });
                 sink.put(
                     match self.layout {
                         Layout::ChannelMajor => Space::Channel(space),
@@ -280,7 +289,9 @@ impl<B: Backend> GraphStage<'_, B> {
                     GraphRows {
                         first_query: queries.start,
                         k,
-                        neighbors: &block.neighbors[values.clone()],
+                        neighbors: of_file
+                            .as_deref()
+                            .unwrap_or(&block.neighbors[values.clone()]),
                         sq_distances: &block.sq_distances[values.clone()],
                         weights: &block.weights[values],
                         objective: &block.objective[rows.clone()],
@@ -345,5 +356,6 @@ fn kill(block: &mut GraphBlock, queries: Range<usize>, k: usize) {
     block.objective[queries.clone()].fill(0.0);
     block.kkt_residual[queries.clone()].fill(0.0);
     block.pca_dimension[queries.clone()].fill(0);
+    block.not_unique[queries.clone()].fill(false);
     block.degenerate[queries].fill(true);
 }

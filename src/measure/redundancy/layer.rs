@@ -34,7 +34,8 @@ pub struct LayerRedundancy {
     pub shape: LayerShape,
     /// Selected channels, the order of everything below.
     pub channels: Vec<usize>,
-    /// Samples left out because they are not finite.
+    /// Samples left out because they, or the same samples of another layer, are not finite. Everything below is of
+    /// the others.
     pub samples_skipped: Vec<usize>,
     /// Which of the selected channels are zero on every sample.
     pub dead: Vec<bool>,
@@ -77,6 +78,8 @@ pub(super) struct LayerRun<'a, B: Backend> {
     pub backend: &'a B,
     pub ctx: &'a Context<'a>,
     pub layer: &'a dyn Layer,
+    /// The samples of the file that the layer holds, where some were left out.
+    pub kept: Option<&'a [usize]>,
     pub channels: &'a [usize],
     /// Which of these are zero on every sample.
     pub dead: &'a [bool],
@@ -148,6 +151,7 @@ impl<B: Backend> LayerRun<'_, B> {
             params: &self.options.graph,
             memory: self.ctx.memory(),
             store,
+            kept: self.kept,
             sink: self.sink,
             control: self.ctx.control(),
             stage: format!("{}: {what}", self.layer.name()),

@@ -22,7 +22,8 @@ pub struct GraphRows<'a> {
     pub first_query: usize,
     /// Slots per query.
     pub k: usize,
-    /// `[Q, k]` sample indices by (distance, index), -1 where there is none.
+    /// `[Q, k]` sample indices by (distance, index), -1 where there is none. Indices are those of the layer as it was
+    /// given; queries count the samples that were not left out.
     pub neighbors: &'a [i32],
     /// `[Q, k]` squared distances (`2 - 2 cos` under cosine), 0 where there is none.
     pub sq_distances: &'a [f64],

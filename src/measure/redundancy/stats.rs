@@ -14,6 +14,7 @@ pub(super) struct SpaceSums {
     nearest_ratio: FixedSum,
     wrong: u64,
     degenerate: u64,
+    not_unique: u64,
     kkt_residual: f32,
 }
 
@@ -35,6 +36,9 @@ pub struct SpaceSummary {
     pub loo_soft_error: Option<f64>,
     /// Queries left out of every mean.
     pub degenerate_queries: u64,
+    /// Queries whose support is not unique, because a neighbour is equal to another candidate in the kernel's eyes
+    /// (docs/definitions.md#equal-candidates).
+    pub not_unique_queries: u64,
     /// Largest KKT violation among the solutions.
     pub kkt_residual_max: f32,
 }
@@ -48,6 +52,7 @@ pub(super) struct QueryGraph<'a> {
     pub kkt_residual: f32,
     pub pca_dimension: u16,
     pub degenerate: bool,
+    pub not_unique: bool,
 }
 
 impl<'a> QueryGraph<'a> {
@@ -61,6 +66,7 @@ impl<'a> QueryGraph<'a> {
             kkt_residual: block.kkt_residual[at],
             pca_dimension: block.pca_dimension[at],
             degenerate: block.degenerate[at],
+            not_unique: block.not_unique[at],
         }
     }
 
@@ -91,6 +97,7 @@ impl SpaceSums {
             self.degenerate += 1;
             return;
         }
+        self.not_unique += u64::from(graph.not_unique);
         self.neighbors.add(support_size as f64);
         self.pca_dimension.add(f64::from(graph.pca_dimension));
         // K_ii is 1 for both kernels.
@@ -124,6 +131,7 @@ impl SpaceSums {
         self.nearest_ratio.merge(&other.nearest_ratio);
         self.wrong += other.wrong;
         self.degenerate += other.degenerate;
+        self.not_unique += other.not_unique;
         self.kkt_residual = self.kkt_residual.max(other.kkt_residual);
     }
 
@@ -137,6 +145,7 @@ impl SpaceSums {
             loo_error: (interpolated > 0).then(|| self.wrong as f64 / interpolated as f64),
             loo_soft_error: self.soft_error.mean(),
             degenerate_queries: self.degenerate,
+            not_unique_queries: self.not_unique,
             kkt_residual_max: self.kkt_residual,
         }
     }

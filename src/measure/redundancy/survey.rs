@@ -68,8 +68,7 @@ impl<B: Backend> Session<'_, B> {
         let mut store = self.store();
         let mut views = Vec::with_capacity(self.input.layers.len());
         for (&layer, channels) in self.input.layers.iter().zip(self.channels) {
-            let store = compared.then_some((&mut store, &[][..]));
-            let survey = self.survey(layer, channels, store)?;
+            let survey = self.survey(layer, channels, compared.then_some(&mut store))?;
             layer.check_unchanged()?;
             let skipped = match (self.options.non_finite, survey.scan.refusal(layer)) {
                 (NonFinite::Reject, Some(error)) => return Err(error),
@@ -82,12 +81,16 @@ impl<B: Backend> Session<'_, B> {
                 skipped,
             });
         }
-        let left_out = union(views.iter().map(|v| v.skipped.as_slice()));
-        let compared = compared && left_out.len() < samples;
-        if !left_out.is_empty() {
+        if same {
+            // Graphs of different layers are of the same samples.
+            let left_out = union(views.iter().map(|v| v.skipped.as_slice()));
+            views.iter_mut().for_each(|v| v.skipped = left_out.clone());
+        }
+        let compared = compared && views.iter().all(|v| v.skipped.len() < samples);
+        if views.iter().any(|v| !v.skipped.is_empty()) {
             // The mini-batches are of other samples now.
             store = self.store();
-            self.survey_again(&mut views, &left_out, compared.then_some(&mut store))?;
+            self.survey_again(&mut views, compared.then_some(&mut store))?;
         }
         for view in &views {
             if view.layer().shape().samples < 2 {
@@ -99,7 +102,7 @@ impl<B: Backend> Session<'_, B> {
             }
         }
         let cka = match compared {
-            true => Some(self.compare(&mut views, &left_out, &store)?),
+            true => Some(self.compare(&mut views, &store)?),
             false => None,
         };
         drop(store);
@@ -117,66 +120,43 @@ impl<B: Backend> Session<'_, B> {
         FloatStore::new(self.ctx.memory() / 16, self.ctx.scratch())
     }
 
-    /// Repeats the first pass over the layers that have bad samples, without these. Their Gram matrices
-    /// also leave out those of other layers.
+    /// Repeats the first pass over the layers that leave out samples, without these.
     fn survey_again(
         &self,
         views: &mut [View<'_>],
-        left_out: &[usize],
         mut store: Option<&mut FloatStore>,
     ) -> Result<()> {
         for (view, channels) in views.iter_mut().zip(self.channels) {
-            view.survey.grams = None;
             if view.skipped.is_empty() {
                 continue;
             }
-            let good = view.survey.scan.good_samples();
+            let samples = 0..view.layer.shape().samples;
+            let good: Vec<usize> = samples
+                .filter(|i| view.skipped.binary_search(i).is_err())
+                .collect();
             if good.is_empty() {
                 let problem = LayerProblem::NoFiniteSample;
                 return Err(Error::layer(view.layer.name(), view.layer.path(), problem));
             }
-            let elsewhere: Vec<usize> = (good.iter().enumerate())
-                .filter(|(_, sample)| left_out.binary_search(sample).is_ok())
-                .map(|(row, _)| row)
-                .collect();
             let kept = Kept::new(view.layer, good)?;
-            let store = store.as_deref_mut().map(|s| (s, elsewhere.as_slice()));
-            view.survey = self.survey(&kept, channels, store)?;
+            view.survey = self.survey(&kept, channels, store.as_deref_mut())?;
             view.kept = Some(kept);
         }
         Ok(())
     }
 
-    /// CKA of all layers on the samples that none of them left out.
-    fn compare(
-        &self,
-        views: &mut [View<'_>],
-        left_out: &[usize],
-        store: &FloatStore,
-    ) -> Result<Cka> {
-        let samples = views.first().map_or(0, |v| v.layer.shape().samples);
-        let good: Vec<usize> = (0..samples)
-            .filter(|i| left_out.binary_search(i).is_err())
-            .collect();
-        let mut common = Vec::with_capacity(views.len());
-        for view in views.iter() {
-            common.push(match left_out.is_empty() {
-                true => None,
-                false => Some(Kept::new(view.layer, good.clone())?),
-            });
-        }
-        let sources: Vec<Source<'_>> = (views.iter_mut().zip(&common).zip(self.channels))
-            .map(
-                |((view, common), channels)| match (view.survey.grams.take(), common) {
-                    (Some(places), _) => Source::Stored(places),
-                    (None, Some(kept)) => Source::Layer(kept, channels),
-                    (None, None) => Source::Layer(view.layer, channels),
-                },
-            )
+    /// CKA of all layers, which are of the same samples.
+    fn compare(&self, views: &mut [View<'_>], store: &FloatStore) -> Result<Cka> {
+        let grams: Vec<_> = views.iter_mut().map(|v| v.survey.grams.take()).collect();
+        let sources: Vec<Source<'_>> = (views.iter().zip(grams).zip(self.channels))
+            .map(|((view, grams), channels)| match grams {
+                Some(places) => Source::Stored(places),
+                None => Source::Layer(view.layer(), channels),
+            })
             .collect();
         let names = self.input.layers.iter().map(|l| l.name().to_string());
         let batches = Batches {
-            samples: good.len(),
+            samples: views.first().map_or(0, |v| v.layer().shape().samples),
             batch: CkaOptions::default().batch,
             store,
         };
@@ -201,6 +181,7 @@ impl<B: Backend> Session<'_, B> {
             backend: self.backend,
             ctx: self.ctx,
             layer: view.layer(),
+            kept: view.kept.as_ref().map(Kept::kept),
             channels,
             dead: &dead,
             labels: labels.as_deref().or(self.input.labels),
@@ -213,12 +194,12 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// One pass over `layer`: counts, similarity of channels, and with a store the Gram matrices of
-    /// mini-batches of all samples but some, given by ascending position.
+    /// mini-batches.
     fn survey(
         &self,
         layer: &dyn Layer,
         channels: &[usize],
-        store: Option<(&mut FloatStore, &[usize])>,
+        store: Option<&mut FloatStore>,
     ) -> Result<Survey> {
         let (memory, control) = (self.ctx.memory(), self.ctx.control());
         if !self.options.baselines {
@@ -239,7 +220,7 @@ impl<B: Backend> Session<'_, B> {
         let fits = step == batch || (4 * batch * c * d) as u64 <= memory / 8;
         let mut grams = store
             .filter(|_| fits)
-            .map(|(store, without)| (MiniBatches::new(batch, c, d), store, without));
+            .map(|store| (MiniBatches::new(batch, c, d), store));
         let stage = format!("{}: values and channel correlations", layer.name());
         let reads = ranges(samples, step).map(|rows| Read {
             channels: 0..c,
@@ -254,12 +235,8 @@ impl<B: Backend> Session<'_, B> {
             if let Some(sums) = &mut sums {
                 sums.add(self.backend, data)?;
             }
-            if let Some((batches, store, without)) = &mut grams {
-                for run in runs(&read.rows, without) {
-                    let run = run.start - read.rows.start..run.end - read.rows.start;
-                    let block = &data[run.start * c * d..run.end * c * d];
-                    batches.add(self.backend, block, store)?;
-                }
+            if let Some((batches, store)) = &mut grams {
+                batches.add(self.backend, data, store)?;
             }
             control.report(Progress {
                 stage: &stage,
@@ -271,7 +248,7 @@ impl<B: Backend> Session<'_, B> {
         };
         read_ahead(layer, channels, Layout::SampleMajor, reads, control, work)?;
         let grams = match grams {
-            Some((batches, store, _)) => Some(batches.finish(self.backend, store)?),
+            Some((batches, store)) => Some(batches.finish(self.backend, store)?),
             None => None,
         };
         Ok(Survey {
@@ -280,19 +257,6 @@ impl<B: Backend> Session<'_, B> {
             grams,
         })
     }
-}
-
-/// `rows` without some positions, as runs of consecutive ones. `without` is ascending.
-fn runs(rows: &Range<usize>, without: &[usize]) -> Vec<Range<usize>> {
-    let first = without.partition_point(|&i| i < rows.start);
-    let mut runs = Vec::new();
-    let mut start = rows.start;
-    for &gap in without[first..].iter().take_while(|&&i| i < rows.end) {
-        runs.push(start..gap);
-        start = gap + 1;
-    }
-    runs.push(start..rows.end);
-    runs
 }
 
 /// What is in any of some ascending lists, ascending.

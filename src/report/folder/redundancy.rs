@@ -23,7 +23,8 @@ impl ResultsFolder {
     }
 
     /// Writes `overlap.npy` and `jaccard.npy`, and where they were computed `cosine.npy` and `pearson.npy`,
-    /// `[C, C]` f64 under `layers/NAME/`, and adds the layer to `redundancy.layers`.
+    /// `[C, C]` f64 under `layers/NAME/`, and adds the layer to `redundancy.layers`. Where samples were left out,
+    /// `kept.npy` i32 lists the others.
     ///
     /// # Errors
     /// As [`crate::io::sink::Output::array`].
@@ -40,6 +41,15 @@ impl ResultsFolder {
             let values: Vec<f64> = matrix.iter().copied().collect();
             let file = format!("layers/{}/{name}.npy", found.name);
             self.output.array(&file, &[c, c], &values)?;
+        }
+        if !found.samples_skipped.is_empty() {
+            let samples = 0..found.shape.samples;
+            let kept: Vec<i32> = samples
+                .filter(|i| found.samples_skipped.binary_search(i).is_err())
+                .map(|i| i as i32)
+                .collect();
+            let file = format!("layers/{}/kept.npy", found.name);
+            self.output.array(&file, &[kept.len()], &kept)?;
         }
         let mut record = self.record();
         let section = &mut record.results.redundancy;
@@ -88,6 +98,11 @@ fn entry(found: &LayerRedundancy) -> RedundancyLayer {
             .iter()
             .map(|p| p.degenerate_queries)
             .collect(),
+        not_unique_queries: found
+            .per_channel
+            .iter()
+            .map(|p| p.not_unique_queries)
+            .collect(),
         neighbors_mean: per(&|p| p.neighbors_mean),
         pca_dimension_mean: per(&|p| p.pca_dimension_mean),
         loo_error: labelled.then(|| per(&|p| p.loo_error)),
@@ -102,6 +117,7 @@ fn entry(found: &LayerRedundancy) -> RedundancyLayer {
             loo_soft_error: a.loo_soft_error,
             pca_dimension_mean: a.pca_dimension_mean,
             degenerate_queries: a.degenerate_queries,
+            not_unique_queries: a.not_unique_queries,
             recall: found.recall,
         }),
         samples_skipped: found.samples_skipped.len() as u64,

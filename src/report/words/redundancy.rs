@@ -219,6 +219,14 @@ fn caveats(layer: &RedundancyLayer, channels: u64) -> Vec<String> {
             list(&degenerate),
         ));
     }
+    let not_unique: u64 = layer.not_unique_queries.iter().sum();
+    if not_unique > 0 {
+        out.push(format!(
+            "{} of {}, over all channels, have neighbours that are not unique: another candidate is equal to one of them in the kernel's eyes. The longest of such maps counts as the neighbour, so supports depend on the choice, and sums of weights do not.",
+            plural(not_unique, "query", "queries"),
+            count(samples * layer.not_unique_queries.len() as u64),
+        ));
+    }
     if layer.samples_skipped > 0 {
         out.push(format!(
             "{} with NaN or infinite values {} left out.",

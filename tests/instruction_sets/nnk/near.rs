@@ -1,0 +1,234 @@
+//! Cosine kernel at its ends: nearly parallel vectors, parallel ones, and orthogonal ones.
+
+use super::{Data, cpu, graph, params, uniform};
+use chanscope::ops::{Kernel, SUPPORT_THRESHOLD};
+
+/// Maps with a large common offset: `offset` plus noise of `spread` times that.
+fn offset(n: usize, dim: usize, spread: f64, seed: u64) -> Data {
+    let mut u = uniform(seed);
+    let mut normal = move || (0..6).map(|_| u()).sum::<f64>() - 3.0;
+    let value = |_| (1e4 * (1.0 + spread * normal())) as f32;
+    Data {
+        x: (0..n * dim).map(value).collect(),
+        dim,
+    }
+}
+
+/// `1 - K` of two vectors under cosine, a quarter of their squared distance at length 1, in float64 from the
+/// vectors' differences: with `v = y / |y|` and `u = x / |x|`, `|u - v| = |x - y |x| / |y|| / |x|`, where the ratio of
+/// lengths comes from the difference of the squares.
+fn deficit(x: &[f32], y: &[f32]) -> f64 {
+    let square = |v: &[f32]| v.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+    let pairs = || x.iter().zip(y).map(|(&a, &b)| (f64::from(a), f64::from(b)));
+    // |x| / |y| - 1, accurate where both are nearly equal.
+    let grown: f64 = pairs().map(|(a, b)| (a - b) * (a + b)).sum();
+    let ratio = grown / square(y);
+    let stretch = ratio / ((1.0 + ratio).sqrt() + 1.0);
+    let sum: f64 = pairs().map(|(a, b)| (a - b - b * stretch).powi(2)).sum();
+    sum / square(x) / 4.0
+}
+
+/// Solves `a x = b` by Gaussian elimination with pivoting.
+fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
+    let n = b.len();
+    for c in 0..n {
+        let best = (c..n).max_by(|&i, &j| a[i][c].abs().total_cmp(&a[j][c].abs()));
+        let best = best.unwrap();
+        a.swap(c, best);
+        b.swap(c, best);
+        for r in c + 1..n {
+            let factor = a[r][c] / a[c][c];
+            let (top, row) = a.split_at_mut(r);
+            for (x, t) in row[0].iter_mut().zip(&top[c]).skip(c) {
+                *x -= factor * t;
+            }
+            b[r] -= factor * b[c];
+        }
+    }
+    for c in (0..n).rev() {
+        let sum: f64 = (c + 1..n).map(|j| a[c][j] * b[j]).sum();
+        b[c] = (b[c] - sum) / a[c][c];
+    }
+    b
+}
+
+/// Whether `support` is that of the optimum. With `K = 1 - E` the conditions `K theta = k` on the support read
+/// `E theta - lambda = e` with `lambda = sum theta - 1`, in which nothing cancels.
+fn is_optimal(vectors: &[&[f32]], query: &[f32], support: &[usize], tolerance: f64) -> bool {
+    let m = support.len();
+    let e = |j: usize| deficit(vectors[j], query);
+    let between = |i: usize, j: usize| {
+        if i == j {
+            0.0
+        } else {
+            deficit(vectors[i], vectors[j])
+        }
+    };
+    // The unknowns are theta and lambda / unit; the last equation is sum theta - lambda = 1.
+    let unit = support.iter().map(|&j| e(j)).fold(0.0, f64::max);
+    let mut rows: Vec<Vec<f64>> = (support.iter())
+        .map(|&i| {
+            let mut row: Vec<f64> = support.iter().map(|&j| between(i, j) / unit).collect();
+            row.push(-1.0);
+            row
+        })
+        .collect();
+    rows.push([vec![1.0; m], vec![-unit]].concat());
+    let mut right: Vec<f64> = support.iter().map(|&i| e(i) / unit).collect();
+    right.push(1.0);
+    let solution = solve(rows, right);
+    let (theta, lambda) = (&solution[..m], solution[m]);
+    let slope = |j: usize| {
+        let sum: f64 = (support.iter().zip(theta))
+            .map(|(&l, theta)| between(j, l) / unit * theta)
+            .sum();
+        lambda - sum + e(j) / unit
+    };
+    theta.iter().all(|&t| t > 0.0) && (0..vectors.len()).all(|j| slope(j) >= -tolerance)
+}
+
+pub fn nearly_parallel_vectors_have_exact_supports() {
+    for (spread, k) in [
+        (1e-3, 8),
+        (1e-5, 8),
+        (1e-6, 8),
+        (4e-7, 12),
+        (1e-6, 70),
+        (1e-6, 300),
+    ] {
+        let data = offset(if k > 100 { 320 } else { 150 }, 16, spread, 9);
+        let graph = graph(&cpu(), &data, &params(k, Kernel::Cosine), false);
+        let mut sizes = 0;
+        for q in 0..data.len() {
+            let slots = q * k..(q + 1) * k;
+            let candidates: Vec<usize> =
+                (graph.neighbors[slots.clone()].iter().filter(|&&i| i >= 0))
+                    .map(|&i| i as usize)
+                    .collect();
+            for (&j, &d) in candidates.iter().zip(&graph.sq_distances[slots.clone()]) {
+                let expected = 4.0 * deficit(data.row(q), data.row(j));
+                assert!(
+                    (d / expected - 1.0).abs() < 1e-7,
+                    "{spread}: {d} {expected}"
+                );
+            }
+            let weights = &graph.weights[slots];
+            let support: Vec<usize> = (0..candidates.len())
+                .filter(|&s| weights[s] > SUPPORT_THRESHOLD)
+                .collect();
+            let vectors: Vec<&[f32]> = candidates.iter().map(|&j| data.row(j)).collect();
+            assert!(
+                is_optimal(&vectors, data.row(q), &support, 1e-7),
+                "spread {spread}, k {k}, query {q}: {support:?}"
+            );
+            sizes += support.len();
+        }
+        assert!(sizes > 2 * data.len(), "spread {spread}: {sizes}");
+    }
+}
+
+/// A few far candidates do not hide what decides between the near ones.
+pub fn near_and_far_candidates_mix() {
+    let (near, far) = (offset(40, 9, 1e-6, 3), offset(40, 9, 0.5, 4));
+    let data = Data {
+        x: [near.x, far.x].concat(),
+        dim: 9,
+    };
+    let k = 79;
+    let graph = graph(&cpu(), &data, &params(k, Kernel::Cosine), false);
+    for q in 0..40 {
+        let slots = q * k..(q + 1) * k;
+        let vectors: Vec<&[f32]> = (graph.neighbors[slots.clone()].iter())
+            .map(|&i| data.row(i as usize))
+            .collect();
+        let weights = &graph.weights[slots];
+        // Weights of far candidates are tiny, below what counts as a neighbour.
+        let support: Vec<usize> = (0..k).filter(|&s| weights[s] > 0.0).collect();
+        assert!(is_optimal(&vectors, data.row(q), &support, 1e-7), "{q}");
+    }
+}
+
+/// Maps without a common pixel: all distances are exactly 2, and ties go to the lower index.
+pub fn orthogonal_vectors_tie_exactly() {
+    let (n, dim) = (90, 13);
+    let mut u = uniform(5);
+    let mut x = vec![0f32; n * dim];
+    for (i, row) in x.chunks_mut(dim).enumerate() {
+        // Samples of three kinds, each with pixels of its own.
+        for p in (i % 3..dim).step_by(3) {
+            row[p] = (0.01 + u()) as f32;
+        }
+    }
+    let data = Data { x, dim };
+    let k = 60;
+    let graph = graph(&cpu(), &data, &params(k, Kernel::Cosine), false);
+    for q in 0..n {
+        let found = &graph.neighbors[q * k..][..k];
+        let distances = &graph.sq_distances[q * k..][..k];
+        // 29 of the own kind, then the others in the order of the samples.
+        let others: Vec<i32> = (0..n as i32).filter(|i| i % 3 != q as i32 % 3).collect();
+        assert_eq!(found[29..], others[..31], "{q}");
+        assert!(
+            distances[29..].iter().all(|&d| d == 2.0),
+            "{q}: {distances:?}"
+        );
+    }
+    // Cancelling products are as exactly orthogonal.
+    let data = Data {
+        x: vec![3.0, 4.0, 4.0, -3.0, -8.0, 6.0, 3.0, 4.1],
+        dim: 2,
+    };
+    let graph = super::graph(&cpu(), &data, &params(3, Kernel::Cosine), false);
+    assert_eq!(graph.neighbors[..3], [3, 1, 2]);
+    assert_eq!(graph.sq_distances[1..3], [2.0, 2.0]);
+}
+
+/// Of parallel maps the longest has all of their weight, wherever it stands; the query counts as not unique.
+pub fn the_longest_of_parallel_candidates_is_the_neighbour() {
+    let (kinds, dim) = (12, 7);
+    let mut u = uniform(8);
+    let patterns: Vec<f32> = (0..kinds * dim).map(|_| u() as f32).collect();
+    // Each pattern at four lengths, powers of two so that no rounding tells them apart.
+    let lengths = [1.0, 4.0, 0.5, 2.0];
+    let rows: Vec<Vec<f32>> = (0..4 * kinds)
+        .map(|i| {
+            let pattern = &patterns[i % kinds * dim..][..dim];
+            pattern.iter().map(|&v| v * lengths[i / kinds]).collect()
+        })
+        .collect();
+    let n = rows.len();
+    let neighbours = |order: &[usize]| -> Vec<(Vec<usize>, bool)> {
+        let data = Data {
+            x: order.iter().flat_map(|&i| rows[i].clone()).collect(),
+            dim,
+        };
+        let k = n - 1;
+        let graph = graph(&cpu(), &data, &params(k, Kernel::Cosine), false);
+        let mut found = vec![(vec![], false); n];
+        for (q, &query) in order.iter().enumerate() {
+            let mut support: Vec<usize> = (0..k)
+                .filter(|s| graph.weights[q * k + s] > SUPPORT_THRESHOLD)
+                .map(|s| order[graph.neighbors[q * k + s] as usize])
+                .collect();
+            support.sort_unstable();
+            found[query] = (support, graph.not_unique[q]);
+        }
+        found
+    };
+    let order: Vec<usize> = (0..n).collect();
+    let first = neighbours(&order);
+    for (query, (support, not_unique)) in first.iter().enumerate() {
+        // The query's own pattern explains it alone.
+        let longest = if query / kinds == 1 { 3 } else { 1 };
+        assert_eq!(support, &[query % kinds + longest * kinds], "{query}");
+        assert!(*not_unique);
+    }
+    let reversed: Vec<usize> = (0..n).rev().collect();
+    let shuffled: Vec<usize> = (0..n).map(|i| i * 17 % n).collect();
+    assert_eq!(neighbours(&reversed), first);
+    assert_eq!(neighbours(&shuffled), first);
+    // Without parallel maps every query is unique.
+    let data = offset(60, 5, 0.3, 2);
+    let graph = graph(&cpu(), &data, &params(9, Kernel::Cosine), false);
+    assert!(!graph.not_unique.contains(&true));
+}
