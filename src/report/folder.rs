@@ -100,7 +100,7 @@ impl ResultsFolder {
     /// Files graphs as arrays while they are computed, for
     /// [`crate::measure::RedundancyInput::with_graphs`].
     pub fn graphs(&self) -> GraphFiles<'_> {
-        GraphFiles::new(self, &self.output)
+        GraphFiles::new(&self.output, |skipped| self.skip(skipped))
     }
 
     /// Records what computes.

@@ -141,7 +141,7 @@ fn graphs(devices: &Devices) {
             prop_assert_eq!(&want.pca_dimension, &got.pca_dimension);
             let unit = unit(params.kernel, case.exponent);
             for (&want, &got) in want.sq_distances.iter().zip(&got.sq_distances) {
-                prop_assert_eq!((f64::from(want) * unit) as f32, got);
+                prop_assert_eq!(want * unit, got);
             }
         }
         Ok(())

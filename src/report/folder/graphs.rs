@@ -1,6 +1,5 @@
 //! The graphs themselves, written as arrays while they are computed.
 
-use super::ResultsFolder;
 use crate::io::sink::{ArrayWriter, Output};
 use crate::measure::redundancy::{GraphRows, GraphShape, GraphSink, Space};
 use crate::report::results::Skipped;
@@ -15,7 +14,8 @@ use std::sync::{PoisonError, RwLock};
 /// Squared distances of very large or very small values do not fit float32. They are stored as the largest or
 /// the smallest positive float32, and `results.json` says how many there are.
 pub struct GraphFiles<'a> {
-    folder: &'a ResultsFolder,
+    /// Takes note of what could not be stored as it is.
+    note: Box<dyn Fn(Skipped) + Send + Sync + 'a>,
     output: &'a Output,
     /// The files of the layer that was announced last.
     current: RwLock<Option<LayerFiles>>,
@@ -61,9 +61,9 @@ impl Files {
 }
 
 impl<'a> GraphFiles<'a> {
-    pub(super) const fn new(folder: &'a ResultsFolder, output: &'a Output) -> Self {
+    pub(super) fn new(output: &'a Output, note: impl Fn(Skipped) + Send + Sync + 'a) -> Self {
         Self {
-            folder,
+            note: Box::new(note),
             output,
             current: RwLock::new(None),
         }
@@ -134,7 +134,7 @@ impl GraphSink for GraphFiles<'_> {
             }
             let count = layer.out_of_range.into_inner();
             if count > 0 {
-                self.folder.skip(Skipped {
+                (self.note)(Skipped {
                     name: format!("exact sq_distances.npy of layer {}", layer.name),
                     reason: format!(
                         "{count} squared distances lie outside the range of float32 and are stored as its largest or \
