@@ -47,7 +47,7 @@ use crate::io::fingerprint::{Stamp, stamped};
 use crate::io::layer::Layer;
 use crate::io::sink::Output;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 /// An output folder in the making, with the clock running. Nothing is seen of it before
@@ -55,6 +55,8 @@ use std::time::{Instant, SystemTime};
 pub struct ResultsFolder {
     output: Output,
     record: Mutex<Record>,
+    /// What [`GraphFiles`] could not store as it is.
+    notes: Arc<Mutex<Vec<Skipped>>>,
 }
 
 /// What goes into `results.json`.
@@ -83,6 +85,7 @@ impl ResultsFolder {
                 stage: now,
                 read: Vec::new(),
             }),
+            notes: Arc::default(),
         }
     }
 
@@ -100,7 +103,7 @@ impl ResultsFolder {
     /// Files graphs as arrays while they are computed, for
     /// [`crate::measure::RedundancyInput::with_graphs`].
     pub fn graphs(&self) -> GraphFiles<'_> {
-        GraphFiles::new(&self.output, |skipped| self.skip(skipped))
+        GraphFiles::new(&self.output, self.notes.clone())
     }
 
     /// Records what computes.
@@ -177,8 +180,12 @@ impl ResultsFolder {
     /// [`crate::Error::Io`] where the files cannot be written, [`crate::Error::File`] where an input was changed since its
     /// fingerprint was taken; the folder is then as it was before.
     pub fn finish(self) -> Result<Results> {
-        let Self { output, record } = self;
-        let results = stopped(record)?;
+        let Self {
+            output,
+            record,
+            notes,
+        } = self;
+        let results = stopped(record, &notes)?;
         let report = html::render(&results, &Folder::new(output.scratch()))?;
         output.write(html::REPORT_FILE, report.html.as_bytes())?;
         output.finish(&results)?;
@@ -190,8 +197,12 @@ impl ResultsFolder {
     /// # Errors
     /// As [`ResultsFolder::finish`].
     pub fn finish_without_report(self) -> Result<Results> {
-        let Self { output, record } = self;
-        let results = stopped(record)?;
+        let Self {
+            output,
+            record,
+            notes,
+        } = self;
+        let results = stopped(record, &notes)?;
         output.finish(&results)?;
         Ok(results)
     }
@@ -202,10 +213,12 @@ impl ResultsFolder {
 }
 
 /// The results, with the time they took. Refuses inputs that were changed meanwhile.
-fn stopped(record: Mutex<Record>) -> Result<Results> {
+fn stopped(record: Mutex<Record>, notes: &Mutex<Vec<Skipped>>) -> Result<Results> {
     let record = record.into_inner().unwrap_or_else(PoisonError::into_inner);
     record.read.iter().try_for_each(Stamp::check)?;
     let mut results = record.results;
+    let notes = &mut *notes.lock().unwrap_or_else(PoisonError::into_inner);
+    results.skipped.append(notes);
     results.timing.total_seconds = record.started.elapsed().as_secs_f64();
     Ok(results)
 }

@@ -5,7 +5,7 @@ use crate::measure::redundancy::{GraphRows, GraphShape, GraphSink, Space};
 use crate::report::results::Skipped;
 use crate::{Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Writes the graphs of every layer under `layers/NAME/`, and those of aggregates under
 /// `layers/NAME/aggregate/`: `neighbors.npy` i32, `sq_distances.npy` and `weights.npy` f32 `[C, N, k]`,
@@ -14,8 +14,8 @@ use std::sync::{PoisonError, RwLock};
 /// Squared distances of very large or very small values do not fit float32. They are stored as the largest or
 /// the smallest positive float32, and `results.json` says how many there are.
 pub struct GraphFiles<'a> {
-    /// Takes note of what could not be stored as it is.
-    note: Box<dyn Fn(Skipped) + Send + Sync + 'a>,
+    /// What could not be stored as it is.
+    notes: Arc<Mutex<Vec<Skipped>>>,
     output: &'a Output,
     /// The files of the layer that was announced last.
     current: RwLock<Option<LayerFiles>>,
@@ -61,9 +61,9 @@ impl Files {
 }
 
 impl<'a> GraphFiles<'a> {
-    pub(super) fn new(output: &'a Output, note: impl Fn(Skipped) + Send + Sync + 'a) -> Self {
+    pub(super) fn new(output: &'a Output, notes: Arc<Mutex<Vec<Skipped>>>) -> Self {
         Self {
-            note: Box::new(note),
+            notes,
             output,
             current: RwLock::new(None),
         }
@@ -134,7 +134,8 @@ impl GraphSink for GraphFiles<'_> {
             }
             let count = layer.out_of_range.into_inner();
             if count > 0 {
-                (self.note)(Skipped {
+                let notes = self.notes.lock();
+                notes.unwrap_or_else(PoisonError::into_inner).push(Skipped {
                     name: format!("exact sq_distances.npy of layer {}", layer.name),
                     reason: format!(
                         "{count} squared distances lie outside the range of float32 and are stored as its largest or \
