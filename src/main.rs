@@ -2,6 +2,9 @@
 
 mod cli;
 
+#[global_allocator]
+static ALLOCATOR: cli::allocator::Allocator = cli::allocator::Allocator;
+
 fn main() -> std::process::ExitCode {
     // Mesa's device-select layer asks for a desktop and complains on stderr where there is none, as on
     // every server. It only orders adapters, which is done by their kind here.

@@ -25,6 +25,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     };
     let memory = common.memory()?;
     let weights = Weights::open(path)?;
+    args.check_memory(&weights, memory)?;
     args.check_target(&weights, path, common)?;
     let output = common.output(&[Some(path)])?;
     let device = common.open_device()?;

@@ -1,5 +1,6 @@
 //! The command line: a subcommand a file. Glue only; what is computed lives in the library.
 
+pub mod allocator;
 mod bench;
 mod demo;
 mod devices;

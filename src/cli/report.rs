@@ -2,7 +2,7 @@
 
 use super::error::Result;
 use super::{Common, output};
-use chanscope::report::html::{REPORT_FILE, write_report};
+use chanscope::report::html::{REPORT_FILE, write_report_within};
 use std::path::PathBuf;
 
 /// Make DIR/report.html from DIR/results.json and the arrays beside it
@@ -16,7 +16,7 @@ pub struct Args {
 
 /// Writes the page and prints where it is, and what it could not show.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let notes = write_report(&args.dir)?;
+    let notes = write_report_within(&args.dir, common.memory()?)?;
     let path = args.dir.join(REPORT_FILE);
     if common.json {
         return output::json(&serde_json::json!({

@@ -75,7 +75,7 @@ mod system {
         let Ok(mut signals) = Signals::new(wanted) else {
             return;
         };
-        std::thread::spawn(move || {
+        let _ = std::thread::Builder::new().spawn(move || {
             for signal in signals.forever() {
                 super::receive(signal);
             }

@@ -10,6 +10,7 @@
 //! - [`scan`]: one pass over a layer that counts NaN, infinities and zeros
 //! - [`names`], [`size`], [`fingerprint`]: layer names safe as file names, sizes as people write them, what
 //!   identifies an input
+//! - [`whole`]: small files read whole
 //! - [`sink`]: output folders and arrays, whole or not at all
 //! - [`spill`]: supports of a layer, in memory while they fit
 //!
@@ -34,3 +35,4 @@ pub mod sink;
 pub mod size;
 pub mod spill;
 mod stored;
+pub mod whole;

@@ -1,6 +1,7 @@
 //! Where a report finds the arrays that lie beside `results.json`.
 
 use crate::io::npy::{read_array, read_shape};
+use crate::tensor::checked_product;
 use crate::{Error, Result};
 use ndarray::{Array2, ArrayD};
 use std::collections::BTreeMap;
@@ -20,6 +21,30 @@ pub trait Arrays {
     /// # Errors
     /// [`Error::Io`] and [`Error::File`] when it is there but cannot be read.
     fn array(&self, path: &str) -> Result<Option<ArrayD<f64>>>;
+
+    /// Bytes that the arrays of one figure may take.
+    fn room(&self) -> u64 {
+        u64::MAX
+    }
+}
+
+/// Copies of an array that making a figure of it takes, at most: two matrices, each as it is, of the live channels and
+/// reordered, and the distances of the clusters.
+const COPIES: u64 = 8;
+
+/// Why an array of this shape is not read: it takes more than there is room for.
+pub fn too_large(arrays: &dyn Arrays, path: &str, shape: &[usize]) -> Option<String> {
+    let dims: Vec<u64> = shape
+        .iter()
+        .map(|&d| d as u64)
+        .chain([8 * COPIES])
+        .collect();
+    match checked_product(&dims) {
+        Some(bytes) if bytes <= arrays.room() => None,
+        _ => Some(format!(
+            "{path} of shape {shape:?} does not fit in the memory that may be used, so it is not shown"
+        )),
+    }
 }
 
 /// Arrays in memory, for a report without files.
@@ -34,12 +59,26 @@ impl Arrays for BTreeMap<String, ArrayD<f64>> {
 }
 
 /// An output folder.
-pub struct Folder(PathBuf);
+pub struct Folder {
+    dir: PathBuf,
+    room: u64,
+}
 
 impl Folder {
     /// The folder that holds `results.json`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self(dir.into())
+        Self {
+            dir: dir.into(),
+            room: u64::MAX,
+        }
+    }
+
+    /// As [`Folder::new`]; a figure whose arrays take more than `room` bytes is left out.
+    pub fn within(dir: impl Into<PathBuf>, room: u64) -> Self {
+        Self {
+            dir: dir.into(),
+            room,
+        }
     }
 }
 
@@ -53,7 +92,7 @@ impl Folder {
         if !path.split('/').all(tame) {
             return Ok(None);
         }
-        let path = self.0.join(path);
+        let path = self.dir.join(path);
         match std::fs::metadata(&path) {
             Ok(_) => Ok(Some(path)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
@@ -69,6 +108,10 @@ impl Arrays for Folder {
 
     fn array(&self, path: &str) -> Result<Option<ArrayD<f64>>> {
         self.file(path)?.map(read_array).transpose()
+    }
+
+    fn room(&self) -> u64 {
+        self.room
     }
 }
 
@@ -93,6 +136,9 @@ pub fn matrix(
             "{path} has shape {found:?} where results.json promises [{}, {}], so its matrix is not shown",
             shape.0, shape.1
         )));
+    }
+    if let Some(why) = too_large(arrays, path, &found) {
+        return Ok(Err(why));
     }
     let array = arrays.array(path)?.map(ArrayD::into_dimensionality);
     Ok(match array {

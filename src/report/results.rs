@@ -96,10 +96,20 @@ impl Results {
     /// # Errors
     /// [`Error::File`] when serialisation fails; `path` only names the file in it.
     pub fn to_json(&self, path: &Path) -> Result<String> {
-        let mut text = serde_json::to_string_pretty(self)
-            .map_err(|e| Error::unsuitable(path, format!("cannot be written as JSON: {e}")))?;
-        text.push('\n');
-        Ok(text)
+        let mut text = Vec::new();
+        self.write_json(path, &mut text)?;
+        String::from_utf8(text).map_err(|e| Error::unsuitable(path, e.to_string()))
+    }
+
+    /// Writes what [`Results::to_json`] gives, without holding it in memory.
+    ///
+    /// # Errors
+    /// As [`Results::to_json`].
+    pub fn write_json(&self, path: &Path, mut out: impl std::io::Write) -> Result<()> {
+        serde_json::to_writer_pretty(&mut out, self)
+            .map_err(std::io::Error::from)
+            .and_then(|()| out.write_all(b"\n"))
+            .map_err(|e| Error::unsuitable(path, format!("cannot be written as JSON: {e}")))
     }
 
     /// Reads the file's text; `path` only names the file in errors.
@@ -107,11 +117,22 @@ impl Results {
     /// # Errors
     /// [`Error::File`] when it is not JSON, is of another schema, or lacks what the schema requires.
     pub fn from_json(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|e| {
-            let what = format!("is not valid JSON ({e}); run the command that made it again");
-            Error::malformed(path, None, what)
-        })?;
-        match value.get("schema").and_then(Value::as_str) {
+        /// What tells a results file from others; the rest is passed over.
+        #[derive(Deserialize)]
+        struct Head {
+            schema: Option<Value>,
+        }
+        // No document of values is made of the whole file: it would take 30 times its size.
+        let head: Head = match serde_json::from_slice(bytes) {
+            Ok(head) => head,
+            // JSON, but no object.
+            Err(e) if e.is_data() => Head { schema: None },
+            Err(e) => {
+                let what = format!("is not valid JSON ({e}); run the command that made it again");
+                return Err(Error::malformed(path, None, what));
+            }
+        };
+        match head.schema.as_ref().and_then(Value::as_str) {
             Some(SCHEMA) => {}
             Some(other) => {
                 let what = format!(
@@ -125,7 +146,7 @@ impl Results {
                 return Err(Error::unsuitable(path, what));
             }
         }
-        serde_json::from_value(value).map_err(|e| {
+        serde_json::from_slice(bytes).map_err(|e| {
             let what = format!("does not follow schema '{SCHEMA}': {e}");
             Error::malformed(path, None, what)
         })

@@ -134,6 +134,28 @@ impl Args {
         }
     }
 
+    /// Refuses weights that do not fit under the memory cap, before anything is computed.
+    pub fn check_memory(&self, weights: &Weights, memory: u64) -> Result<()> {
+        let sizes = weights.sizes();
+        // Gradient; of a minimisation a copy, its gradient, two moments, and the best so far.
+        let copies = 1 + u64::from(self.gradient) + if self.minimize.is_some() { 5 } else { 0 };
+        let kept: usize = match self.write {
+            Some(_) => sizes.iter().map(|(_, size)| size).sum(),
+            None => 0,
+        };
+        for (name, size) in sizes {
+            let needed = 4 * (size as u64 * copies + kept as u64);
+            if needed > memory {
+                return Err(Error::Library(chanscope::Error::Memory {
+                    what: format!("the {size} weights of {name}"),
+                    needed,
+                    cap: memory,
+                }));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a file that could not be written, before anything is computed.
     pub fn check_target(&self, weights: &Weights, path: &Path, common: &Common) -> Result<()> {
         let Some(target) = &self.write else {

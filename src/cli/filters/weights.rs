@@ -33,7 +33,7 @@ pub struct Layer {
     /// Key in a .safetensors; empty for a model.
     pub key: String,
     shape: FilterShape,
-    weights: Arc<[f32]>,
+    weights: Box<dyn AsRef<[f32]>>,
 }
 
 impl Layer {
@@ -41,7 +41,7 @@ impl Layer {
         FilterBank {
             name: &self.name,
             shape: self.shape,
-            weights: &self.weights,
+            weights: (*self.weights).as_ref(),
         }
     }
 }
@@ -96,6 +96,23 @@ impl Weights {
         }
     }
 
+    /// Name and number of weights of every convolution.
+    pub fn sizes(&self) -> Vec<(&str, usize)> {
+        match &self.source {
+            Source::Safetensors { layers, .. } => {
+                let size = |s: &FilterShape| s.filters * s.channels * s.area();
+                layers
+                    .iter()
+                    .map(|(name, _, s)| (name.as_str(), size(s)))
+                    .collect()
+            }
+            Source::Onnx(layers) => {
+                let size = |l: &ConvFilters| l.shape.iter().product();
+                layers.iter().map(|l| (l.name.as_str(), size(l))).collect()
+            }
+        }
+    }
+
     /// Reads one convolution.
     pub fn read(&self, at: usize) -> Result<Layer> {
         match &self.source {
@@ -105,7 +122,7 @@ impl Weights {
                     name: name.clone(),
                     key: key.clone(),
                     shape: *shape,
-                    weights: file.read(key)?.values.into(),
+                    weights: Box::new(file.read(key)?.values),
                 })
             }
             Source::Onnx(layers) => {
@@ -114,7 +131,7 @@ impl Weights {
                     name: layer.name.clone(),
                     key: String::new(),
                     shape: FilterShape::new(&layer.shape)?,
-                    weights: Arc::clone(&layer.weights),
+                    weights: Box::new(Arc::clone(&layer.weights)),
                 })
             }
         }

@@ -91,3 +91,19 @@ pub fn abandon() {
         }
     }
 }
+
+/// As [`abandon`], but passes over outputs that some thread is working on at this moment: for a process that ends because
+/// it has no memory, in which that thread may be the caller.
+pub fn abandon_unlocked() {
+    let Ok(live) = LIVE.try_lock() else {
+        return;
+    };
+    for slot in live.iter() {
+        if let Some(slot) = slot.upgrade()
+            && let Ok(mut slot) = slot.try_lock()
+            && let Some(clean_up) = slot.take()
+        {
+            clean_up();
+        }
+    }
+}

@@ -27,6 +27,6 @@ mod write;
 
 pub use array::{ArrayWriter, NpyElement};
 pub use folder::Claim;
-pub use live::abandon;
+pub use live::{abandon, abandon_unlocked};
 pub use output::Output;
 pub use write::{RESULTS, check_file, write_file};

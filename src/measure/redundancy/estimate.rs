@@ -4,6 +4,7 @@
 use super::RedundancyOptions;
 use super::graphs::BackendCosts;
 use super::input::check_params;
+use super::overlap;
 use crate::Result;
 use crate::device::on_backend;
 use crate::io::layer::Layer;
@@ -54,6 +55,40 @@ pub fn estimate(
     })
 }
 
+/// Refuses a layer that a run would refuse for the memory cap after hours: graphs, overlaps, and the aggregate if asked for.
+///
+/// # Errors
+/// [`crate::Error::Memory`], with the whole cap.
+pub(super) fn check_memory<B: Backend>(
+    backend: &B,
+    memory: u64,
+    layer: &dyn Layer,
+    channels: usize,
+    options: &RedundancyOptions,
+) -> Result<()> {
+    let shape = layer.shape();
+    overlap::check_memory(channels, options.graph.k, memory)?;
+    for (spaces, dim, _) in spaces(channels, shape.dim(), options) {
+        let job = GraphJob {
+            spaces,
+            samples: shape.samples,
+            dim,
+            k: options.graph.k,
+        };
+        plan_graph(&job, &BackendCosts(backend), memory)?;
+    }
+    Ok(())
+}
+
+/// Spaces, numbers of a vector, and channels of each stage of graphs.
+fn spaces(channels: usize, dim: usize, options: &RedundancyOptions) -> Vec<(usize, usize, usize)> {
+    let mut spaces = vec![(channels, dim, 1)];
+    if options.aggregate {
+        spaces.push((1, channels.saturating_mul(dim), channels));
+    }
+    spaces
+}
+
 fn estimate_on<B: Backend>(
     backend: &B,
     memory: u64,
@@ -71,12 +106,9 @@ fn estimate_on<B: Backend>(
         read_bytes: stored(n * c * shape.dim()),
         seconds: 0.0,
     };
-    let mut jobs = vec![(c, shape.dim(), 1)];
-    if options.aggregate {
-        jobs.push((1, c * shape.dim(), c));
-    }
+    check_memory(backend, memory, layer, c, options)?;
     let mut in_memory = 0;
-    for (spaces, dim, channels_per_space) in jobs {
+    for (spaces, dim, channels_per_space) in spaces(c, shape.dim(), options) {
         let job = GraphJob {
             spaces,
             samples: n,
@@ -84,7 +116,7 @@ fn estimate_on<B: Backend>(
             k,
         };
         let costs = BackendCosts(backend);
-        let plan = plan_graph(&job, &costs, memory / 4 * 3)?;
+        let plan = plan_graph(&job, &costs, memory)?;
         let supports = SupportStore::bytes(spaces, n, k);
         if supports > memory / 8 {
             total.disk_bytes += supports;

@@ -122,7 +122,7 @@ impl<B: Backend> LayerRun<'_, B> {
             k,
             supports: &supports,
             aggregate: aggregate.as_ref().map(|(_, store)| store),
-            memory: self.ctx.memory() / 2,
+            memory: self.ctx.memory(),
             control: self.ctx.control(),
             stage: format!("{}: overlap", self.layer.name()),
         }

@@ -82,6 +82,10 @@ pub fn redundancy_each(
     }
     ctx.run(|| {
         on_backend!(ctx.device(), |backend| {
+            for (layer, channels) in input.layers.iter().zip(&channels) {
+                let memory = ctx.memory();
+                estimate::check_memory(backend, memory, *layer, channels.len(), options)?;
+            }
             let session = Session {
                 backend,
                 ctx,

@@ -13,6 +13,34 @@ use std::ops::Range;
 /// `2^-40`, the resolution of [`OverlapSums::jaccard_q40`].
 const Q40: f64 = 1.0 / (1u64 << 40) as f64;
 
+/// The stage has one part in so many of the memory cap; other results are in memory beside it.
+const SHARE: u64 = 2;
+
+/// Refuses channels whose overlaps do not fit under the memory cap.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(super) fn check_memory(channels: usize, k: usize, memory: u64) -> Result<()> {
+    let (fixed, per_query) = costs(channels, k);
+    let needed = (fixed + per_query) * SHARE;
+    match needed > memory {
+        true => Err(Error::Memory {
+            what: format!("the overlap of {channels} channels"),
+            needed,
+            cap: memory,
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Bytes of the sums of all pairs, and of the supports of one query.
+fn costs(channels: usize, k: usize) -> (u64, u64) {
+    let (channels, k) = (channels as u64, k as u64);
+    // Four sums of 8 bytes a pair, and as much again in a worker's counters and the final matrices. Of a query, the block
+    // and its copy on the device or in the set of a worker.
+    (64 * channels.pow(2), 3 * channels * (k + 1) * 4)
+}
+
 /// What the stage finds.
 pub(super) struct Overlap {
     pub overlap: Array2<f64>,
@@ -73,18 +101,9 @@ impl<B: Backend> OverlapStage<'_, B> {
 
     /// Queries whose supports, in every channel, and pair sums fit.
     fn queries_at_a_time(&self) -> Result<usize> {
-        // Four sums of 8 bytes a pair, and as much again in a worker's counters and the final matrices.
-        let fixed = 64 * (self.channels as u64).pow(2);
-        // The block, and its copy on the device or in the set of a worker.
-        let per_query = 3 * (self.channels * (self.k + 1) * 4) as u64;
-        let room = self.memory.saturating_sub(fixed) / per_query.max(1);
-        if room == 0 {
-            return Err(Error::Memory {
-                what: format!("the overlap of {} channels", self.channels),
-                needed: fixed + per_query,
-                cap: self.memory,
-            });
-        }
+        let (fixed, per_query) = costs(self.channels, self.k);
+        let room = (self.memory / SHARE).saturating_sub(fixed) / per_query.max(1);
+        check_memory(self.channels, self.k, self.memory)?;
         Ok(usize::try_from(room).unwrap_or(usize::MAX).clamp(1, 4096))
     }
 

@@ -137,6 +137,10 @@ fn pictures(
         ));
         return Ok(Vec::new());
     }
+    if let Some(why) = arrays::too_large(arrays, &path, &found) {
+        figures.missing(why);
+        return Ok(Vec::new());
+    }
     let Some(weights) = arrays.array(&path)? else {
         return Ok(Vec::new());
     };

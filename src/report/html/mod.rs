@@ -18,6 +18,7 @@ mod shuffle;
 use super::arrays::{Arrays, Folder};
 use super::results::{RESULTS_FILE, Results};
 use crate::io::sink::{Claim, write_file};
+use crate::io::whole::read_whole;
 use crate::{Error, Result};
 use askama::Template;
 use figures::Figures;
@@ -44,6 +45,9 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+/// Bytes in memory per byte of `results.json`, at most: its numbers, the page made of them, and the copy that is written.
+const PER_BYTE: u64 = 16;
+
 /// Reads `DIR/results.json` and the arrays beside it and writes `DIR/report.html`, under a temporary name
 /// first. Returns what could not be shown, one line each.
 ///
@@ -51,14 +55,35 @@ pub struct Report {
 /// [`Error::Io`] and [`Error::File`] when `results.json` or an array cannot be read, or the page not written;
 /// [`Error::Output`] while a run writes into the folder.
 pub fn write_report(dir: &Path) -> Result<Vec<String>> {
+    write_report_within(dir, u64::MAX)
+}
+
+/// As [`write_report`], in about `memory` bytes: figures that take more are left out.
+///
+/// # Errors
+/// As [`write_report`]; [`Error::Memory`] where `results.json` itself is too large.
+pub fn write_report_within(dir: &Path, memory: u64) -> Result<Vec<String>> {
     let claimed = Claim::new(dir)?;
     let path = dir.join(RESULTS_FILE);
-    let bytes = std::fs::read(&path).map_err(|e| {
-        let action = "read it; give the folder that a chanscope command wrote";
-        Error::io(&path, action, e)
+    let bytes = read_whole(&path, memory / PER_BYTE).map_err(|e| match e {
+        Error::Io { source, .. } => {
+            let action = "read it; give the folder that a chanscope command wrote";
+            Error::Io {
+                path: path.clone(),
+                action: action.into(),
+                source,
+            }
+        }
+        Error::Memory { what, needed, .. } => Error::Memory {
+            what,
+            needed: needed.saturating_mul(PER_BYTE),
+            cap: memory,
+        },
+        e => e,
     })?;
     let results = Results::from_json(&path, &bytes)?;
-    let report = render(&results, &Folder::new(dir))?;
+    drop(bytes);
+    let report = render(&results, &Folder::within(dir, memory))?;
     let path = dir.join(REPORT_FILE);
     write_file(&path, true, |out| {
         let failed = |e| Error::io(&path, "write the report", e);
@@ -78,10 +103,11 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
     let filters = filters::layers(results, arrays, &mut figures)?;
     let shuffles = shuffle::tensors(results, arrays, &mut figures)?;
     let impulses = impulse::layers(results, arrays, &mut figures)?;
-    let identity = results.to_json(Path::new(RESULTS_FILE))?;
+    let mut identity = blake3::Hasher::new();
+    results.write_json(Path::new(RESULTS_FILE), &mut identity)?;
     let page = Page {
         // Only scripts and styles that carry it run: text that escaped its element could not know it.
-        nonce: blake3::hash(identity.as_bytes()).to_hex()[..24].to_string(),
+        nonce: identity.finalize().to_hex()[..24].to_string(),
         style: STYLE,
         script: SCRIPT,
         header: header::header(results),

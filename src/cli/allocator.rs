@@ -1,0 +1,74 @@
+//! What happens when the system has no memory left: one line and exit code 1, with what was begun removed, in place of the
+//! abort that is Rust's default.
+
+use chanscope::io::sink::abandon_unlocked;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The system's allocator.
+pub struct Allocator;
+
+// SAFETY: every call is passed to the system's allocator as it is; a null pointer is not returned, but ends the process.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the promises of `alloc`.
+        there(unsafe { System.alloc(layout) }, layout.size())
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the promises of `alloc_zeroed`.
+        there(unsafe { System.alloc_zeroed(layout) }, layout.size())
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps the promises of `realloc`.
+        there(unsafe { System.realloc(memory, layout, size) }, size)
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the promises of `dealloc`.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+fn there(memory: *mut u8, bytes: usize) -> *mut u8 {
+    if memory.is_null() {
+        out_of_memory(bytes);
+    }
+    memory
+}
+
+#[cold]
+fn out_of_memory(bytes: usize) -> ! {
+    static ENDING: AtomicBool = AtomicBool::new(false);
+    // Another thread, or the clean-up itself, has no memory either.
+    if ENDING.swap(true, Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(200));
+        end();
+    }
+    // Written to the stack first: there is no memory for a string.
+    let mut line = [0u8; 160];
+    let mut rest = &mut line[..];
+    let mib = bytes.div_ceil(1 << 20);
+    let _ = writeln!(
+        rest,
+        "chanscope: out of memory: no room for {mib}MiB more; use a smaller --memory or close other programs"
+    );
+    let left = rest.len();
+    let _ = std::io::stderr().write_all(&line[..line.len() - left]);
+    abandon_unlocked();
+    end();
+}
+
+/// Ends the process without running anything that could need memory.
+fn end() -> ! {
+    #[cfg(unix)]
+    // SAFETY: `_exit` only ends the process.
+    unsafe {
+        libc::_exit(1)
+    }
+    #[cfg(not(unix))]
+    std::process::exit(1)
+}
