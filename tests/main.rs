@@ -12,9 +12,12 @@ mod errors;
 mod exact;
 mod filters;
 mod formats;
+mod fuzz;
 mod hostile;
 mod house;
 mod impulse;
+#[cfg(target_os = "linux")]
+mod limits;
 mod memory;
 mod misuse;
 mod model;

@@ -1,0 +1,176 @@
+//! What is done with hostile bytes: each function reads them as a file of one kind and uses what it gets. They may be
+//! refused, and must not panic, hang, or take memory beyond their size.
+//!
+//! `tests/fuzz.rs` runs them on mutated seeds, and `fuzz/` under cargo-fuzz.
+
+use chanscope::control::Control;
+use chanscope::device::{Device, DeviceChoice};
+use chanscope::io::array::ArrayLayer;
+use chanscope::io::labels::{label_count, read_indices, read_labels};
+use chanscope::io::layer::Layer;
+use chanscope::io::npy;
+use chanscope::io::open::open_dump;
+use chanscope::io::safetensors::SafetensorsFile;
+use chanscope::io::scan::scan;
+use chanscope::measure::shuffle::{check_labels, check_permutation};
+use chanscope::model::dump::activations;
+use chanscope::model::onnx;
+use chanscope::report::html::render;
+use chanscope::report::results::Results;
+use chanscope::tensor::LayerShape;
+use ndarray::ArrayD;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A target with the folder of its seeds below `fuzz/corpus`.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 5] = [
+    ("npy", npy),
+    ("safetensors", safetensors),
+    ("labels", labels),
+    ("onnx", model),
+    ("results", results),
+];
+
+/// Numbers of a network's values up to which it is run.
+const SMALL: usize = 1 << 16;
+
+/// Writes the bytes to a file of this name, the same for each thread.
+fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    thread_local! {
+        static FOLDER: RefCell<tempfile::TempDir> = RefCell::new(tempfile::tempdir().expect("a folder"));
+    }
+    FOLDER.with_borrow(|folder| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("write");
+        path
+    })
+}
+
+/// Reads all values of a layer.
+fn use_layer(layer: &dyn Layer) {
+    let shape = layer.shape();
+    let channels: Vec<usize> = (0..shape.channels).collect();
+    let mut values = vec![0.0; shape.row_len()];
+    layer
+        .read_rows(shape.samples - 1..shape.samples, &channels, &mut values)
+        .expect("the file holds what its header says");
+    let found = scan(layer, &channels, 64 << 20, &Control::default()).expect("a scan");
+    assert_eq!(found.shape, shape);
+}
+
+/// Activations as `.npy`, and the same as an array read whole.
+pub fn npy(bytes: &[u8]) {
+    let path = file("a.npy", bytes);
+    if let Ok(layer) = npy::open(&path, "a") {
+        use_layer(layer.as_ref());
+    }
+    if let Ok(array) = npy::read_array(&path) {
+        assert_eq!(npy::read_shape(&path).expect("a shape"), array.shape());
+    }
+}
+
+/// Weights and activations as `.safetensors`.
+pub fn safetensors(bytes: &[u8]) {
+    let path = file("a.safetensors", bytes);
+    if let Ok(file) = SafetensorsFile::open(&path) {
+        for tensor in file.tensors() {
+            if let Ok(weight) = file.read(&tensor.key) {
+                assert_eq!(weight.values.len(), weight.shape.iter().product::<usize>());
+            }
+        }
+    }
+    if let Ok(dump) = open_dump(&[&path]) {
+        dump.layers
+            .iter()
+            .for_each(|layer| use_layer(layer.as_ref()));
+    }
+}
+
+/// Labels and permutations.
+pub fn labels(bytes: &[u8]) {
+    let path = file("labels.npy", bytes);
+    let count = label_count(&path).unwrap_or(6);
+    if let Ok(labels) = read_labels(&path, count) {
+        assert_eq!(labels.len(), count);
+        let _ = check_labels(&labels, count, &[3]);
+    }
+    if let Ok(indices) = read_indices(&path, count) {
+        let _ = check_permutation(&indices, count, 4);
+    }
+}
+
+/// A network, run on one sample if it is small.
+pub fn model(bytes: &[u8]) {
+    let path = file("a.onnx", bytes);
+    let _ = onnx::filters(&path);
+    let Ok(graph) = onnx::load(&path, None) else {
+        return;
+    };
+    let layers = graph.layers();
+    let input = graph.input_shape().to_vec();
+    let &[channels, height, width] = input.as_slice() else {
+        return;
+    };
+    let values: Vec<_> = layers
+        .iter()
+        .map(|l| l.activation)
+        .chain(graph.outputs().first().copied())
+        .collect();
+    let small = |len: usize| len > 0 && len <= SMALL;
+    if !small(input.iter().product()) || !values.iter().all(|v| small(graph.value(*v).len())) {
+        return;
+    }
+    let pixels = vec![0.5; channels * height * width];
+    let Ok(shape) = LayerShape::new(1, channels, height, width) else {
+        return;
+    };
+    let data = ArrayLayer::new("data", shape, pixels).expect("as many as the shape says");
+    if let Device::Cpu(cpu) = Device::open(&DeviceChoice::Cpu, 1).expect("the CPU") {
+        let memory = 64 << 20;
+        let _ = activations(
+            &cpu,
+            &graph,
+            &data,
+            &values,
+            memory,
+            &Control::default(),
+            |_, _, _| Ok(()),
+        );
+    }
+}
+
+/// `results.json`, and the page made of it with matrices that fit the seeds.
+pub fn results(bytes: &[u8]) {
+    let Ok(results) = Results::from_json(Path::new("results.json"), bytes) else {
+        return;
+    };
+    let text = results.to_json(Path::new("results.json")).expect("JSON");
+    let again =
+        Results::from_json(Path::new("results.json"), text.as_bytes()).expect("what was written");
+    assert_eq!(
+        again.to_json(Path::new("results.json")).expect("JSON"),
+        text
+    );
+    let square =
+        |n: usize| ArrayD::from_shape_fn(vec![n, n], |at| ((at[0] + at[1]) % 5) as f64 / 4.0);
+    let arrays = BTreeMap::from([
+        ("layers/conv1/overlap.npy".to_string(), square(3)),
+        ("layers/conv1/jaccard.npy".to_string(), square(3)),
+        ("filters/c/pairs.npy".to_string(), square(3)),
+        (
+            "filters/c/weights.npy".to_string(),
+            ArrayD::from_elem(vec![3, 2, 2, 2], 0.5),
+        ),
+        ("impulse/c/ncc.npy".to_string(), square(2)),
+        (
+            "impulse/c/response.npy".to_string(),
+            ArrayD::from_elem(vec![2, 4, 4], -1.5),
+        ),
+        ("shuffle/a.t/u.cosine.npy".to_string(), square(2)),
+    ]);
+    render(&results, &arrays).expect("a page");
+}
