@@ -91,6 +91,9 @@ fn look(
             for layer in &dump.layers {
                 reporter.run(|control| found.layer(layer.as_ref(), device, planned, control))?;
             }
+            for (name, reason) in dump.left_out {
+                let _ = writeln!(found.text, "{name}  left out: {reason}");
+            }
             if let Some(labels) = dump.labels {
                 found.labels(&labels)?;
             }

@@ -1,6 +1,7 @@
 //! `chanscope redundancy`: channel-wise NNK graphs of dumped activations.
 
 use super::error::{Error, Result};
+use super::network::skipped;
 use super::progress::Reporter;
 use super::{Common, output};
 use chanscope::io::labels::read_labels;
@@ -10,7 +11,7 @@ use chanscope::measure::redundancy::{GraphSink, NonFinite, redundancy_each};
 use chanscope::measure::{Context, RedundancyInput, RedundancyOptions};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
 use chanscope::report::folder::ResultsFolder;
-use chanscope::report::results::Results;
+use chanscope::report::results::{Results, Skipped};
 use clap::ValueEnum;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -124,6 +125,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .with_memory(memory)
         .with_scratch(folder.scratch());
     args.describe(&folder, &ctx, &options);
+    for (name, reason) in dump.left_out {
+        folder.skip(Skipped { name, reason });
+    }
     let layers: Vec<&dyn Layer> = dump.layers.iter().map(AsRef::as_ref).collect();
     let mut labels = None;
     for layer in &layers {
@@ -158,6 +162,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return output::json(&results);
     }
     let mut text = summary(&results);
+    text += &skipped(&results);
     let _ = writeln!(text, "\nReport: {}", path.display());
     output::print(&text)
 }

@@ -1,7 +1,8 @@
-//! Class labels, one per sample, from an `.npy` file.
+//! Class labels, one per sample, from an `.npy` file or the tensor `labels` of a `.safetensors` file.
 
 use super::file::DataFile;
 use super::npy::{self, Descr};
+use super::safetensors::{LABELS, SafetensorsFile};
 use crate::error::FileProblem;
 use crate::{Error, Result};
 use std::path::Path;
@@ -16,8 +17,7 @@ pub const MAX_LABEL: u32 = (1 << 24) - 1;
 /// [`Error::Io`]; [`Error::File`] on a wrong length or shape (one-hot), and for negative, fractional,
 /// non-finite or huge labels, with the element.
 pub fn read_labels(path: impl AsRef<Path>, samples: usize) -> Result<Vec<u32>> {
-    let file = DataFile::open(path.as_ref())?;
-    let header = npy::read_header(&file)?;
+    let (file, header) = open(path.as_ref())?;
     let count = count(&file, &header.shape)?;
     if count != samples as u64 {
         let problem = FileProblem::Count {
@@ -48,10 +48,54 @@ pub fn read_labels(path: impl AsRef<Path>, samples: usize) -> Result<Vec<u32>> {
 /// # Errors
 /// [`Error::Io`]; [`Error::File`] for a shape that labels do not have.
 pub fn label_count(path: impl AsRef<Path>) -> Result<usize> {
-    let file = DataFile::open(path.as_ref())?;
-    let count = count(&file, &npy::read_header(&file)?.shape)?;
+    let (file, header) = open(path.as_ref())?;
+    let count = count(&file, &header.shape)?;
     usize::try_from(count)
         .map_err(|_| Error::unsuitable(file.path(), "has too many labels to address"))
+}
+
+/// A file of labels, and where they are in it.
+fn open(path: &Path) -> Result<(DataFile, npy::Header)> {
+    let file = DataFile::open(path)?;
+    if !path
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("safetensors"))
+    {
+        let header = npy::read_header(&file)?;
+        return Ok((file, header));
+    }
+    let tensors = SafetensorsFile::open(path)?;
+    let Some(info) = tensors.tensors().iter().find(|t| t.key == LABELS) else {
+        return Err(Error::unsuitable(path, "holds no tensor 'labels'"));
+    };
+    let (kind, size) = match info.dtype.as_str() {
+        "I8" => (b'i', 1),
+        "I16" => (b'i', 2),
+        "I32" => (b'i', 4),
+        "I64" => (b'i', 8),
+        "U8" => (b'u', 1),
+        "U16" => (b'u', 2),
+        "U32" => (b'u', 4),
+        "U64" => (b'u', 8),
+        "BOOL" => (b'b', 1),
+        "F16" => (b'f', 2),
+        "F32" => (b'f', 4),
+        "F64" => (b'f', 8),
+        other => {
+            let what = format!("its labels are {other}; save them as integers");
+            return Err(Error::unsuitable(path, what));
+        }
+    };
+    let header = npy::Header {
+        descr: Descr {
+            kind,
+            size,
+            big_endian: false,
+        },
+        shape: info.shape.clone(),
+        data_offset: tensors.data_offset() + info.start,
+    };
+    Ok((file, header))
 }
 
 fn count(file: &DataFile, shape: &[u64]) -> Result<u64> {

@@ -14,8 +14,10 @@ pub struct Dump {
     /// In the order of the arguments; within a folder sorted by file name, within a file by key. Names are
     /// unique and safe as file names.
     pub layers: Vec<Box<dyn Layer>>,
-    /// `labels.npy` of a folder.
+    /// `labels.npy` of a folder, or the `.safetensors` file that holds a tensor `labels`.
     pub labels: Option<PathBuf>,
+    /// Tensors that are no activations, by name, and why.
+    pub left_out: Vec<(String, String)>,
 }
 
 impl std::fmt::Debug for Dump {
@@ -42,27 +44,48 @@ pub fn open_dump(paths: &[impl AsRef<Path>]) -> Result<Dump> {
     let mut dump = Dump {
         layers: Vec::new(),
         labels: None,
+        left_out: Vec::new(),
     };
     let mut namer = Namer::new();
     for path in paths.iter().map(AsRef::as_ref) {
         let meta = std::fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
         if !meta.is_dir() {
-            open_file(path, &mut namer, &mut dump.layers)?;
+            dump.add(path, &mut namer)?;
             continue;
         }
         let (files, labels) = list(path)?;
         for file in &files {
-            open_file(file, &mut namer, &mut dump.layers)?;
+            dump.add(file, &mut namer)?;
         }
-        if let (Some(first), Some(second)) = (&dump.labels, &labels) {
+        if let Some(labels) = labels {
+            dump.add_labels(labels)?;
+        }
+    }
+    Ok(dump)
+}
+
+impl Dump {
+    fn add(&mut self, path: &Path, namer: &mut Namer) -> Result<()> {
+        let Some(found) = open_file(path, namer, &mut self.layers)? else {
+            return Ok(());
+        };
+        self.left_out.extend(found.left_out);
+        match found.labels {
+            true => self.add_labels(path.to_path_buf()),
+            false => Ok(()),
+        }
+    }
+
+    fn add_labels(&mut self, labels: PathBuf) -> Result<()> {
+        if let Some(first) = &self.labels {
             let problem = FileProblem::SecondLabels {
                 other: first.clone(),
             };
-            return Err(Error::file(second, problem));
+            return Err(Error::file(labels, problem));
         }
-        dump.labels = dump.labels.or(labels);
+        self.labels = Some(labels);
+        Ok(())
     }
-    Ok(dump)
 }
 
 /// Activation files of a folder, sorted, and its labels.
@@ -113,14 +136,19 @@ impl Format {
     }
 }
 
-fn open_file(path: &Path, namer: &mut Namer, layers: &mut Vec<Box<dyn Layer>>) -> Result<()> {
+/// Adds the layers of a file; what else it holds, where its format tells.
+fn open_file(
+    path: &Path,
+    namer: &mut Namer,
+    layers: &mut Vec<Box<dyn Layer>>,
+) -> Result<Option<safetensors::Found>> {
     match Format::of(path) {
         Some(Format::Npy) => {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             layers.push(npy::open(path, &namer.name(&stem))?);
-            Ok(())
+            Ok(None)
         }
-        Some(Format::Safetensors) => safetensors::open(path, namer, layers),
+        Some(Format::Safetensors) => safetensors::open(path, namer, layers).map(Some),
         None => {
             let hint = match path.extension().and_then(OsStr::to_str) {
                 Some("onnx") => "this is a model: chanscope run writes its activations",

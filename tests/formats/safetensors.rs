@@ -110,11 +110,14 @@ fn layers_are_the_four_dimensional_tensors_named_by_module() {
 
     let header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}";
     let flat = write(dir.path(), "b.safetensors", &file_bytes(header, &[0; 16]));
+    let dump = open_dump(&[&flat]).expect("a matrix alone is a layer");
+    assert_eq!(dump.layers[0].shape().channels, 1);
+    let header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}";
+    let list = write(dir.path(), "d.safetensors", &file_bytes(header, &[0; 16]));
+    let line = open_dump(&[&list]).expect_err("refused").to_string();
     assert!(
-        open_dump(&[&flat])
-            .expect_err("refused")
-            .to_string()
-            .contains("no 4-D tensor")
+        line.contains("holds no activations among 1 tensors"),
+        "{line}"
     );
     assert!(
         read_weights(&flat)
@@ -241,4 +244,56 @@ fn a_file_can_be_replaced_by_its_own_copy() {
         again.read("conv.weight").expect("read").values,
         [1.0, -2.0, 3.5, 0.25]
     );
+}
+
+#[test]
+fn matrices_and_labels_of_a_file_are_found_and_the_rest_is_named() {
+    let dir = folder();
+    let tensor = |key: &str, dtype: &str, shape: &str, from: usize, to: usize| {
+        format!(
+            "\"{key}\":{{\"dtype\":\"{dtype}\",\"shape\":{shape},\"data_offsets\":[{from},{to}]}}"
+        )
+    };
+    let header = format!(
+        "{{{}}}",
+        [
+            tensor("conv.relu", "F32", "[3,2,2,1]", 0, 48),
+            tensor("fc", "F32", "[3,4]", 48, 96),
+            tensor("fc.weight", "F32", "[2,4]", 96, 128),
+            tensor("idx", "I64", "[3]", 128, 152),
+            tensor("ids", "I64", "[3,1]", 152, 176),
+            tensor("labels", "I64", "[3]", 176, 200),
+        ]
+        .join(",")
+    );
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    let floats: Vec<f32> = (0..32).map(|i| i as f32).collect();
+    bytes.extend(f32_bytes(&floats));
+    bytes.extend((0..9i64).flat_map(|i| (i % 3).to_le_bytes()));
+    let path = write(dir.path(), "acts.safetensors", &bytes);
+    let dump = chanscope::io::open::open_dump(&[&path]).expect("open");
+    let layers: Vec<_> = dump.layers.iter().map(|l| (l.name(), l.shape())).collect();
+    let shape = |n, c, h, w| chanscope::tensor::LayerShape::new(n, c, h, w).expect("shape");
+    assert_eq!(
+        layers,
+        [("conv.relu", shape(3, 2, 2, 1)), ("fc", shape(3, 1, 1, 4))]
+    );
+    let mut row = [0.0; 4];
+    dump.layers[1]
+        .read_rows(1..2, &[0], &mut row)
+        .expect("read");
+    assert_eq!(row, [16.0, 17.0, 18.0, 19.0]);
+    assert_eq!(dump.labels, Some(path.clone()));
+    let labels = chanscope::io::labels::read_labels(&path, 3).expect("labels");
+    assert_eq!(labels, [0, 1, 2]);
+    let names: Vec<&str> = dump.left_out.iter().map(|l| l.0.as_str()).collect();
+    assert_eq!(names, ["fc.weight", "ids", "idx"]);
+    assert!(
+        dump.left_out[0]
+            .1
+            .contains("2 rows; the maps of the file have 3 samples")
+    );
+    assert!(dump.left_out[1].1.contains("I64"));
+    assert!(dump.left_out[2].1.contains("1 dimensions"));
 }

@@ -19,7 +19,7 @@ mod header;
 mod literal;
 mod whole;
 
-pub(super) use header::{Descr, read_header};
+pub(super) use header::{Descr, Header, read_header};
 pub use whole::{read_array, read_shape};
 
 /// Opens activations.

@@ -9,7 +9,7 @@
 //! `open` makes layers of the tensors that are activations.
 
 use super::layer::{Layer, layer_shape};
-use super::names::{Namer, module_path};
+use super::names::{Namer, module_path, sanitize};
 use super::stored::Stored;
 use crate::{Error, Result};
 use std::path::Path;
@@ -24,12 +24,61 @@ pub use header::TensorInfo;
 use header::quoted;
 pub use write::Replacement;
 
-/// Adds every 4-D tensor as a layer, sorted by key; tensors of other dimensions are passed over.
-pub(super) fn open(path: &Path, namer: &mut Namer, layers: &mut Vec<Box<dyn Layer>>) -> Result<()> {
+/// The tensor that holds the labels of a file.
+pub(super) const LABELS: &str = "labels";
+
+/// What is in a file of activations.
+pub(super) struct Found {
+    /// Whether a tensor `labels` holds one number per sample.
+    pub(super) labels: bool,
+    /// Tensors that are neither layers nor labels, and why.
+    pub(super) left_out: Vec<(String, String)>,
+}
+
+/// Adds the tensors that are activations as layers, sorted by key: those of four dimensions, and those of two
+/// that have a row for each sample of the others.
+pub(super) fn open(
+    path: &Path,
+    namer: &mut Namer,
+    layers: &mut Vec<Box<dyn Layer>>,
+) -> Result<Found> {
     let file = SafetensorsFile::open(path)?;
     file.file.hint_sequential();
     let before = layers.len();
-    for info in file.tensors().iter().filter(|t| t.shape.len() == 4) {
+    let mut found = Found {
+        labels: false,
+        left_out: vec![],
+    };
+    let tensors = file.tensors();
+    let maps: Vec<u64> = (tensors.iter())
+        .filter(|t| t.shape.len() == 4)
+        .map(|t| t.shape[0])
+        .collect();
+    for info in tensors {
+        let kept = match info.shape.as_slice() {
+            [_] | [_, 1] if info.key == LABELS => {
+                found.labels = true;
+                continue;
+            }
+            [_, _, _, _] => Ok(()),
+            [n, _] if !maps.is_empty() && !maps.contains(n) => Err(format!(
+                "a matrix of {n} rows; the maps of the file have {} samples",
+                maps[0]
+            )),
+            [_, _] => file
+                .element(info)
+                .map(drop)
+                .map_err(|_| format!("its elements are {}, not activations", info.dtype)),
+            other => Err(format!(
+                "{} dimensions; activations are [N, C, H, W] or [N, D]",
+                other.len()
+            )),
+        };
+        if let Err(reason) = kept {
+            let name = sanitize(&info.key);
+            found.left_out.push((name, reason));
+            continue;
+        }
         let element = file.element(info)?;
         let shape = layer_shape(path, &format!("tensor {}", quoted(&info.key)), &info.shape)?;
         layers.push(Box::new(Stored::new(
@@ -44,10 +93,10 @@ pub(super) fn open(path: &Path, namer: &mut Namer, layers: &mut Vec<Box<dyn Laye
         return Err(Error::unsuitable(
             path,
             format!(
-                "holds no 4-D tensor among {}; activations are [N, C, H, W]: reshape them",
-                file.tensors().len()
+                "holds no activations among {} tensors; they are [N, C, H, W] or [N, D]: reshape them",
+                tensors.len()
             ),
         ));
     }
-    Ok(())
+    Ok(found)
 }
