@@ -205,7 +205,7 @@ fn what_is_wrong_is_said_with_the_node() {
         .attributes
         .push(Attribute::ints("perm", &[1, 0, 2]));
     m.output("a");
-    assert!(fail(&m).contains("moves the batch axis"));
+    assert!(fail(&m).contains("has its batch at another axis than the first"));
 
     let mut m = Model::new(&[4, 5]);
     m.input_dims = vec![None, Some(4), None];

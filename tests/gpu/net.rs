@@ -464,6 +464,7 @@ fn small_networks(devices: &Devices) {
         "functions",
         "attention",
         "lines",
+        "tokens",
     ] {
         let graph = onnx::load(format!("tests/data/onnx/{net}/model.onnx"), None).unwrap();
         let shape = [&[2], graph.input_shape()].concat();

@@ -46,6 +46,8 @@ pub(super) enum Item {
     Value(ValueId),
     /// With its value in the graph, once something has computed with it.
     Constant(Constant, Option<ValueId>),
+    /// A computed value whose batch is not its first axis.
+    Moved(Moved),
     /// Nothing, for a reason that the importer keeps at this place.
     Missing(usize),
 }
@@ -70,6 +72,17 @@ impl Room {
         self.exceeded.get()
     }
 }
+
+/// A value of the graph seen with its axes in another order: axis `i` is axis `perm[i]` of the value.
+#[derive(Clone, Debug)]
+pub(super) struct Moved {
+    pub(super) value: ValueId,
+    pub(super) perm: Vec<usize>,
+}
+
+/// What an operator says that needs the batch first.
+pub(super) const BATCH_MOVED: &str =
+    "has its batch at another axis than the first, where it must stay";
 
 /// Elements to be added at both ends of every axis, the batch included; negative ones are cut.
 pub(super) struct Pads {
@@ -165,8 +178,26 @@ impl<'a> Context<'a> {
             Some(Item::Constant(..)) => {
                 Err(format!("input {i} is a constant where data is needed"))
             }
+            Some(Item::Moved(_)) => Err(format!("input {i} {BATCH_MOVED}")),
             Some(Item::Missing(_)) | None => Err(format!("input {i} is missing")),
         }
+    }
+
+    /// Input `i`, if it is a value whose batch was moved.
+    pub(super) fn moved(&self, i: usize) -> Option<Moved> {
+        match self.item(i) {
+            Some(Item::Moved(moved)) => Some(moved.clone()),
+            _ => None,
+        }
+    }
+
+    /// Output `i` is a value with its axes in another order. If the batch is first, it is transposed.
+    pub(super) fn push_moved(&mut self, i: usize, moved: Moved) -> Result<(), String> {
+        if moved.perm[0] == 0 {
+            return self.push_output(i, Op::Transpose(moved.perm), &[moved.value]);
+        }
+        let output = self.output(i)?;
+        self.import.define(output, Item::Moved(moved))
     }
 
     /// Shape per sample of the computed input `i`.
@@ -184,7 +215,9 @@ impl<'a> Context<'a> {
         match self.item(i) {
             None | Some(Item::Missing(_)) => Ok(None),
             Some(Item::Constant(c, _)) => Ok(Some(c)),
-            Some(Item::Value(_)) => Err(format!("input {i} must be a constant of the model")),
+            Some(Item::Value(_) | Item::Moved(_)) => {
+                Err(format!("input {i} must be a constant of the model"))
+            }
         }
     }
 
@@ -352,6 +385,7 @@ impl<'a> Context<'a> {
                     ));
                 }
             },
+            Some(Item::Moved(_)) => return Err(format!("input {i} {BATCH_MOVED}")),
             Some(Item::Missing(_)) | None => return Err(format!("input {i} is missing")),
         };
         let id = (self.import.graph.constant(name, &shape, data)).map_err(|e| e.to_string())?;

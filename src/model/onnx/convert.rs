@@ -1,7 +1,7 @@
 //! From nodes of the file to nodes of the graph. A node that cannot be computed stops only what needs it.
 
 use super::attributes::node_name;
-use super::context::{Context, Done, Import, Item};
+use super::context::{BATCH_MOVED, Context, Done, Import, Item};
 use super::fault::{Fault, plain};
 use super::filters::layer_name;
 use super::proto::{NodeProto, TensorProto};
@@ -94,7 +94,7 @@ impl Importer {
                         "reads '{input}', which nothing before it writes"
                     )));
                 }
-                Some(Item::Value(_)) => computed = true,
+                Some(Item::Value(_) | Item::Moved(_)) => computed = true,
                 Some(Item::Constant(..)) => {}
                 Some(Item::Missing(cause)) => missing = missing.or(Some(*cause)),
             }
@@ -118,6 +118,7 @@ impl Importer {
             let values = node.input.iter().filter_map(|i| self.import.items.get(i));
             self.cuts.extend(values.filter_map(|item| match item {
                 Item::Value(id) => Some((*id, cause)),
+                Item::Moved(moved) => Some((moved.value, cause)),
                 _ => None,
             }));
             self.causes.push(Cause::new(node, what, true));
@@ -141,6 +142,9 @@ impl Importer {
         let operator = operators::find(node);
         let mut context = Context::new(&mut self.import, node);
         match (operator, fold) {
+            _ if !computed && operators::repeated::repeats(&context) => {
+                operators::repeated::repeat(&mut context)
+            }
             (_, Some(fold)) if !computed => {
                 let constants = fold(&mut context)?;
                 context.define_all(constants)
@@ -202,6 +206,7 @@ impl Importer {
                     self.causes[*cause].matters = true;
                     Err(needs(&self.causes[*cause]))
                 }
+                Some(Item::Moved(_)) => Err(format!("it {BATCH_MOVED}")),
                 Some(Item::Constant(..)) => Err("it is a constant".into()),
                 None => return Err(format!("no node computes the output '{name}'").into()),
             };
@@ -219,7 +224,10 @@ impl Importer {
                     node: Some(cause.node),
                     what: cause.what,
                 },
-                None => format!("no node computes the output '{}'", named[0].name).into(),
+                None => match &named[0].value {
+                    Err(why) => format!("output '{}': {why}", named[0].name).into(),
+                    Ok(_) => format!("no node computes the output '{}'", named[0].name).into(),
+                },
             });
         }
         graph.set_named_outputs(named);

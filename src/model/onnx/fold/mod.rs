@@ -8,11 +8,13 @@
 //! - `elementwise`: functions of every element, of one constant or of several; `scalar`: these functions
 //! - `layout`: elements moved, selected, joined or repeated
 //! - `reduce`: elements combined along axes, and matrix products
+//! - `normalise`: weights that a network standardises
 //! - `walk`: places of elements in a strided view
 
 mod elementwise;
 mod layout;
 mod make;
+mod normalise;
 mod reduce;
 mod scalar;
 mod walk;
@@ -26,10 +28,11 @@ pub(super) type Fold = (&'static str, fn(&mut Context<'_>) -> Folded);
 /// The outputs, in order.
 type Folded = Result<Vec<Constant>, String>;
 
-const GROUPS: [&[Fold]; 4] = [
+const GROUPS: [&[Fold]; 5] = [
     elementwise::FOLDS,
     layout::FOLDS,
     make::FOLDS,
+    normalise::FOLDS,
     reduce::FOLDS,
 ];
 

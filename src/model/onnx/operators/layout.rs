@@ -1,5 +1,6 @@
 //! Operators that move, select, join or surround elements.
 
+use super::moved;
 use crate::model::node::{Fill, Op, SliceSpec, ValueId};
 use crate::model::onnx::attributes::{axis, inner_axis, slice_range};
 use crate::model::onnx::context::{Context, Done, Operator};
@@ -10,18 +11,8 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Pad", pad),
     Operator::new("Slice", slice),
     Operator::new("Split", split),
-    Operator::new("Transpose", transpose),
+    Operator::new("Transpose", moved::transpose),
 ];
-
-fn transpose(c: &mut Context<'_>) -> Done {
-    let rank = c.shape(0)?.len() + 1;
-    let perm = match c.attributes.ints("perm") {
-        Some(p) => p.iter().map(|&a| axis(a, rank)).collect::<Result<_, _>>()?,
-        None => (0..rank).rev().collect(),
-    };
-    let x = c.data(0)?;
-    c.push(Op::Transpose(perm), &[x])
-}
 
 fn concat(c: &mut Context<'_>) -> Done {
     let count = c.attributes.0.input.len();
@@ -47,6 +38,9 @@ const MOST_SLICES: usize = 64;
 
 /// Indices along one axis: one, which makes the axis disappear, or a list.
 fn gather(c: &mut Context<'_>) -> Done {
+    if let Some(from) = c.moved(0) {
+        return moved::gather(c, &from);
+    }
     let mut shape = c.shape(0)?;
     let at = inner_axis(c.attributes.int("axis", 0), shape.len() + 1)?;
     let index = c.constant(1)?;
@@ -109,6 +103,9 @@ fn runs(indices: &[usize]) -> Vec<(usize, isize, usize)> {
 }
 
 fn slice(c: &mut Context<'_>) -> Done {
+    if let Some(from) = c.moved(0) {
+        return moved::slice(c, &from);
+    }
     let shape = c.shape(0)?;
     let mut part = whole(&shape);
     for range in c.slice_ranges()? {
@@ -130,6 +127,9 @@ fn slice(c: &mut Context<'_>) -> Done {
 }
 
 fn split(c: &mut Context<'_>) -> Done {
+    if let Some(from) = c.moved(0) {
+        return moved::split(c, &from);
+    }
     let shape = c.shape(0)?;
     let at = inner_axis(c.attributes.int("axis", 0), shape.len() + 1)? - 1;
     let sizes = c.split_sizes(shape[at])?;

@@ -1,12 +1,14 @@
 //! Operators that repeat elements or exchange channels for positions.
 
 use crate::model::node::{Op, ValueId};
+use crate::model::onnx::attributes::inner_axis;
 use crate::model::onnx::context::{Context, Done, Operator};
 use crate::model::onnx::tensor::{Dim, Elements};
 use crate::ops::net::Resampling;
 use std::sync::Arc;
 
 pub(super) const OPERATORS: &[Operator] = &[
+    Operator::new("CumSum", cumulative),
     Operator::new("DepthToSpace", depth_to_space),
     Operator::new("Expand", expand),
     Operator::new("SpaceToDepth", space_to_depth),
@@ -84,6 +86,36 @@ fn tile(c: &mut Context<'_>) -> Done {
         }
     }
     resampled(c, steps)
+}
+
+/// Longest axis along which sums are accumulated: the table has a weight for each pair of elements.
+const MOST_SUMS: usize = 2048;
+
+/// Sums of all elements before each along an axis, or behind it.
+fn cumulative(c: &mut Context<'_>) -> Done {
+    let shape = c.shape(0)?;
+    let [at] = c.constant(1)?.known()?[..] else {
+        return Err("one axis is needed".into());
+    };
+    let at = inner_axis(at, shape.len() + 1)?;
+    let size = shape[at - 1];
+    if size > MOST_SUMS {
+        return Err(format!(
+            "along {size} elements; at most {MOST_SUMS} are supported"
+        ));
+    }
+    let (exclusive, reverse) = (c.attributes.flag("exclusive"), c.attributes.flag("reverse"));
+    let counts = |i: usize, j: usize| {
+        let before = if reverse { j > i } else { j < i };
+        before || i == j && !exclusive
+    };
+    let pairs = || (0..size).flat_map(|i| (0..size).map(move |j| (i, j)));
+    let by = Resampling {
+        terms: size,
+        index: pairs().map(|(_, j)| j as u32).collect(),
+        weight: (pairs().map(|(i, j)| f32::from(u8::from(counts(i, j))))).collect(),
+    };
+    resampled(c, vec![(at, by)])
 }
 
 /// Applies weighted sums along one axis after the other to input 0.

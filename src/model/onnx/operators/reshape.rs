@@ -1,5 +1,6 @@
 //! Operators that change a shape and leave the elements in their order.
 
+use super::moved;
 use crate::model::node::Op;
 use crate::model::onnx::attributes::inner_axis;
 use crate::model::onnx::context::{Context, Done, Operator, dims};
@@ -87,6 +88,9 @@ fn show(target: &[Dim]) -> String {
 }
 
 fn squeeze(c: &mut Context<'_>) -> Done {
+    if let Some(from) = c.moved(0) {
+        return moved::squeeze(c, &from);
+    }
     let shape = c.shape(0)?;
     let rank = shape.len() + 1;
     let axes = match c.ints("axes", 1)? {
