@@ -5,7 +5,7 @@ from .own import OWN
 
 # Sizes are small where the network allows it.
 TORCHVISION = {
-    "alexnet": 64, "vgg11_bn": 32, "resnet18": 64, "resnet50": 64, "resnext50_32x4d": 64, "densenet121": 64, "googlenet": 64,
+    "alexnet": 224, "vgg11_bn": 224, "resnet18": 64, "resnet50": 64, "resnext50_32x4d": 64, "densenet121": 64, "googlenet": 64,
     "inception_v3": 96, "mobilenet_v2": 64, "mobilenet_v3_small": 64, "mobilenet_v3_large": 64, "shufflenet_v2_x0_5": 64,
     "squeezenet1_1": 64, "mnasnet0_5": 64, "efficientnet_b0": 64, "efficientnet_v2_s": 64, "regnet_x_400mf": 64,
     "regnet_y_400mf": 64, "convnext_tiny": 64, "fcn_resnet50": 64, "deeplabv3_mobilenet_v3_large": 64,

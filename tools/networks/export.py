@@ -11,14 +11,16 @@ from onnx_nets.torch_nets import randomise
 from .catalog import SOURCES, build
 
 EXPORTERS = {"older": 17, "newer": 20}
+# Networks whose initial weights stay: gains of convolutions that normalise their own weights, and products of
+# activations, which larger weights would let grow from block to block, with every rounding error.
+KEPT = ("eca_nfnet", "resnetv2", "starnet")
 
 
 def prepare(name, seed=0):
     """The network with weights that keep the values near 1, none of which stands for nothing."""
     torch.manual_seed(seed)
     net = build(name)
-    # convolutions that normalise their own weights have a gain that must stay
-    net = randomise(net, seed) if not name.startswith(("eca_nfnet", "resnetv2")) else net.eval()
+    net = net.eval() if name.startswith(KEPT) else randomise(net, seed)
     generator = torch.Generator().manual_seed(seed)
     for path, parameter in net.named_parameters():
         # scales of residual branches start at 1e-6, where a branch would not count

@@ -253,11 +253,11 @@ class StyleTransfer(nn.Module):
 
 
 class Embedder(nn.Module):
-    """Face and place recognition: LRN, generalised mean pooling, a unit vector at the end."""
+    """Face and place recognition: generalised mean pooling, a unit vector at the end."""
 
     def __init__(self):
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 5, 2), nn.ReLU(), nn.LocalResponseNorm(5), nn.MaxPool2d(3, 2))
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 5, 2), nn.ReLU(), nn.MaxPool2d(3, 2))
         self.body = nn.Sequential(conv(16, 24, 3, 2, nn.PReLU), conv(24, 32, 3, 1, nn.SELU))
         self.power = nn.Parameter(torch.tensor(3.0))
         self.fc = nn.Linear(32, 16)

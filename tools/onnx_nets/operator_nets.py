@@ -1,5 +1,6 @@
 """Networks written node by node: the operators that detectors, segmenters and other networks than classifiers use."""
 import numpy as np
+from onnx import helper, numpy_helper
 
 from .raw_nets import Builder
 
@@ -134,6 +135,41 @@ def attention(seed):
     return b.model((3, 6, 8), b.node("Tanh", [b.conv(x, "last", (2, 12, 1, 1))], "bounded"), (2, 3, 4), 17)
 
 
+def tokens(seed):
+    """A token repeated for every sample, queries, keys and values split along a first axis, standardised weights; opset 17."""
+    b = Builder(seed)
+    weight = b.node("Reshape", [b.weights("patches.weight", (8, 3, 2, 2)), counts(b, "rows", 1, 8, -1)], "weight_rows")
+    # four constants, because onnxruntime updates the running statistics in place
+    names = ("gain", "bias", "running_mean", "running_var")
+    statistics = [b.constant(name, np.full(8, value, np.float32)) for name, value in zip(names, (1, 0, 0, 1))]
+    b.nodes.append(helper.make_node("BatchNormalization", [weight, *statistics], ["standard", "m", "v"], name="standardise", training_mode=1))
+    weight = b.node("Reshape", ["standard", counts(b, "filters", 8, 3, 2, 2)], "weight")
+    x = b.node("Conv", ["input", weight], "patches", strides=[2, 2])
+    x = b.node("Transpose", [b.node("Reshape", [x, counts(b, "flat", 0, 8, 12)], "flattened"), ], "tokens", perm=[0, 2, 1])
+    batch = b.node("Gather", [b.node("Shape", ["input"], "shape"), counts(b, "zero", 0)], "batch")
+    token = b.node("Expand", [b.weights("class", (1, 1, 8)), b.node("Concat", [batch, counts(b, "one", 1, 8)], "size", axis=0)], "token")
+    x = b.node("Concat", [token, x], "all", axis=1)
+    x = b.node("Add", [x, b.weights("position", (1, 13, 8))], "placed")
+    filled = b.node("ConstantOfShape", [b.node("Concat", [batch, counts(b, "more", 13, 8)], "wide", axis=0)], "filled", value=numpy_helper.from_array(np.array([0.25], np.float32)))
+    x = b.node("Add", [x, b.node("CumSum", [filled, b.constant("along", np.int64(1))], "ramp")], "ramped")
+    for block, take in (("first", "gather"), ("second", "split")):
+        y = b.node("MatMul", [x, b.weights(f"{block}.qkv", (8, 24))], f"{block}_qkv")
+        y = b.node("Reshape", [y, counts(b, f"{block}_heads", 0, 13, 3, 2, 4)], f"{block}_split")
+        y = b.node("Transpose", [y], f"{block}_moved", perm=[2, 0, 3, 1, 4])
+        if take == "gather":
+            parts = [b.node("Gather", [y, b.constant(f"{block}_{i}", np.int64(i))], f"{block}_part{i}", axis=0) for i in range(3)]
+        else:
+            names = [f"{block}_slice{i}" for i in range(3)]
+            b.nodes.append(helper.make_node("Split", [y, counts(b, f"{block}_cuts", 1, 1, 1)], names, name=f"{block}_cut", axis=0))
+            parts = [b.node("Squeeze", [name, counts(b, f"{name}_axis", 0)], f"{name}_part") for name in names]
+        scores = b.node("MatMul", [parts[0], b.node("Transpose", [parts[1]], f"{block}_key", perm=[0, 1, 3, 2])], f"{block}_scores")
+        y = b.node("MatMul", [b.node("Softmax", [scores], f"{block}_weights", axis=-1), parts[2]], f"{block}_mixed")
+        y = b.node("Reshape", [b.node("Transpose", [y], f"{block}_joined", perm=[0, 2, 1, 3]), counts(b, f"{block}_flat", 0, 13, 8)], f"{block}_rows")
+        x = b.node("Add", [x, y], f"{block}_sum")
+    x = b.node("Gather", [x, b.constant("class_token", np.int64(0))], "pooled", axis=1)
+    return b.model((3, 6, 8), b.node("Gemm", [x, b.weights("head", (8, 3))], "logits"), (3,), 17)
+
+
 def lines(seed):
     """Convolutions and poolings of lines [N, C, L]; opset 17."""
     b = Builder(seed)
@@ -148,5 +184,5 @@ def lines(seed):
 
 NETS = {
     "resizes": resizes, "normalisations": normalisations, "transposed": transposed, "reductions": reductions,
-    "functions": functions, "attention": attention, "lines": lines,
+    "functions": functions, "attention": attention, "lines": lines, "tokens": tokens,
 }
