@@ -1,5 +1,6 @@
 //! `run`, `shuffle` and `impulse` from outside.
 
+use crate::support::model::{Attribute, Model, Node};
 use assert_cmd::Command;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -288,4 +289,158 @@ fn impulses_write_responses_and_matrices() {
     );
     refused(&dir, &["impulse", model, "--at", "3"], 2, "--at '3'");
     refused(&dir, &["impulse", "missing.onnx"], 1, "missing.onnx");
+}
+
+/// Writes a model and a float32 array of zeros and ones as its input.
+fn write_model(dir: &TempDir, name: &str, model: &Model, shape: &[usize]) {
+    std::fs::write(dir.path().join(name), model.encode()).expect("write");
+    let count: usize = shape.iter().product();
+    let values = (0..count).map(|i| f32::from(i % 3 == 0 || i % 7 == 2));
+    let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+    let header = format!("{shape:?}").replace('[', "(").replace(']', ")");
+    let file = crate::formats::npy_bytes("<f4", &header, &bytes);
+    std::fs::write(dir.path().join("x.npy"), file).expect("write");
+}
+
+/// Channels last, two outputs, and an operator that is not supported behind one of three convolutions.
+fn channels_last() -> Model {
+    let weights =
+        |n: usize| -> Vec<f32> { (0..n).map(|i| ((i * 37) % 19) as f32 / 9.0 - 1.0).collect() };
+    let mut m = Model::new(&[6, 5, 3]);
+    m.node(
+        Node::new("Transpose", "t", &["input"], "x").with(Attribute::ints("perm", &[0, 3, 1, 2])),
+    );
+    m.constant("conv1.weight", &[4, 3, 3, 3], &weights(108));
+    m.constant("conv2.weight", &[2, 4, 1, 1], &weights(8));
+    m.constant("conv3.weight", &[2, 2, 1, 1], &weights(4));
+    m.node(Node::new("Conv", "c1", &["x", "conv1.weight"], "a"));
+    m.node(Node::new("Relu", "r1", &["a"], "b"));
+    m.node(Node::new("Conv", "c2", &["b", "conv2.weight"], "d"));
+    m.node(Node::new("GlobalAveragePool", "g", &["d"], "e"));
+    m.node(Node::new("Flatten", "f", &["e"], "scores"));
+    m.node(Node::new("LSTM", "rnn", &["b"], "h"));
+    m.node(Node::new("Conv", "c3", &["h", "conv3.weight"], "boxes"));
+    m.outputs(&["boxes", "scores", "d"]);
+    m
+}
+
+#[test]
+fn parts_of_networks_with_several_outputs_and_channels_last_are_measured() {
+    let dir = TempDir::new().expect("folder");
+    write_model(&dir, "m.onnx", &channels_last(), &[4, 6, 5, 3]);
+    let labels: Vec<u8> = (0..4i64).flat_map(|i| (i % 2).to_le_bytes()).collect();
+    let file = crate::formats::npy_bytes("<i8", "(4,)", &labels);
+    std::fs::write(dir.path().join("l.npy"), file).expect("write");
+    let skipped = |folder: &str| {
+        let results = json(dir.path().join(folder).join("results.json"));
+        let all = results["skipped"].as_array().expect("skipped").clone();
+        let text = |s: &serde_json::Value| (s["name"].to_string(), s["reason"].to_string());
+        all.iter().map(text).collect::<Vec<_>>()
+    };
+    succeed(&dir, &["run", "m.onnx", "x.npy", "--dump", "dump"]);
+    for (name, shape) in [
+        ("conv1", &[4, 4, 4, 3][..]),
+        ("conv2", &[4, 2, 4, 3]),
+        ("scores", &[4, 2]),
+        ("d", &[4, 2, 4, 3]),
+    ] {
+        assert_eq!(
+            array::<f32>(dir.path().join(format!("dump/{name}.npy"))).0,
+            shape
+        );
+    }
+    assert!(!dir.path().join("dump/output.npy").exists());
+    let lost = skipped("dump");
+    let names: Vec<&str> = lost.iter().map(|l| l.0.as_str()).collect();
+    assert_eq!(names, ["\"conv3\"", "\"boxes\""]);
+    assert!(
+        lost.iter()
+            .all(|l| l.1.contains("node 'rnn' (LSTM), which is not supported"))
+    );
+    let args = [
+        "run", "m.onnx", "x.npy", "--dump", "d2", "--layers", "conv3",
+    ];
+    refused(
+        &dir,
+        &args,
+        2,
+        "layer 'conv3' is not computed: it needs node 'rnn'",
+    );
+
+    succeed(&dir, &["impulse", "m.onnx", "--out", "impulse"]);
+    let response = dir.path().join("impulse/impulse/conv1/response.npy");
+    assert_eq!(array::<f32>(response).0, [3, 4, 4, 3]);
+    assert_eq!(skipped("impulse").len(), 1);
+
+    let shuffle = ["shuffle", "m.onnx", "x.npy", "--labels", "l.npy"];
+    let with = |rest: &[&'static str]| [&shuffle[..], rest].concat();
+    refused(
+        &dir,
+        &shuffle,
+        2,
+        "--output is not given, expected one of the network's outputs: 'boxes'",
+    );
+    refused(
+        &dir,
+        &with(&["--output", "boxes"]),
+        1,
+        "output 'boxes' is not computed",
+    );
+    succeed(&dir, &with(&["--output", "scores", "--out", "shuffled"]));
+    let results = json(dir.path().join("shuffled/results.json"));
+    assert!(results["shuffle"]["tensors"][0]["baseline_accuracy"].is_number());
+}
+
+#[test]
+fn paddings_that_memory_does_not_hold_are_refused_before_they_are_made() {
+    let dir = TempDir::new().expect("folder");
+    let dilated = |dilation: i64| {
+        let mut m = Model::new(&[3, 8, 8]);
+        m.constant("conv1.weight", &[4, 3, 3, 3], &[0.5; 108]);
+        let conv = Node::new("Conv", "c", &["input", "conv1.weight"], "y")
+            .with(Attribute::text("auto_pad", "SAME_UPPER"))
+            .with(Attribute::ints("dilations", &[dilation, dilation]));
+        m.node(conv);
+        m.output("y");
+        m
+    };
+    let args = ["run", "m.onnx", "x.npy", "--dump", "d", "--memory", "64MiB"];
+    write_model(&dir, "m.onnx", &dilated(2), &[2, 3, 8, 8]);
+    succeed(&dir, &args);
+    std::fs::remove_dir_all(dir.path().join("d")).expect("removed");
+    write_model(&dir, "m.onnx", &dilated(8000), &[2, 3, 8, 8]);
+    refused(
+        &dir,
+        &args,
+        1,
+        "--memory 64MiB is too small for one sample in this network",
+    );
+    write_model(&dir, "m.onnx", &dilated((1 << 32) - 1), &[2, 3, 8, 8]);
+    refused(&dir, &args, 1, "are too large");
+}
+
+#[test]
+fn an_open_size_is_asked_for_by_the_option_that_gives_it() {
+    let dir = TempDir::new().expect("folder");
+    let mut m = channels_last();
+    m.input_dims = vec![None, None, None, Some(3)];
+    write_model(&dir, "m.onnx", &m, &[4, 6, 5, 3]);
+    refused(
+        &dir,
+        &["impulse", "m.onnx"],
+        1,
+        "give the size of the images with --size HxW",
+    );
+    refused(
+        &dir,
+        &["impulse", "m.onnx", "--size", "6"],
+        2,
+        "--size '6' is not a height and a width",
+    );
+    succeed(
+        &dir,
+        &["impulse", "m.onnx", "--size", "6x5", "--out", "impulse"],
+    );
+    let response = dir.path().join("impulse/impulse/conv1/response.npy");
+    assert_eq!(array::<f32>(response).0, [3, 4, 4, 3]);
 }

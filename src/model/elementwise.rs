@@ -71,7 +71,7 @@ impl Graph {
             if !inputs.iter().any(|id| open.contains_key(id)) {
                 continue;
             }
-            let inside = |id: &ValueId| curved.contains_key(id) && self.cut_after(*id).is_none();
+            let inside = |id: &ValueId| curved.contains_key(id) && !self.is_cut(*id);
             let bends =
                 !self.is_affine(node) || inputs.iter().any(|id| curved.get(id) == Some(&true));
             let crosses = matches!(node.op, Op::BatchNorm(_)) && bends;

@@ -105,7 +105,9 @@ impl Graph {
         let conv = node.output;
         let normalised = self.follow(self.line(conv), |op| matches!(op, Op::Normalise { .. }));
         let end = self.elementwise_end(normalised);
-        let unsure = (!end.curved).then(|| self.cut_after(end.value)).flatten();
+        let unsure = (!end.curved)
+            .then(|| self.lost_activation(end.value))
+            .flatten();
         let activation = end.value;
         let image = self.line(activation);
         let pool = match self.follow(image, |op| matches!(op, Op::Pool(_))) {

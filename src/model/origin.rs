@@ -79,9 +79,15 @@ impl Graph {
         &self.parts.layers
     }
 
-    /// The node left out that reads a value, if there is one.
-    pub(super) fn cut_after(&self, id: ValueId) -> Option<&LeftOut> {
-        let cut = self.parts.cuts.iter().find(|(value, _)| *value == id)?;
+    /// Whether a node that is left out reads a value.
+    pub(super) fn is_cut(&self, id: ValueId) -> bool {
+        self.parts.cuts.iter().any(|cut| cut.0 == id)
+    }
+
+    /// The node left out that reads a value and may be an activation, if there is one.
+    pub(super) fn lost_activation(&self, id: ValueId) -> Option<&LeftOut> {
+        let mut cuts = self.parts.cuts.iter();
+        let cut = cuts.find(|cut| cut.0 == id && cut.2)?;
         self.parts.nodes.get(cut.1)
     }
 }

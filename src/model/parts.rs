@@ -69,8 +69,8 @@ pub(super) struct Parts {
     pub(super) nodes: Vec<LeftOut>,
     /// Convolutions that are such nodes, or that need one.
     pub(super) layers: Vec<LeftOut>,
-    /// Values that nodes left out read, with the place of the node in `nodes`.
-    pub(super) cuts: Vec<(ValueId, usize)>,
+    /// Values that nodes left out read, with the place of the node in `nodes`, and whether it may be an activation.
+    pub(super) cuts: Vec<(ValueId, usize, bool)>,
 }
 
 impl Default for Parts {

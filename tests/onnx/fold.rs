@@ -189,6 +189,33 @@ fn arithmetic_on_numbers_agrees_with_float64() {
             assert!((f64::from(*g) - want).abs() < 1e-6, "{g} for {want}");
         }
     }
+    // The same in one operator, by the statistics of the constant: before opset 14 told by its outputs.
+    for opset in [13, 15] {
+        let mut m = model(&[1, 2, 3]);
+        m.opset = opset;
+        m.constant("x", &[1, 2, 3], &x);
+        m.constant("s", &[2], &[2.0, 1.0]);
+        for name in ["b", "m", "v"] {
+            m.constant(name, &[2], &[0.5, 0.25]);
+        }
+        let mut norm = Node::new("BatchNormalization", "n", &["x", "s", "b", "m", "v"], "w");
+        norm.outputs.extend(["om".into(), "ov".into()]);
+        m.node(norm.with(Attribute::int("training_mode", i64::from(opset > 13))));
+        let got = added(&mut m, "w");
+        for (row, (got, x)) in got.chunks(3).zip(x.chunks(3)).enumerate() {
+            let mean = x.iter().map(|&v| f64::from(v)).sum::<f64>() / 3.0;
+            let variance = x
+                .iter()
+                .map(|&v| (f64::from(v) - mean).powi(2))
+                .sum::<f64>()
+                / 3.0;
+            for (g, v) in got.iter().zip(x) {
+                let normal = (f64::from(*v) - mean) / (variance + 1e-5).sqrt();
+                let want = [2.0 * normal + 0.5, normal + 0.25][row];
+                assert!((f64::from(*g) - want).abs() < 1e-6, "{g} for {want}");
+            }
+        }
+    }
     // A product of matrices.
     let mut m = model(&[1, 2, 2]);
     m.constant("a", &[2, 3], &x);

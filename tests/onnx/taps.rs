@@ -201,6 +201,9 @@ fn a_layer_whose_activation_may_be_unknown_is_told_apart() {
     let (layers, left_out) = graph.layers_at(Tap::Activation);
     let names: Vec<&str> = left_out.iter().map(|l| l.name.as_str()).collect();
     assert_eq!((layers.len(), names), (0, vec!["conv1", "conv2"]));
+    // What cannot be an activation leaves no doubt.
+    let graph = load(&network("b = Einsum(c)\na = Relu(b)", &[]));
+    assert_eq!(graph.layers()[0].unsure, None);
     // Behind an activation that is known, nothing is missing.
     let graph = load(&network("b = Relu(c)\na = Snake(b)", &[]));
     assert_eq!(graph.layers()[0].unsure, None);

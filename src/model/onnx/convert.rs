@@ -20,9 +20,41 @@ pub(super) struct Importer {
     causes: Vec<Cause>,
     /// Convolutions that cannot be computed, with the place of the cause.
     lost: Vec<(String, usize)>,
-    /// Values that nodes at fault read, with the place of the cause.
-    cuts: Vec<(ValueId, usize)>,
+    /// Values that nodes at fault read, with the place of the cause, and whether the node may be an activation.
+    cuts: Vec<(ValueId, usize, bool)>,
 }
+
+/// Operators that are no activations, whatever else they do.
+const STRUCTURE: [&str; 28] = [
+    "ArgMax",
+    "AveragePool",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "DepthToSpace",
+    "Einsum",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "GRU",
+    "LSTM",
+    "MatMul",
+    "MaxPool",
+    "NonMaxSuppression",
+    "Pad",
+    "Reshape",
+    "Resize",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Squeeze",
+    "TopK",
+    "Transpose",
+    "Unsqueeze",
+];
 
 /// Why outputs of a node are missing.
 struct Cause {
@@ -116,9 +148,10 @@ impl Importer {
             self.take_back(node, size);
             let cause = self.causes.len();
             let values = node.input.iter().filter_map(|i| self.import.items.get(i));
+            let bends = !STRUCTURE.contains(&node.op_type.as_str());
             self.cuts.extend(values.filter_map(|item| match item {
-                Item::Value(id) => Some((*id, cause)),
-                Item::Moved(moved) => Some((moved.value, cause)),
+                Item::Value(id) => Some((*id, cause, bends)),
+                Item::Moved(moved) => Some((moved.value, cause, bends)),
                 _ => None,
             }));
             self.causes.push(Cause::new(node, what, true));
@@ -247,7 +280,7 @@ impl Importer {
         graph.parts.layers = lost.collect();
         let cuts = self.cuts.into_iter();
         graph.parts.cuts = cuts
-            .filter_map(|(id, cause)| Some((id, *places.get(&cause)?)))
+            .filter_map(|(id, cause, bends)| Some((id, *places.get(&cause)?, bends)))
             .collect();
         Ok(self.import.graph)
     }
