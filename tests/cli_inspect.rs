@@ -162,3 +162,51 @@ fn says_why_a_run_is_not_possible() {
     let reason = found["layers"][0]["run"]["refused"].as_str().expect("text");
     assert!(reason.contains("at least 2"), "{reason}");
 }
+
+/// A layer with twice the samples of the others is the sign of a module whose calls were mixed.
+#[test]
+fn layers_of_different_length_are_named() {
+    let dir = TempDir::new().expect("folder");
+    std::fs::create_dir(dir.path().join("dump")).expect("folder");
+    for (name, samples) in [("conv1", 30), ("conv2", 30), ("conv3", 30), ("relu", 60)] {
+        let data = f32_bytes(&wave(samples * 8));
+        let shape = format!("({samples}, 2, 2, 2)");
+        write(
+            &dir.path().join("dump"),
+            &format!("{name}.npy"),
+            "<f4",
+            &shape,
+            &data,
+        );
+    }
+    let run = |args: &[&str]| {
+        let output = Command::cargo_bin("chanscope")
+            .expect("binary")
+            .current_dir(dir.path())
+            .args(["--device", "cpu", "--quiet"])
+            .args(args)
+            .output()
+            .expect("run");
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).expect("text")
+    };
+    for args in [
+        &["inspect", "dump"][..],
+        &["redundancy", "dump", "-k", "3", "--out", "out"],
+    ] {
+        let text = run(args);
+        for part in ["30 in conv1 and 2 more", "60 in relu", "more than once"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+    let results = std::fs::read(dir.path().join("out/results.json")).expect("results");
+    let results: Value = serde_json::from_slice(&results).expect("JSON");
+    assert_eq!(results["skipped"][0]["name"], "CKA between layers");
+    assert_eq!(
+        results["redundancy"]["layers"].as_array().map(Vec::len),
+        Some(4)
+    );
+    // Layers of one length need no such word.
+    std::fs::remove_file(dir.path().join("dump/relu.npy")).expect("remove");
+    assert!(!run(&["inspect", "dump"]).contains("different numbers"));
+}

@@ -2,7 +2,7 @@
 
 use super::network::InputArgs;
 use super::progress::Reporter;
-use super::{Common, error, output};
+use super::{Common, error, output, samples};
 use chanscope::Result;
 use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
@@ -90,6 +90,10 @@ fn look(
             let dump = open_dump(&[path])?;
             for layer in &dump.layers {
                 reporter.run(|control| found.layer(layer.as_ref(), device, planned, control))?;
+            }
+            let layers: Vec<&dyn Layer> = dump.layers.iter().map(AsRef::as_ref).collect();
+            if let Some(counts) = samples::unequal(&layers) {
+                let _ = writeln!(found.text, "Note: {counts}.");
             }
             for (name, reason) in dump.left_out {
                 let _ = writeln!(found.text, "{name}  left out: {reason}");

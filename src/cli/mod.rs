@@ -14,6 +14,7 @@ mod progress;
 mod redundancy;
 mod report;
 mod run;
+mod samples;
 mod shuffle;
 mod signal;
 

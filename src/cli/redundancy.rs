@@ -3,7 +3,7 @@
 use super::error::{Error, Result};
 use super::network::skipped;
 use super::progress::Reporter;
-use super::{Common, output};
+use super::{Common, output, samples};
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
 use chanscope::io::open::open_dump;
@@ -153,6 +153,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         })
     })?;
     drop(graphs);
+    if let Some(reason) = samples::unequal(&layers) {
+        folder.skip(Skipped {
+            name: "CKA between layers".into(),
+            reason,
+        });
+    }
     if let Some(cka) = &cka {
         folder.cka(cka);
     }
