@@ -5,9 +5,11 @@ use chanscope::cpu::{Cpu, InstructionSet, Tensor};
 use chanscope::ops::{Activation, Backend, Conv2dParams};
 use proptest::prelude::*;
 
-pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![any_shape, real_layers,];
+pub const ON_EACH_SET: chanscope::internals::OnEachSet =
+    tests![any_shape, real_layers, small_maps,];
 pub const ONCE: crate::Once = tests![
     batch_and_threads_do_not_matter,
+    the_batch_does_not_matter_on_small_maps,
     more_input_than_a_piece,
     nan_stays_nan,
     shapes_that_do_not_fit_are_named,
@@ -169,6 +171,60 @@ fn batch_and_threads_do_not_matter() {
         let len = alone.data().len();
         prop_assert_eq!(alone.data(), &whole.data()[first * len..][..len]);
     });
+}
+
+/// Maps on which many taps fall on padding, in batches large enough to leave those out; and a map of which a kernel
+/// sees nothing.
+fn small_map_cases() -> Vec<Case> {
+    let of = |x, weight, padding, stride, dilation| Case {
+        params: Conv2dParams {
+            padding,
+            stride,
+            dilation,
+            activation: Activation::LeakyRelu(0.1),
+            ..plain()
+        },
+        ..Case::new(x, weight)
+    };
+    vec![
+        of([40, 60, 2, 2], [19, 60, 3, 3], [1; 4], [1, 1], [1, 1]),
+        of([32, 33, 4, 4], [70, 33, 3, 3], [1; 4], [1, 1], [1, 1]),
+        of([57, 29, 4, 4], [9, 29, 3, 3], [1; 4], [2, 2], [1, 1]),
+        of([150, 3, 1, 1], [5, 3, 3, 3], [1; 4], [1, 1], [1, 1]),
+        of([64, 7, 3, 5], [8, 7, 5, 3], [2, 1, 2, 1], [1, 1], [1, 1]),
+        of([31, 4, 5, 4], [3, 4, 3, 3], [2, 3, 3, 2], [2, 3], [2, 2]),
+        of([32, 2, 2, 2], [4, 2, 2, 2], [3, 3, 3, 3], [1, 1], [1, 1]),
+    ]
+}
+
+fn small_maps(set: InstructionSet) {
+    for case in small_map_cases() {
+        case.check(set);
+    }
+}
+
+fn the_batch_does_not_matter_on_small_maps() {
+    for mut case in small_map_cases() {
+        let whole = case.run(&Cpu::new(2).unwrap()).unwrap();
+        assert_eq!(case.run(&Cpu::new(1).unwrap()).unwrap(), whole);
+        let [x, weight, bias] = case.values();
+        let cpu = Cpu::new(1).unwrap();
+        let per_sample = x.len() / case.x[0];
+        let (samples, len) = (case.x[0], whole.data().len() / case.x[0]);
+        let weight = cpu.upload(&case.weight, &weight).unwrap();
+        let bias = cpu.upload(&[bias.len()], &bias).unwrap();
+        for (first, count) in [(0, 1), (samples / 2, 3), (samples - 1, 1)] {
+            case.x[0] = count;
+            let part = &x[first * per_sample..][..count * per_sample];
+            let x = cpu.upload(&case.x, part).unwrap();
+            let alone = cpu.conv2d(&x, &weight, Some(&bias), &case.params).unwrap();
+            assert_eq!(
+                alone.data(),
+                &whole.data()[first * len..][..count * len],
+                "{case:?}"
+            );
+        }
+    }
 }
 
 /// Shapes of real layers, small batches: LeNet-5, ResNet stems and stages, MobileNet's depthwise.

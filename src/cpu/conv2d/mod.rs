@@ -6,12 +6,15 @@
 //!    output pixels; [`patch`] packs the patches of a few channels at a time.
 //! 3. [`depthwise`] sums directly where each filter sees one channel, and few filters see the same one.
 //!
+//! 4. [`small`] leaves out the taps that fall on padding, where they are many.
+//!
 //! Every output is one sum over (channel, ky, kx), in an order that depends on those sizes only. So neither the batch
 //! nor the number of threads changes a bit.
 
 mod depthwise;
 mod geometry;
 mod patch;
+mod small;
 mod strip;
 
 use super::Tensor;
@@ -49,6 +52,16 @@ pub(super) fn conv2d(
     let bias = bias.map_or_else(|| vec![0.0; shape.filters], |b| b.data().to_vec());
     if shape.group_channels() == 1 && shape.groups > 1 && shape.group_filters() < ROWS {
         depthwise::run(
+            &shape,
+            x.data(),
+            weight.data(),
+            &bias,
+            params.activation,
+            out.data_mut(),
+            set,
+        );
+    } else if small::is_worth_it(&shape) {
+        small::run(
             &shape,
             x.data(),
             weight.data(),
