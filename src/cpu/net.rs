@@ -77,7 +77,13 @@ impl NetOps for Cpu {
         self.pool.install(|| shuffle::channel_dots(x, y))
     }
 
+    fn correlate_above(&self, x: &Tensor, y: &Tensor, least: f32) -> Result<Correlation> {
+        self.pool
+            .install(|| correlate::correlate(x, Some(y), Some(least), self.set))
+    }
+
     fn correlate(&self, x: &Tensor, y: Option<&Tensor>) -> Result<Correlation> {
-        self.pool.install(|| correlate::correlate(x, y, self.set))
+        self.pool
+            .install(|| correlate::correlate(x, y, None, self.set))
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 /// Permutes samples, or the pixels of every map.
 pub(super) fn shuffle(x: &Tensor, how: Shuffle<'_>) -> Result<Tensor> {
     let [_, c, d] = check_shuffle(x.shape(), how)?;
-    let mut out = Tensor::zeros(x.shape())?;
+    let mut out = Tensor::unwritten(x.shape())?;
     let row = c * d;
     if row == 0 {
         return Ok(out);
@@ -43,7 +43,7 @@ pub(super) fn substitute(x: &Tensor, other: &Tensor, channels: Range<usize>) -> 
     let variants = channels.len();
     let mut shape = x.shape().to_vec();
     shape[0] = n * variants;
-    let mut out = Tensor::zeros(&shape)?;
+    let mut out = Tensor::unwritten(&shape)?;
     let row = c * d;
     if row == 0 {
         return Ok(out);

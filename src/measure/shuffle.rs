@@ -241,17 +241,21 @@ fn shuffle_on<B: NetOps>(
     options: &ShuffleOptions,
 ) -> Result<Shuffle> {
     let control = ctx.control();
-    let mut run = Run::new(backend, input, options, ctx.memory())?;
-    let samples = run.images.samples();
-    for batch in ranges(samples, options.batch) {
-        control.check()?;
-        run.batch(batch.clone())?;
+    let samples = input.data.shape().samples;
+    let channels = input.graph.value(input.tensor.value).shape[0];
+    let stage = format!("shuffle {} {}s", input.tensor.name, options.mode.name());
+    let watch = |done: u64| {
         control.report(Progress {
-            stage: &format!("shuffle {} {}s", input.tensor.name, options.mode.name()),
-            done: batch.end as u64,
-            total: samples as u64,
-            unit: "samples",
+            stage: &stage,
+            done,
+            total: samples as u64 * channels as u64,
+            unit: "maps",
         });
+        control.check()
+    };
+    let mut run = Run::new(backend, input, options, ctx.memory(), &watch)?;
+    for batch in ranges(samples, options.batch) {
+        run.batch(batch)?;
     }
     Ok(run.finish())
 }

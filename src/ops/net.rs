@@ -163,6 +163,17 @@ pub trait NetOps: Backend {
     /// lags those at which the maps overlap. What comes back are the extremes (docs/definitions.md#ncc).
     /// Scale maps to unit norm first: errors are relative to the product of the norms.
     fn correlate(&self, x: &Self::Tensor, y: Option<&Self::Tensor>) -> Result<Correlation>;
+    /// [`NetOps::correlate`], where only pairs count whose largest correlation is at least `least`, above 0. Others
+    /// may come back as 0 without having been computed.
+    fn correlate_above(
+        &self,
+        x: &Self::Tensor,
+        y: &Self::Tensor,
+        least: f32,
+    ) -> Result<Correlation> {
+        let _ = least;
+        self.correlate(x, Some(y))
+    }
 }
 
 /// Shape of the broadcast of two shapes, as in numpy.

@@ -7,8 +7,10 @@ use chanscope::ops::Backend;
 use chanscope::ops::net::{Correlation, NetOps};
 use proptest::prelude::*;
 
-pub const ON_EACH_SET: chanscope::internals::OnEachSet =
-    tests![threads_and_instruction_sets_change_no_bit,];
+pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
+    threads_and_instruction_sets_change_no_bit,
+    only_small_correlations_are_left_out,
+];
 pub const ONCE: crate::Once = tests![
     agrees_with_plain_loops,
     large_maps_too,
@@ -61,6 +63,43 @@ fn assert_agrees(got: &Correlation, x: &[f32], a: [usize; 4], y: &[f32], b: [usi
                 got.lag[at]
             );
         }
+    }
+}
+
+/// Among noise, copies of some maps, moved and disturbed: every pair that is large enough comes back to the bit, and the
+/// others as they are or as 0.
+fn only_small_correlations_are_left_out(set: InstructionSet) {
+    let (a, b) = ([40, 2, 8, 7], [50, 2, 8, 8]);
+    let (x, mut y) = (random(a, 3), random(b, 4));
+    for (at, disturbed) in [(0, 0.0f32), (17, 0.1), (18, 0.3), (49, 0.2)] {
+        let map = &mut y[at * 128..][..128];
+        for (i, v) in map.iter_mut().enumerate() {
+            let (input, row, column) = (i / 64, i / 8 % 8, i % 8);
+            let copy = match column < 7 {
+                true => x[((at % 40 * 2 + input) * 8 + row) * 7 + column],
+                false => 0.0,
+            };
+            *v = copy + disturbed * *v;
+        }
+        let norm = map.iter().map(|v| v * v).sum::<f32>().sqrt();
+        map.iter_mut().for_each(|v| *v /= norm);
+    }
+    let cpu = Cpu::with_instruction_set(2, set).unwrap();
+    let (x, y) = (cpu.upload(&a, &x).unwrap(), cpu.upload(&b, &y).unwrap());
+    let all = cpu.correlate(&x, Some(&y)).unwrap();
+    for least in [0.3, 0.9, 0.95] {
+        let found = cpu.correlate_above(&x, &y, least).unwrap();
+        let mut left_out = 0;
+        for at in 0..40 * 50 {
+            let same = found.max[at] == all.max[at]
+                && found.max_abs[at] == all.max_abs[at]
+                && found.lag[at] == all.lag[at];
+            let zero = found.max[at] == 0.0 && found.max_abs[at] == 0.0;
+            assert!(same || zero && all.max[at] < least, "{least} {at}");
+            left_out += usize::from(zero);
+        }
+        assert!(all.max.iter().filter(|v| **v >= least).count() >= 3);
+        assert!(left_out > 1000 || least < 0.9, "{least}: {left_out}");
     }
 }
 

@@ -112,6 +112,21 @@ impl Spectra {
         &self.blocks[block * self.len..][..self.len]
     }
 
+    /// All blocks.
+    pub(super) fn blocks(&self) -> &[Complex] {
+        &self.blocks
+    }
+
+    /// All maps, one by one.
+    pub(super) fn maps(&self) -> &[[f32; 2]] {
+        &self.maps
+    }
+
+    /// Numbers of the spectra of one map, all inputs.
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// A single map, `[input][kx][ky]`.
     pub(super) fn map(&self, map: usize) -> &[[f32; 2]] {
         &self.maps[map * self.len..][..self.len]

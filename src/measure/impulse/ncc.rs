@@ -58,11 +58,16 @@ pub(super) fn norm(x: &[f32], centre: f64) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-/// Responses of one layer made ready: unit norm, cut to the rectangle outside of which all are zero.
+/// Responses of one layer made ready: those that are not zero, with unit norm, cut to the rectangle outside of which
+/// all are zero.
 pub(super) struct Ready {
+    /// Live channels, input channels, height and width.
     pub(super) shape: [usize; 4],
     values: Vec<f32>,
-    live: Vec<bool>,
+    /// Channels that respond, in order.
+    live: Vec<usize>,
+    /// All channels.
+    channels: usize,
     /// First row and column of the rectangle.
     corner: [usize; 2],
     /// Height and width before cutting.
@@ -73,9 +78,8 @@ pub(super) struct Ready {
 pub(super) fn ready(r: &Response, centred: bool) -> Ready {
     let [m, inputs, h, w] = r.shape;
     let row = inputs * h * w;
-    let mut values = r.values.clone();
-    let mut live = vec![false; m];
-    for (channel, map) in values.chunks_mut(row).enumerate() {
+    let (mut values, mut live) = (vec![], vec![]);
+    for (channel, map) in r.values.chunks(row).enumerate() {
         if r.norms[channel] == 0.0 {
             continue;
         }
@@ -86,17 +90,14 @@ pub(super) fn ready(r: &Response, centred: bool) -> Ready {
         let norm = norm(map, mean);
         // A constant response has nothing left once it is centred.
         if norm > 1e-6 * r.norms[channel] {
-            live[channel] = true;
-            map.iter_mut()
-                .for_each(|v| *v = ((f64::from(*v) - mean) / norm) as f32);
-        } else {
-            map.fill(0.0);
+            live.push(channel);
+            values.extend(map.iter().map(|&v| ((f64::from(v) - mean) / norm) as f32));
         }
     }
-    cut(values, [m, inputs, h, w], live)
+    cut(&values, [m, inputs, h, w], live)
 }
 
-fn cut(values: Vec<f32>, [m, inputs, h, w]: [usize; 4], live: Vec<bool>) -> Ready {
+fn cut(values: &[f32], [channels, inputs, h, w]: [usize; 4], live: Vec<usize>) -> Ready {
     let (mut rows, mut columns) = ((h, 0), (w, 0));
     for map in values.chunks(h * w) {
         for (y, row) in map.chunks(w).enumerate() {
@@ -111,16 +112,17 @@ fn cut(values: Vec<f32>, [m, inputs, h, w]: [usize; 4], live: Vec<bool>) -> Read
         (rows, columns) = ((0, 1), (0, 1)); // all zero
     }
     let (ch, cw) = (rows.1 - rows.0, columns.1 - columns.0);
-    let mut out = Vec::with_capacity(m * inputs * ch * cw);
+    let mut out = Vec::with_capacity(live.len() * inputs * ch * cw);
     for map in values.chunks(h * w) {
         for row in map.chunks(w).take(rows.1).skip(rows.0) {
             out.extend_from_slice(&row[columns.0..columns.1]);
         }
     }
     Ready {
-        shape: [m, inputs, ch, cw],
+        shape: [live.len(), inputs, ch, cw],
         values: out,
         live,
+        channels,
         corner: [rows.0, columns.0],
         full: [h, w],
     }
@@ -165,17 +167,20 @@ fn restore(a: &Ready, b: &Ready, max: f32, abs: f32, lag: [i32; 2]) -> Pair {
 
 /// NCC of all pairs of channels of one layer.
 pub(super) fn within<B: NetOps>(backend: &B, r: &Ready) -> Result<Ncc> {
-    let c = r.shape[0];
-    let found = backend.correlate(&backend.upload(&r.shape, &r.values)?, None)?;
+    let c = r.channels;
     let mut out = Ncc {
         channels: c,
         ncc: vec![0.0; c * c],
         ncc_abs: vec![0.0; c * c],
         lag: vec![[0; 2]; c * c],
     };
-    for i in (0..c).filter(|&i| r.live[i]) {
-        for j in (i..c).filter(|&j| r.live[j]) {
-            let at = i * c + j;
+    if r.live.is_empty() {
+        return Ok(out);
+    }
+    let found = backend.correlate(&backend.upload(&r.shape, &r.values)?, None)?;
+    for (a, &i) in r.live.iter().enumerate() {
+        for (b, &j) in r.live.iter().enumerate().skip(a) {
+            let at = a * r.live.len() + b;
             let pair = if i == j {
                 // By definition, whatever the rounding.
                 Pair {
@@ -186,7 +191,7 @@ pub(super) fn within<B: NetOps>(backend: &B, r: &Ready) -> Result<Ncc> {
             } else {
                 restore(r, r, found.max[at], found.max_abs[at], found.lag[at])
             };
-            for (at, sign) in [(at, 1), (j * c + i, -1)] {
+            for (at, sign) in [(i * c + j, 1), (j * c + i, -1)] {
                 out.ncc[at] = pair.ncc;
                 out.ncc_abs[at] = pair.abs;
                 out.lag[at] = pair.lag.map(|v| sign * v);
@@ -203,18 +208,22 @@ pub(super) fn across<B: NetOps>(
     layers: [usize; 2],
     threshold: f64,
 ) -> Result<Vec<Match>> {
-    let found = backend.correlate(
+    if a.live.is_empty() || b.live.is_empty() {
+        return Ok(vec![]);
+    }
+    let found = backend.correlate_above(
         &backend.upload(&a.shape, &a.values)?,
-        Some(&backend.upload(&b.shape, &b.values)?),
+        &backend.upload(&b.shape, &b.values)?,
+        threshold as f32,
     )?;
     let similar = |layer: usize, channel: usize| Similar {
         layer: layers[layer],
         channel,
     };
     let mut matches = vec![];
-    for i in (0..a.shape[0]).filter(|&i| a.live[i]) {
-        for j in (0..b.shape[0]).filter(|&j| b.live[j]) {
-            let at = i * b.shape[0] + j;
+    for (at_a, &i) in a.live.iter().enumerate() {
+        for (at_b, &j) in b.live.iter().enumerate() {
+            let at = at_a * b.live.len() + at_b;
             let pair = restore(a, b, found.max[at], found.max_abs[at], found.lag[at]);
             if pair.ncc >= threshold {
                 matches.push(Match {

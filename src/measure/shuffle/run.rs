@@ -12,7 +12,8 @@ use crate::stream::run::ranges;
 use crate::{Error, Result};
 use std::ops::Range;
 
-/// Bytes of one round of variants: enough to go round, small enough for a processor's cache.
+/// Bytes of one round of variants: enough samples to share the packing of the weights, small enough for a
+/// processor's cache.
 const ROUND_ON_HOST: u64 = 8 << 20;
 /// The same for a device with its own memory.
 const ROUND_ON_DEVICE: u64 = 512 << 20;
@@ -46,7 +47,13 @@ pub(super) struct Run<'a, B: NetOps> {
     output: Option<usize>,
     baseline: u64,
     correct: Vec<u64>,
+    /// Maps shuffled so far: a channel of a sample each.
+    maps: u64,
+    watch: Watch<'a>,
 }
+
+/// Is told how many maps have been shuffled; an error ends the run.
+pub(super) type Watch<'a> = &'a dyn Fn(u64) -> Result<()>;
 
 impl<'a, B: NetOps> Run<'a, B> {
     pub(super) fn new(
@@ -54,6 +61,7 @@ impl<'a, B: NetOps> Run<'a, B> {
         input: &'a ShuffleInput<'a>,
         options: &'a ShuffleOptions,
         memory: u64,
+        watch: Watch<'a>,
     ) -> Result<Self> {
         let (graph, tensor) = (input.graph, input.tensor);
         let images = Images::new(graph, input.data)?;
@@ -130,6 +138,8 @@ impl<'a, B: NetOps> Run<'a, B> {
             taps,
             output,
             baseline: 0,
+            maps: 0,
+            watch,
         };
         run.plan()?;
         Ok(run)
@@ -164,6 +174,7 @@ impl<'a, B: NetOps> Run<'a, B> {
 
     /// Takes a mini-batch.
     pub(super) fn batch(&mut self, rows: Range<usize>) -> Result<()> {
+        (self.watch)(self.maps)?;
         if self.chunk >= rows.len() {
             let x = self.images.read(self.backend, rows.clone())?;
             let base = self.base.run(&[&x])?;
@@ -281,10 +292,12 @@ impl<'a, B: NetOps> Run<'a, B> {
             if let (Some(labels), Some(output)) = (labels, self.output) {
                 let scores = self.backend.download(&later[output])?;
                 let counts = correct(&scores, labels, channels.len())?;
-                for (sum, n) in self.correct[channels].iter_mut().zip(counts) {
+                for (sum, n) in self.correct[channels.clone()].iter_mut().zip(counts) {
                     *sum += n;
                 }
             }
+            self.maps += (rows.len() * channels.len()) as u64;
+            (self.watch)(self.maps)?;
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! The part of a network that depends on a tensor, run for many variants of that tensor at once.
 //!
-//! Where only ungrouped convolutions read the tensor, their results are corrected instead of computed
-//! anew: a convolution is linear, so what changes when channel `k` changes by `D` is the convolution of
-//! `D` with the weights of that one input channel. That saves a factor of the number of channels.
+//! The results of ungrouped convolutions that read the tensor are corrected instead of computed anew: a
+//! convolution is linear, so what changes when channel `k` changes by `D` is the convolution of `D` with
+//! the weights of that one input channel. That saves a factor of the number of channels. What else reads
+//! the tensor, such as a residual addition, gets copies of it with one channel exchanged.
 
 use crate::model::forward::{Session, repeat};
 use crate::model::graph::Graph;
@@ -27,17 +28,14 @@ struct Reader<T> {
 /// Shape and elements of a weight on the host.
 type HostWeight = (Vec<usize>, Vec<f32>);
 
-/// How variants get from the tensor into the network.
-enum Entry<T> {
-    Correct(Vec<Reader<T>>),
-    Replace,
-}
-
 /// The dependent part of a network.
 pub(super) struct Tail<'a, B: NetOps> {
     backend: &'a B,
     tensor: ValueId,
-    entry: Entry<B::Tensor>,
+    /// Convolutions whose results are corrected.
+    readers: Vec<Reader<B::Tensor>>,
+    /// Whether something else reads the tensor, and gets copies of it.
+    copies: bool,
     session: Session<'a, B>,
     /// Values beside the tensor that the part reads.
     beside: Vec<ValueId>,
@@ -54,11 +52,11 @@ impl<'a, B: NetOps> Tail<'a, B> {
         wanted: &[ValueId],
     ) -> Result<Self> {
         let reached = graph.dependents(tensor);
-        let readers = readers(graph, tensor, wanted);
-        let starts: Vec<ValueId> = match &readers {
-            Some(readers) => readers.iter().map(|r| r.start).collect(),
-            None => vec![tensor],
-        };
+        let (readers, copies) = readers(graph, tensor, wanted);
+        let mut starts: Vec<ValueId> = readers.iter().map(|r| r.start).collect();
+        if copies {
+            starts.push(tensor);
+        }
         let beside = beside(graph, &reached, &starts, wanted);
         let given = [starts.as_slice(), &beside].concat();
         let rest: Vec<ValueId> = (wanted.iter().copied())
@@ -68,18 +66,14 @@ impl<'a, B: NetOps> Tail<'a, B> {
         let from_start = (wanted.iter())
             .map(|w| starts.iter().position(|s| s == w))
             .collect();
-        let entry = match readers {
-            Some(readers) => Entry::Correct(
-                (readers.into_iter())
-                    .map(|r| r.upload(backend))
-                    .collect::<Result<_>>()?,
-            ),
-            None => Entry::Replace,
-        };
+        let readers = (readers.into_iter())
+            .map(|r| r.upload(backend))
+            .collect::<Result<_>>()?;
         Ok(Self {
             backend,
             tensor,
-            entry,
+            readers,
+            copies,
             session,
             beside,
             from_start,
@@ -89,22 +83,15 @@ impl<'a, B: NetOps> Tail<'a, B> {
     /// Values of the unshuffled network that [`Tail::run`] needs.
     pub(super) fn needs(&self) -> Vec<ValueId> {
         let mut needs = vec![self.tensor];
-        if let Entry::Correct(readers) = &self.entry {
-            needs.extend(readers.iter().map(|r| r.linear));
-        }
+        needs.extend(self.readers.iter().map(|r| r.linear));
         needs.extend(&self.beside);
         needs
     }
 
     /// Bytes on the device of one variant of one sample.
     pub(super) fn bytes_per_variant(&self, tensor: usize) -> u64 {
-        let corrections: usize = match &self.entry {
-            Entry::Correct(readers) => {
-                let sizes = readers.iter().map(|r| r.shape.iter().product::<usize>());
-                sizes.sum::<usize>() + tensor
-            }
-            Entry::Replace => tensor,
-        };
+        let sizes = (self.readers.iter()).map(|r| r.shape.iter().product::<usize>());
+        let corrections = sizes.sum::<usize>() + tensor;
         self.session.bytes_per_sample() + 4 * corrections as u64
     }
 
@@ -117,24 +104,22 @@ impl<'a, B: NetOps> Tail<'a, B> {
         channels: Range<usize>,
     ) -> Result<Vec<B::Tensor>> {
         let (tensor, rest) = (base[0], &base[1..]);
-        let variants = channels.len();
-        let (mut given, beside) = match &self.entry {
-            Entry::Replace => {
-                let variants = self.backend.substitute(tensor, shuffled, channels)?;
-                (vec![variants], rest)
+        let (variants, backend) = (channels.len(), self.backend);
+        let (linear, beside) = rest.split_at(self.readers.len());
+        let mut given = vec![];
+        if !self.readers.is_empty() {
+            let (from, to) = (
+                self.channels(tensor, &channels)?,
+                self.channels(shuffled, &channels)?,
+            );
+            let change = backend.binary(&to, &from, Binary::Sub, Activation::Identity)?;
+            for (reader, base) in self.readers.iter().zip(linear) {
+                given.push(self.correct(reader, base, &change, &channels)?);
             }
-            Entry::Correct(readers) => {
-                let change =
-                    self.backend
-                        .binary(shuffled, tensor, Binary::Sub, Activation::Identity)?;
-                let change = self.channels(&change, &channels)?;
-                let (linear, beside) = rest.split_at(readers.len());
-                let starts = (readers.iter().zip(linear))
-                    .map(|(r, base)| self.correct(r, base, &change, &channels))
-                    .collect::<Result<_>>()?;
-                (starts, beside)
-            }
-        };
+        }
+        if self.copies {
+            given.push(backend.substitute(tensor, shuffled, channels)?);
+        }
         for value in beside {
             given.push(repeat(self.backend, value, variants)?);
         }
@@ -233,18 +218,22 @@ impl Reader<HostWeight> {
     }
 }
 
-/// The convolutions that read `tensor`, if they can be corrected.
-fn readers(graph: &Graph, tensor: ValueId, wanted: &[ValueId]) -> Option<Vec<Reader<HostWeight>>> {
-    let mut readers: Vec<Reader<_>> = vec![];
+/// The convolutions that read `tensor` and can be corrected, and whether there are other readers.
+fn readers(graph: &Graph, tensor: ValueId, wanted: &[ValueId]) -> (Vec<Reader<HostWeight>>, bool) {
+    let (mut found, mut others) = (vec![], false);
     for node in graph.readers(tensor) {
-        match node.op {
-            Op::Conv(params) if params.groups == 1 => {
-                readers.push(reader(graph, node, params, wanted)?);
+        let corrected = match node.op {
+            Op::Conv(params) if params.groups == 1 && node.inputs[0] == tensor => {
+                reader(graph, node, params, wanted)
             }
-            _ => return None,
+            _ => None,
+        };
+        match corrected {
+            Some(reader) => found.push(reader),
+            None => others = true,
         }
     }
-    (!readers.is_empty()).then_some(readers)
+    (found, others)
 }
 
 fn reader(
