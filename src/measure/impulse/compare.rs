@@ -25,8 +25,11 @@ pub struct Impulse {
 }
 
 /// Operations spent on comparing layers of different depth, in units of pairs times pixels times the
-/// logarithm of the size: the cheapest pairs of layers come first. About a minute on two cores.
+/// logarithm of the size: the cheapest pairs of layers come first. Less than a minute on two cores.
 const CROSS_DEPTH_BUDGET: u64 = 200_000_000_000;
+
+/// What a pair takes beside its correlations, in these units. It matters for maps of a few pixels.
+const PER_PAIR: u64 = 64;
 
 /// Correlates all channels of each layer, and of layers at different depth.
 ///
@@ -98,7 +101,7 @@ fn affordable(ready: &[Ready]) -> (Vec<[usize; 2]>, Vec<[usize; 2]>) {
     let cost = |&[a, b]: &[usize; 2]| {
         let (a, b) = (ready[a].shape, ready[b].shape);
         let size = ((a[2] + b[2]) as u64) * (a[3] + b[3]) as u64;
-        (a[0] * b[0]) as u64 * size * u64::from(size.ilog2() + 1)
+        (a[0] * b[0]) as u64 * (size * u64::from(size.ilog2() + 1) + PER_PAIR)
     };
     let mut pairs: Vec<[usize; 2]> = (0..ready.len())
         .flat_map(|b| (0..b).map(move |a| [a, b]))

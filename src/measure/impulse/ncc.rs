@@ -3,6 +3,7 @@
 use super::Response;
 use crate::Result;
 use crate::ops::net::NetOps;
+use rayon::prelude::*;
 
 /// Largest normalised cross-correlation of every pair of channels of one layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,26 +179,40 @@ pub(super) fn within<B: NetOps>(backend: &B, r: &Ready) -> Result<Ncc> {
         return Ok(out);
     }
     let found = backend.correlate(&backend.upload(&r.shape, &r.values)?, None)?;
-    for (a, &i) in r.live.iter().enumerate() {
-        for (b, &j) in r.live.iter().enumerate().skip(a) {
-            let at = a * r.live.len() + b;
-            let pair = if i == j {
-                // By definition, whatever the rounding.
-                Pair {
-                    ncc: 1.0,
-                    abs: 1.0,
-                    lag: [0, 0],
-                }
-            } else {
-                restore(r, r, found.max[at], found.max_abs[at], found.lag[at])
-            };
-            for (at, sign) in [(i * c + j, 1), (j * c + i, -1)] {
-                out.ncc[at] = pair.ncc;
-                out.ncc_abs[at] = pair.abs;
-                out.lag[at] = pair.lag.map(|v| sign * v);
-            }
-        }
+    let width = r.live.len();
+    let mut place = vec![None; c];
+    for (at, &channel) in r.live.iter().enumerate() {
+        place[channel] = Some(at);
     }
+    // Of every pair the one with the lower channel first; the other has minus its lag.
+    let pair = |a: usize, b: usize| {
+        if a == b {
+            // By definition, whatever the rounding.
+            return Pair {
+                ncc: 1.0,
+                abs: 1.0,
+                lag: [0, 0],
+            };
+        }
+        let at = a.min(b) * width + a.max(b);
+        let sign = if a < b { 1 } else { -1 };
+        let pair = restore(r, r, found.max[at], found.max_abs[at], found.lag[at]);
+        Pair {
+            lag: pair.lag.map(|v| sign * v),
+            ..pair
+        }
+    };
+    let rows = (out.ncc.par_chunks_mut(c))
+        .zip(out.ncc_abs.par_chunks_mut(c))
+        .zip(out.lag.par_chunks_mut(c))
+        .zip(&place);
+    rows.for_each(|(((ncc, abs), lag), a)| {
+        let Some(a) = *a else { return };
+        for (b, &j) in r.live.iter().enumerate() {
+            let pair = pair(a, b);
+            (ncc[j], abs[j], lag[j]) = (pair.ncc, pair.abs, pair.lag);
+        }
+    });
     Ok(out)
 }
 
@@ -224,6 +239,9 @@ pub(super) fn across<B: NetOps>(
     for (at_a, &i) in a.live.iter().enumerate() {
         for (at_b, &j) in b.live.iter().enumerate() {
             let at = at_a * b.live.len() + at_b;
+            if f64::from(found.max[at]) < threshold {
+                continue;
+            }
             let pair = restore(a, b, found.max[at], found.max_abs[at], found.lag[at]);
             if pair.ncc >= threshold {
                 matches.push(Match {
