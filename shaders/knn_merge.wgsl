@@ -8,6 +8,10 @@ var<workgroup> keys: array<wide, SORT>;
 var<workgroup> samples: array<u32, SORT>;
 // Each thread's part of a distance.
 var<workgroup> partials: array<wide, WIDTH>;
+#ifdef COSINE
+// Each thread's part of an inner product.
+var<workgroup> partial_products: array<wide, WIDTH>;
+#endif
 // New candidates in `keys`.
 var<workgroup> pushed: atomic<u32>;
 
@@ -39,33 +43,57 @@ fn sort(size: u32, lane: u32) {
     }
 }
 
-// The squared difference of components x and y.
-fn squared(x: f32, q: RowNorm, y: f32, p: RowNorm, scale: f32) -> wide {
+// What a distance is computed from: the sum of squared differences, for the cosine kernel of unit vectors,
+// and for that kernel the inner product of the rows, each times its power of two.
+struct Sums {
+    squares: wide,
+    product: wide,
+}
+
+// Adds the term of components x and y.
+fn add_term(sums: Sums, x: f32, q: RowNorm, y: f32, p: RowNorm, scale: f32) -> Sums {
 #ifdef COSINE
     let d = wide_sub(unit_component(x, q), unit_component(y, p));
+    let product = wide_add(sums.product, wide_product(x * q.power, y * p.power));
+    return Sums(wide_add(sums.squares, wide_mul(d, d)), product);
 #else
     let d = difference(x, y, scale);
+    return Sums(wide_add(sums.squares, wide_mul(d, d)), sums.product);
 #endif
-    return wide_mul(d, d);
+}
+
+// The distance of two rows.
+fn distance_of(sums: Sums, q: RowNorm, p: RowNorm, scale: f32) -> wide {
+#ifdef COSINE
+    // Where the angle is small 2 - 2 cos cancels; where it is large, the squared difference would round
+    // what is exactly 2 for orthogonal vectors.
+    let cosine = wide_mul(sums.product, wide_mul(q.inverse, p.inverse));
+    let far = wide_sub(wide_from(2.0), wide_add(cosine, cosine));
+    if (wide_less(far, wide_from(1.0))) {
+        return snapped(sums.squares);
+    }
+    return far;
+#else
+    return in_units(sums.squares, scale);
+#endif
 }
 
 // Every LANES-th term of a squared distance, from term `lane` on. Two sums shorten the chain of
 // dependent additions.
-fn partial_distance(query: u32, q: RowNorm, point: u32, p: RowNorm, scale: f32, lane: u32) -> wide {
-    var even = wide_zeroed();
-    var odd = wide_zeroed();
+fn partial_sums(query: u32, q: RowNorm, point: u32, p: RowNorm, scale: f32, lane: u32) -> Sums {
+    var even = Sums(wide_zeroed(), wide_zeroed());
+    var odd = even;
     let x = query * params.dim;
     let y = point * params.dim;
     var t = lane;
     for (; t + LANES < params.dim; t += 2u * LANES) {
-        even = wide_add(even, squared(queries[x + t], q, points[y + t], p, scale));
-        odd = wide_add(odd,
-            squared(queries[x + t + LANES], q, points[y + t + LANES], p, scale));
+        even = add_term(even, queries[x + t], q, points[y + t], p, scale);
+        odd = add_term(odd, queries[x + t + LANES], q, points[y + t + LANES], p, scale);
     }
     if (t < params.dim) {
-        even = wide_add(even, squared(queries[x + t], q, points[y + t], p, scale));
+        even = add_term(even, queries[x + t], q, points[y + t], p, scale);
     }
-    return wide_add(even, odd);
+    return Sums(wide_add(even.squares, odd.squares), wide_add(even.product, odd.product));
 }
 
 // Whether a point comes before the last entry of a full list.
@@ -160,27 +188,29 @@ fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
 #else
             live = live && point_norm.norm < NEVER;
 #endif
-            var sum = wide_zeroed();
+            var sums = Sums(wide_zeroed(), wide_zeroed());
             if (live) {
-                sum = partial_distance(query, query_norm, group * params.point_rows + at, point_norm,
+                sums = partial_sums(query, query_norm, group * params.point_rows + at, point_norm,
                     scale, lane % LANES);
             }
 #ifdef SHARED_ROWS
-            partials[lane] = sum;
+            partials[lane] = sums.squares;
+#ifdef COSINE
+            partial_products[lane] = sums.product;
+#endif
             workgroupBarrier();
             if (lane % LANES == 0u) {
                 for (var i = 1u; i < LANES; i++) {
-                    sum = wide_add(sum, partials[lane + i]);
+                    sums.squares = wide_add(sums.squares, partials[lane + i]);
+#ifdef COSINE
+                    sums.product = wide_add(sums.product, partial_products[lane + i]);
+#endif
                 }
             }
             workgroupBarrier();
             live = live && lane % LANES == 0u;
 #endif
-#ifdef COSINE
-            sum = snapped(sum);
-#else
-            sum = in_units(sum, scale);
-#endif
+            let sum = distance_of(sums, query_norm, point_norm, scale);
             if (params.distinct != 0u && !wide_less(wide_zeroed(), sum)) {
                 live = false;
             }

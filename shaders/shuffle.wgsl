@@ -1,6 +1,7 @@
 // Shuffles channels of x [N, C, d], and compares results with and without a shuffle
 // (docs/definitions.md#shuffling).
 #import workgroup
+#import scaled
 
 struct ShuffleParams {
     // Elements of the result; workgroups of `channel_dots`.
@@ -69,22 +70,44 @@ fn substitute(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) cou
 }
 
 var<workgroup> sums: array<vec3<f32>, 64>;
+var<workgroup> sizes: array<vec2<u32>, 64>;
 
-// A workgroup per sample, variant and channel computes <x, y>, <x, x> and <y, y>.
+// A workgroup per sample, variant and channel computes <x, y>, <x, x> and <y, y>, of maps that are divided
+// by the powers of two 2^a and 2^b of their largest values, so that no square leaves the range of f32; then
+// a and b.
 @compute @workgroup_size(64)
 fn channel_dots(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
                 @builtin(local_invocation_index) lane: u32) {
     let at = workgroup_index(id, count) + params.first;
     let inside = at < params.len;
     var sum = vec3(0.0);
+    var size = vec2(0u);
+    var before = 0u;
+    let after = at * params.dim;
     if (inside) {
         let channel = at % params.channels;
         let sample = at / params.channels / params.variants;
-        let before = (sample * params.channels + channel) * params.dim;
-        let after = at * params.dim;
+        before = (sample * params.channels + channel) * params.dim;
+        // Absolute values are ordered like their bits.
         for (var p = lane; p < params.dim; p += 64u) {
-            let a = x[before + p];
-            let b = other[after + p];
+            let pair = vec2(bitcast<u32>(x[before + p]), bitcast<u32>(other[after + p]));
+            size = max(size, pair & vec2(0x7fffffffu));
+        }
+    }
+    sizes[lane] = size;
+    workgroupBarrier();
+    for (var step = 32u; step > 0u; step /= 2u) {
+        if (lane < step) {
+            sizes[lane] = max(sizes[lane], sizes[lane + step]);
+        }
+        workgroupBarrier();
+    }
+    let exponents = clamp(sizes[0] >> vec2(23u), vec2(1u), vec2(252u));
+    if (inside) {
+        let powers = bitcast<vec2<f32>>((vec2(254u) - exponents) << vec2(23u));
+        for (var p = lane; p < params.dim; p += 64u) {
+            let a = scaled(x[before + p], powers.x);
+            let b = scaled(other[after + p], powers.y);
             sum += vec3(a * b, a * a, b * b);
         }
     }
@@ -97,6 +120,9 @@ fn channel_dots(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) c
         workgroupBarrier();
     }
     if (inside && lane < 3u) {
-        y[at * 3u + lane] = sums[0][lane];
+        y[at * 5u + lane] = sums[0][lane];
+    }
+    if (inside && lane < 2u) {
+        y[at * 5u + 3u + lane] = f32(exponents[lane]) - 127.0;
     }
 }

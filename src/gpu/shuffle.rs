@@ -100,7 +100,8 @@ pub(super) fn substitute(
 pub(super) fn channel_dots(context: &Context, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
     let [n, m, d, variants] = check_variants(x.shape(), y.shape())?;
     let rows = n * variants * m;
-    let out = context.empty(&[rows, 3])?;
+    // Three products and two exponents.
+    let out = context.empty(&[rows, 5])?;
     let params = ShuffleParams {
         len: number(context, rows)?,
         channels: number(context, m)?,
@@ -117,6 +118,14 @@ pub(super) fn channel_dots(context: &Context, x: &Tensor, y: &Tensor) -> Result<
     ];
     let work = 64 * 32 + 8 * d as u64;
     each(context, &CHANNEL_DOTS, params, &buffers, rows as u64, work)?;
-    let dots = context.download(&out)?;
-    Ok(dots.into_iter().map(f64::from).collect())
+    let found = context.download(&out)?;
+    let unscaled = |&[xy, xx, yy, a, b]: &[f32; 5]| {
+        let [x, y] = [a, b].map(|e| f64::from(e).exp2());
+        [
+            f64::from(xy) * x * y,
+            f64::from(xx) * x * x,
+            f64::from(yy) * y * y,
+        ]
+    };
+    Ok(found.as_chunks().0.iter().flat_map(unscaled).collect())
 }

@@ -234,10 +234,10 @@ pub(super) const fn lanes(dim: usize) -> usize {
     }
 }
 
-/// Workgroup memory that the merge needs, bytes: keys and samples of the entries, the threads' sums, and a
+/// Workgroup memory that the merge needs, bytes: keys and samples of the entries, two sums of each thread, and a
 /// counter.
 pub(super) fn merge_bytes(k: usize) -> usize {
-    sort_size(k) * 12 + width(k) * 8 + 16
+    sort_size(k) * 12 + width(k) * 16 + 16
 }
 
 /// What is defined for a merge into lists of `k` among rows of `dim` numbers.
@@ -281,7 +281,8 @@ mod tests {
     fn the_merge_fits_the_workgroup_memory_that_is_asked_for() {
         for k in [1, 128, 129, 256, 257, MAX_K] {
             for dim in [1, 128, 1024] {
-                let parsed = module(&MERGE, &merge_defines(k, dim));
+                let defines = with_kernel(&merge_defines(k, dim), Kernel::Cosine);
+                let parsed = module(&MERGE, &defines);
                 assert!(
                     workgroup_bytes(&parsed) as usize <= merge_bytes(k),
                     "k = {k}"
