@@ -83,7 +83,7 @@ impl Folder {
     }
 
     /// As the caller named it.
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn named(&self) -> &Path {
         &self.named
     }
 

@@ -63,7 +63,7 @@ impl Output {
 
     /// Where the output will be.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.folder.named()
     }
 
     /// A place for temporary files on the output's file system; gone with the run.
