@@ -143,10 +143,12 @@ fn grids_of_anchors_are_computed() {
     assert_eq!(added(&mut m, &grid), want);
 }
 
+type Function = fn(f64) -> f64;
+
 #[test]
 fn arithmetic_on_numbers_agrees_with_float64() {
     let x = numbers(6, 2.0);
-    let cases: [(&str, fn(f64) -> f64); 9] = [
+    let cases: [(&str, Function); 9] = [
         ("Abs", f64::abs),
         ("Exp", f64::exp),
         ("Neg", |x| -x),

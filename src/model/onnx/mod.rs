@@ -6,9 +6,9 @@
 //! `scan` checks the bytes and `proto` decodes them; `input` finds the input and its layout. `convert` goes
 //! through the nodes in order: a node with a computed input becomes nodes of the graph, by its entry in
 //! `operators`; a node on constants alone is computed at once, by its entry in `fold`. Both see the graph and
-//! the names of the file through `context`, and the node's parameters through `attributes`. Constants are
-//! `tensor`s, which `reader` takes from the file and from files beside it. `filters` reads the weights of
-//! convolutions without building a graph.
+//! the names of the file through `context`, and the node's parameters through `attributes` or, where the
+//! standard has made inputs of them, `parameters`. Constants are `tensor`s, which `reader` takes from the file
+//! and from files beside it. `filters` reads the weights of convolutions without building a graph.
 
 mod attributes;
 mod context;
@@ -18,6 +18,7 @@ mod filters;
 mod fold;
 mod input;
 mod operators;
+mod parameters;
 mod proto;
 mod reader;
 mod scan;
