@@ -11,8 +11,9 @@ mod gram;
 mod sums;
 mod two_nn;
 
-pub use channels::{ChannelSimilarity, ChannelSimilarityOptions, channel_similarity};
+pub use channels::{ChannelSimilarityOptions, channel_similarity};
 pub use cka::{Cka, CkaOptions, cka};
+pub use sums::ChannelSimilarity;
 pub use two_nn::{log_ratio, two_nn};
 
 pub(super) use cka::{Batches, Source, compare};

@@ -1,6 +1,6 @@
 //! Cosine and Pearson correlation between the channels of a layer.
 
-use super::sums::ChannelSums;
+use super::sums::{ChannelSimilarity, ChannelSums};
 use crate::Result;
 use crate::control::Progress;
 use crate::device::on_backend;
@@ -10,29 +10,6 @@ use crate::measure::selection::select;
 use crate::measure::setters::setters;
 use crate::ops::Backend;
 use crate::stream::run::{Layout, Read, ranges, read_ahead};
-use ndarray::Array2;
-
-/// Similarity of the channels of a layer, `[C, C]` over the channels asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChannelSimilarity {
-    /// Cosine between the maps of two channels, per sample, mean over samples (docs/definitions.md#feature-maps).
-    /// Samples where either map is zero have no cosine and are left out; NaN where none is left.
-    pub cosine: Array2<f64>,
-    /// Pearson correlation over all samples and places of the map; NaN where a channel is constant.
-    pub pearson: Array2<f64>,
-}
-
-impl ChannelSimilarity {
-    /// Mean absolute value off the diagonal of the finite elements of one of the matrices.
-    pub fn mean(matrix: &Array2<f64>) -> Option<f64> {
-        let off = matrix.indexed_iter().filter(|((i, j), _)| i != j);
-        let values: Vec<f64> = off
-            .map(|(_, v)| v.abs())
-            .filter(|v| v.is_finite())
-            .collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-    }
-}
 
 /// Options of [`channel_similarity`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,6 @@
 //!
 //! A piece holds the same samples whatever the blocks, so the sums have the same bits.
 
-use super::ChannelSimilarity;
 use crate::Result;
 use crate::ops::{Backend, DotRows};
 use ndarray::Array2;
@@ -73,6 +72,28 @@ impl Pieces {
                 visit(place * d, i, map(i));
             }
         }
+    }
+}
+
+/// Similarity of the channels of a layer, `[C, C]` over the channels asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelSimilarity {
+    /// Cosine between the maps of two channels, per sample, mean over samples (docs/definitions.md#feature-maps).
+    /// Samples where either map is zero have no cosine and are left out; NaN where none is left.
+    pub cosine: Array2<f64>,
+    /// Pearson correlation over all samples and places of the map; NaN where a channel is constant.
+    pub pearson: Array2<f64>,
+}
+
+impl ChannelSimilarity {
+    /// Mean absolute value off the diagonal of the finite elements of one of the matrices.
+    pub fn mean(matrix: &Array2<f64>) -> Option<f64> {
+        let off = matrix.indexed_iter().filter(|((i, j), _)| i != j);
+        let values: Vec<f64> = off
+            .map(|(_, v)| v.abs())
+            .filter(|v| v.is_finite())
+            .collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 }
 
