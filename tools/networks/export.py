@@ -11,9 +11,9 @@ from onnx_nets.torch_nets import randomise
 from .catalog import SOURCES, build
 
 EXPORTERS = {"older": 17, "newer": 20}
-# Networks whose initial weights stay: gains of convolutions that normalise their own weights, and products of
-# activations, which larger weights would let grow from block to block, with every rounding error.
-KEPT = ("eca_nfnet", "resnetv2", "starnet")
+# Networks whose initial weights stay: gains of convolutions that normalise their own weights, and products or gates
+# of activations, by which larger weights would let values, and with them every rounding error, grow from block to block.
+KEPT = ("eca_nfnet", "resnetv2", "starnet", "ghostnet", "mixnet", "tf_efficientnetv2", "efficientnet_v2", "mobilenet_v3_large")
 
 
 def prepare(name, seed=0):
