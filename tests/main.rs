@@ -33,6 +33,7 @@ mod reduce;
 mod redundancy;
 mod report;
 mod resample;
+mod scale;
 mod schema;
 mod shuffle;
 mod stream;

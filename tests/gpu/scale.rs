@@ -1,16 +1,12 @@
 //! Inputs times a power of two: whatever the definitions say does not depend on scale has the same bits,
 //! from subnormal numbers to the largest. Inputs have few significant bits, so that scaling is exact.
 
-use crate::data::Random;
 use crate::knn::{Data, params, ranges, search};
 use crate::nnk::graph;
-use crate::support::runs;
+use crate::support::scale::{self, integers, times};
 use crate::{Devices, Test};
 use chanscope::device::Device;
 use chanscope::gpu::{Options, Wide};
-use chanscope::measure::impulse::{ImpulseOptions, Response, compare};
-use chanscope::measure::{Context, FilterBank, FiltersOptions, filters};
-use chanscope::ops::filters::{FilterParams, FilterShape, InputChannels};
 use chanscope::ops::net::{NetOps, Reduction};
 use chanscope::ops::{Backend, GramKind, GraphParams, Identical, Kernel, Sigma};
 use proptest::prelude::*;
@@ -21,7 +17,7 @@ pub const TESTS: &[Test] = &[
     ("scale::blocks_of_different_magnitude", mixed_blocks),
     ("scale::far_apart_magnitudes_are_refused", refused),
     ("scale::redundancy", redundancy),
-    ("scale::filters", filters_at_any_scale),
+    ("scale::filters", filters),
     ("scale::responses", responses),
     ("scale::gram_matrices", gram_matrices),
     ("scale::reductions", reductions),
@@ -34,31 +30,6 @@ fn exponents() -> impl Strategy<Value = i32> {
         prop::sample::select(vec![-140, -130, -126, -63, -1, 1, 63, 100, 117, 120]),
         -140i32..=120,
     ]
-}
-
-/// `x` times `2^e`, exactly.
-fn times(x: &[f32], e: i32) -> Vec<f32> {
-    let scale = |&v: &f32| {
-        let scaled = (f64::from(v) * f64::from(e).exp2()) as f32;
-        assert_eq!(f64::from(scaled) * f64::from(-e).exp2(), f64::from(v));
-        scaled
-    };
-    x.iter().map(scale).collect()
-}
-
-/// Integers of at most 7, and a fifth of zeros; rows `tails` powers of two larger or smaller.
-fn integers(len: usize, row: usize, tails: u64, seed: u64) -> Vec<f32> {
-    let mut random = Random(seed);
-    let mut x = Vec::with_capacity(len);
-    while x.len() < len {
-        let factor = (random.next() % (2 * tails + 1)) as f32 - tails as f32;
-        for _ in 0..row.min(len - x.len()) {
-            let v = (random.next() % 15) as f32 - 7.0;
-            let zero = random.next().is_multiple_of(5);
-            x.push(if zero { 0.0 } else { v * factor.exp2() });
-        }
-    }
-    x
 }
 
 #[derive(Clone, Debug)]
@@ -236,108 +207,19 @@ fn device(devices: &Devices, wide: Wide) -> Device {
 
 /// All figures of a layer.
 fn redundancy(devices: &Devices) {
-    let a = runs::relu_layer(60, 4, 3, 5).mapv(|v| (v * 32.0).round());
     for gpu in devices.all() {
-        let device = device(devices, gpu.wide());
-        for kernel in [Kernel::Gaussian, Kernel::Cosine] {
-            let options = runs::options(kernel, 7);
-            let (want, graphs, aggregate) = runs::run(&device, &a, &options).unwrap();
-            for e in [-140, -127, -60, 60, 120] {
-                let factor = f64::from(e).exp2();
-                let scaled = a.mapv(|v| (f64::from(v) * factor) as f32);
-                let (got, others, whole) = runs::run(&device, &scaled, &options).unwrap();
-                let context = format!("{kernel:?} 2^{e}");
-                assert_eq!(want.per_channel, got.per_channel, "{context}");
-                assert_eq!(want.aggregate, got.aggregate, "{context}");
-                assert_eq!(want.jaccard_mean, got.jaccard_mean, "{context}");
-                assert_eq!(want.redundancy, got.redundancy, "{context}");
-                assert_eq!(want.recall, got.recall, "{context}");
-                for (want, got) in [(&graphs, &others), (&aggregate, &whole)] {
-                    assert_eq!(want.neighbors, got.neighbors, "{context}");
-                    assert_eq!(want.weights, got.weights, "{context}");
-                    assert_eq!(want.objective, got.objective, "{context}");
-                }
-            }
-        }
+        scale::redundancy(&device(devices, gpu.wide()));
     }
 }
 
-/// The normalised similarity and the cosines; values are of fourth degree.
-fn filters_at_any_scale(devices: &Devices) {
-    let shape = FilterShape {
-        filters: 6,
-        channels: 3,
-        height: 3,
-        width: 2,
-    };
-    let weights = integers(shape.len(), 18, 3, 21);
+fn filters(devices: &Devices) {
     for gpu in devices.all() {
-        let device = device(devices, gpu.wide());
-        for input_channels in [InputChannels::Separate, InputChannels::Summed] {
-            let options = FiltersOptions::default()
-                .with_params(FilterParams {
-                    input_channels,
-                    ..FilterParams::default()
-                })
-                .with_matrices(true);
-            let measure = |weights: &[f32]| {
-                let bank = FilterBank {
-                    name: "conv",
-                    shape,
-                    weights,
-                };
-                filters(&Context::new(&device), &bank, &options).unwrap()
-            };
-            let want = measure(&weights);
-            for e in [-140, -126, -64, 64, 120] {
-                let got = measure(&times(&weights, e));
-                let fourth = f64::from(4 * e).exp2();
-                assert_eq!(want.value * fourth, got.value, "2^{e}");
-                assert_eq!(want.value_adjacent * fourth, got.value_adjacent, "2^{e}");
-                assert_eq!(want.pairs.as_ref().map(|p| p * fourth), got.pairs, "2^{e}");
-                assert_eq!(want.normalized_mean, got.normalized_mean, "2^{e}");
-                assert_eq!(want.cosine_mean, got.cosine_mean, "2^{e}");
-                assert_eq!(want.cosine, got.cosine, "2^{e}");
-            }
-        }
+        scale::filters(&device(devices, gpu.wide()));
     }
 }
 
-/// Normalised cross-correlations of responses, within a layer and across depth.
 fn responses(devices: &Devices) {
-    let response = |name: &str, [m, i, h, w]: [usize; 4], e: i32, seed: u64| {
-        let values = times(&integers(m * i * h * w, i * h * w, 2, seed), e);
-        let norm = |map: &[f32]| {
-            let squares = map.iter().map(|&v| f64::from(v).powi(2));
-            squares.sum::<f64>().sqrt()
-        };
-        Response {
-            name: name.into(),
-            shape: [m, i, h, w],
-            norms: values.chunks(i * h * w).map(norm).collect(),
-            values,
-        }
-    };
-    let device = device(devices, devices.gpu().wide());
-    let measure = |e: i32, centred: bool| {
-        let layers = vec![
-            response("a", [5, 2, 6, 5], e, 1),
-            response("b", [4, 2, 3, 4], e, 2),
-        ];
-        let options = ImpulseOptions::default()
-            .with_threshold(0.3)
-            .with_centred(centred);
-        compare(&Context::new(&device), layers, &options).unwrap()
-    };
-    for centred in [false, true] {
-        let want = measure(0, centred);
-        assert!(!want.across.is_empty());
-        for e in [-140, -126, -60, 60, 115] {
-            let got = measure(e, centred);
-            assert_eq!(want.within, got.within, "2^{e}");
-            assert_eq!(want.across, got.across, "2^{e}");
-        }
-    }
+    scale::responses(&device(devices, devices.gpu().wide()));
 }
 
 /// Cosine matrices, and Gaussian ones whose bandwidth is scaled too.

@@ -6,6 +6,7 @@ pub mod filters;
 pub mod misuse;
 pub mod model;
 pub mod runs;
+pub mod scale;
 
 /// Deterministic values in `[-1, 1)`.
 pub fn noise(seed: u64) -> impl FnMut() -> f32 {
