@@ -76,7 +76,7 @@ pub(super) fn scratch_bytes(threads: usize, k: usize, dim: usize) -> u64 {
     let lists = size_of::<&[f32]>() * (F64_LANES + pca::BATCH) + size_of::<u16>() * F64_LANES;
     let one = gram::bytes(k, dim)
         + active_set::bytes(k)
-        + near::bytes(k, dim)
+        + near::bytes(k)
         + pca::bytes(k, dim)
         + ((lists + size_of::<f64>()) * k) as u64;
     let eight = match k <= set::CAPACITY {

@@ -31,8 +31,8 @@ pub(super) struct Near {
     pub(super) between: Vec<f64>,
     /// `E [n]` between candidates and the query.
     query: Vec<f64>,
-    /// Vectors of length 1, the query last, `[n + 1, dim]`. Cosine only.
-    unit: Vec<Double>,
+    /// 1 / norm of every vector, the query last; 0 for a zero vector. Cosine only.
+    inverse_norms: Vec<Double>,
     /// Members of the support, in the order of the factor's rows.
     support: Vec<usize>,
     /// Rows of the Cholesky factor of `K` on the support.
@@ -50,9 +50,9 @@ pub(super) struct Optimum {
 }
 
 /// Bytes of a [`Near`] for `k` candidates.
-pub(super) fn bytes(k: usize, dim: usize) -> u64 {
-    let (k, dim) = (k as u64, dim as u64);
-    8 * k * (k + 1) + 16 * (k + 1) * dim + 16 * k * k + 64 * k
+pub(super) fn bytes(k: usize) -> u64 {
+    let k = k as u64;
+    8 * k * (k + 1) + 16 * k * k + 96 * k
 }
 
 impl Near {
@@ -89,15 +89,13 @@ impl Near {
         self.query.clear();
         self.query.resize(n, 0.0);
         if kernel == Kernel::Cosine {
-            self.unit.clear();
-            for vector in source.vectors.iter().copied().chain([source.query]) {
-                normalise(vector, &mut self.unit);
-            }
+            self.inverse_norms.clear();
+            let vectors = source.vectors.iter().copied().chain([source.query]);
+            self.inverse_norms.extend(vectors.map(inverse_norm));
         }
-        let dim = source.query.len();
+        let vector = |i: usize| source.vectors.get(i).copied().unwrap_or(source.query);
         let deficit = |i: usize, j: usize| match kernel {
             Kernel::Gaussian => {
-                let vector = |i: usize| source.vectors.get(i).copied().unwrap_or(source.query);
                 let terms = vector(i).iter().zip(vector(j));
                 let sum: f64 = terms
                     .map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2))
@@ -105,10 +103,17 @@ impl Near {
                 -(-source.gamma * sum).exp_m1()
             }
             Kernel::Cosine => {
-                let unit = |i: usize| &self.unit[i * dim..][..dim];
-                let terms = unit(i).iter().zip(unit(j));
+                // Vectors scaled to length 1, to more digits than their difference loses.
+                let (f, g) = (self.inverse_norms[i], self.inverse_norms[j]);
+                let terms = vector(i).iter().zip(vector(j));
                 let sum: f64 = terms
-                    .map(|(a, b)| ((a.hi - b.hi) + (a.lo - b.lo)).powi(2))
+                    .map(|(&x, &y)| {
+                        let (a, b) = (
+                            f * Double::from(f64::from(x)),
+                            g * Double::from(f64::from(y)),
+                        );
+                        ((a.hi - b.hi) + (a.lo - b.lo)).powi(2)
+                    })
                     .sum();
                 if sum < PARALLEL { 0.0 } else { 0.25 * sum }
             }
@@ -256,13 +261,12 @@ impl Near {
     }
 }
 
-/// Appends a vector scaled to length 1; zeros if it is zero.
-fn normalise(vector: &[f32], out: &mut Vec<Double>) {
+/// 1 / norm of a vector, 0 if it is zero. Squares of `f32` values are exact in float64.
+fn inverse_norm(vector: &[f32]) -> Double {
     let squares = vector.iter().map(|&v| f64::from(v) * f64::from(v));
     let square = squares.fold(Double::ZERO, |sum, square| sum + Double::from(square));
-    let norm = square.sqrt();
-    out.extend(vector.iter().map(|&v| match norm.hi > 0.0 {
-        true => Double::from(f64::from(v)).over(norm),
+    match square.hi > 0.0 {
+        true => Double::ONE.over(square.sqrt()),
         false => Double::ZERO,
-    }));
+    }
 }
