@@ -25,8 +25,50 @@
 // [lists, 2 K + 8]: see shared/nnk_pause.wgsl.
 @group(0) @binding(8) var<storage, read_write> paused: array<u32>;
 
+// Kernel values above this count as 1, and those above 1 - 2.5e-8 as too close to 1 for their difference from it to
+// be known well.
+fn equal_from() -> wide {
+#ifdef WIDE_F64
+    return wide_sub(wide_from(1.0), wide_from(2.5e-15));
+#else
+    return wide_sub(wide_from(1.0), wide_from(5e-14));
+#endif
+}
+
+fn is_unresolved(value: wide) -> bool {
+    return wide_less(wide_sub(wide_from(1.0), wide_from(2.5e-8)), value) && wide_less(value, equal_from());
+}
+
+// UNRESOLVED and NOT_UNIQUE as far as they hold, the same in all threads.
+fn find_flags(m: u32) -> u32 {
+    var unresolved = 0.0;
+    var not_unique = 0.0;
+    for (var j = lane; j < m; j += WIDTH) {
+        if (is_unresolved(load(B + j))) {
+            unresolved = 1.0;
+        }
+        let heavy = wide_round(load(X + j)) > 1e-6;
+        for (var i = 0u; i < m; i++) {
+            let value = kernel_at(i, j);
+            if (i != j && is_unresolved(value)) {
+                unresolved = 1.0;
+            }
+            if (i != j && heavy && wide_less(equal_from(), value)) {
+                not_unique = 1.0;
+            }
+        }
+    }
+    reduce(wide_from(-unresolved), 0u);
+    var flags = select(0u, UNRESOLVED, wide_round(least[0]) < 0.0);
+    reduce(wide_from(-not_unique), 0u);
+    flags |= select(0u, NOT_UNIQUE, wide_round(least[0]) < 0.0);
+    sync();
+    return flags;
+}
+
 // Writes the weights, the support, the objective and the residual.
 fn write_outcome(m: u32, local: u32, skip: u32, systems: u32) {
+    let flags = find_flags(m);
     var objective = wide_zeroed();
     var residual = wide_zeroed();
     for (var j = lane; j < m; j += WIDTH) {
@@ -62,7 +104,7 @@ fn write_outcome(m: u32, local: u32, skip: u32, systems: u32) {
                 size++;
             }
         }
-        outcomes[local] = Outcome(least[0], wide_round(residual), SOLVED, 0u, size, systems, 0u);
+        outcomes[local] = Outcome(least[0], wide_round(residual), SOLVED, 0u, size, systems, flags);
     }
 }
 

@@ -59,6 +59,11 @@ struct Problem {
     unused: u32,
 }
 
+// Flags of an outcome: vectors so close that the support may not be exact; a neighbour that another candidate
+// equals in the kernel's eyes.
+const UNRESOLVED = 1u;
+const NOT_UNIQUE = 2u;
+
 struct Outcome {
     objective: wide,
     // Largest violation of the optimality conditions.
@@ -70,7 +75,8 @@ struct Outcome {
     support: u32,
     // Linear systems solved, for tuning.
     systems: u32,
-    unused: u32,
+    // UNRESOLVED, NOT_UNIQUE.
+    flags: u32,
 }
 
 // Of a group: the factor of a given bandwidth, and the scale (see shared/distance.wgsl).

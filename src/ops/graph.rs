@@ -89,6 +89,9 @@ pub struct GraphBlock {
     pub degenerate: Vec<bool>,
     /// `[groups, Q]` a neighbour's weight could go to another candidate that the kernel cannot tell from it.
     pub not_unique: Vec<bool>,
+    /// `[groups, Q]` some vectors are so close that the backend's arithmetic does not resolve the kernel between
+    /// them, and the support may not be exact. Never on the CPU, which solves such queries in twice the precision.
+    pub unresolved: Vec<bool>,
 }
 
 impl GraphBlock {
@@ -103,6 +106,7 @@ impl GraphBlock {
             pca_dimension,
             degenerate,
             not_unique,
+            unresolved,
         } = self;
         neighbors.clear();
         sq_distances.clear();
@@ -112,6 +116,7 @@ impl GraphBlock {
         pca_dimension.clear();
         degenerate.clear();
         not_unique.clear();
+        unresolved.clear();
     }
 }
 

@@ -108,7 +108,12 @@ pub(super) fn solve(
     refill(&mut block.objective, total);
     refill(&mut block.kkt_residual, total);
     refill(&mut block.pca_dimension, total);
-    for flags in [&mut block.degenerate, &mut block.not_unique] {
+    let flags = [
+        &mut block.degenerate,
+        &mut block.not_unique,
+        &mut block.unresolved,
+    ];
+    for flags in flags {
         flags.clear();
         flags.resize(total, false);
     }

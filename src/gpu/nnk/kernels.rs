@@ -31,12 +31,18 @@ pub(super) const UNFINISHED: u32 = 3;
 /// The support is larger than the adapter can factorise.
 pub(super) const TOO_LARGE: u32 = 4;
 
-const STATES: &[(&str, u32)] = &[
+/// Flags of an [`Outcome`]; `shaders/shared/nnk_common.wgsl` explains them.
+pub(super) const UNRESOLVED: u32 = 1;
+pub(super) const NOT_UNIQUE: u32 = 2;
+
+const CONSTANTS: &[(&str, u32)] = &[
     ("SOLVED", SOLVED),
     ("DEGENERATE", DEGENERATE),
     ("MISSING", MISSING),
     ("UNFINISHED", UNFINISHED),
     ("TOO_LARGE", TOO_LARGE),
+    ("UNRESOLVED", UNRESOLVED),
+    ("NOT_UNIQUE", NOT_UNIQUE),
 ];
 
 shader_params! {
@@ -92,7 +98,7 @@ shader_struct! {
         pub(super) dimension: u32,
         pub(super) support: u32,
         pub(super) systems: u32,
-        unused: u32,
+        pub(super) flags: u32,
     }
 }
 
@@ -107,7 +113,7 @@ pub(super) static PREPARE: Shader = Shader::new::<NnkParams>(
     ],
 )
 .define(&[Flag("COSINE"), WIDE])
-.constants(STATES);
+.constants(CONSTANTS);
 
 pub(super) static GRAM: Shader = Shader::new::<NnkParams>(
     "nnk_gram",
@@ -123,7 +129,7 @@ pub(super) static GRAM: Shader = Shader::new::<NnkParams>(
     ],
 )
 .define(&[Flag("COSINE"), OneOf(|| vec![gram_defines()]), WIDE])
-.constants(STATES);
+.constants(CONSTANTS);
 
 pub(super) static SOLVE: Shader = Shader::new::<NnkParams>(
     "nnk",
@@ -141,7 +147,7 @@ pub(super) static SOLVE: Shader = Shader::new::<NnkParams>(
     ],
 )
 .define(&[Flag("COSINE"), OneOf(all_solver_defines), WIDE])
-.constants(STATES);
+.constants(CONSTANTS);
 
 pub(super) static POLYTOPE: Shader = Shader::new::<NnkParams>(
     "nnk_polytope",
@@ -159,7 +165,7 @@ pub(super) static POLYTOPE: Shader = Shader::new::<NnkParams>(
     ],
 )
 .define(&[Flag("COSINE"), OneOf(|| vec![polytope_defines()]), WIDE])
-.constants(STATES);
+.constants(CONSTANTS);
 
 pub(super) static PCA: Shader = Shader::new::<NnkParams>(
     "nnk_pca",
@@ -171,7 +177,7 @@ pub(super) static PCA: Shader = Shader::new::<NnkParams>(
     ],
 )
 .define(&[OneOf(|| (1..=MAX_K).map(pca_defines).collect()), WIDE])
-.constants(STATES);
+.constants(CONSTANTS);
 
 /// Shaders of this module.
 pub(in crate::gpu) static SHADERS: &[&Shader] = &[&PREPARE, &GRAM, &SOLVE, &POLYTOPE, &PCA];

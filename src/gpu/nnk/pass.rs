@@ -2,9 +2,9 @@
 
 use super::Source;
 use super::kernels::{
-    GRAM, MISSING, NnkParams, Outcome, PCA, POLYTOPE, POLYTOPE_SIDE, PREPARE, Problem, SIDE, SOLVE,
-    SOLVED, SWEEPS, TOO_LARGE, UNFINISHED, gram_defines, is_local, is_pca_local, pca_defines,
-    polytope_defines, solver_defines, work,
+    GRAM, MISSING, NOT_UNIQUE, NnkParams, Outcome, PCA, POLYTOPE, POLYTOPE_SIDE, PREPARE, Problem,
+    SIDE, SOLVE, SOLVED, SWEEPS, TOO_LARGE, UNFINISHED, UNRESOLVED, gram_defines, is_local,
+    is_pca_local, pca_defines, polytope_defines, solver_defines, work,
 };
 use crate::Result;
 use crate::gpu::context::Context;
@@ -238,7 +238,8 @@ impl Solve<'_> {
                 false => 0,
             });
             block.degenerate.push(outcome.state != SOLVED);
-            block.not_unique.push(false);
+            block.not_unique.push(outcome.flags & NOT_UNIQUE != 0);
+            block.unresolved.push(outcome.flags & UNRESOLVED != 0);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ pub(super) struct SpaceSums {
     wrong: u64,
     degenerate: u64,
     not_unique: u64,
+    unresolved: u64,
     kkt_residual: f32,
 }
 
@@ -39,6 +40,9 @@ pub struct SpaceSummary {
     /// Queries whose support is not unique, because a neighbour is equal to another candidate in the kernel's eyes
     /// (docs/definitions.md#equal-candidates).
     pub not_unique_queries: u64,
+    /// Queries with vectors so close that the backend may not have found the exact support
+    /// ([`GraphBlock::unresolved`]).
+    pub unresolved_queries: u64,
     /// Largest KKT violation among the solutions.
     pub kkt_residual_max: f32,
 }
@@ -53,6 +57,7 @@ pub(super) struct QueryGraph<'a> {
     pub pca_dimension: u16,
     pub degenerate: bool,
     pub not_unique: bool,
+    pub unresolved: bool,
 }
 
 impl<'a> QueryGraph<'a> {
@@ -67,6 +72,7 @@ impl<'a> QueryGraph<'a> {
             pca_dimension: block.pca_dimension[at],
             degenerate: block.degenerate[at],
             not_unique: block.not_unique[at],
+            unresolved: block.unresolved[at],
         }
     }
 
@@ -98,6 +104,7 @@ impl SpaceSums {
             return;
         }
         self.not_unique += u64::from(graph.not_unique);
+        self.unresolved += u64::from(graph.unresolved);
         self.neighbors.add(support_size as f64);
         self.pca_dimension.add(f64::from(graph.pca_dimension));
         // K_ii is 1 for both kernels.
@@ -132,6 +139,7 @@ impl SpaceSums {
         self.wrong += other.wrong;
         self.degenerate += other.degenerate;
         self.not_unique += other.not_unique;
+        self.unresolved += other.unresolved;
         self.kkt_residual = self.kkt_residual.max(other.kkt_residual);
     }
 
@@ -146,6 +154,7 @@ impl SpaceSums {
             loo_soft_error: self.soft_error.mean(),
             degenerate_queries: self.degenerate,
             not_unique_queries: self.not_unique,
+            unresolved_queries: self.unresolved,
             kkt_residual_max: self.kkt_residual,
         }
     }
