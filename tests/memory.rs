@@ -159,3 +159,50 @@ fn models_that_ask_for_more_than_they_hold_get_nothing() {
         assert!(most <= bound, "{name}: {most} bytes for {}", bytes.len());
     }
 }
+
+/// A network that is all weights: two matrices of 24 MiB and a convolution of 16 MiB on images of two pixels.
+fn write_heavy_net(path: &Path) {
+    let (side, wide) = (2048, 3072);
+    let mut next = crate::support::noise(3);
+    let mut weights = |n: i64| (0..n).map(|_| next()).collect::<Vec<f32>>();
+    let mut m = Model::new(&[side, 1, 1]);
+    m.constant("c.weight", &[side, side, 1, 1], &weights(side * side));
+    m.constant("up.weight", &[wide, side], &weights(wide * side));
+    m.constant("down.weight", &[wide, side], &weights(wide * side));
+    m.node(Node::new("Conv", "c", &["input", "c.weight"], "a"));
+    m.node(Node::new("Flatten", "flat", &["a"], "b"));
+    let turned = Node::new("Gemm", "up", &["b", "up.weight"], "d");
+    m.node(turned.with(Attribute::int("transB", 1)));
+    m.node(Node::new("MatMul", "down", &["d", "down.weight"], "e"));
+    m.output("e");
+    std::fs::write(path, m.encode()).expect("write");
+}
+
+#[test]
+fn weights_are_in_memory_once() {
+    let dir = TempDir::new().expect("folder");
+    let path = dir.path().join("heavy.onnx");
+    write_heavy_net(&path);
+    let file = std::fs::metadata(&path).expect("size").len();
+    let pixels: Vec<u8> = (0..4 * 2048).flat_map(|_| 1.0f32.to_le_bytes()).collect();
+    let data = crate::formats::npy_bytes("<f4", "(4, 2048, 1, 1)", &pixels);
+    std::fs::write(dir.path().join("x.npy"), data).expect("write");
+    let rest = 32 << 20;
+    let forward = ["run", "heavy.onnx", "x.npy", "--dump"];
+    let with = |more: &[&'static str]| [&forward[..], more].concat();
+    for (args, succeeds, bound) in [
+        (vec!["inspect", "heavy.onnx"], true, rest),
+        (with(&["a", "--memory", "1GiB"]), true, file + (40 << 20)),
+        (with(&["b", "--memory", "72MiB"]), false, rest),
+        (
+            vec!["impulse", "heavy.onnx", "--memory", "72MiB"],
+            false,
+            rest,
+        ),
+    ] {
+        let (succeeded, said, most) = run(&dir, &args);
+        assert_eq!(succeeded, succeeds, "{args:?}: {said}");
+        assert!(succeeds || said.contains("at least"), "{args:?}: {said}");
+        assert!(most <= bound, "{args:?}: {most} bytes for {file}");
+    }
+}

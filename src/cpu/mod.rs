@@ -139,6 +139,10 @@ impl Backend for Cpu {
         Tensor::new(shape, data.to_vec())
     }
 
+    fn take(&self, shape: &[usize], data: Vec<f32>) -> Result<Tensor> {
+        Tensor::new(shape, data)
+    }
+
     fn shape<'a>(&self, tensor: &'a Tensor) -> &'a [usize] {
         tensor.shape()
     }

@@ -67,6 +67,17 @@ impl DataFile {
         )
     }
 
+    /// Refuses a file that was written to since it was opened. One that was removed or replaced by another of its name is
+    /// still the file that was opened.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::Io`].
+    pub(crate) fn check_unwritten(&self) -> Result<()> {
+        let now = self.file.metadata();
+        let now = now.map_err(|e| Error::io(&self.path, "look again at", e))?;
+        check_same(&self.path, &self.opened, &now)
+    }
+
     /// What the file was like when it was opened.
     pub(crate) fn opened(&self) -> &Metadata {
         &self.opened
@@ -91,16 +102,6 @@ impl DataFile {
             }
         }
         Ok(())
-    }
-
-    /// The whole file in memory.
-    ///
-    /// # Errors
-    /// As [`DataFile::read_exact_at`].
-    pub(crate) fn read_whole(&self) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; self.len() as usize];
-        self.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
     }
 
     /// Tells the kernel that the file is read from front to back; a hint, so failure means nothing.

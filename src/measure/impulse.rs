@@ -178,7 +178,7 @@ fn responses_on<B: NetOps>(
     if wanted.is_empty() {
         return Err(Error::network("the network has no convolution"));
     }
-    let session = Session::new(backend, graph, &[graph.input()], &wanted)?;
+    let session = Session::within(backend, graph, &[graph.input()], &wanted, memory)?;
     let samples = inputs + usize::from(options.bias == Bias::Subtract);
     batch_size(
         memory,

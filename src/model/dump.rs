@@ -30,7 +30,7 @@ pub fn activations<B: NetOps>(
     let mut wanted = values.to_vec();
     wanted.sort_unstable();
     wanted.dedup();
-    let session = Session::new(backend, graph, &[graph.input()], &wanted)?;
+    let session = Session::within(backend, graph, &[graph.input()], &wanted, memory)?;
     let batch = batch_size(
         memory,
         session.fixed_bytes(),

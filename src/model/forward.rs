@@ -3,10 +3,12 @@
 use super::execute::execute;
 pub(crate) use super::execute::repeat;
 use super::graph::Graph;
+use super::images::batch_size;
 use super::node::{Op, ValueId};
 use super::program::{Operand, Program, Step};
 use crate::ops::net::NetOps;
 use crate::{Error, Result};
+use std::borrow::Cow;
 
 /// Padded inputs up to this many bytes belong to the scratch that [`batch_size`](super::images::batch_size)
 /// leaves room for.
@@ -18,6 +20,8 @@ pub struct Session<'a, B: NetOps> {
     backend: &'a B,
     program: Program,
     constants: Vec<B::Tensor>,
+    /// Bytes of the constants, and of the largest of them.
+    constant_bytes: [u64; 2],
 }
 
 /// A value during a run: made by it, or lent by the caller.
@@ -36,26 +40,48 @@ impl<T> Slot<'_, T> {
 }
 
 impl<'a, B: NetOps> Session<'a, B> {
-    /// Compiles the part of `graph` that leads from `given` to `wanted` and uploads its constants.
+    /// As [`Session::within`], with any amount of memory.
     ///
     /// # Errors
-    /// [`Error::Argument`] where a wanted value does not follow from the given ones; device errors.
+    /// As [`Session::within`].
     pub fn new(
         backend: &'a B,
         graph: &Graph,
         given: &[ValueId],
         wanted: &[ValueId],
     ) -> Result<Self> {
+        Self::within(backend, graph, given, wanted, u64::MAX)
+    }
+
+    /// Compiles the part of `graph` that leads from `given` to `wanted` and uploads its constants, one at a time.
+    ///
+    /// # Errors
+    /// [`Error::Memory`], before any constant is read, where they and one sample take more than `memory` bytes;
+    /// errors of the file that the constants are in; [`Error::Argument`] where a wanted value does not follow from the given ones; device errors.
+    pub fn within(
+        backend: &'a B,
+        graph: &Graph,
+        given: &[ValueId],
+        wanted: &[ValueId],
+        memory: u64,
+    ) -> Result<Self> {
         let mut program = Program::compile(graph, given, wanted)?;
-        let constants = std::mem::take(&mut program.constants)
-            .iter()
-            .map(|(shape, data)| backend.upload(shape, data))
-            .collect::<Result<_>>()?;
-        Ok(Self {
+        let constants = std::mem::take(&mut program.constants);
+        let bytes = || constants.iter().map(|c| 4 * c.len() as u64);
+        let mut session = Self {
             backend,
             program,
-            constants,
-        })
+            constant_bytes: [bytes().sum(), bytes().max().unwrap_or(0)],
+            constants: vec![],
+        };
+        batch_size(memory, session.fixed_bytes(), session.bytes_per_sample(), 1)?;
+        session.constants = (constants.into_iter())
+            .map(|constant| match constant.read()? {
+                Cow::Borrowed(values) => backend.upload(&constant.shape, values),
+                Cow::Owned(values) => backend.take(&constant.shape, values),
+            })
+            .collect::<Result<_>>()?;
+        Ok(session)
     }
 
     /// Bytes a sample takes on the device at the worst moment, scratch of the kernels not included.
@@ -63,17 +89,16 @@ impl<'a, B: NetOps> Session<'a, B> {
         4 * self.program.peak_per_sample() as u64
     }
 
-    /// Bytes that do not depend on the batch: the constants, once more while they are uploaded, and the padded
-    /// input of a convolution where it is large.
+    /// Bytes that do not depend on the batch: the constants, the largest once more while it is uploaded, and the
+    /// padded input of a convolution where it is large.
     pub fn fixed_bytes(&self) -> u64 {
         let padded = 4 * self.program.padded_per_sample() as u64;
-        2 * self.constant_bytes() + padded.saturating_sub(SMALL)
+        self.constant_bytes.iter().sum::<u64>() + padded.saturating_sub(SMALL)
     }
 
     /// Bytes of the constants on the device.
-    pub fn constant_bytes(&self) -> u64 {
-        let len = |t| self.backend.shape(t).iter().product::<usize>() as u64;
-        4 * self.constants.iter().map(len).sum::<u64>()
+    pub const fn constant_bytes(&self) -> u64 {
+        self.constant_bytes[0]
     }
 
     /// Computes the wanted values, in the order asked for, from the given ones, in theirs. All given

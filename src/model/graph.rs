@@ -1,10 +1,10 @@
 //! A network as nodes over named values, shapes known but for the batch.
 
+use super::data::Data;
 use super::node::{Node, Op, Value, ValueId};
 use super::parts::{Output, Parts};
 use super::shape;
 use crate::{Error, Result};
-use std::sync::Arc;
 
 /// A network with one input. Nodes are in an order in which they can run.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ impl Graph {
         &mut self,
         name: &str,
         shape: &[usize],
-        data: impl Into<Arc<[f32]>>,
+        data: impl Into<Data>,
     ) -> Result<ValueId> {
         let data = data.into();
         let fits = shape::check_size(shape).is_ok_and(|n| n == data.len());

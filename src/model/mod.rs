@@ -1,6 +1,7 @@
 //! Networks: graph, ONNX import, forward pass on a device.
 //!
 //! - [`node`]: values and the nodes that compute them; `shape`: the shape of a node's result
+//! - [`data`]: the elements of a constant, in memory or left in their file
 //! - [`graph`]: a network, nodes in running order; `rewrite`: the same without biases or nonlinearities
 //! - [`parts`]: what a graph keeps of its file: the layout of its input, its outputs by name, what was left out;
 //!   `origin`: its answers about them
@@ -13,9 +14,10 @@
 //! - [`mod@dump`]: the forward pass over all samples, batch by batch
 //!
 //! A file becomes a [`graph::Graph`], [`program::Program::compile`] selects and fuses what is wanted of it,
-//! and [`forward::Session`] uploads the constants once and runs batches. Batches of samples go in and the
+//! and [`forward::Session`] uploads the constants, each read from the file when it is its turn, and runs batches. Batches of samples go in and the
 //! wanted values come out; what lies between stays on the device.
 
+pub mod data;
 pub mod dump;
 mod elementwise;
 mod execute;

@@ -1,5 +1,6 @@
 //! What a network consists of: values, and nodes that compute one value from others.
 
+use super::data::Data;
 use crate::ops::net::{Binary, Pool2dParams, Reduction, Resampling, Unary};
 use crate::ops::{Activation, Conv2dParams};
 use std::ops::Range;
@@ -24,7 +25,7 @@ pub struct Value {
     /// Shape; of a computed value without its first axis, the batch.
     pub shape: Vec<usize>,
     /// Elements of a constant, C order; `None` for what is computed.
-    pub data: Option<Arc<[f32]>>,
+    pub data: Option<Data>,
 }
 
 impl Value {

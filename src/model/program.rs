@@ -1,10 +1,12 @@
 //! What a forward pass runs: the nodes that are needed, fused, with the end of every value's life.
 
+use super::data::Data;
 use super::graph::Graph;
 use super::node::{Node, Op, ValueId};
 use crate::ops::Activation;
 use crate::ops::net::Unary;
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -32,13 +34,50 @@ pub struct Step {
     pub last_uses: Vec<ValueId>,
 }
 
+/// A constant of a program.
+#[derive(Clone, Debug)]
+pub struct Constant {
+    /// Shape.
+    pub shape: Vec<usize>,
+    data: Data,
+    /// The scale of a batch normalisation that is folded into a weight: one factor per output channel, and how
+    /// many elements in a row have the same.
+    scale: Option<(Arc<[f32]>, usize)>,
+}
+
+impl Constant {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// The elements.
+    ///
+    /// # Errors
+    /// As [`Data::read`].
+    pub fn read(&self) -> Result<Cow<'_, [f32]>> {
+        let mut values = self.data.read()?;
+        if let Some((scale, inner)) = &self.scale {
+            for (i, w) in values.to_mut().iter_mut().enumerate() {
+                *w *= scale[i / inner % scale.len()];
+            }
+        }
+        Ok(values)
+    }
+}
+
 /// The part of a graph between given values and wanted ones.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// Steps in running order.
     pub steps: Vec<Step>,
-    /// Shapes and elements of the constants.
-    pub constants: Vec<(Vec<usize>, Arc<[f32]>)>,
+    /// The constants.
+    pub constants: Vec<Constant>,
     /// Values handed in.
     pub given: Vec<ValueId>,
     /// Values handed back.
@@ -72,7 +111,7 @@ impl Program {
         };
         for (i, node) in graph.nodes().iter().enumerate() {
             if needed[i] && !builder.fused[i] {
-                let step = builder.step(node, &mut program);
+                let step = builder.step(node, &mut program)?;
                 program.steps.push(step);
             }
         }
@@ -181,7 +220,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn step(&mut self, node: &Node, program: &mut Program) -> Step {
+    fn step(&mut self, node: &Node, program: &mut Program) -> Result<Step> {
         let mut step = Step {
             name: node.name.clone(),
             op: node.op.clone(),
@@ -209,14 +248,14 @@ impl Builder<'_> {
             step.output = next.output;
         }
         step.inputs = match affine {
-            Some((scale, shift)) => self.fold(node, scale, shift, program),
+            Some((scale, shift)) => self.fold(node, scale, shift, program)?,
             None => node
                 .inputs
                 .iter()
                 .map(|&id| self.operand(id, program))
                 .collect(),
         };
-        step
+        Ok(step)
     }
 
     /// The node that alone reads a value nobody asked for.
@@ -233,7 +272,11 @@ impl Builder<'_> {
             return Operand::Value(id);
         };
         let index = *self.constants.entry(id).or_insert_with(|| {
-            program.constants.push((value.shape.clone(), data.clone()));
+            program.constants.push(Constant {
+                shape: value.shape.clone(),
+                data: data.clone(),
+                scale: None,
+            });
             program.constants.len() - 1
         });
         Operand::Constant(index)
@@ -246,34 +289,43 @@ impl Builder<'_> {
         scale: ValueId,
         shift: ValueId,
         program: &mut Program,
-    ) -> Vec<Operand> {
-        let data = |id: ValueId| self.graph.value(id).data.as_deref().unwrap_or_default();
-        let (scale, shift) = (data(scale), data(shift));
+    ) -> Result<Vec<Operand>> {
+        let read = |id: ValueId| match &self.graph.value(id).data {
+            Some(data) => data.read(),
+            None => Ok(Cow::Borrowed(&[][..])),
+        };
+        let (scale, shift) = (read(scale)?, read(shift)?);
         let weight = self.graph.value(node.inputs[1]);
+        let Some(data) = weight.data.clone() else {
+            return Err(Error::network("a weight is computed where it is scaled"));
+        };
         // Output channels are the first axis of a convolution's weight, the last of a linear layer's.
         let inner = match node.op {
             Op::Conv(_) => weight.len() / scale.len().max(1),
             _ => 1,
         };
-        let folded: Arc<[f32]> = data(node.inputs[1])
-            .iter()
-            .enumerate()
-            .map(|(i, w)| w * scale[i / inner % scale.len()])
-            .collect();
         let bias: Arc<[f32]> = match node.inputs.get(2) {
-            Some(&b) => (data(b).iter().zip(scale).zip(shift))
+            Some(&b) => (read(b)?.iter().zip(&*scale).zip(&*shift))
                 .map(|((b, s), t)| (f64::from(*b) * f64::from(*s) + f64::from(*t)) as f32)
                 .collect(),
-            None => shift.into(),
+            None => (*shift).into(),
         };
         let first = program.constants.len();
-        program.constants.push((weight.shape.clone(), folded));
-        program.constants.push((vec![bias.len()], bias));
-        vec![
+        program.constants.push(Constant {
+            shape: weight.shape.clone(),
+            data,
+            scale: Some(((*scale).into(), inner)),
+        });
+        program.constants.push(Constant {
+            shape: vec![bias.len()],
+            data: bias.into(),
+            scale: None,
+        });
+        Ok(vec![
             Operand::Value(node.inputs[0]),
             Operand::Constant(first),
             Operand::Constant(first + 1),
-        ]
+        ])
     }
 }
 

@@ -56,6 +56,10 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Copies a tensor to the device. `data.len()` is the product of `shape`.
     fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Self::Tensor>;
+    /// As [`Backend::upload`], of elements that the host needs no more: a device with the host's memory keeps them.
+    fn take(&self, shape: &[usize], data: Vec<f32>) -> Result<Self::Tensor> {
+        self.upload(shape, &data)
+    }
     /// Shape of a tensor.
     fn shape<'a>(&self, tensor: &'a Self::Tensor) -> &'a [usize];
     /// Copies a tensor back, C order.

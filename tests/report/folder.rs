@@ -200,7 +200,7 @@ fn measures_of_networks_write_the_same_folder() {
             let bank = FilterBank {
                 name: &layer.name,
                 shape: FilterShape::new(&layer.shape).expect("shape"),
-                weights: &layer.weights,
+                weights: &layer.weights.read().expect("weights"),
             };
             // Few filters: the command line computes the matrices without being asked to.
             let found = filters(ctx, &bank, &options.with_matrices(true)).expect("measured");

@@ -9,7 +9,6 @@ use chanscope::report::folder::ResultsFolder;
 use chanscope::report::results::Skipped;
 use chanscope::{Error, Result};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// A file with at least one convolution.
 pub struct Weights {
@@ -18,8 +17,8 @@ pub struct Weights {
     skipped: Vec<Skipped>,
 }
 
+/// Weights are read when it is their turn.
 enum Source {
-    /// Tensors are read when it is their turn.
     Safetensors {
         file: SafetensorsFile,
         layers: Vec<(String, String, FilterShape)>,
@@ -131,7 +130,7 @@ impl Weights {
                     name: layer.name.clone(),
                     key: String::new(),
                     shape: FilterShape::new(&layer.shape)?,
-                    weights: Box::new(Arc::clone(&layer.weights)),
+                    weights: Box::new(layer.weights.read()?.into_owned()),
                 })
             }
         }

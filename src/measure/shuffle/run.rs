@@ -104,7 +104,7 @@ impl<'a, B: NetOps> Run<'a, B> {
                 "a layer after it, or labels",
             ));
         }
-        let tail = Tail::new(backend, graph, tensor.value, &wanted)?;
+        let tail = Tail::new(backend, graph, tensor.value, &wanted, memory)?;
         let mut values: Vec<ValueId> = vec![];
         let mut place = |id: ValueId| {
             (id != graph.input()).then(|| {
@@ -116,8 +116,8 @@ impl<'a, B: NetOps> Run<'a, B> {
         };
         let needs = tail.needs().into_iter().map(&mut place).collect();
         let compared = compared.into_iter().map(&mut place).collect();
-        let base = Session::new(backend, graph, &[graph.input()], &values)?;
-        let head = Session::new(backend, graph, &[graph.input()], &[tensor.value])?;
+        let base = Session::within(backend, graph, &[graph.input()], &values, memory)?;
+        let head = Session::within(backend, graph, &[graph.input()], &[tensor.value], memory)?;
         let mut run = Self {
             backend,
             input,

@@ -5,6 +5,7 @@
 //! the weights of that one input channel. That saves a factor of the number of channels. What else reads
 //! the tensor, such as a residual addition, gets copies of it with one channel exchanged.
 
+use crate::model::data::Data;
 use crate::model::forward::{Session, repeat};
 use crate::model::graph::Graph;
 use crate::model::node::{Node, Op, ValueId};
@@ -50,9 +51,10 @@ impl<'a, B: NetOps> Tail<'a, B> {
         graph: &Graph,
         tensor: ValueId,
         wanted: &[ValueId],
+        memory: u64,
     ) -> Result<Self> {
         let reached = graph.dependents(tensor);
-        let (readers, copies) = readers(graph, tensor, wanted);
+        let (readers, copies) = readers(graph, tensor, wanted)?;
         let mut starts: Vec<ValueId> = readers.iter().map(|r| r.start).collect();
         if copies {
             starts.push(tensor);
@@ -62,7 +64,7 @@ impl<'a, B: NetOps> Tail<'a, B> {
         let rest: Vec<ValueId> = (wanted.iter().copied())
             .filter(|w| !starts.contains(w))
             .collect();
-        let session = Session::new(backend, graph, &given, &rest)?;
+        let session = Session::within(backend, graph, &given, &rest, memory)?;
         let from_start = (wanted.iter())
             .map(|w| starts.iter().position(|s| s == w))
             .collect();
@@ -212,19 +214,23 @@ impl Reader<HostWeight> {
             linear: self.linear,
             start: self.start,
             params: self.params,
-            weight: backend.upload(&self.weight.0, &self.weight.1)?,
+            weight: backend.take(&self.weight.0, self.weight.1)?,
             shape: self.shape,
         })
     }
 }
 
 /// The convolutions that read `tensor` and can be corrected, and whether there are other readers.
-fn readers(graph: &Graph, tensor: ValueId, wanted: &[ValueId]) -> (Vec<Reader<HostWeight>>, bool) {
+fn readers(
+    graph: &Graph,
+    tensor: ValueId,
+    wanted: &[ValueId],
+) -> Result<(Vec<Reader<HostWeight>>, bool)> {
     let (mut found, mut others) = (vec![], false);
     for node in graph.readers(tensor) {
         let corrected = match node.op {
             Op::Conv(params) if params.groups == 1 && node.inputs[0] == tensor => {
-                reader(graph, node, params, wanted)
+                reader(graph, node, params, wanted)?
             }
             _ => None,
         };
@@ -233,7 +239,7 @@ fn readers(graph: &Graph, tensor: ValueId, wanted: &[ValueId]) -> (Vec<Reader<Ho
             None => others = true,
         }
     }
-    (found, others)
+    Ok((found, others))
 }
 
 fn reader(
@@ -241,7 +247,7 @@ fn reader(
     node: &Node,
     mut params: Conv2dParams,
     wanted: &[ValueId],
-) -> Option<Reader<HostWeight>> {
+) -> Result<Option<Reader<HostWeight>>> {
     let only = |id: ValueId| {
         let mut readers = graph.readers(id);
         match (readers.next(), readers.next()) {
@@ -254,7 +260,8 @@ fn reader(
     if let Some(next) = only(linear)
         && matches!(next.op, Op::BatchNorm(_))
     {
-        scale = graph.value(next.inputs[1]).data.clone();
+        let data = graph.value(next.inputs[1]).data.as_ref();
+        scale = data.map(Data::read).transpose()?;
         linear = next.output;
     }
     let mut start = linear;
@@ -266,9 +273,12 @@ fn reader(
     }
     let weight = graph.value(node.inputs[1]);
     let &[m, c, kh, kw] = weight.shape.as_slice() else {
-        return None;
+        return Ok(None);
     };
-    let data = weight.data.as_deref()?;
+    let Some(data) = &weight.data else {
+        return Ok(None);
+    };
+    let data = data.read()?;
     let map = kh * kw;
     let mut by_channel = Vec::with_capacity(data.len());
     for channel in 0..c {
@@ -278,14 +288,16 @@ fn reader(
             by_channel.extend(taps.iter().map(|w| w * factor));
         }
     }
-    let shape = <[usize; 3]>::try_from(graph.value(linear).shape.as_slice()).ok()?;
-    Some(Reader {
+    let &[rows, height, width] = graph.value(linear).shape.as_slice() else {
+        return Ok(None);
+    };
+    Ok(Some(Reader {
         linear,
         start,
         params,
         weight: (vec![c * m, 1, kh, kw], by_channel),
-        shape,
-    })
+        shape: [rows, height, width],
+    }))
 }
 
 /// Values that do not depend on the tensor but are read on the way from `starts` to `wanted`.

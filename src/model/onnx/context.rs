@@ -2,14 +2,16 @@
 //! and the node at hand. The files below `operators` see the file through [`Context`] alone.
 
 use super::attributes::{Attributes, node_name};
-use super::proto::NodeProto;
-use super::reader::Reader;
+use super::proto::{NodeProto, TensorProto};
+use super::reader::{Reader, Source, load};
 use super::tensor::{Constant, Dim, Elements};
+use crate::io::file::DataFile;
+use crate::model::data::Data;
 use crate::model::graph::Graph;
 use crate::model::node::{Op, ValueId};
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::path::Path;
+use std::sync::Arc;
 
 /// An operator of ONNX on computed values. Each file below `operators` exposes a table of its operators; adding
 /// one to a table is all that a new operator takes. Operators on constants alone are in `fold`.
@@ -20,6 +22,9 @@ pub(super) struct Operator {
     pub(super) domain: &'static str,
     /// Adds the nodes that compute it, where at least one input is computed.
     pub(super) translate: fn(&mut Context<'_>) -> Done,
+    /// Whether its weight, input 1, may stay in the file ([`Context::weight`]). All other constants are read before
+    /// a node is translated.
+    pub(super) leaves_weight: bool,
 }
 
 /// The error says what is wrong with the node; its name is added by the caller.
@@ -32,6 +37,15 @@ impl Operator {
             name,
             domain: "",
             translate,
+            leaves_weight: false,
+        }
+    }
+
+    /// The same operator, which takes its weight from the file.
+    pub(super) const fn leaving_weight(self) -> Self {
+        Self {
+            leaves_weight: true,
+            ..self
         }
     }
 
@@ -46,6 +60,8 @@ pub(super) enum Item {
     Value(ValueId),
     /// With its value in the graph, once something has computed with it.
     Constant(Constant, Option<ValueId>),
+    /// Shape and elements of a constant that is still in its file, and its value as of a constant.
+    Stored(Vec<usize>, Data, Option<ValueId>),
     /// A computed value whose batch is not its first axis.
     Moved(Moved),
     /// Nothing, for a reason that the importer keeps at this place.
@@ -94,10 +110,9 @@ pub(super) struct Import {
 }
 
 impl Import {
-    /// A graph with its input alone, of a file of so many `bytes`. Outside files are looked for beside `path`.
+    /// A graph with its input alone. Outside files are looked for beside `file`.
     pub(super) fn new(
-        path: &Path,
-        bytes: u64,
+        file: Arc<DataFile>,
         opset: i64,
         input: &str,
         shape: &[usize],
@@ -107,12 +122,12 @@ impl Import {
         Ok(Self {
             graph,
             items,
-            reader: Reader::new(path),
             room: Room {
-                file: bytes,
+                file: file.len(),
                 taken: Cell::new(0),
                 exceeded: Cell::new(false),
             },
+            reader: Reader::new(file),
             opset,
         })
     }
@@ -123,6 +138,29 @@ impl Import {
             Some(_) => Err(format!("'{name}' is defined twice")),
             None => Ok(()),
         }
+    }
+
+    /// What a tensor stands for.
+    pub(super) fn find(&mut self, tensor: &TensorProto) -> Result<Item, String> {
+        let (shape, source) = self.reader.find(tensor)?;
+        Ok(match source {
+            Source::Memory(elements) => Item::Constant(Constant { shape, elements }, None),
+            Source::File(data) => Item::Stored(shape, data, None),
+        })
+    }
+
+    /// Reads a constant that is still in its file.
+    pub(super) fn load(&mut self, name: &str) -> Result<(), String> {
+        if let Some(item) = self.items.get_mut(name)
+            && let Item::Stored(shape, data, id) = item
+        {
+            let constant = Constant {
+                shape: std::mem::take(shape),
+                elements: Elements::Float(load(data)?),
+            };
+            *item = Item::Constant(constant, *id);
+        }
+        Ok(())
     }
 }
 
@@ -161,7 +199,7 @@ impl<'a> Context<'a> {
     pub(super) fn data(&self, i: usize) -> Result<ValueId, String> {
         match self.item(i) {
             Some(Item::Value(id)) => Ok(*id),
-            Some(Item::Constant(..)) => {
+            Some(Item::Constant(..) | Item::Stored(..)) => {
                 Err(format!("input {i} is a constant where data is needed"))
             }
             Some(Item::Moved(_)) => Err(format!("input {i} {BATCH_MOVED}")),
@@ -201,6 +239,7 @@ impl<'a> Context<'a> {
         match self.item(i) {
             None | Some(Item::Missing(_)) => Ok(None),
             Some(Item::Constant(c, _)) => Ok(Some(c)),
+            Some(Item::Stored(..)) => Err(format!("input {i} is still in its file")),
             Some(Item::Value(_) | Item::Moved(_)) => {
                 Err(format!("input {i} must be a constant of the model"))
             }
@@ -217,9 +256,19 @@ impl<'a> Context<'a> {
         let c = self.constant(i)?;
         match &c.elements {
             Elements::Float(v) => Ok((c.shape.clone(), v)),
-            Elements::Int(_) => Err(format!(
-                "input {i} holds integers, not numbers to compute with"
-            )),
+            Elements::Int(_) => Err(integers(i)),
+        }
+    }
+
+    /// Shape and elements of input `i`, constant floating-point numbers that may still be in their file.
+    pub(super) fn weight(&self, i: usize) -> Result<(Vec<usize>, Data), String> {
+        if let Some(Item::Stored(shape, data, _)) = self.item(i) {
+            return Ok((shape.clone(), data.clone()));
+        }
+        let c = self.constant(i)?;
+        match &c.elements {
+            Elements::Float(v) => Ok((c.shape.clone(), v.clone().into())),
+            Elements::Int(_) => Err(integers(i)),
         }
     }
 
@@ -263,9 +312,12 @@ impl<'a> Context<'a> {
     pub(super) fn operand(&mut self, i: usize) -> Result<ValueId, String> {
         let name = (self.attributes.input(i)).ok_or_else(|| format!("input {i} is missing"))?;
         let (shape, data) = match self.import.items.get(name) {
-            Some(Item::Value(id) | Item::Constant(_, Some(id))) => return Ok(*id),
+            Some(Item::Value(id) | Item::Constant(_, Some(id)) | Item::Stored(_, _, Some(id))) => {
+                return Ok(*id);
+            }
+            Some(Item::Stored(shape, data, None)) => (shape.clone(), data.clone()),
             Some(Item::Constant(c, None)) => match &c.elements {
-                Elements::Float(v) => (c.shape.clone(), v.clone()),
+                Elements::Float(v) => (c.shape.clone(), v.clone().into()),
                 Elements::Int(_) => {
                     return Err(format!(
                         "'{name}' holds integers, not numbers to compute with"
@@ -276,7 +328,9 @@ impl<'a> Context<'a> {
             Some(Item::Missing(_)) | None => return Err(format!("input {i} is missing")),
         };
         let id = (self.import.graph.constant(name, &shape, data)).map_err(|e| e.to_string())?;
-        if let Some(Item::Constant(_, slot)) = self.import.items.get_mut(name) {
+        if let Some(Item::Constant(_, slot) | Item::Stored(_, _, slot)) =
+            self.import.items.get_mut(name)
+        {
             *slot = Some(id);
         }
         Ok(id)
@@ -287,7 +341,7 @@ impl<'a> Context<'a> {
         &mut self,
         i: usize,
         shape: &[usize],
-        data: Vec<f32>,
+        data: impl Into<Data>,
     ) -> Result<ValueId, String> {
         let name = self.attributes.input(i).unwrap_or("");
         (self.import.graph.constant(name, shape, data)).map_err(|e| e.to_string())
@@ -348,6 +402,10 @@ impl<'a> Context<'a> {
         let name = self.attributes.0.output.get(i).map(String::as_str);
         (name.filter(|n| !n.is_empty())).ok_or_else(|| format!("output {i} is missing"))
     }
+}
+
+fn integers(i: usize) -> String {
+    format!("input {i} holds integers, not numbers to compute with")
 }
 
 /// Shape with the batch first, as shape arithmetic sees it.

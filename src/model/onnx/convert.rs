@@ -7,12 +7,13 @@ use super::filters::layer_name;
 use super::proto::{NodeProto, TensorProto};
 use super::{fold, operators};
 use crate::error::Node;
+use crate::io::file::DataFile;
 use crate::model::graph::Graph;
 use crate::model::layers::layer_namer;
 use crate::model::node::{Op, ValueId};
 use crate::model::parts::{LeftOut, Output};
 use std::collections::HashMap;
-use std::path::Path;
+use std::sync::Arc;
 
 /// Translates a model, node by node.
 pub(super) struct Importer {
@@ -82,29 +83,27 @@ fn describe(node: &NodeProto) -> Node {
 }
 
 impl Importer {
-    /// A graph with its input alone, of a file of so many `bytes`. Outside files are looked for beside `path`.
+    /// A graph with its input alone. Outside files are looked for beside `file`.
     pub(super) fn new(
-        path: &Path,
-        bytes: u64,
+        file: Arc<DataFile>,
         opset: i64,
         input: &str,
         shape: &[usize],
     ) -> Result<Self, String> {
         Ok(Self {
-            import: Import::new(path, bytes, opset, input, shape)?,
+            import: Import::new(file, opset, input, shape)?,
             causes: vec![],
             lost: vec![],
             cuts: vec![],
         })
     }
 
-    /// Takes the initialisers; each gives up its bytes once it is read.
+    /// Takes the initialisers.
     pub(super) fn constants(&mut self, tensors: Vec<TensorProto>) -> Result<(), String> {
         for tensor in tensors {
-            let constant = (self.import.reader.read(&tensor))
+            let item = (self.import.find(&tensor))
                 .map_err(|e| format!("initialiser '{}': {e}", tensor.name))?;
-            self.import
-                .define(&tensor.name, Item::Constant(constant, None))?;
+            self.import.define(&tensor.name, item)?;
         }
         Ok(())
     }
@@ -127,7 +126,7 @@ impl Importer {
                     )));
                 }
                 Some(Item::Value(_) | Item::Moved(_)) => computed = true,
-                Some(Item::Constant(..)) => {}
+                Some(Item::Constant(..) | Item::Stored(..)) => {}
                 Some(Item::Missing(cause)) => missing = missing.or(Some(*cause)),
             }
         }
@@ -173,6 +172,17 @@ impl Importer {
         let standard = node.domain.is_empty() || node.domain == "ai.onnx";
         let fold = fold::find(&node.op_type).filter(|_| standard);
         let operator = operators::find(node);
+        if let Some(tensor) = fold.and_then(|_| constant_tensor(node)) {
+            let item = self.import.find(tensor)?;
+            let output = node.output.first().ok_or("output 0 is missing")?;
+            return self.import.define(output, item);
+        }
+        let leaves_weight = computed && operator.is_some_and(|o| o.leaves_weight);
+        for (i, input) in node.input.iter().enumerate() {
+            if !(leaves_weight && i == 1) {
+                self.import.load(input)?;
+            }
+        }
         let mut context = Context::new(&mut self.import, node);
         match (operator, fold) {
             _ if !computed && operators::repeated::repeats(&context) => {
@@ -197,7 +207,8 @@ impl Importer {
     fn take_back(&mut self, node: &NodeProto, size: (usize, usize)) {
         self.import.graph.truncate(size);
         for input in &node.input {
-            if let Some(Item::Constant(_, id)) = self.import.items.get_mut(input)
+            if let Some(Item::Constant(_, id) | Item::Stored(_, _, id)) =
+                self.import.items.get_mut(input)
                 && id.is_some_and(|id| id.index() >= size.0)
             {
                 *id = None;
@@ -240,7 +251,7 @@ impl Importer {
                     Err(needs(&self.causes[*cause]))
                 }
                 Some(Item::Moved(_)) => Err(format!("it {BATCH_MOVED}")),
-                Some(Item::Constant(..)) => Err("it is a constant".into()),
+                Some(Item::Constant(..) | Item::Stored(..)) => Err("it is a constant".into()),
                 None => return Err(format!("no node computes the output '{name}'").into()),
             };
             let name = plain(name);
@@ -297,4 +308,10 @@ fn needs(cause: &Cause) -> String {
         named_node(&cause.node),
         plain(&cause.what)
     )
+}
+
+/// The tensor that a node names.
+fn constant_tensor(node: &NodeProto) -> Option<&TensorProto> {
+    let value = node.attribute.iter().find(|a| a.name == "value");
+    value.filter(|_| node.op_type == "Constant")?.t.as_ref()
 }

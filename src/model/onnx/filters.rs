@@ -5,28 +5,30 @@ use super::attributes::node_name;
 use super::fault::{Fault, plain};
 use super::operators::MICROSOFT;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
-use super::reader::Reader;
-use super::tensor::{Constant, Elements};
+use super::reader::{Reader, Source};
+use super::tensor::Elements;
 use crate::Result;
+use crate::io::file::DataFile;
 use crate::io::names::module_path;
+use crate::model::data::Data;
 use crate::model::layers::layer_namer;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Filters of one convolution.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ConvFilters {
     /// Layer, named as [`crate::model::layers::ConvLayer`] is.
     pub name: String,
     /// `[M, C / groups, h, w]`.
     pub shape: [usize; 4],
-    /// Weights, C order.
-    pub weights: Arc<[f32]>,
+    /// Weights, C order, in the file until they are read.
+    pub weights: Data,
 }
 
 /// What [`filters`] found.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct ModelFilters {
     /// In running order.
     pub layers: Vec<ConvFilters>,
@@ -34,20 +36,20 @@ pub struct ModelFilters {
     pub skipped: Vec<(String, String)>,
 }
 
-/// Reads the filters of every convolution.
+/// Finds the filters of every convolution.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io); [`Error::Network`](crate::Error::Network) where the file is damaged or no
 /// ONNX model.
 pub fn filters(path: impl AsRef<Path>) -> Result<ModelFilters> {
     let path = path.as_ref();
-    let (model, _) = super::decode(path)?;
-    collect(model, path).map_err(|what| Fault::from(what).in_file(path))
+    let (model, file) = super::decode(path)?;
+    collect(model, file).map_err(|what| Fault::from(what).in_file(path))
 }
 
-fn collect(model: ModelProto, path: &Path) -> Result<ModelFilters, String> {
+fn collect(model: ModelProto, file: Arc<DataFile>) -> Result<ModelFilters, String> {
     let graph = (model.graph).ok_or(super::NO_GRAPH)?;
-    let mut constants = Constants::new(&graph, path);
+    let mut constants = Constants::new(&graph, file);
     let mut found = ModelFilters::default();
     let mut namer = layer_namer();
     for node in &graph.node {
@@ -115,7 +117,7 @@ fn module(node: &NodeProto) -> String {
 struct Constants<'a> {
     tensors: HashMap<&'a str, &'a TensorProto>,
     makers: HashMap<&'a str, &'a NodeProto>,
-    read: HashMap<&'a str, Constant>,
+    read: HashMap<&'a str, (Vec<usize>, Source)>,
     reader: Reader,
 }
 
@@ -123,7 +125,7 @@ struct Constants<'a> {
 const MAX_CHAIN: usize = 16;
 
 impl<'a> Constants<'a> {
-    fn new(graph: &'a GraphProto, path: &Path) -> Self {
+    fn new(graph: &'a GraphProto, file: Arc<DataFile>) -> Self {
         let mut tensors: HashMap<&str, &TensorProto> = (graph.initializer.iter())
             .map(|t| (t.name.as_str(), t))
             .collect();
@@ -145,7 +147,7 @@ impl<'a> Constants<'a> {
             tensors,
             makers,
             read: HashMap::new(),
-            reader: Reader::new(path),
+            reader: Reader::new(file),
         }
     }
 
@@ -177,10 +179,7 @@ impl<'a> Constants<'a> {
         clippy::type_complexity,
         reason = "a damaged file, a reason to skip, or weights"
     )]
-    fn filters(
-        &mut self,
-        weight: &'a str,
-    ) -> Result<Result<([usize; 4], Arc<[f32]>), String>, String> {
+    fn filters(&mut self, weight: &'a str) -> Result<Result<([usize; 4], Data), String>, String> {
         let (key, tensor) = match self.find(weight) {
             Ok(found) => found,
             Err("") => return Ok(Err("its weights are not in the file".into())),
@@ -189,14 +188,17 @@ impl<'a> Constants<'a> {
             }
         };
         if !self.read.contains_key(key) {
-            let constant = (self.reader.read(tensor))
+            let constant = (self.reader.find(tensor))
                 .map_err(|e| format!("initialiser '{}': {e}", tensor.name))?;
             self.read.insert(key, constant);
         }
-        let Constant { shape, elements } = &self.read[key];
-        Ok(match (shape.as_slice(), elements) {
-            (&[m, c, h, w], Elements::Float(weights)) => Ok(([m, c, h, w], weights.clone())),
-            (_, Elements::Int(_)) => Err("its weights are integers".into()),
+        let (shape, source) = &self.read[key];
+        Ok(match (shape.as_slice(), source) {
+            (&[m, c, h, w], Source::File(data)) => Ok(([m, c, h, w], data.clone())),
+            (&[m, c, h, w], Source::Memory(Elements::Float(weights))) => {
+                Ok(([m, c, h, w], weights.clone().into()))
+            }
+            (_, Source::Memory(Elements::Int(_))) => Err("its weights are integers".into()),
             (shape, _) => Err(other_rank(shape.len())),
         })
     }

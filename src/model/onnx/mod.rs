@@ -3,12 +3,13 @@
 //! The file is data from anywhere: it is checked before it is decoded, nothing it says sets a size that
 //! is not backed by its own bytes, and a node that cannot be computed stops only what needs it.
 //!
-//! `scan` checks the bytes and `proto` decodes them; `input` finds the input and its layout. `convert` goes
+//! `scan` checks the bytes and leaves the elements of tensors where they are, and `proto` decodes the rest; `input` finds the input and its layout. `convert` goes
 //! through the nodes in order: a node with a computed input becomes nodes of the graph, by its entry in
 //! `operators`; a node on constants alone is computed at once, by its entry in `fold`. Both see the graph and
 //! the names of the file through `context`, and the node's parameters through `attributes` or, where the
 //! standard has made inputs of them, `parameters`. Constants are `tensor`s, which `reader` takes from the file
-//! and from files beside it. `filters` reads the weights of convolutions without building a graph.
+//! and from files beside it; the weights of convolutions and linear layers stay there until a device takes them
+//! ([`Data`](super::data::Data)). `filters` reads the weights of convolutions without building a graph.
 
 mod attributes;
 mod context;
@@ -37,6 +38,7 @@ use prost::Message;
 use prost::bytes::Bytes;
 use proto::{GraphProto, ModelProto};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Operator sets understood.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=23;
@@ -96,7 +98,7 @@ pub fn load(path: impl AsRef<Path>, sample: Option<&[usize]>) -> Result<Graph> {
 /// are missing or do not fit.
 pub fn load_with(path: impl AsRef<Path>, options: &ImportOptions<'_>) -> Result<Graph> {
     let path = path.as_ref();
-    let (model, bytes) = decode(path)?;
+    let (model, file) = decode(path)?;
     let fail = |fault: Fault| fault.in_file(path);
     let opset = opset(&model).map_err(|e| fail(e.into()))?;
     let proto = (model.graph).ok_or_else(|| fail(NO_GRAPH.into()))?;
@@ -105,8 +107,8 @@ pub fn load_with(path: impl AsRef<Path>, options: &ImportOptions<'_>) -> Result<
         Refusal::Caller(error) => error,
     })?;
     let layout = input.layout;
-    let mut importer =
-        Importer::new(path, bytes, opset, input.name, &input.shape).map_err(|e| fail(e.into()))?;
+    let mut importer = Importer::new(Arc::clone(&file), opset, input.name, &input.shape)
+        .map_err(|e| fail(e.into()))?;
     let GraphProto {
         node,
         initializer,
@@ -121,25 +123,27 @@ pub fn load_with(path: impl AsRef<Path>, options: &ImportOptions<'_>) -> Result<
         importer.finish(output.iter().map(|o| o.name.as_str()))
     };
     let mut graph = import().map_err(fail)?;
+    file.check_unchanged()?;
     graph.parts.layout = layout;
     Ok(graph)
 }
 
 const NO_GRAPH: &str = "is not an ONNX model: it holds no graph";
 
-/// Decodes a file, and says how many bytes it has.
-fn decode(path: &Path) -> Result<(ModelProto, u64)> {
+/// Decodes a file but for the long elements of its tensors, which are left in it.
+fn decode(path: &Path) -> Result<(ModelProto, Arc<DataFile>)> {
     let file = DataFile::open(path)?;
-    let bytes = file.read_whole()?;
-    let model = || -> Result<ModelProto, Fault> {
-        if bytes.is_empty() {
-            return Err("is empty, not an ONNX model".into());
-        }
-        scan::check(&bytes)?;
-        ModelProto::decode(Bytes::from(bytes))
-            .map_err(|e| format!("is not an ONNX model ({e})").into())
-    };
-    Ok((model().map_err(|fault| fault.in_file(path))?, file.len()))
+    let fail = |what: String| Fault::from(what).in_file(path);
+    if file.len() == 0 {
+        return Err(fail("is empty, not an ONNX model".into()));
+    }
+    let outline = scan::outline(&file).map_err(|refusal| match refusal {
+        Refusal::File(what) => fail(what),
+        Refusal::Caller(error) => error,
+    })?;
+    let model = ModelProto::decode(Bytes::from(outline))
+        .map_err(|e| fail(format!("is not an ONNX model ({e})")))?;
+    Ok((model, Arc::new(file)))
 }
 
 fn opset(model: &ModelProto) -> Result<i64, String> {

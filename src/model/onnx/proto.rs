@@ -135,6 +135,26 @@ pub struct TensorProto {
     /// 1 where they do.
     #[prost(int32, tag = "14")]
     pub data_location: i32,
+    /// Elements that were left in the file, by [`scan`](super::scan), which lets no file say so.
+    #[prost(message, repeated, tag = "1000")]
+    pub left: Vec<LeftProto>,
+}
+
+/// Number of [`TensorProto::left`].
+pub const LEFT: u64 = 1000;
+
+/// Where elements of a tensor are in the model's file.
+#[derive(Clone, PartialEq, Message)]
+pub struct LeftProto {
+    /// The field of the tensor that holds them.
+    #[prost(uint64, tag = "1")]
+    pub field: u64,
+    /// First byte.
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    /// Bytes.
+    #[prost(uint64, tag = "3")]
+    pub length: u64,
 }
 
 /// A key and its value.

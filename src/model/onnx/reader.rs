@@ -1,8 +1,10 @@
 //! Reads the constants of a model: in the file, or beside it.
 
-use super::proto::{TensorProto, data_type};
+use super::proto::{LeftProto, TensorProto, data_type};
+use super::scan::LONG;
 use super::tensor::{Constant, Dim, Elements};
 use crate::io::file::DataFile;
+use crate::model::data::{Data, Stored, Width};
 use crate::model::shape::check_size;
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -19,21 +21,26 @@ struct Range {
 
 /// Reads constants, those outside the model file included.
 pub(super) struct Reader {
+    model: Arc<DataFile>,
     folder: PathBuf,
     /// Bytes still to be claimed of each outside file: different ranges that overlap could otherwise take
     /// any amount of memory.
     left: HashMap<PathBuf, u64>,
-    shared: HashMap<Range, Elements>,
+    shared: HashMap<Range, Source>,
+    /// Outside files that stay open for what is left in them.
+    open: HashMap<PathBuf, Arc<DataFile>>,
     /// Bytes read of outside files.
     outside: u64,
 }
 
 impl Reader {
     /// For a model file; outside files are looked for beside it.
-    pub(super) fn new(model: &Path) -> Self {
-        let folder = model.parent().filter(|p| !p.as_os_str().is_empty());
+    pub(super) fn new(model: Arc<DataFile>) -> Self {
+        let folder = model.path().parent().filter(|p| !p.as_os_str().is_empty());
         Self {
             folder: folder.unwrap_or(Path::new(".")).to_path_buf(),
+            model,
+            open: HashMap::new(),
             left: HashMap::new(),
             shared: HashMap::new(),
             outside: 0,
@@ -47,6 +54,16 @@ impl Reader {
 
     /// Reads one tensor.
     pub(super) fn read(&mut self, t: &TensorProto) -> Result<Constant, String> {
+        let (shape, source) = self.find(t)?;
+        let elements = match source {
+            Source::Memory(elements) => elements,
+            Source::File(data) => Elements::Float(load(&data)?),
+        };
+        Ok(Constant { shape, elements })
+    }
+
+    /// Shape of a tensor, and its elements or where they are.
+    pub(super) fn find(&mut self, t: &TensorProto) -> Result<(Vec<usize>, Source), String> {
         let shape = (t.dims.iter())
             .map(|&d| usize::try_from(d).map_err(|_| format!("dimension {d} is negative")))
             .collect::<Result<Vec<_>, _>>()?;
@@ -67,24 +84,43 @@ impl Reader {
                 ));
             }
         };
-        let elements = match t.data_location {
-            0 => elements(t, &t.raw_data)?,
+        let source = match t.data_location {
+            0 => self.inside(t)?,
             1 => self.outside(t, len as u64 * width)?,
             other => return Err(format!("unknown data location {other}")),
         };
-        let constant = Constant { shape, elements };
-        if constant.len() != len {
+        if source.len() != len {
             return Err(format!(
-                "{} elements where its shape {:?} has {len}",
-                constant.len(),
-                constant.shape
+                "{} elements where its shape {shape:?} has {len}",
+                source.len()
             ));
         }
-        Ok(constant)
+        Ok((shape, source))
+    }
+
+    /// Elements of a tensor in the model's file.
+    fn inside(&self, t: &TensorProto) -> Result<Source, String> {
+        let raw = |left: &&LeftProto| left.field == RAW;
+        // Elements that are written as bytes count before any others.
+        let typed = t.raw_data.is_empty() && !t.left.iter().any(|left| raw(&left));
+        let (inline, field) = match t.data_type {
+            _ if !typed => (t.raw_data.len(), RAW),
+            data_type::FLOAT => (t.float_data.len(), 4),
+            data_type::DOUBLE => (t.double_data.len(), 10),
+            _ => (0, 0),
+        };
+        let mut left = t.left.iter().filter(|left| left.field == field);
+        let Some(part) = left.next() else {
+            return Ok(Source::Memory(elements(t, &t.raw_data)?));
+        };
+        if inline > 0 || left.next().is_some() {
+            return Err("its elements are written in pieces; save the model again".into());
+        }
+        stored(&self.model, t, part.offset, part.length)
     }
 
     /// Elements of a tensor in another file.
-    fn outside(&mut self, t: &TensorProto, expected: u64) -> Result<Elements, String> {
+    fn outside(&mut self, t: &TensorProto, expected: u64) -> Result<Source, String> {
         let entry = |key: &str| {
             let entry = t.external_data.iter().find(|e| e.key == key);
             entry.map(|e| e.value.as_str())
@@ -105,10 +141,13 @@ impl Reader {
             length,
             data_type: t.data_type,
         };
-        if let Some(elements) = self.shared.get(&range).filter(|_| length == expected) {
-            return Ok(elements.clone());
+        if let Some(source) = self.shared.get(&range).filter(|_| length == expected) {
+            return Ok(source.clone());
         }
-        let file = DataFile::open(&path).map_err(fail)?;
+        let file = match self.open.get(&path) {
+            Some(file) => Arc::clone(file),
+            None => Arc::new(DataFile::open(&path).map_err(fail)?),
+        };
         let size = file.len();
         if length != expected || offset.checked_add(length).is_none_or(|end| end > size) {
             return Err(format!(
@@ -125,11 +164,15 @@ impl Reader {
             )
         })?;
         self.outside += length;
-        let mut bytes = vec![0; usize::try_from(length).map_err(|e| e.to_string())?];
-        file.read_exact_at(&mut bytes, offset).map_err(fail)?;
-        let elements = elements(t, &bytes)?;
-        self.shared.insert(range, elements.clone());
-        Ok(elements)
+        let is_open = self.open.contains_key(&path);
+        let source = if length >= LONG && (is_open || self.open.len() < MOST_OPEN) {
+            self.open.insert(path, Arc::clone(&file));
+            stored(&file, t, offset, length)?
+        } else {
+            Source::Memory(elements(t, &bytes(&file, offset, length)?)?)
+        };
+        self.shared.insert(range, source.clone());
+        Ok(source)
     }
 
     /// The path of an outside file, which must lie in the model's folder, links resolved.
@@ -153,15 +196,78 @@ impl Reader {
     }
 }
 
+/// The field of a tensor that holds its elements as bytes.
+const RAW: u64 = 9;
+
+/// Outside files that are kept open at most; what is in more of them is read at once.
+const MOST_OPEN: usize = 64;
+
+/// Elements of a constant, or where they are.
+#[derive(Clone)]
+pub(super) enum Source {
+    Memory(Elements),
+    /// Floating-point numbers.
+    File(Data),
+}
+
+impl Source {
+    fn len(&self) -> usize {
+        match self {
+            Self::Memory(Elements::Float(v)) => v.len(),
+            Self::Memory(Elements::Int(v)) => v.len(),
+            Self::File(data) => data.len(),
+        }
+    }
+}
+
+/// Elements that were left in a file.
+pub(super) fn load(data: &Data) -> Result<Arc<[f32]>, String> {
+    Ok(data.read().map_err(|e| e.to_string())?.into())
+}
+
+/// Part of a file as the elements of a tensor: floating-point numbers stay there.
+fn stored(
+    file: &Arc<DataFile>,
+    t: &TensorProto,
+    offset: u64,
+    length: u64,
+) -> Result<Source, String> {
+    let width = match t.data_type {
+        data_type::FLOAT16 => Width::Two,
+        data_type::FLOAT => Width::Four,
+        data_type::DOUBLE => Width::Eight,
+        _ => return Ok(Source::Memory(elements(t, &bytes(file, offset, length)?)?)),
+    };
+    let length = usize::try_from(length).map_err(|e| e.to_string())?;
+    if length % width.bytes() != 0 {
+        return Err(part_of_an_element(length));
+    }
+    Ok(Source::File(Data::stored(Stored {
+        file: Arc::clone(file),
+        offset,
+        len: length / width.bytes(),
+        width,
+    })))
+}
+
+/// Part of a file.
+fn bytes(file: &DataFile, offset: u64, length: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![0; usize::try_from(length).map_err(|e| e.to_string())?];
+    file.read_exact_at(&mut bytes, offset)
+        .map_err(|e| e.to_string())?;
+    Ok(bytes)
+}
+
+fn part_of_an_element(bytes: usize) -> String {
+    format!("{bytes} bytes are no whole number of elements")
+}
+
 /// Elements from bytes where there are any, else from the typed fields.
 fn elements(t: &TensorProto, raw: &[u8]) -> Result<Elements, String> {
     fn each<const W: usize, T>(raw: &[u8], f: impl Fn([u8; W]) -> T) -> Result<Arc<[T]>, String> {
         let (chunks, rest) = raw.as_chunks::<W>();
         if !rest.is_empty() {
-            return Err(format!(
-                "{} bytes are no whole number of elements",
-                raw.len()
-            ));
+            return Err(part_of_an_element(raw.len()));
         }
         Ok(chunks.iter().map(|&c| f(c)).collect())
     }

@@ -141,7 +141,7 @@ fn part(c: &mut Context<'_>, i: usize, f: Binary) -> Result<ValueId, String> {
             0.0
         }
     });
-    let chosen = chosen.collect();
+    let chosen: Vec<f32> = chosen.collect();
     c.derived(i, &plan.shape, chosen)
 }
 

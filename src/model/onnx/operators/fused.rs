@@ -7,7 +7,9 @@ use crate::model::onnx::context::{Context, Done, Operator};
 use crate::ops::Activation;
 use crate::ops::net::{Binary, Unary};
 
-pub(super) const OPERATORS: &[Operator] = &[Operator::new("FusedConv", fused_conv).of(MICROSOFT)];
+pub(super) const OPERATORS: &[Operator] = &[Operator::new("FusedConv", fused_conv)
+    .of(MICROSOFT)
+    .leaving_weight()];
 
 /// A convolution, perhaps plus a value of the same shape, then an activation.
 fn fused_conv(c: &mut Context<'_>) -> Done {

@@ -4,8 +4,10 @@ use crate::model::node::Op;
 use crate::model::onnx::context::{Context, Done, Operator};
 use crate::ops::Activation;
 
-pub(super) const OPERATORS: &[Operator] =
-    &[Operator::new("Gemm", gemm), Operator::new("MatMul", matmul)];
+pub(super) const OPERATORS: &[Operator] = &[
+    Operator::new("Gemm", gemm).leaving_weight(),
+    Operator::new("MatMul", matmul).leaving_weight(),
+];
 
 /// `alpha A B + beta C`, `A` the data, `B` and `C` constants; the factors go into the constants.
 fn gemm(c: &mut Context<'_>) -> Done {
@@ -16,16 +18,19 @@ fn gemm(c: &mut Context<'_>) -> Done {
     if c.attributes.flag("transA") {
         return Err("transposes the data (transA), which must keep the batch first".into());
     }
-    let (shape, weight) = c.floats(1)?;
+    let (shape, mut weight) = c.weight(1)?;
     let &[rows, columns] = shape.as_slice() else {
         return Err(format!("weight {shape:?} is no matrix"));
     };
+    if alpha != 1.0 {
+        let values = weight.read().map_err(|e| e.to_string())?;
+        weight = scaled(values.into_owned(), alpha).into();
+    }
     let (k, m, weight) = if c.attributes.flag("transB") {
-        (columns, rows, transpose(weight, rows, columns))
+        (columns, rows, weight.transpose([rows, columns]))
     } else {
-        (rows, columns, weight.to_vec())
+        (rows, columns, weight)
     };
-    let weight = scaled(weight, alpha);
     let bias = match c.optional_constant(2)? {
         None => None,
         Some(_) => {
@@ -65,8 +70,8 @@ fn matmul(c: &mut Context<'_>) -> Done {
         return c.push(linear, &inputs);
     };
     // A vector is a matrix of one column, which the result does not have.
-    let values = c.floats(1)?.1.to_vec();
-    let column = c.derived(1, &[k, 1], values)?;
+    let column = c.weight(1)?.1;
+    let column = c.derived(1, &[k, 1], column)?;
     let y = c.inner(linear, &[inputs[0], column])?;
     let mut shape = c.value_shape(y);
     shape.pop();
@@ -78,12 +83,4 @@ fn scaled(mut values: Vec<f32>, factor: f32) -> Vec<f32> {
         values.iter_mut().for_each(|v| *v *= factor);
     }
     values
-}
-
-fn transpose(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(x.len());
-    for c in 0..columns {
-        out.extend((0..rows).map(|r| x[r * columns + c]));
-    }
-    out
 }

@@ -139,7 +139,11 @@ fn hardmax(c: &mut Context<'_>, x: ValueId, at: usize) -> Result<ValueId, String
     let first = c.inner(kept(Reduction::ArgMax, at..at + 1), &[x])?;
     let mut places = vec![1; shape.len() + 1 - at];
     places[0] = size;
-    let places = c.derived(0, &places, (0..size).map(|i| i as f32).collect())?;
+    let places = c.derived(
+        0,
+        &places,
+        (0..size).map(|i| i as f32).collect::<Vec<f32>>(),
+    )?;
     let equal = Op::Binary(Binary::Equal, Activation::Identity);
     c.inner(equal, &[first, places])
 }

@@ -1,5 +1,6 @@
 //! Operators with windows: convolution and pooling.
 
+use crate::model::data::Data;
 use crate::model::node::{Op, ValueId};
 use crate::model::onnx::context::{Context, Done, Operator};
 use crate::ops::net::{Binary, Pool2dParams, PoolKind, Reduction, Unary};
@@ -7,7 +8,7 @@ use crate::ops::{Activation, Conv2dParams};
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("AveragePool", average_pool),
-    Operator::new("Conv", conv),
+    Operator::new("Conv", conv).leaving_weight(),
     Operator::new("GlobalAveragePool", global_average_pool),
     Operator::new("GlobalLpPool", global_norm_pool),
     Operator::new("GlobalMaxPool", global_max_pool),
@@ -85,8 +86,8 @@ pub(super) fn push_image(c: &mut Context<'_>, op: Op, inputs: &[ValueId], line: 
 }
 
 /// Shape and elements of the weight, input 1, as that of an image.
-pub(super) fn weight(c: &Context<'_>, line: bool) -> Result<([usize; 4], Vec<f32>), String> {
-    let (shape, values) = c.floats(1)?;
+pub(super) fn weight(c: &Context<'_>, line: bool) -> Result<([usize; 4], Data), String> {
+    let (shape, values) = c.weight(1)?;
     let shape = match (&shape[..], line) {
         (&[m, g, l], true) => [m, g, 1, l],
         (&[m, g, h, w], false) => [m, g, h, w],
@@ -99,7 +100,7 @@ pub(super) fn weight(c: &Context<'_>, line: bool) -> Result<([usize; 4], Vec<f32
     if shape.contains(&0) {
         return Err(format!("weight {shape:?} is empty"));
     }
-    Ok((shape, values.to_vec()))
+    Ok((shape, values))
 }
 
 /// Elements that a window spans.

@@ -19,6 +19,7 @@ fn conv_transpose(c: &mut Context<'_>) -> Done {
     let line = is_line(c)?;
     let size = map_size(c)?;
     let (shape, values) = weight(c, line)?;
+    let values = values.read().map_err(|e| e.to_string())?;
     let [channels, each, kh, kw] = shape;
     let groups = usize::try_from(c.attributes.int("group", 1)).unwrap_or(0);
     if groups == 0 || channels % groups != 0 {
