@@ -175,10 +175,6 @@ impl<'a> Constants<'a> {
     }
 
     /// Shape and weights of a convolution, or why there are none.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a damaged file, a reason to skip, or weights"
-    )]
     fn filters(&mut self, weight: &'a str) -> Result<Result<([usize; 4], Data), String>, String> {
         let (key, tensor) = match self.find(weight) {
             Ok(found) => found,
