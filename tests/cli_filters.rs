@@ -376,11 +376,13 @@ fn bad_weights_and_options_are_refused_in_a_line() {
     refused(&dir, &["cut.onnx"], 1, &["cut.onnx"]);
     write(&dir, "empty.onnx", &[]);
     refused(&dir, &["empty.onnx"], 1, &["empty.onnx", "is empty"]);
+    refused(&dir, &["net.npy"], 1, &["net.npy", "safetensors.numpy"]);
+    write(&dir, "net.xyz", &[]);
     refused(
         &dir,
-        &["net.npy"],
+        &["net.xyz"],
         1,
-        &["net.npy", "neither .safetensors nor .onnx"],
+        &["net.xyz", "neither .safetensors nor .onnx"],
     );
     refused(&dir, &["missing.safetensors"], 1, &["missing.safetensors"]);
     refused(&dir, &[], 2, &["WEIGHTS"]);

@@ -1,6 +1,7 @@
 //! Reading and writing: every format against bytes written by hand.
 
 mod fingerprint;
+mod foreign;
 mod kept;
 mod names;
 mod npy;

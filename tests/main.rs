@@ -3,6 +3,7 @@
 
 mod baselines;
 mod cli;
+mod cli_files;
 mod cli_filters;
 mod cli_inspect;
 mod cli_networks;

@@ -149,8 +149,9 @@ fn message(e: &Library) -> String {
             path,
             layer,
         } => format!(
-            "{}: layer {layer} {values}; dump it again, or leave these samples out with --nan skip",
-            path.display()
+            "{}: layer {layer} {values}; {}, or leave these samples out with --nan skip",
+            path.display(),
+            values.remedy()
         ),
         Library::Spill {
             folder,

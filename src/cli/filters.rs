@@ -36,9 +36,16 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     options.describe(args, &folder, &ctx);
     weights.describe(&folder)?;
     let reporter = Reporter::new(common.quiet);
-    let mut minimized = Vec::new();
+    let (mut minimized, mut measured_layers, mut first_failure) = (Vec::new(), 0, None);
     for at in 0..weights.len() {
-        let layer = weights.read(at)?;
+        let layer = match weights.read(at) {
+            Err(e) if args.skip_unreadable && !matches!(e, chanscope::Error::Cancelled) => {
+                folder.skip(weights.unreadable(at, &e));
+                first_failure.get_or_insert(e);
+                continue;
+            }
+            layer => layer?,
+        };
         let bank = layer.filters();
         let small = bank.shape.filters <= MATRICES_UP_TO;
         let measured = options.filters.with_matrices(args.pair_matrix || small);
@@ -52,9 +59,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         let (found, after) = measured.map_err(|e| in_file(path, e))?;
         folder.filters(&bank, &found, after.as_ref())?;
         folder.stage(layer.name.clone());
+        measured_layers += 1;
         if let (Some(after), Some(_)) = (after, &args.write) {
             minimized.push((layer.key, finished(after, &layer.name, path)?));
         }
+    }
+    if let (0, Some(error)) = (measured_layers, first_failure) {
+        return Err(error.into());
     }
     if let Some(target) = &args.write {
         let replacements: Vec<Replacement<'_>> = (minimized.iter())

@@ -1,20 +1,23 @@
 //! `chanscope inspect`: what is in files, and what a run would need. Computes no measure.
 
+mod entry;
+
 use super::network::InputArgs;
 use super::progress::Reporter;
 use super::{Common, error, output, samples};
-use chanscope::Result;
 use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::labels::{label_count, read_labels};
 use chanscope::io::layer::Layer;
-use chanscope::io::open::open_dump;
+use chanscope::io::open::{open_dump_with, unread};
 use chanscope::io::scan::{Scan, scan};
 use chanscope::io::size::format_size;
 use chanscope::measure::redundancy::{Estimate, estimate};
 use chanscope::measure::{Context, RedundancyOptions};
 use chanscope::model::layers::Tap;
 use chanscope::model::parts::Layout;
+use chanscope::{Error, Result};
+use entry::{Values, entry};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::panic::resume_unwind;
@@ -31,6 +34,9 @@ pub struct Args {
     /// Number of candidates per query of the run to be estimated
     #[arg(short, default_value_t = 25, value_name = "K")]
     k: usize,
+    /// List files that cannot be read, with the reason, and go on with the others
+    #[arg(long)]
+    skip_unreadable: bool,
     #[command(flatten)]
     input: InputArgs,
 }
@@ -63,6 +69,7 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
     if common.json {
         return output::json(&json!({
             "layers": found.layers, "labels": found.label_files, "models": found.models,
+            "left_out": found.left_out,
         }));
     }
     output::print(&found.text)
@@ -78,28 +85,41 @@ fn look(
     let reporter = Reporter::new(common.quiet);
     let mut found = Found::default();
     let named = |path: &Path, name: &str| path.file_name().is_some_and(|n| n == name);
+    let skip = args.skip_unreadable;
     for path in &args.files {
         if path
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
         {
-            found.model(path, &args.input)?;
+            let result = found.model(path, &args.input);
+            found.or_leave_out(path, skip, result)?;
         } else if named(path, "labels.npy") {
-            found.labels(path)?;
+            let result = found.labels(path);
+            found.or_leave_out(path, skip, result.map_err(Into::into))?;
         } else {
-            let dump = open_dump(&[path])?;
+            let dump = match open_dump_with(&[path], samples::unreadable(skip)) {
+                Ok(dump) => dump,
+                Err(e) => {
+                    found.or_leave_out(path, skip, Err(e.into()))?;
+                    continue;
+                }
+            };
             for layer in &dump.layers {
-                reporter.run(|control| found.layer(layer.as_ref(), device, planned, control))?;
+                let result =
+                    reporter.run(|control| found.layer(layer.as_ref(), device, planned, control));
+                let file = layer.path().unwrap_or(path);
+                found.or_leave_out(file, skip, result.map_err(Into::into))?;
             }
             let layers: Vec<&dyn Layer> = dump.layers.iter().map(AsRef::as_ref).collect();
             if let Some(counts) = samples::unequal(&layers) {
                 let _ = writeln!(found.text, "Note: {counts}.");
             }
             for (name, reason) in dump.left_out {
-                let _ = writeln!(found.text, "{name}  left out: {reason}");
+                found.leave_out(&name, &reason);
             }
             if let Some(labels) = dump.labels {
-                found.labels(&labels)?;
+                let result = found.labels(&labels);
+                found.or_leave_out(&labels, skip, result.map_err(Into::into))?;
             }
         }
     }
@@ -134,9 +154,34 @@ struct Found {
     layers: Vec<Value>,
     label_files: Vec<Value>,
     models: Vec<Value>,
+    left_out: Vec<Value>,
 }
 
 impl Found {
+    /// Passes a failure on, or lists the file as left out. A path that is not there is a failure always, as is
+    /// whatever the files have no part in.
+    fn or_leave_out(
+        &mut self,
+        path: &Path,
+        skip: bool,
+        result: error::Result<()>,
+    ) -> error::Result<()> {
+        match result {
+            Err(error::Error::Library(e)) if skip && path.exists() && of_the_file(&e) => {
+                let (name, reason) = unread(path, &e);
+                self.leave_out(&name, &reason);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn leave_out(&mut self, name: &str, reason: &str) {
+        let (shown, reason_shown) = (output::plain(name), output::plain(reason));
+        let _ = writeln!(self.text, "{shown}  left out: {reason_shown}");
+        self.left_out.push(json!({"name": name, "reason": reason}));
+    }
+
     fn layer(
         &mut self,
         layer: &dyn Layer,
@@ -158,14 +203,15 @@ impl Found {
         } else {
             Err("a single sample has no neighbours; at least 2 are needed".into())
         };
-        self.describe(layer, &scan);
+        let beyond_f32 = scan.beyond_f32(layer)?;
+        self.describe(layer, &scan, beyond_f32);
         self.need(device, planned, &need);
-        self.layers.push(entry(layer, &scan, &need));
+        self.layers.push(entry(layer, &scan, beyond_f32, &need));
         Ok(())
     }
 
     /// The values of a layer in words.
-    fn describe(&mut self, layer: &dyn Layer, scan: &Scan) {
+    fn describe(&mut self, layer: &dyn Layer, scan: &Scan, beyond_f32: u64) {
         let s = layer.shape();
         let order = if layer.big_endian() {
             "big-endian"
@@ -189,6 +235,9 @@ impl Found {
         if let Some(path) = layer.path() {
             let _ = writeln!(text, "    file    {}", shown(path));
         }
+        if let Some(note) = samples::lines(layer) {
+            let _ = writeln!(text, "    axes    {note}");
+        }
         let _ = writeln!(
             text,
             "    values  {} to {}, {:.1} % zeros",
@@ -199,9 +248,10 @@ impl Found {
         if let Some(first) = scan.first_bad {
             let _ = writeln!(
                 text,
-                "    bad     {} NaN, {} infinite in {} of {} samples, the first at {first}",
+                "    bad     {} NaN, {} infinite, {beyond_f32} beyond the range of float32 in {} of {} samples, the \
+                 first at {first}",
                 scan.nan(),
-                scan.inf(),
+                scan.inf() - beyond_f32.min(scan.inf()),
                 scan.bad_samples.len(),
                 s.samples
             );
@@ -320,70 +370,16 @@ impl Found {
     }
 }
 
-/// Figures over all channels.
-struct Values {
-    min: Option<f32>,
-    max: Option<f32>,
-    zeros_share: f64,
-}
-
-impl Values {
-    fn of(scan: &Scan) -> Self {
-        let min = scan
-            .channels
-            .iter()
-            .map(|c| c.min)
-            .fold(f32::INFINITY, f32::min);
-        let max = scan
-            .channels
-            .iter()
-            .map(|c| c.max)
-            .fold(f32::NEG_INFINITY, f32::max);
-        let zeros: u64 = scan.channels.iter().map(|c| c.zeros).sum();
-        Self {
-            min: min.is_finite().then_some(min),
-            max: max.is_finite().then_some(max),
-            zeros_share: zeros as f64 / scan.shape.len() as f64,
-        }
-    }
-}
-
-fn entry(layer: &dyn Layer, scan: &Scan, need: &Result<Estimate, String>) -> Value {
-    let s = layer.shape();
-    let values = Values::of(scan);
-    let finite = |v: f32| v.is_finite().then_some(v);
-    let channels = scan.channels.iter().map(|c| {
-        json!({
-            "nan": c.nan, "inf": c.inf, "zeros": c.zeros, "min": finite(c.min), "max": finite(c.max),
-        })
-    });
-    json!({
-        "name": layer.name(),
-        "path": layer.path().map(|p| p.display().to_string()),
-        "shape": [s.samples, s.channels, s.height, s.width],
-        "dtype": layer.dtype().name(),
-        "byte_order": if layer.big_endian() { "big" } else { "little" },
-        "layout": "C",
-        "bytes": s.len() * layer.dtype().size(),
-        "nan": scan.nan(),
-        "inf": scan.inf(),
-        "first_bad": scan.first_bad.map(|p| json!({
-            "sample": p.sample, "channel": p.channel, "y": p.y, "x": p.x,
-        })),
-        "bad_samples": scan.bad_samples.len(),
-        "dead_channels": scan.dead_channels(),
-        "min": values.min,
-        "max": values.max,
-        "zeros_share": values.zeros_share,
-        "channels": channels.collect::<Vec<_>>(),
-        "run": match need {
-            Ok(n) => json!({
-                "memory_bytes": n.memory_bytes, "disk_bytes": n.disk_bytes, "read_bytes": n.read_bytes,
-                "seconds": n.seconds,
-            }),
-            Err(e) => json!({"refused": e}),
-        },
-    })
+/// Whether an error is one of a file that is read, and not of the run.
+fn of_the_file(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Io { .. }
+            | Error::File { .. }
+            | Error::LayerFile { .. }
+            | Error::Network { .. }
+            | Error::OpenSize { .. }
+    )
 }
 
 /// A path on one line, whatever its name holds.

@@ -6,7 +6,7 @@ use super::progress::Reporter;
 use super::{Common, output, samples};
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
-use chanscope::io::open::open_dump;
+use chanscope::io::open::open_dump_with;
 use chanscope::measure::redundancy::{GraphSink, NonFinite, redundancy_each};
 use chanscope::measure::{Context, RedundancyInput, RedundancyOptions};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
     after_help = "Example:  chanscope redundancy activations/ --labels labels.npy -k 25 --aggregate --out results"
 )]
 pub struct Args {
-    /// Activations [N,C,H,W] or [N,D]: .npy or .safetensors files, or folders of them
+    /// Activations [N,C,H,W], [N,C,L] or [N,D]: .npy or .safetensors files, or folders of them
     #[arg(required = true, value_name = "DUMP")]
     dumps: Vec<PathBuf>,
     /// Class of every sample, an .npy of integers; adds label errors [default: labels.npy in the folder, if it
@@ -51,6 +51,9 @@ pub struct Args {
     /// What to do with samples that hold NaN or infinities
     #[arg(long, value_enum, default_value_t = NanArg::Reject)]
     nan: NanArg,
+    /// List files that cannot be read as skipped, with the reason, and measure the others
+    #[arg(long)]
+    skip_unreadable: bool,
     /// Write the graphs too: neighbors, squared distances, weights, objective
     #[arg(long)]
     save_graph: bool,
@@ -81,6 +84,7 @@ impl Args {
         folder.redundancy_parameters(ctx, options, self.save_graph);
         folder.parameter("sigma", self.sigma.as_str());
         folder.parameter("channels", self.channels.as_deref());
+        folder.parameter("skip-unreadable", self.skip_unreadable);
     }
 
     fn options(&self) -> Result<RedundancyOptions> {
@@ -114,7 +118,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     // Wrong options first, then wrong files; only then is a folder made.
     let memory = common.memory()?;
     let options = args.options()?;
-    let dump = open_dump(&args.dumps)?;
+    let dump = open_dump_with(&args.dumps, samples::unreadable(args.skip_unreadable))?;
     let label_file = args.labels.clone().or(dump.labels);
     let mut inputs: Vec<Option<&Path>> = args.dumps.iter().map(|d| Some(d.as_path())).collect();
     inputs.push(label_file.as_deref());
@@ -168,6 +172,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return output::json(&results);
     }
     let mut text = summary(&results);
+    for layer in &layers {
+        if let Some(note) = samples::lines(*layer) {
+            let _ = writeln!(text, "note {}: {note}", layer.name());
+        }
+    }
     text += &skipped(&results);
     let _ = writeln!(text, "\nReport: {}", path.display());
     output::print(&text)

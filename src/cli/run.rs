@@ -1,20 +1,22 @@
 //! `chanscope run`: forward pass, activations written as a dump.
 
+mod writer;
+
 use super::network::{choose, on_device, open_data, open_model, record_inputs, skip, skipped};
 use super::progress::Reporter;
 use super::{Common, error, output};
 use chanscope::io::names::Namer;
-use chanscope::io::sink::ArrayWriter;
 use chanscope::model::dump::activations;
 use chanscope::model::graph::Graph;
 use chanscope::model::layers::Tap;
 use chanscope::model::node::ValueId;
 use chanscope::model::parts::LeftOut;
 use chanscope::report::folder::ResultsFolder;
-use chanscope::{Error, Result};
+use chanscope::report::results::Skipped;
 use clap::ValueEnum;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use writer::{Half, Writer};
 
 /// Run a network and write its activations as a dump that `redundancy` reads
 #[derive(clap::Args)]
@@ -38,7 +40,7 @@ pub struct Args {
     /// Write only these layers [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     layers: Vec<String>,
-    /// Element type of the dump
+    /// Element type of the dump; f16 is refused for layers of which a value is too large for it, or all are too small
     #[arg(long, value_enum, default_value_t = DType::F32)]
     dtype: DType,
 }
@@ -47,41 +49,6 @@ pub struct Args {
 enum DType {
     F32,
     F16,
-}
-
-/// A file of the dump.
-enum Writer {
-    F32(ArrayWriter<f32>),
-    F16(ArrayWriter<half::f16>),
-}
-
-impl Writer {
-    fn write(&self, at: usize, values: &[f32], name: &str) -> Result<()> {
-        match self {
-            Self::F32(w) => w.write(at, values),
-            Self::F16(w) => {
-                let narrow: Vec<half::f16> =
-                    values.iter().map(|&v| half::f16::from_f32(v)).collect();
-                let lost =
-                    (values.iter().zip(&narrow)).find(|(v, n)| v.is_finite() && !n.is_finite());
-                if let Some((v, _)) = lost {
-                    return Err(Error::NonFinite {
-                        what: format!("values of layer '{name}' such as {v} in f16"),
-                        at: vec![],
-                        advice: "use --dtype f32",
-                    });
-                }
-                w.write(at, &narrow)
-            }
-        }
-    }
-
-    fn finish(self) -> Result<()> {
-        match self {
-            Self::F32(w) => w.finish(),
-            Self::F16(w) => w.finish(),
-        }
-    }
 }
 
 /// Runs the network.
@@ -115,7 +82,10 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
         let file = format!("{name}.npy");
         writers.push(match args.dtype {
             DType::F32 => Writer::F32(output.array_writer(&file, &shape)?),
-            DType::F16 => Writer::F16(output.array_writer(&file, &shape)?),
+            DType::F16 => {
+                let file = output.array_writer(&file, &shape)?;
+                Writer::F16(Half::new(file, &graph.value(*value).shape))
+            }
         });
     }
     let device = common.open_device()?;
@@ -152,8 +122,11 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
         ))
     })?;
     data.check_unchanged()?;
-    for writer in writers {
-        writer.finish()?;
+    for (writer, (name, _)) in writers.into_iter().zip(&taps) {
+        if let Some(reason) = writer.finish(name)? {
+            let name = name.clone();
+            folder.skip(Skipped { name, reason });
+        }
     }
     folder.stage("forward pass");
     let path = folder.path().to_path_buf();

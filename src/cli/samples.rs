@@ -1,6 +1,8 @@
-//! Layers of one dump that hold different numbers of samples.
+//! What people should know of the samples of a dump: layers that hold different numbers of them, and layers of
+//! three dimensions.
 
 use chanscope::io::layer::Layer;
+use chanscope::io::open::Unreadable;
 
 /// Says which layers hold how many samples; `None` where all hold as many.
 pub fn unequal(layers: &[&dyn Layer]) -> Option<String> {
@@ -36,4 +38,35 @@ pub fn unequal(layers: &[&dyn Layer]) -> Option<String> {
         "the layers hold different numbers of samples: {}{sign}",
         parts.join(", ")
     ))
+}
+
+/// How a layer of three dimensions is read, and what to do where another reading is meant; `None` for others.
+pub fn lines(layer: &dyn Layer) -> Option<String> {
+    let s = layer.shape();
+    (layer.rank() == 3).then(|| {
+        format!(
+            "read as [N, C, L]: {c} channels, each a line of {l} values. If it is [N, T, D], {c} tokens of {l} features, \
+             save a.transpose(0, 2, 1) to make channels of the features, or a.reshape(-1, {l}) to make samples of the \
+             tokens",
+            c = s.channels,
+            l = s.width
+        )
+    })
+}
+
+/// Axes of a layer's array as it is stored.
+pub fn axes(layer: &dyn Layer) -> &'static str {
+    match layer.rank() {
+        2 => "[N, D]",
+        3 => "[N, C, L]",
+        _ => "[N, C, H, W]",
+    }
+}
+
+/// What becomes of files that cannot be read.
+pub const fn unreadable(skip: bool) -> Unreadable {
+    match skip {
+        true => Unreadable::Skip,
+        false => Unreadable::Refuse,
+    }
 }

@@ -16,11 +16,11 @@ pub enum LayerProblem {
     #[error("no sample is left without NaN or infinities: dump the layer again")]
     NoFiniteSample,
     /// There are values that are not finite.
-    #[error("{0}; dump the layer again, or skip these samples")]
+    #[error("{values}; {remedy}, or skip these samples", values = .0, remedy = .0.remedy())]
     NonFinite(Box<NonFiniteValues>),
     /// A value that is given to a network is not finite.
     #[error(
-        "element {element} of sample {sample} is not finite: replace it before a network is run on it"
+        "element {element} of sample {sample} is not finite in float32: replace it before a network is run on it"
     )]
     NonFiniteInput {
         /// Sample.
@@ -63,6 +63,8 @@ pub struct NonFiniteValues {
     pub nan: u64,
     /// Infinities.
     pub infinite: u64,
+    /// Finite values beyond the range of `f32`.
+    pub beyond_f32: u64,
     /// Samples that hold one of them.
     pub bad_samples: usize,
     /// Samples of the layer.
@@ -71,14 +73,35 @@ pub struct NonFiniteValues {
     pub first: [usize; 4],
 }
 
+impl NonFiniteValues {
+    /// What to do with the layer other than to leave these samples out.
+    pub fn remedy(&self) -> &'static str {
+        match self.nan + self.infinite {
+            0 => "divide the layer by a constant and save it again",
+            _ => "dump the layer again",
+        }
+    }
+}
+
 impl std::fmt::Display for NonFiniteValues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [sample, channel, y, x] = self.first;
+        let beyond = format!(
+            "{} values beyond the range of float32 (3.4e38)",
+            self.beyond_f32
+        );
+        let what = match (self.nan + self.infinite, self.beyond_f32) {
+            (_, 0) => format!("{} NaN and {} infinite values", self.nan, self.infinite),
+            (0, _) => beyond,
+            _ => format!(
+                "{} NaN, {} infinite values and {beyond}",
+                self.nan, self.infinite
+            ),
+        };
         write!(
             f,
-            "holds {} NaN and {} infinite values in {} of {} samples, the first at sample {sample}, channel \
-             {channel}, y {y}, x {x}",
-            self.nan, self.infinite, self.bad_samples, self.samples
+            "holds {what} in {} of {} samples, the first at sample {sample}, channel {channel}, y {y}, x {x}",
+            self.bad_samples, self.samples
         )
     }
 }

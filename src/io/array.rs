@@ -48,7 +48,7 @@ impl<'a> ArrayLayer<'a> {
         Ok(Self { name, shape, data })
     }
 
-    /// From an ndarray view `[N, C, H, W]`, or `[N, D]` as one channel. Copies only what is not in C order.
+    /// From an ndarray view `[N, C, H, W]`, `[N, C, L]` as maps of one row, or `[N, D]` as one channel. Copies only what is not in C order.
     ///
     /// # Errors
     /// [`Error::WrongShape`] for other numbers of dimensions and for zero-sized ones.
@@ -58,6 +58,7 @@ impl<'a> ArrayLayer<'a> {
     ) -> Result<Self> {
         let shape = match *array.shape() {
             [n, c, h, w] => LayerShape::new(n, c, h, w)?,
+            [n, c, l] => LayerShape::new(n, c, 1, l)?,
             [n, d] => LayerShape::new(n, 1, 1, d)?,
             ref other => {
                 let expected = dims!["N", "C", "H", "W"];

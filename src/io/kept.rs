@@ -98,6 +98,15 @@ impl<L: Layer> Layer for Kept<L> {
         self.layer.big_endian()
     }
 
+    fn rank(&self) -> usize {
+        self.layer.rank()
+    }
+
+    fn beyond_f32(&self, rows: Range<usize>, channels: &[usize]) -> Result<u64> {
+        let count = |(_, samples)| self.layer.beyond_f32(samples, channels);
+        self.runs(rows).map(count).sum()
+    }
+
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
         check_request(self.shape, &rows, channels, out.len())?;
         if out.is_empty() {

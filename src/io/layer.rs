@@ -8,11 +8,11 @@ use std::path::Path;
 /// One layer of activations `A[N, C, H, W]`, in a file or in memory.
 ///
 /// Values come out as `f32` whatever the stored type; a stored finite value that `f32` cannot hold
-/// comes out as an infinity and is reported like one.
+/// comes out as an infinity; [`Layer::beyond_f32`] counts such values.
 pub trait Layer: Send + Sync {
     /// Name of the layer: file stem or tensor key.
     fn name(&self) -> &str;
-    /// Shape; 2-D input is one channel.
+    /// Shape; 2-D input is one channel, and 3-D input has maps of one row.
     fn shape(&self) -> LayerShape;
     /// Stored element type.
     fn dtype(&self) -> DType;
@@ -34,6 +34,19 @@ pub trait Layer: Send + Sync {
     /// Whether stored numbers have their most significant byte first.
     fn big_endian(&self) -> bool {
         false
+    }
+    /// Dimensions of the array as it is stored: 2 for `[N, D]`, 3 for `[N, C, L]`, whose maps have one row,
+    /// 4 for `[N, C, H, W]`.
+    fn rank(&self) -> usize {
+        4
+    }
+    /// Counts the stored values of `channels` in samples `rows` that are finite but lie beyond the range of
+    /// `f32`. They are read as infinities.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::File`] where the file has become shorter.
+    fn beyond_f32(&self, _rows: Range<usize>, _channels: &[usize]) -> Result<u64> {
+        Ok(0)
     }
 }
 
@@ -63,6 +76,12 @@ macro_rules! pass_on {
             }
             fn big_endian(&self) -> bool {
                 (**self).big_endian()
+            }
+            fn rank(&self) -> usize {
+                (**self).rank()
+            }
+            fn beyond_f32(&self, rows: Range<usize>, channels: &[usize]) -> Result<u64> {
+                (**self).beyond_f32(rows, channels)
             }
         }
     )*};
@@ -106,7 +125,8 @@ pub(super) fn check_request(
     }
 }
 
-/// The shape of a layer whose file gives the dimensions `dims`: `[N, C, H, W]`, or `[N, D]` as one channel.
+/// The shape of a layer whose file gives the dimensions `dims`: `[N, C, H, W]`, `[N, C, L]` as maps of one row, or
+/// `[N, D]` as one channel.
 pub(super) fn layer_shape(path: &Path, what: &str, dims: &[u64]) -> Result<LayerShape> {
     let bad =
         |why: String| Error::unsuitable(path, format!("{what} has shape {}: {why}", tuple(dims)));
@@ -118,18 +138,36 @@ pub(super) fn layer_shape(path: &Path, what: &str, dims: &[u64]) -> Result<Layer
     let mut sizes = [1usize; 4];
     let places: &[usize] = match dims.len() {
         4 => &[0, 1, 2, 3],
+        3 => &[0, 1, 3],
         2 => &[0, 3],
-        n => {
-            return Err(bad(format!(
-                "{n} dimensions; [N, C, H, W] or [N, D] is needed: reshape it"
-            )));
-        }
+        _ => return Err(bad(other_rank(dims))),
     };
     for (&place, &dim) in places.iter().zip(dims) {
         sizes[place] = usize::try_from(dim).map_err(|_| bad("too large to address".into()))?;
     }
     let [n, c, h, w] = sizes;
     LayerShape::new(n, c, h, w).map_err(|_| bad("more elements than can be addressed".into()))
+}
+
+/// What to do with an array of a number of dimensions that activations do not have.
+pub(super) fn other_rank(dims: &[u64]) -> String {
+    let needed = "[N, C, H, W], [N, C, L] or [N, D] is needed";
+    match *dims {
+        [] => format!("0 dimensions; {needed}: save the values of all samples in one array"),
+        [_] => format!(
+            "1 dimensions; {needed}: save a.reshape(-1, 1) if it is one value per sample, or name the file labels.npy \
+             if it is the classes of the samples"
+        ),
+        [n, c, ref inner @ .., last] => {
+            let rows = inner.iter().fold(1u64, |rows, &d| rows.saturating_mul(d));
+            format!(
+                "{} dimensions; {needed}: if the first two axes are samples and channels, save a.reshape({n}, {c}, \
+                 {rows}, {last})",
+                dims.len()
+            )
+        }
+        [_, _] => needed.into(),
+    }
 }
 
 /// Dimensions as messages show them: `(60, 16, 5, 5)`.

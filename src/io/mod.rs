@@ -10,6 +10,7 @@
 //! - [`scan`]: one pass over a layer that counts NaN, infinities and zeros
 //! - [`names`], [`size`], [`fingerprint`]: layer names safe as file names, sizes as people write them, what
 //!   identifies an input
+//! - [`foreign`]: formats that are not read, and how to convert them
 //! - [`whole`]: small files read whole
 //! - [`sink`]: output folders and arrays, whole or not at all
 //! - [`spill`]: supports of a layer, in memory while they fit
@@ -22,6 +23,7 @@ pub mod array;
 mod convert;
 pub(crate) mod file;
 pub mod fingerprint;
+pub mod foreign;
 mod fs;
 pub mod kept;
 pub mod labels;

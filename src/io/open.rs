@@ -3,7 +3,7 @@
 
 use super::layer::Layer;
 use super::names::Namer;
-use super::{npy, safetensors};
+use super::{foreign, npy, safetensors};
 use crate::error::FileProblem;
 use crate::{Error, Result};
 use std::ffi::OsStr;
@@ -30,6 +30,16 @@ impl std::fmt::Debug for Dump {
     }
 }
 
+/// What becomes of a file that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It is an error.
+    #[default]
+    Refuse,
+    /// It is listed in [`Dump::left_out`] by its path, with the reason.
+    Skip,
+}
+
 /// Opens activation files and folders of them. A folder is every `.npy` and `.safetensors` directly in it,
 /// sorted; hidden files and subfolders are passed over; `labels.npy` in it is the labels, not a layer.
 ///
@@ -37,6 +47,15 @@ impl std::fmt::Debug for Dump {
 /// [`Error::Argument`] without paths; [`Error::Io`]; [`Error::File`] for a file that is not sound or not of a
 /// known format, a folder without any, and two folders that both bring labels.
 pub fn open_dump(paths: &[impl AsRef<Path>]) -> Result<Dump> {
+    open_dump_with(paths, Unreadable::Refuse)
+}
+
+/// As [`open_dump`], and says what becomes of files that cannot be read.
+///
+/// # Errors
+/// As [`open_dump`]. With [`Unreadable::Skip`] an unreadable file is an error only where no other holds a layer;
+/// a path that does not exist, a folder without activations and second labels are errors all the same.
+pub fn open_dump_with(paths: &[impl AsRef<Path>], unreadable: Unreadable) -> Result<Dump> {
     if paths.is_empty() {
         let expected = "at least one .npy or .safetensors file, or a folder of them";
         return Err(Error::argument("paths", "empty", expected));
@@ -47,28 +66,55 @@ pub fn open_dump(paths: &[impl AsRef<Path>]) -> Result<Dump> {
         left_out: Vec::new(),
     };
     let mut namer = Namer::new();
+    let mut first_failure = None;
+    let mut add = |dump: &mut Dump, path: &Path| {
+        let before = dump.layers.len();
+        match (open_file(path, &mut namer, &mut dump.layers), unreadable) {
+            (Ok(None), _) => Ok(()),
+            (Ok(Some(found)), _) => dump.add(path, found),
+            (Err(error), Unreadable::Refuse) => Err(error),
+            (Err(error), Unreadable::Skip) => {
+                // Of a file either all layers are measured or none.
+                dump.layers.truncate(before);
+                dump.left_out.push(unread(path, &error));
+                first_failure.get_or_insert(error);
+                Ok(())
+            }
+        }
+    };
     for path in paths.iter().map(AsRef::as_ref) {
         let meta = std::fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
         if !meta.is_dir() {
-            dump.add(path, &mut namer)?;
+            add(&mut dump, path)?;
             continue;
         }
         let (files, labels) = list(path)?;
         for file in &files {
-            dump.add(file, &mut namer)?;
+            add(&mut dump, file)?;
         }
         if let Some(labels) = labels {
             dump.add_labels(labels)?;
         }
     }
-    Ok(dump)
+    match first_failure {
+        Some(error) if dump.layers.is_empty() => Err(error),
+        _ => Ok(dump),
+    }
+}
+
+/// A file that is left out: its path, and the reason, which does not repeat the path.
+pub fn unread(path: &Path, error: &Error) -> (String, String) {
+    let name = path.display().to_string();
+    let reason = error.to_string();
+    let reason = match reason.strip_prefix(&format!("{name}: ")) {
+        Some(rest) => rest.to_string(),
+        None => reason,
+    };
+    (name, reason)
 }
 
 impl Dump {
-    fn add(&mut self, path: &Path, namer: &mut Namer) -> Result<()> {
-        let Some(found) = open_file(path, namer, &mut self.layers)? else {
-            return Ok(());
-        };
+    fn add(&mut self, path: &Path, found: safetensors::Found) -> Result<()> {
         self.left_out.extend(found.left_out);
         match found.labels {
             true => self.add_labels(path.to_path_buf()),
@@ -91,28 +137,60 @@ impl Dump {
 /// Activation files of a folder, sorted, and its labels.
 fn list(folder: &Path) -> Result<(Vec<PathBuf>, Option<PathBuf>)> {
     let fail = |e| Error::io(folder, "list", e);
-    let (mut files, mut labels) = (Vec::new(), None);
+    let (mut files, mut labels, mut others) = (Vec::new(), None, Vec::new());
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
         let name = path.file_name().unwrap_or_default();
-        if name.as_encoded_bytes().starts_with(b".") || Format::of(&path).is_none() || path.is_dir()
-        {
+        if name.as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        if name == "labels.npy" {
+        if Format::of(&path).is_none() || path.is_dir() {
+            others.push(path);
+        } else if name == "labels.npy" {
             labels = Some(path);
         } else {
             files.push(path);
         }
     }
     if files.is_empty() {
-        return Err(Error::unsuitable(
-            folder,
-            "no .npy or .safetensors file directly in this folder; name the folder of the dump",
-        ));
+        others.sort();
+        return Err(Error::unsuitable(folder, no_activations(folder, &others)));
     }
     files.sort();
     Ok((files, labels))
+}
+
+/// Why a folder is no dump, and what to do, from what else lies in it.
+fn no_activations(folder: &Path, others: &[PathBuf]) -> String {
+    let none = "no .npy or .safetensors file directly in this folder";
+    if let Some(advice) = foreign::advice(folder) {
+        return format!("{none}; {advice}");
+    }
+    if let Some((other, advice)) = others.iter().find_map(|o| Some((o, foreign_to_dumps(o)?))) {
+        let name = other.file_name().unwrap_or_default().display();
+        return format!("{none}, but '{name}': {advice}");
+    }
+    let folders: Vec<&PathBuf> = others.iter().filter(|o| o.is_dir()).collect();
+    if folders.is_empty() {
+        return format!("{none}; name the folder of the dump");
+    }
+    let holds = |folder: &PathBuf| {
+        let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.any(|e| Format::of(&e.path()).is_some())
+    };
+    let sound: Vec<&PathBuf> = folders.iter().copied().filter(|f| holds(f)).collect();
+    let (what, named) = match sound.is_empty() {
+        true => ("only subfolders, such as", &folders),
+        false => ("but there are in its subfolders, such as", &sound),
+    };
+    let first = named[0].display();
+    format!("{none}, {what} {first}; subfolders are not searched: name the one to measure")
+}
+
+/// What to do with a file beside which no activations lie. Text files are notes as a rule.
+fn foreign_to_dumps(path: &Path) -> Option<String> {
+    let text = path.extension().is_some_and(|e| e == "txt");
+    foreign::advice(path).filter(|_| !text)
 }
 
 /// Formats, by extension.
@@ -150,19 +228,10 @@ fn open_file(
         }
         Some(Format::Safetensors) => safetensors::open(path, namer, layers).map(Some),
         None => {
-            let hint = match path.extension().and_then(OsStr::to_str) {
-                Some("onnx") => "this is a model: chanscope run writes its activations",
-                Some("npz") => {
-                    "an .npz archive has to be unpacked: save each array with numpy.save"
-                }
-                Some("pt" | "pth" | "bin" | "ckpt") => {
-                    "save PyTorch tensors with numpy.save(path, t.cpu().numpy()) or safetensors"
-                }
-                _ => {
-                    ".npy and .safetensors are read, told by their extension; convert or rename it"
-                }
-            };
-            Err(Error::unsuitable(path, format!("unknown format; {hint}")))
+            let what = foreign::advice(path).unwrap_or_else(|| {
+                "unknown format; .npy and .safetensors are read, told by their extension: convert or rename it".into()
+            });
+            Err(Error::unsuitable(path, what))
         }
     }
 }

@@ -22,16 +22,19 @@ pub(crate) struct Stored {
     shape: LayerShape,
     element: Element,
     offset: u64,
+    rank: usize,
 }
 
 impl Stored {
-    /// The caller has checked that the file holds all of it.
+    /// `rank` counts the dimensions of the array in the file. The caller has checked that the file holds all of
+    /// it.
     pub(crate) fn new(
         file: Arc<DataFile>,
         name: String,
         shape: LayerShape,
         element: Element,
         offset: u64,
+        rank: usize,
     ) -> Self {
         Self {
             file,
@@ -39,6 +42,7 @@ impl Stored {
             shape,
             element,
             offset,
+            rank,
         }
     }
 }
@@ -66,6 +70,37 @@ impl Layer for Stored {
 
     fn big_endian(&self) -> bool {
         self.element.big_endian && self.element.dtype.size() > 1
+    }
+
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn beyond_f32(&self, rows: Range<usize>, channels: &[usize]) -> Result<u64> {
+        if self.element.dtype != DType::F64 {
+            return Ok(0);
+        }
+        let (dim, row_len) = (self.shape.dim(), self.shape.row_len());
+        let mut chosen = vec![false; self.shape.channels];
+        for &channel in channels {
+            chosen[channel] = true;
+        }
+        let (start, end) = (rows.start * row_len, rows.end * row_len);
+        let mut bytes = vec![0; 8 * CHUNK.min(end - start)];
+        let mut count = 0;
+        for first in (start..end).step_by(CHUNK) {
+            let bytes = &mut bytes[..8 * CHUNK.min(end - first)];
+            self.file.read_exact_at(bytes, self.byte(first))?;
+            for (i, &stored) in bytes.as_chunks::<8>().0.iter().enumerate() {
+                let value = match self.element.big_endian {
+                    true => f64::from_be_bytes(stored),
+                    false => f64::from_le_bytes(stored),
+                };
+                let lost = value.is_finite() && (value as f32).is_infinite();
+                count += u64::from(lost && chosen[(first + i) / dim % self.shape.channels]);
+            }
+        }
+        Ok(count)
     }
 
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {

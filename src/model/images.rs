@@ -22,8 +22,9 @@ impl<'a> Images<'a> {
     pub fn new(graph: &Graph, layer: &'a dyn Layer) -> Result<Self> {
         let s = layer.shape();
         let shape = graph.input_shape();
-        let flat = s.channels == 1 && s.height == 1;
-        if shape != [s.channels, s.height, s.width] && !(flat && shape == [s.width]) {
+        let flat = s.channels == 1 && s.height == 1 && shape == [s.width];
+        let lines = s.height == 1 && shape == [s.channels, s.width];
+        if shape != [s.channels, s.height, s.width] && !flat && !lines {
             let problem = LayerProblem::SampleShape {
                 got: vec![s.channels, s.height, s.width],
                 expected: shape.to_vec(),

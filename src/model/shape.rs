@@ -150,8 +150,12 @@ fn conv(p: &crate::ops::Conv2dParams, x: &[usize], w: &[usize], b: Option<&[usiz
             p.groups
         ));
     }
-    if b.is_some_and(|b| b != [m]) {
-        return Err(format!("bias {b:?} does not fit {m} output channels"));
+    if let Some(b) = b
+        && b != [m]
+    {
+        return Err(format!(
+            "a bias of shape {b:?} does not fit {m} output channels"
+        ));
     }
     let with_padding = |axis: usize, size: usize| {
         size.saturating_add(p.padding[axis])
@@ -189,7 +193,8 @@ fn linear(x: &[usize], w: &[usize], b: Option<&[usize]>) -> Shape {
             Ok([rest, &[m]].concat())
         }
         _ => Err(format!(
-            "{x:?} per sample cannot be multiplied by a weight {w:?} with bias {b:?}"
+            "{x:?} per sample cannot be multiplied by a weight {w:?}{}",
+            b.map_or_else(String::new, |b| format!(" with a bias of shape {b:?}"))
         )),
     }
 }

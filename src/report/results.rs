@@ -263,7 +263,7 @@ pub struct Cka {
 pub struct RedundancyLayer {
     /// Layer; its arrays lie in `layers/NAME/`.
     pub name: String,
-    /// Dimensions as stored, `[N, C, H, W]` or `[N, D]`.
+    /// `[N, C, H, W]`; `[N, C, L]` is `[N, C, 1, L]`, and `[N, D]` is `[N, 1, 1, D]`.
     pub shape: Vec<u64>,
     /// Channels analysed, in order, when `--channels` chose some.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use super::{f32_bytes, folder, npy_bytes, write};
 use chanscope::Error;
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::layer::Layer;
-use chanscope::io::open::open_dump;
+use chanscope::io::open::{Unreadable, open_dump, open_dump_with};
 use chanscope::tensor::LayerShape;
 use ndarray::Array4;
 
@@ -55,8 +55,6 @@ fn what_is_no_dump_is_refused_by_name() {
     let message = |path: &std::path::Path| open_dump(&[path]).expect_err("refused").to_string();
     assert!(message(&empty).contains("no .npy or .safetensors file"));
     assert!(message(&dir.path().join("missing.npy")).contains("cannot open"));
-    assert!(message(&write(dir.path(), "a.pt", b"x")).contains("numpy.save"));
-    assert!(message(&write(dir.path(), "a.npz", b"x")).contains("unpacked"));
     assert!(message(&write(dir.path(), "a", b"x")).contains("extension"));
     assert!(matches!(
         open_dump(&[] as &[&str]),
@@ -133,4 +131,44 @@ fn requests_outside_a_layer_are_refused() {
         Err(Error::WrongLength { name: "out", .. })
     ));
     assert!(layer.read_rows(0..2, &[1], &mut out).is_ok());
+}
+
+#[test]
+fn unreadable_files_are_left_out_on_demand() {
+    let dir = folder();
+    let one = npy_bytes("<f4", "(2, 1)", &f32_bytes(&[1.0, 2.0]));
+    write(dir.path(), "a.npy", &one[..one.len() - 1]);
+    let good = write(dir.path(), "b.npy", &one);
+    // The first tensor is sound; of a file that is not, no layer stays.
+    let header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1],\"data_offsets\":[0,4]},\
+        \"m\":{\"dtype\":\"I32\",\"shape\":[1,1,1,1],\"data_offsets\":[4,8]}}";
+    let bytes = super::safetensors::file_bytes(header, &[0; 8]);
+    write(dir.path(), "c.safetensors", &bytes);
+    let dump = open_dump_with(&[dir.path()], Unreadable::Skip).expect("open");
+    assert_eq!(names(&dump.layers), ["b"]);
+    let left_out: Vec<&str> = dump.left_out.iter().map(|l| l.0.as_str()).collect();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    assert_eq!(left_out, [path("a.npy"), path("c.safetensors")]);
+    assert!(dump.left_out[0].1.starts_with("is truncated"));
+    assert!(dump.left_out[1].1.starts_with("tensor 'm' is I32"));
+    std::fs::remove_file(good).expect("remove");
+    let line = open_dump_with(&[dir.path()], Unreadable::Skip).expect_err("no layer");
+    assert!(line.to_string().contains("a.npy: is truncated"), "{line}");
+}
+
+#[test]
+fn lines_are_maps_of_one_row() {
+    let dir = folder();
+    let values: Vec<f32> = (0..24).map(|i| i as f32).collect();
+    let bytes = npy_bytes("<f4", "(2, 3, 4)", &f32_bytes(&values));
+    let dump = open_dump(&[write(dir.path(), "a.npy", &bytes)]).expect("open");
+    let layer = &dump.layers[0];
+    assert_eq!(layer.shape(), LayerShape::new(2, 3, 1, 4).expect("shape"));
+    assert_eq!(layer.rank(), 3);
+    let mut out = [0f32; 8];
+    layer.read_channels(0..2, &[1], &mut out).expect("read");
+    assert_eq!(out, [4.0, 5.0, 6.0, 7.0, 16.0, 17.0, 18.0, 19.0]);
+    let array = ndarray::Array3::from_shape_vec((2, 3, 4), values).expect("shape");
+    let layer = ArrayLayer::from_array("b", array.view()).expect("layer");
+    assert_eq!(layer.shape(), LayerShape::new(2, 3, 1, 4).expect("shape"));
 }

@@ -93,11 +93,29 @@ fn every_element_type_of_the_formats_own_writer() {
         layer.read_rows(1..2, &[0, 1], &mut out).expect("read");
         assert_eq!(out, [values[2], values[3]], "{name}");
     }
-    let weights = read_weights(&path).expect("weights");
-    assert_eq!(
-        weights.iter().map(|w| w.key.as_str()).collect::<Vec<_>>(),
-        ["bf16", "f16", "f64"]
-    );
+    // Weights are read whole: one that float32 cannot hold is refused.
+    let file = SafetensorsFile::open(&path).expect("open");
+    assert_eq!(file.read("f16").expect("weights").values[3], inf);
+    let line = read_weights(&path).expect_err("refused").to_string();
+    assert!(line.contains("tensor 'f64' holds 1e39, beyond"), "{line}");
+}
+
+#[test]
+fn weights_are_the_four_dimensional_tensors_of_floats() {
+    let dir = folder();
+    let data = [0u8; 8];
+    let view = |dtype, shape| TensorView::new(dtype, shape, &data).expect("view");
+    let views = [
+        ("a", view(Dtype::F64, vec![1, 1, 1, 1])),
+        ("b", view(Dtype::U8, vec![2, 2, 2, 1])),
+        ("c", view(Dtype::BF16, vec![2, 2, 1, 1])),
+        ("d", view(Dtype::F32, vec![2, 1])),
+        ("e", view(Dtype::F16, vec![1, 1, 2, 2])),
+    ];
+    let bytes = serialize(views, None).expect("serialize");
+    let weights = read_weights(write(dir.path(), "a.safetensors", &bytes)).expect("weights");
+    let keys: Vec<&str> = weights.iter().map(|w| w.key.as_str()).collect();
+    assert_eq!(keys, ["a", "c", "e"]);
 }
 
 #[test]
@@ -124,6 +142,22 @@ fn layers_are_the_four_dimensional_tensors_named_by_module() {
             .expect_err("refused")
             .to_string()
             .contains("no 4-D tensor")
+    );
+
+    let header = "{\"m\":{\"dtype\":\"F7_X\",\"shape\":[1,1,1,2],\"data_offsets\":[0,16]}}";
+    let unknown = write(dir.path(), "e.safetensors", &file_bytes(header, &[0; 16]));
+    let line = open_dump(&[&unknown]).expect_err("refused").to_string();
+    assert!(
+        line.contains("tensor 'm' has elements of a type that is not known, 'F7_X'"),
+        "{line}"
+    );
+
+    let header = "{\"t\":{\"dtype\":\"F32\",\"shape\":[2,1,2],\"data_offsets\":[0,16]}}";
+    let lines = write(dir.path(), "f.safetensors", &file_bytes(header, &[0; 16]));
+    let dump = open_dump(&[&lines]).expect("lines alone are a layer");
+    assert_eq!(
+        (dump.layers[0].rank(), dump.layers[0].shape().width),
+        (3, 2)
     );
 
     let header = "{\"m\":{\"dtype\":\"I64\",\"shape\":[1,1,1,2],\"data_offsets\":[0,16]}}";

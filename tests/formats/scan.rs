@@ -4,6 +4,7 @@ use super::{f32_bytes, folder, npy_bytes, write};
 use chanscope::Error;
 use chanscope::control::Control;
 use chanscope::io::array::ArrayLayer;
+use chanscope::io::kept::Kept;
 use chanscope::io::layer::Layer;
 use chanscope::io::npy;
 use chanscope::io::scan::{Position, Scan, scan};
@@ -175,6 +176,44 @@ fn doubles_too_large_count_as_infinite() {
             .inf(),
         1
     );
+}
+
+#[test]
+fn doubles_beyond_float32_are_counted_by_channel_and_sample() {
+    let dir = folder();
+    // [3, 2, 1, 2]: beyond in channel 0 of samples 0 and 2, in channel 1 of sample 1; an infinity beside them.
+    let mut values = [1f64; 12];
+    values[0] = 1e39;
+    values[6] = -3.5e38;
+    values[8] = f64::MAX;
+    values[9] = f64::INFINITY;
+    values[10] = f64::from(f32::MAX);
+    for (descr, bytes) in [
+        ("<f8", values.map(f64::to_le_bytes).concat()),
+        (">f8", values.map(f64::to_be_bytes).concat()),
+    ] {
+        let path = write(
+            dir.path(),
+            "a.npy",
+            &npy_bytes(descr, "(3, 2, 1, 2)", &bytes),
+        );
+        let layer = npy::open(path, "a").expect("open");
+        let count = |rows, channels: &[usize]| layer.beyond_f32(rows, channels).expect("read");
+        assert_eq!(count(0..3, &[0, 1]), 3);
+        assert_eq!(count(0..3, &[0]), 2);
+        assert_eq!(count(0..1, &[0, 1]), 1);
+        assert_eq!(count(1..2, &[0]), 0);
+        let found = scan(layer.as_ref(), &[0, 1], PLENTY, &Control::default()).expect("scan");
+        assert_eq!((found.inf(), found.beyond_f32(layer.as_ref())), (4, Ok(3)));
+        let line = found.refusal(layer.as_ref()).expect("refused").to_string();
+        assert!(
+            line.contains("0 NaN, 1 infinite values and 3 values beyond the range of float32"),
+            "{line}"
+        );
+        let kept = Kept::new(layer, vec![0, 2]).expect("layer");
+        assert_eq!(kept.beyond_f32(0..2, &[0, 1]), Ok(2));
+        assert_eq!(kept.beyond_f32(1..2, &[0]), Ok(1));
+    }
 }
 
 #[test]

@@ -60,8 +60,8 @@ fn what_cannot_be_activations_is_named() {
     for (bytes, words) in [
         (plain("<c8"), "complex"),
         (plain("|O"), "Python objects"),
-        (plain("<U3"), "number type"),
-        (plain("|S4"), "number type"),
+        (plain("<U3"), "is text"),
+        (plain("|S4"), "is text"),
         (plain("|V8"), "number type"),
         (plain("<M8[ns]"), "number type"),
         (plain("<f16"), "width"),
@@ -83,9 +83,21 @@ fn what_cannot_be_activations_is_named() {
             "Fortran",
         ),
         (npy_bytes("<f4", "()", &[0; 4]), "0 dimensions"),
-        (npy_bytes("<f4", "(2,)", &[0; 8]), "1 dimensions"),
-        (npy_bytes("<f4", "(2, 1, 1)", &[0; 8]), "3 dimensions"),
-        (npy_bytes("<f4", "(2, 1, 1, 1, 1)", &[0; 8]), "5 dimensions"),
+        (npy_bytes("<f4", "(2,)", &[0; 8]), "a.reshape(-1, 1)"),
+        (npy_bytes("<f4", "(2,)", &[0; 8]), "labels.npy"),
+        (
+            npy_bytes("<f4", "(1, 2, 3, 1, 2)", &[0; 48]),
+            "5 dimensions",
+        ),
+        (
+            npy_bytes("<f4", "(1, 2, 3, 1, 2)", &[0; 48]),
+            "a.reshape(1, 2, 3, 2)",
+        ),
+        (
+            npy_bytes("<f4", "(1, 2, 1, 3, 2, 2)", &[0; 96]),
+            "a.reshape(1, 2, 6, 2)",
+        ),
+        (npy_bytes("<U3", "(2, 1)", &[0; 24]), "return_inverse=True"),
         (npy_bytes("<f4", "(2, 0, 3, 3)", &[]), "dimension is zero"),
         (npy_bytes("<f4", "(0, 4)", &[]), "dimension is zero"),
         (

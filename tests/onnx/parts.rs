@@ -1,7 +1,7 @@
 //! Networks of which only a part is supported, several outputs, the layout of the input, and other names.
 
 use super::support::{load, load_model, numbers, refused, run};
-use crate::support::model::{Attribute, Model, Node};
+use crate::support::model::{Attribute, Model, Node, of_type};
 use chanscope::Error;
 use chanscope::model::onnx::{ImportOptions, filters};
 use chanscope::model::parts::Layout;
@@ -223,4 +223,38 @@ fn taps_of_convolutions_along_lines_follow_their_activation_and_pooling() {
         .collect();
     assert_eq!(got[2], pooled);
     assert_eq!(graph.value(layer.consumed).shape, [2, 1, 16]);
+}
+
+#[test]
+fn types_and_biases_are_told_in_words() {
+    for (number, words) in [
+        (16, "its elements are bfloat16, which"),
+        (17, "its elements are float8e4m3fn, which"),
+        (22, "its elements are int4, which"),
+        (99, "its elements are of the unknown type 99, which"),
+    ] {
+        let mut m = Model::new(&[1, 3, 3]);
+        m.constants
+            .push(of_type("w", &[1, 1, 1, 1], number, &[0; 4]));
+        m.node(Node::new("Conv", "c", &["input", "w"], "a"));
+        m.output("a");
+        let line = refused(&m);
+        assert!(line.contains(words), "'{words}' is not in: {line}");
+    }
+    let mut m = Model::new(&[3]);
+    m.constant("w", &[4, 2], &[0.0; 8]);
+    m.node(Node::new("MatMul", "l", &["input", "w"], "a"));
+    m.output("a");
+    let line = refused(&m);
+    assert!(line.contains("[4, 2]") && !line.contains("None"), "{line}");
+    let mut m = Model::new(&[1, 3, 3]);
+    m.constant("w", &[2, 1, 1, 1], &[0.0; 2]);
+    m.constant("b", &[3], &[0.0; 3]);
+    m.node(Node::new("Conv", "c", &["input", "w", "b"], "a"));
+    m.output("a");
+    let line = refused(&m);
+    assert!(
+        line.contains("a bias of shape [3] does not fit 2"),
+        "{line}"
+    );
 }

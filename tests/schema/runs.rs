@@ -128,10 +128,20 @@ impl Runs {
         part.node(Node::new("LSTM", "rnn", &["a"], "b"));
         part.output("b");
         std::fs::write(dir.join("part.onnx"), part.encode()).expect("written");
+        std::fs::write(dir.join("odd.npy"), b"no array").expect("written");
         runs.document(
             dir,
             "inspect --json",
-            &["inspect", "acts", "bad.npy", labels, model, "part.onnx"],
+            &[
+                "inspect",
+                "acts",
+                "bad.npy",
+                labels,
+                model,
+                "part.onnx",
+                "odd.npy",
+                "--skip-unreadable",
+            ],
         );
         runs.document(dir, "devices --json", &["devices"]);
         runs.document(dir, "bench --json", &["bench", "--only", "pointwise"]);

@@ -123,6 +123,18 @@ pub fn tensor(name: &str, shape: &[i64], data: &[f32]) -> Vec<u8> {
     [dims, int(2, 1), field(8, name.as_bytes()), field(9, &raw)].concat()
 }
 
+/// A tensor whose elements have the type of this number, encoded.
+pub fn of_type(name: &str, shape: &[i64], number: i64, raw: &[u8]) -> Vec<u8> {
+    let dims: Vec<u8> = shape.iter().flat_map(|&d| int(1, d)).collect();
+    [
+        dims,
+        int(2, number),
+        field(8, name.as_bytes()),
+        field(9, raw),
+    ]
+    .concat()
+}
+
 /// An int64 tensor, encoded.
 pub fn integers(name: &str, shape: &[i64], data: &[i64]) -> Vec<u8> {
     let raw: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();

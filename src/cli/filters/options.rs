@@ -63,6 +63,9 @@ pub struct Args {
     /// Copy WEIGHTS (.safetensors) to this file, with the minimised filters in it and every other byte as it was
     #[arg(long, value_name = "NEW.safetensors", requires = "minimize")]
     pub write: Option<PathBuf>,
+    /// List layers whose weights cannot be read, or are not finite, as skipped, and measure the others
+    #[arg(long)]
+    pub skip_unreadable: bool,
     /// Repeat the paper's 1-D experiment in place of measuring weights, and print what it found
     #[arg(long, conflicts_with_all = ["weights", "minimize", "gradient", "pair_matrix"])]
     study: bool,
@@ -178,6 +181,7 @@ impl Options {
     /// Records the options as they are used.
     pub fn describe(&self, args: &Args, folder: &ResultsFolder, ctx: &Context<'_>) {
         folder.filters_parameters(ctx, &self.filters, self.minimization.as_ref());
+        folder.parameter("skip-unreadable", args.skip_unreadable);
         if self.minimization.is_some() {
             let target = args.write.as_ref().map(|p| p.display().to_string());
             folder.parameter("write", target);

@@ -1,6 +1,9 @@
 //! The convolutions of a file of weights.
 
+use crate::cli::error::in_file;
+use chanscope::io::foreign;
 use chanscope::io::names::{Namer, module_path};
+use chanscope::io::open::unread;
 use chanscope::io::safetensors::{Replacement, SafetensorsFile, TensorInfo};
 use chanscope::measure::FilterBank;
 use chanscope::model::onnx::{self, ConvFilters};
@@ -59,10 +62,11 @@ impl Weights {
         } else if extension == "safetensors" {
             safetensors(SafetensorsFile::open(path)?)?
         } else {
-            return Err(Error::unsuitable(
-                path,
-                "is neither .safetensors nor .onnx; save the weights as one of them",
-            ));
+            let what = foreign::weights_advice(path);
+            let what = what.unwrap_or_else(|| {
+                "is neither .safetensors nor .onnx; save the weights as one of them".into()
+            });
+            return Err(Error::unsuitable(path, what));
         };
         let weights = Self {
             path: path.to_path_buf(),
@@ -113,27 +117,40 @@ impl Weights {
     }
 
     /// Reads one convolution.
+    ///
+    /// # Errors
+    /// What reading meets; a weight that is not finite.
     pub fn read(&self, at: usize) -> Result<Layer> {
-        match &self.source {
+        let layer = match &self.source {
             Source::Safetensors { file, layers } => {
                 let (name, key, shape) = &layers[at];
-                Ok(Layer {
+                Layer {
                     name: name.clone(),
                     key: key.clone(),
                     shape: *shape,
                     weights: Box::new(file.read(key)?.values),
-                })
+                }
             }
             Source::Onnx(layers) => {
                 let layer = &layers[at];
-                Ok(Layer {
+                Layer {
                     name: layer.name.clone(),
                     key: String::new(),
                     shape: FilterShape::new(&layer.shape)?,
                     weights: Box::new(layer.weights.read()?.into_owned()),
-                })
+                }
             }
-        }
+        };
+        let checked = layer.filters().check();
+        checked.map_err(|e| in_file(&self.path, e))?;
+        Ok(layer)
+    }
+
+    /// A convolution that could not be read.
+    pub fn unreadable(&self, at: usize, error: &Error) -> Skipped {
+        let (_, reason) = unread(&self.path, error);
+        let name = self.sizes()[at].0.to_string();
+        Skipped { name, reason }
     }
 
     /// Whether [`Weights::write`] can be used.

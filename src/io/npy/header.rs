@@ -3,6 +3,7 @@
 use super::literal;
 use crate::error::FileProblem;
 use crate::io::file::DataFile;
+use crate::io::foreign;
 use crate::io::layer::tuple;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
@@ -44,8 +45,10 @@ pub(in crate::io) fn read_header(file: &DataFile) -> Result<Header> {
         ));
     }
     if start[..n.min(6)] != MAGIC[..n.min(6)] {
-        let what = "does not start with \\x93NUMPY, so it is no .npy file; save it with numpy.save";
-        return Err(bad(0, what.into()));
+        let advice = foreign::advice(file.path());
+        let advice = advice.unwrap_or_else(|| "save it with numpy.save".into());
+        let what = format!("does not start with \\x93NUMPY, so it is no .npy file; {advice}");
+        return Err(bad(0, what));
     }
     let major = start[6];
     let prefix = if major == 1 { 10 } else { 12 };
@@ -151,7 +154,18 @@ fn parse_descr(descr: &literal::Descr) -> std::result::Result<Descr, String> {
     match kind {
         b'f' | b'i' | b'u' | b'b' => {}
         b'c' => return refuse("is complex; save the real part or the modulus"),
-        b'O' => return refuse("is an array of Python objects; save it with astype('float32')"),
+        b'O' => {
+            return refuse(
+                "is an array of Python objects; save numbers with astype('float32'), and class names as \
+                 numpy.unique(a, return_inverse=True)[1]",
+            );
+        }
+        b'U' | b'S' | b'a' | b'T' => {
+            return refuse(
+                "is text; class names become class numbers by numpy.save(path, numpy.unique(a, \
+                 return_inverse=True)[1])",
+            );
+        }
         _ => return refuse("is not a number type; save it with astype('float32')"),
     }
     let size = match digits {

@@ -1,7 +1,7 @@
 //! NumPy's `.npy`: layers stored in such files, and small arrays read whole.
 //!
-//! Accepted as activations: `f2`, `f4`, `f8`, `u1`, `i1`, either byte order, C order, `[N, C, H, W]` or
-//! `[N, D]`. Everything else is refused by name. Nothing larger than the file itself is ever allocated.
+//! Accepted as activations: `f2`, `f4`, `f8`, `u1`, `i1`, either byte order, C order, `[N, C, H, W]` `[N, C, L]`
+//! or `[N, D]`. Everything else is refused by name. Nothing larger than the file itself is ever allocated.
 //!
 //! `literal` parses the Python dictionary of the header, `header` checks it against the file's length,
 //! [`open`] makes a layer of it, and `whole` reads the arrays beside `results.json`.
@@ -38,6 +38,7 @@ pub fn open(path: impl AsRef<Path>, name: &str) -> Result<Box<dyn Layer>> {
         shape,
         element,
         header.data_offset,
+        header.shape.len(),
     )))
 }
 

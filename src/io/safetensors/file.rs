@@ -55,8 +55,8 @@ impl SafetensorsFile {
     /// Reads one tensor as `f32`.
     ///
     /// # Errors
-    /// [`Error::File`] for a key that is not there and for element types other than f16, bf16, f32, f64, u8
-    /// and i8; [`Error::Io`].
+    /// [`Error::File`] for a key that is not there, for element types other than f16, bf16, f32, f64, u8 and i8,
+    /// and for a finite f64 value beyond the range of `f32`; [`Error::Io`].
     pub fn read(&self, key: &str) -> Result<Weight> {
         let info = self.info(key)?;
         let element = self.element(info)?;
@@ -85,6 +85,7 @@ impl SafetensorsFile {
             let offset = self.header.data_offset + info.start + ((i << 18) * size) as u64;
             self.file.read_exact_at(bytes, offset)?;
             element.widen(bytes, chunk);
+            self.check_range(info, bytes, chunk)?;
         }
         Ok(Weight {
             key: key.to_string(),
@@ -92,6 +93,31 @@ impl SafetensorsFile {
             dtype: element.dtype,
             values,
         })
+    }
+
+    /// Refuses finite doubles that became infinities.
+    fn check_range(&self, info: &TensorInfo, bytes: &[u8], values: &[f32]) -> Result<()> {
+        if info.dtype != "F64" {
+            return Ok(());
+        }
+        let stored = bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|b| f64::from_le_bytes(*b));
+        match stored
+            .zip(values)
+            .find(|(s, v)| s.is_finite() && v.is_infinite())
+        {
+            None => Ok(()),
+            Some((stored, _)) => Err(Error::unsuitable(
+                self.file.path(),
+                format!(
+                    "tensor {} holds {stored:e}, beyond the range of float32 (3.4e38); scale it down",
+                    quoted(&info.key)
+                ),
+            )),
+        }
     }
 
     pub(super) fn info(&self, key: &str) -> Result<&TensorInfo> {

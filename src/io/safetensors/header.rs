@@ -6,7 +6,7 @@ use crate::tensor::checked_product;
 use crate::{Error, Result};
 use safetensors::Dtype;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -40,7 +40,7 @@ pub(super) struct Header {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    dtype: Dtype,
+    dtype: String,
     shape: Vec<u64>,
     data_offsets: (u64, u64),
 }
@@ -104,8 +104,17 @@ pub(super) fn quoted(key: &str) -> String {
 /// Checks one tensor by itself.
 fn info(key: String, entry: Entry) -> std::result::Result<TensorInfo, String> {
     let (start, end) = entry.data_offsets;
-    let bits =
-        checked_product(&entry.shape).and_then(|n| n.checked_mul(entry.dtype.bitsize() as u64));
+    let dtype = Dtype::deserialize(entry.dtype.as_str().into_deserializer()).map_err(
+        |_: serde::de::value::Error| {
+            format!(
+                "header: tensor {} has elements of a type that is not known, {}; convert it to F32 and write the file \
+                 again",
+                quoted(&key),
+                quoted(&entry.dtype)
+            )
+        },
+    )?;
+    let bits = checked_product(&entry.shape).and_then(|n| n.checked_mul(dtype.bitsize() as u64));
     let Some(bits) = bits else {
         return Err(format!(
             "header: tensor {} of shape {:?} has more elements than can be addressed; write the file again",
@@ -125,7 +134,7 @@ fn info(key: String, entry: Entry) -> std::result::Result<TensorInfo, String> {
     }
     Ok(TensorInfo {
         key,
-        dtype: entry.dtype.to_string(),
+        dtype: entry.dtype,
         shape: entry.shape,
         start,
         len: end - start,

@@ -8,7 +8,7 @@
 //! `header` parses and checks the header, `file` reads tensors, `write` copies a file with new values, and
 //! `open` makes layers of the tensors that are activations.
 
-use super::layer::{Layer, layer_shape};
+use super::layer::{Layer, layer_shape, other_rank};
 use super::names::{Namer, module_path, sanitize};
 use super::stored::Stored;
 use crate::{Error, Result};
@@ -35,8 +35,8 @@ pub(super) struct Found {
     pub(super) left_out: Vec<(String, String)>,
 }
 
-/// Adds the tensors that are activations as layers, sorted by key: those of four dimensions, and those of two
-/// that have a row for each sample of the others.
+/// Adds the tensors that are activations as layers, sorted by key: those of four dimensions, and those of two or
+/// three that have a row for each sample of these.
 pub(super) fn open(
     path: &Path,
     namer: &mut Namer,
@@ -61,18 +61,24 @@ pub(super) fn open(
                 continue;
             }
             [_, _, _, _] => Ok(()),
-            [n, _] if !maps.is_empty() && !maps.contains(n) => Err(format!(
-                "a matrix of {n} rows; the maps of the file have {} samples",
-                maps[0]
-            )),
-            [_, _] => file
+            [n, rest @ ..]
+                if matches!(rest.len(), 1 | 2) && !maps.is_empty() && !maps.contains(n) =>
+            {
+                let kind = if rest.len() == 1 {
+                    "a matrix"
+                } else {
+                    "an array"
+                };
+                Err(format!(
+                    "{kind} of {n} rows; the maps of the file have {} samples",
+                    maps[0]
+                ))
+            }
+            [_, _] | [_, _, _] => file
                 .element(info)
                 .map(drop)
                 .map_err(|_| format!("its elements are {}, not activations", info.dtype)),
-            other => Err(format!(
-                "{} dimensions; activations are [N, C, H, W] or [N, D]",
-                other.len()
-            )),
+            other => Err(other_rank(other)),
         };
         if let Err(reason) = kept {
             let name = sanitize(&info.key);
@@ -87,13 +93,14 @@ pub(super) fn open(
             shape,
             element,
             file.header.data_offset + info.start,
+            info.shape.len(),
         )));
     }
     if layers.len() == before {
         return Err(Error::unsuitable(
             path,
             format!(
-                "holds no activations among {} tensors; they are [N, C, H, W] or [N, D]: reshape them",
+                "holds no activations among {} tensors; they are [N, C, H, W], [N, C, L] or [N, D]: reshape them",
                 tensors.len()
             ),
         ));

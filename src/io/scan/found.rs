@@ -1,9 +1,9 @@
 //! What a scan finds.
 
-use crate::Error;
 use crate::error::{LayerProblem, NonFiniteValues};
 use crate::io::layer::Layer;
 use crate::tensor::LayerShape;
+use crate::{Error, Result};
 
 /// What one channel holds over all samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,12 +85,30 @@ impl Scan {
         (0..self.shape.samples).filter(good).collect()
     }
 
+    /// Finite values beyond the range of `f32`, which [`Scan::inf`] counts too: those of `layer`, the one that
+    /// was scanned.
+    ///
+    /// # Errors
+    /// As [`Layer::beyond_f32`].
+    pub fn beyond_f32(&self, layer: &dyn Layer) -> Result<u64> {
+        if self.inf() == 0 {
+            return Ok(0);
+        }
+        let channels: Vec<usize> = self.channels.iter().map(|c| c.channel).collect();
+        layer.beyond_f32(0..self.shape.samples, &channels)
+    }
+
     /// The error for a layer that must be finite: counts and first position. `None` when all values are finite.
     pub fn refusal(&self, layer: &dyn Layer) -> Option<Error> {
         let first = self.first_bad?;
+        let beyond_f32 = match self.beyond_f32(layer) {
+            Ok(count) => count,
+            Err(error) => return Some(error),
+        };
         let values = NonFiniteValues {
             nan: self.nan(),
-            infinite: self.inf(),
+            infinite: self.inf().saturating_sub(beyond_f32),
+            beyond_f32,
             bad_samples: self.bad_samples.len(),
             samples: self.shape.samples,
             first: [first.sample, first.channel, first.y, first.x],

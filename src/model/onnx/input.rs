@@ -49,7 +49,7 @@ pub(super) fn find<'a>(
         .ok_or_else(|| format!("input '{}' is no tensor", input.name))?;
     if ![data_type::FLOAT, data_type::FLOAT16].contains(&tensor.elem_type) {
         let what = format!(
-            "input '{}' is {}; export the model with a float32 input",
+            "the elements of input '{}' are {}; export the model with a float32 input",
             input.name,
             data_type::name(tensor.elem_type)
         );

@@ -242,10 +242,10 @@ pub mod data_type {
     /// u32.
     pub const UINT32: i32 = 12;
 
-    /// Name for messages.
+    /// What elements of a type are, for messages: "its elements are float16".
     pub fn name(number: i32) -> String {
-        const NAMES: [&str; 17] = [
-            "undefined",
+        const NAMES: [&str; 25] = [
+            "of an undefined type",
             "float32",
             "uint8",
             "int8",
@@ -262,10 +262,18 @@ pub mod data_type {
             "complex64",
             "complex128",
             "bfloat16",
+            "float8e4m3fn",
+            "float8e4m3fnuz",
+            "float8e5m2",
+            "float8e5m2fnuz",
+            "uint4",
+            "int4",
+            "float4e2m1",
+            "float8e8m0",
         ];
         match usize::try_from(number).ok().and_then(|i| NAMES.get(i)) {
             Some(name) => (*name).into(),
-            None => format!("type {number}"),
+            None => format!("of the unknown type {number}"),
         }
     }
 }

@@ -79,7 +79,7 @@ impl Reader {
             data_type::UINT8 | data_type::INT8 | data_type::BOOL => 1,
             other => {
                 return Err(format!(
-                    "element type {} is not supported; export the model in float32",
+                    "its elements are {}, which is not supported; export the model in float32",
                     data_type::name(other)
                 ));
             }

@@ -26,6 +26,8 @@ impl ResultsFolder {
     ) {
         self.context(ctx);
         let graph = &options.graph;
+        // Of files, which the library does not open: the command line says otherwise.
+        self.parameter("skip-unreadable", false);
         self.parameter("k", graph.k);
         let kernel = match graph.kernel {
             Kernel::Gaussian => "gaussian",
@@ -61,6 +63,7 @@ impl ResultsFolder {
         minimize: Option<&MinimizeOptions>,
     ) {
         self.context(ctx);
+        self.parameter("skip-unreadable", false);
         self.parameter("pairs", options.params.pairs.name());
         self.parameter("input-channels", options.params.input_channels.name());
         self.parameter("gradient", options.gradient);
