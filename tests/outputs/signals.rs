@@ -2,7 +2,7 @@
 
 use super::{chanscope, content, inputs, names, network, succeed};
 use crate::formats::{f32_bytes, folder, npy_bytes, write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -37,7 +37,16 @@ fn disturb(
     signal: &str,
     wait: Duration,
 ) -> (Option<i32>, Duration, String) {
-    let mut child = chanscope(dir)
+    let mut command = chanscope(dir);
+    // Tests that run under `nohup` ignore SIGHUP, and so would the program.
+    // SAFETY: `signal` may be called between fork and exec, and touches no memory of the process.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            Ok(())
+        });
+    }
+    let mut child = command
         .args(args)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
