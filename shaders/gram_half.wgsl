@@ -11,25 +11,25 @@
 @group(0) @binding(4) var<storage, read> factors: array<vec2<f32>>;
 @group(0) @binding(5) var<storage, read_write> result: array<f32>;
 
-// Turns a sum of products into the kernel's value. `unit` is the power of two that the group was divided
-// by.
-fn similarity(i: u32, j: u32, base: u32, sum: f32, unit: f32) -> f32 {
+// Turns a sum of products into the kernel's value. The product of `unit` is the power of two that the
+// group was divided by.
+fn similarity(i: u32, j: u32, base: u32, sum: f32, unit: vec2<f32>) -> f32 {
 #ifdef COSINE
     let a = factors[base + i];
     let b = factors[base + j];
     if (a.x == 0.0 || b.x == 0.0) {
         return 0.0;
     }
-    let cosine = sum * (a.x * unit * a.y) * (b.x * unit * b.y);
+    let cosine = sum * (a.x * unit.x * unit.y * a.y) * (b.x * unit.x * unit.y * b.y);
     return select(0.5 + 0.5 * clamp(cosine, -1.0, 1.0), 1.0, i == j);
 #else
-    return sum * unit * unit;
+    return sum * unit.x * unit.y * unit.x * unit.y;
 #endif
 }
 
 // Writes SIDE rows of two matrices of sums to their places on both sides of the diagonal. Each of the
 // two loops lets neighbouring threads write neighbouring numbers.
-fn write(at: u32, lane: u32, row: u32, column: u32, base: u32, unit: f32) {
+fn write(at: u32, lane: u32, row: u32, column: u32, base: u32, unit: vec2<f32>) {
     for (var c = lane % SIDE; c < 2u * SIDE; c += SIDE) {
         for (var r = lane / SIDE; r < SIDE; r += SUBGROUP / SIDE) {
             let i = row + r;
@@ -73,7 +73,7 @@ fn gram_half(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
     let right_first = base + block.y;
     let right_last = left_last;
 #import half_product
-    let unit = bitcast<f32>((exponent(exactness[group].largest) - 14u) << 23u);
+    let unit = powers(exponent(exactness[group].largest) - 14);
     let row = block.x + block_row;
     let column = block.y + block_column;
     coopStoreT(sums00, &sums[sums_at], SUMS_PITCH);

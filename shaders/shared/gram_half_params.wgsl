@@ -17,7 +17,16 @@ struct HalfGramParams {
 
 @group(0) @binding(0) var<uniform> params: HalfGramParams;
 
-// The biased exponent of an absolute value, from its bits.
-fn exponent(largest: u32) -> u32 {
-    return largest >> 23u;
+// e where an absolute value lies in [2^e, 2^(e + 1)), from its bits. A subnormal number counts units of 2^-149.
+fn exponent(largest: u32) -> i32 {
+    if (largest < 0x00800000u) {
+        return firstLeadingBit(i32(max(largest, 1u))) - 149;
+    }
+    return i32(largest >> 23u) - 127;
+}
+
+// Two normal numbers whose product is 2^e, |e| <= 252.
+fn powers(e: i32) -> vec2<f32> {
+    let part = e / 2;
+    return vec2(bitcast<f32>(u32(part + 127) << 23u), bitcast<f32>(u32(e - part + 127) << 23u));
 }
