@@ -2,29 +2,11 @@
 
 use crate::formats::safetensors::file_bytes;
 use crate::formats::{f32_bytes, npy_bytes};
+use crate::support::cli::{chanscope, succeed};
 use crate::support::model::{Model, Node};
-use assert_cmd::Command;
 use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
-
-fn chanscope(dir: &TempDir, args: &[&str]) -> std::process::Output {
-    Command::cargo_bin("chanscope")
-        .expect("binary")
-        .current_dir(dir.path())
-        .args(["--device", "cpu", "--quiet"])
-        .args(args)
-        .output()
-        .expect("run")
-}
-
-/// What a command prints on stdout.
-fn succeed(dir: &TempDir, args: &[&str]) -> String {
-    let out = chanscope(dir, args);
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{args:?}: {stderr}");
-    String::from_utf8(out.stdout).expect("UTF-8")
-}
 
 /// The one line a command fails with.
 fn refused(dir: &TempDir, args: &[&str]) -> String {

@@ -3,25 +3,16 @@
 use crate::formats::f32_bytes;
 use crate::formats::safetensors::file_bytes;
 use crate::oracle::filters::Filters;
-use assert_cmd::Command;
+use crate::support::cli;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 fn chanscope(dir: &TempDir, args: &[&str]) -> std::process::Output {
-    Command::cargo_bin("chanscope")
-        .expect("binary")
-        .current_dir(dir.path())
-        .args(["--device", "cpu", "--quiet", "filters"])
-        .args(args)
-        .output()
-        .expect("run")
+    cli::chanscope(dir, &[&["filters"], args].concat())
 }
 
 fn succeed(dir: &TempDir, args: &[&str]) -> String {
-    let out = chanscope(dir, args);
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{args:?}: {stderr}");
-    String::from_utf8(out.stdout).expect("UTF-8")
+    cli::succeed(dir, &[&["filters"], args].concat())
 }
 
 /// Fails with `code` and one line that holds all of `parts`, and leaves nothing behind.

@@ -1,7 +1,7 @@
 //! `run`, `shuffle` and `impulse` from outside.
 
+use crate::support::cli::{chanscope, succeed};
 use crate::support::model::{Attribute, Model, Node};
-use assert_cmd::Command;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -9,16 +9,6 @@ fn net(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data/onnx")
         .join(name)
-}
-
-fn chanscope(dir: &TempDir, args: &[&str]) -> std::process::Output {
-    Command::cargo_bin("chanscope")
-        .expect("binary")
-        .current_dir(dir.path())
-        .args(["--device", "cpu", "--quiet"])
-        .args(args)
-        .output()
-        .expect("run")
 }
 
 fn array<T: npyz::Deserialize>(path: PathBuf) -> (Vec<u64>, Vec<T>) {
@@ -29,12 +19,6 @@ fn array<T: npyz::Deserialize>(path: PathBuf) -> (Vec<u64>, Vec<T>) {
 
 fn json(path: PathBuf) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(path).expect("results.json")).expect("JSON")
-}
-
-fn succeed(dir: &TempDir, args: &[&str]) {
-    let out = chanscope(dir, args);
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{args:?}: {stderr}");
 }
 
 fn refused(dir: &TempDir, args: &[&str], code: i32, part: &str) {

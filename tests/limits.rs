@@ -83,17 +83,22 @@ fn inspect() {
     assert_eq!(at_each(dir.path(), &["inspect", model]), [true; 3]);
 }
 
-#[test]
-fn redundancy() {
-    let dir = folder();
+/// Writes `a.npy [30, 6, 96, 96]`.
+fn write_layer(dir: &Path) {
     let values: Vec<f32> = (0..30 * 6 * 96 * 96)
         .map(|i| (i as f32 * 0.37).sin())
         .collect();
     write(
-        dir.path(),
+        dir,
         "a.npy",
         &npy_bytes("<f4", "(30, 6, 96, 96)", &f32_bytes(&values)),
     );
+}
+
+#[test]
+fn redundancy() {
+    let dir = folder();
+    write_layer(dir.path());
     let args = ["redundancy", "a.npy", "-k", "5", "--force"];
     assert_eq!(at_each(dir.path(), &args), [true; 3]);
     // Vectors of all channels do not fit under the smallest cap.
@@ -215,14 +220,7 @@ fn report() {
 #[test]
 fn no_memory_is_a_line_and_exit_code_one() {
     let dir = folder();
-    let values: Vec<f32> = (0..30 * 6 * 96 * 96)
-        .map(|i| (i as f32 * 0.37).sin())
-        .collect();
-    write(
-        dir.path(),
-        "a.npy",
-        &npy_bytes("<f4", "(30, 6, 96, 96)", &f32_bytes(&values)),
-    );
+    write_layer(dir.path());
     let mut ended = Vec::new();
     // More is allowed than there is.
     for mib in (40..160).step_by(8) {

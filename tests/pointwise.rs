@@ -1,5 +1,6 @@
 //! Functions of one or two numbers: against float64, at their edges, under broadcasting.
 
+use crate::support::functions::FUNCTIONS;
 use chanscope::cpu::Cpu;
 use chanscope::ops::net::{Binary, NetOps, Unary};
 use chanscope::ops::{Activation, Backend};
@@ -93,45 +94,12 @@ fn exact(f: Unary, x: f64) -> f64 {
     }
 }
 
-/// Functions that every number has a value under, but for NaN.
-const ALL: [Unary; 29] = [
-    Unary::Activation(Activation::Identity),
-    Unary::Activation(Activation::Relu),
-    Unary::Activation(Activation::Clip(0.0, 6.0)),
-    Unary::Activation(Activation::LeakyRelu(0.1)),
-    Unary::Elu(0.7),
-    Unary::Celu(0.6),
-    Unary::Selu(1.6, 1.1),
-    Unary::Sigmoid,
-    Unary::Swish(1.7),
-    Unary::HardSigmoid(0.2, 0.5),
-    Unary::HardSwish,
-    Unary::Tanh,
-    Unary::Gelu,
-    Unary::GeluTanh,
-    Unary::Erf,
-    Unary::Softplus,
-    Unary::Softsign,
-    Unary::Mish,
-    Unary::ThresholdedRelu(0.4),
-    Unary::Shrink(0.5, 0.25),
-    Unary::Affine(-1.5, 0.25),
-    Unary::Abs,
-    Unary::Ceil,
-    Unary::Floor,
-    Unary::Round,
-    Unary::Sign,
-    Unary::Sin,
-    Unary::Cos,
-    Unary::Atan,
-];
-
 #[test]
 fn unary_functions_agree_with_float64() {
     let cpu = Cpu::new(0).unwrap();
     let x: Vec<f32> = (-400..=400).map(|i| i as f32 / 50.0).collect();
     let t = cpu.upload(&[1, x.len()], &x).unwrap();
-    for f in ALL {
+    for f in FUNCTIONS {
         let y = cpu.download(&cpu.unary(&t, f).unwrap()).unwrap();
         for (&x, &y) in x.iter().zip(&y) {
             let want = exact(f, f64::from(x));
@@ -148,7 +116,7 @@ fn unary_functions_agree_with_float64() {
 fn extremes_neither_overflow_nor_lose_a_nan() {
     let cpu = Cpu::new(0).unwrap();
     let t = cpu.upload(&[1, 3], &[f32::NAN, -1e30, 1e30]).unwrap();
-    for f in ALL {
+    for f in FUNCTIONS {
         let y = cpu.unary(&t, f).unwrap();
         assert!(y.data()[0].is_nan(), "{f:?}(NaN)");
         assert!(!y.data()[1].is_nan() && !y.data()[2].is_nan(), "{f:?}");

@@ -1,6 +1,7 @@
 //! Reductions, softmax and normalisation against plain loops.
 
 use crate::oracle::reduce::{along, mean, softmax};
+use crate::support::functions::REDUCTIONS;
 use crate::support::noise;
 use chanscope::cpu::Cpu;
 use chanscope::ops::Backend;
@@ -15,19 +16,6 @@ fn values(shape: &[usize], seed: u32) -> Vec<f32> {
 fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&v| f64::from(v)).collect()
 }
-
-const KINDS: [Reduction; 10] = [
-    Reduction::Mean,
-    Reduction::Sum,
-    Reduction::SumAbs,
-    Reduction::SumSquares,
-    Reduction::Norm,
-    Reduction::Product,
-    Reduction::Max,
-    Reduction::Min,
-    Reduction::LogSumExp,
-    Reduction::ArgMax,
-];
 
 fn exact(kind: Reduction, run: &[f64]) -> f64 {
     let sum = |f: fn(f64) -> f64| run.iter().map(|&v| f(v)).sum::<f64>();
@@ -76,7 +64,7 @@ proptest! {
         let cpu = Cpu::new(2).unwrap();
         let t = cpu.upload(&shape, &x).unwrap();
         let runs = along(&wide(&x), &shape, first, end);
-        for kind in KINDS {
+        for kind in REDUCTIONS {
             let got = cpu.reduce(&t, kind, first..end, &kept).unwrap();
             for (g, run) in got.data().iter().zip(&runs) {
                 let w = exact(kind, run);

@@ -32,11 +32,6 @@ impl DotRows {
         self.rows
     }
 
-    /// Bytes that `pieces` pieces take.
-    pub const fn bytes(&self, pieces: usize) -> u64 {
-        (pieces * self.rows * self.depth * size_of::<LineF64>()) as u64
-    }
-
     /// Replaces the contents by `pieces` pieces. `write(piece, row, numbers)` writes one vector's part of a piece,
     /// whose numbers are zero before; it is called by many threads, in any order.
     pub fn fill(&mut self, pieces: usize, write: impl Fn(usize, usize, &mut [f64]) + Sync) {

@@ -17,10 +17,6 @@ pub const TESTS: &[Test] = &[
     ("knn::dead_samples", dead_samples),
     ("knn::huge_and_constant_values", huge_and_constant_values),
     ("knn::few_samples", few_samples),
-    (
-        "knn::orthogonal_maps_are_exactly_2_apart",
-        orthogonal_maps_are_exactly_2_apart,
-    ),
     ("knn::refused", refused),
 ];
 
@@ -77,33 +73,6 @@ impl Data {
             first: range.start,
         };
         gpu.points(block, kernel).unwrap()
-    }
-}
-
-/// Maps without a common pixel: ties go to the lower index.
-fn orthogonal_maps_are_exactly_2_apart(devices: &Devices) {
-    for gpu in devices.all() {
-        for pixels in [2, 9] {
-            let (n, dim) = (40, 40 * pixels);
-            let mut random = Random(8);
-            let mut x = vec![0.0; n * dim];
-            for (i, row) in x.chunks_exact_mut(dim).enumerate() {
-                let own = &mut row[i * pixels..][..pixels];
-                own.iter_mut().for_each(|v| *v = 1e-3 * random.signed());
-            }
-            let data = Data {
-                x,
-                groups: 1,
-                n,
-                dim,
-            };
-            let params = params(6, Kernel::Cosine, Identical::Keep);
-            let lists = search(gpu, &data, &params, &[], &[13], false);
-            for (query, list) in lists.iter().enumerate() {
-                let first = (0..n).filter(|&i| i != query).take(6);
-                assert_eq!(list, &first.map(|i| (2.0, i)).collect::<Vec<_>>());
-            }
-        }
     }
 }
 

@@ -15,6 +15,7 @@ mod support;
 mod ceiling;
 mod conv2d;
 mod cooperative;
+mod cosine;
 mod data;
 mod exact;
 mod filters;
@@ -94,6 +95,7 @@ fn main() {
         ceiling::TESTS,
         conv2d::TESTS,
         cooperative::TESTS,
+        cosine::TESTS,
         cooperative::WITH_MATRICES,
         exact::TESTS,
         filters::TESTS,

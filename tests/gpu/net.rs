@@ -1,5 +1,6 @@
 //! The operations of a network: the same as the CPU's, which the oracles check.
 
+use crate::support::functions::{FUNCTIONS, REDUCTIONS};
 use crate::{Devices, Test, data::Random};
 use chanscope::cpu::Cpu;
 use chanscope::model::forward::Session;
@@ -7,7 +8,7 @@ use chanscope::model::layers::Tap;
 use chanscope::model::node::ValueId;
 use chanscope::model::onnx;
 use chanscope::ops::net::{
-    Binary, NetOps, Pool2dParams, PoolKind, Reduction, Resampling, Shuffle, StridedCopy, Unary,
+    Binary, NetOps, Pool2dParams, PoolKind, Resampling, Shuffle, StridedCopy, Unary,
 };
 use chanscope::ops::{Activation, Backend};
 
@@ -60,37 +61,7 @@ macro_rules! both {
 
 fn pointwise(devices: &Devices) {
     let x: Vec<f32> = (-3000..=3000).map(|i| i as f32 / 300.0).collect();
-    for f in [
-        Unary::Activation(Activation::Identity),
-        Unary::Activation(Activation::Relu),
-        Unary::Activation(Activation::Clip(-0.5, 6.0)),
-        Unary::Activation(Activation::LeakyRelu(0.1)),
-        Unary::Elu(0.7),
-        Unary::Celu(0.6),
-        Unary::Selu(1.6, 1.1),
-        Unary::Sigmoid,
-        Unary::Swish(1.7),
-        Unary::HardSigmoid(0.2, 0.5),
-        Unary::HardSwish,
-        Unary::Tanh,
-        Unary::Gelu,
-        Unary::GeluTanh,
-        Unary::Erf,
-        Unary::Softplus,
-        Unary::Softsign,
-        Unary::Mish,
-        Unary::ThresholdedRelu(0.4),
-        Unary::Shrink(0.5, 0.25),
-        Unary::Affine(-1.5, 0.25),
-        Unary::Abs,
-        Unary::Ceil,
-        Unary::Floor,
-        Unary::Round,
-        Unary::Sign,
-        Unary::Sin,
-        Unary::Cos,
-        Unary::Atan,
-    ] {
+    for f in FUNCTIONS {
         both!(devices, 1e-6, &format!("{f:?}"), |b| {
             let t = b.upload(&[x.len()], &x).unwrap();
             b.download(&b.unary(&t, f).unwrap()).unwrap()
@@ -276,18 +247,7 @@ fn pooling(devices: &Devices) {
 
 fn reductions(devices: &Devices) {
     let x = random(3 * 5 * 7 * 100, 4);
-    for kind in [
-        Reduction::Mean,
-        Reduction::Sum,
-        Reduction::SumAbs,
-        Reduction::SumSquares,
-        Reduction::Norm,
-        Reduction::Product,
-        Reduction::Max,
-        Reduction::Min,
-        Reduction::LogSumExp,
-        Reduction::ArgMax,
-    ] {
+    for kind in REDUCTIONS {
         for (axes, shape) in [
             (2..4, vec![3, 5]),
             (1..2, vec![3, 1, 7, 100]),

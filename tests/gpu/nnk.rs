@@ -27,10 +27,6 @@ pub const TESTS: &[Test] = &[
     ("nnk::blocks_and_gathering_give_the_same_bits", same_bits),
     ("nnk::refused", refused),
     (
-        "nnk::what_it_does_not_resolve_is_counted",
-        what_it_does_not_resolve_is_counted,
-    ),
-    (
         "nnk::principal_components_are_counted_when_asked_for",
         principal_components_are_counted_when_asked_for,
     ),
@@ -488,41 +484,4 @@ fn refused(devices: &Devices) {
         gpu.nnk(&points, 0..30, &found, Vectors::Gathered(&short), &params)
             .is_err()
     );
-}
-
-/// Nearly parallel vectors are counted as unresolved, parallel candidates as not unique, and others as neither.
-fn what_it_does_not_resolve_is_counted(devices: &Devices) {
-    let (n, dim) = (20, 5);
-    let mut random = Random(31);
-    let apart: Vec<f32> = (0..n * dim).map(|_| random.signed()).collect();
-    let data = |x: Vec<f32>| Data {
-        groups: 1,
-        n: x.len() / dim,
-        dim,
-        x,
-    };
-    let with = |factor: &mut dyn FnMut() -> f32| {
-        let copies = apart.iter().map(|v| v * factor());
-        data(apart.iter().copied().chain(copies).collect())
-    };
-    let mut parallel = with(&mut || 2.0);
-    parallel.x.extend(apart.iter().map(|v| v * 4.0));
-    parallel.n = 3 * n;
-    let near = with(&mut || 1.0 + 1e-5 * random.signed());
-    let params = params(9, Kernel::Cosine, Identical::Keep);
-    for gpu in devices.all() {
-        let flags = |data: &Data| {
-            let found = graph(gpu, data, &params, 0..data.n, false);
-            (found.not_unique, found.unresolved)
-        };
-        let none = (vec![false; n], vec![false; n]);
-        assert_eq!(flags(&data(apart.clone())), none);
-        let (not_unique, unresolved) = flags(&parallel);
-        // Every query is explained by its own direction, which two candidates share.
-        assert_eq!(unresolved, vec![false; 3 * n]);
-        assert_eq!(not_unique, vec![true; 3 * n]);
-        let (not_unique, unresolved) = flags(&near);
-        assert_eq!(not_unique, vec![false; 2 * n]);
-        assert_eq!(unresolved, vec![true; 2 * n]);
-    }
 }

@@ -1,8 +1,10 @@
 //! What several test modules share.
 
+pub mod cli;
 pub mod digits;
 pub mod exact;
 pub mod filters;
+pub mod functions;
 pub mod misuse;
 pub mod model;
 pub mod runs;

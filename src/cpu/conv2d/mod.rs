@@ -5,7 +5,6 @@
 //! 2. The product of filters `[M, C kh kw]` and input patches `[C kh kw, pixels]` is computed [`strip`] by strip of
 //!    output pixels; [`patch`] packs the patches of a few channels at a time.
 //! 3. [`depthwise`] sums directly where each filter sees one channel, and few filters see the same one.
-//!
 //! 4. [`small`] leaves out the taps that fall on padding, where they are many.
 //!
 //! Every output is one sum over (channel, ky, kx), in an order that depends on those sizes only. So neither the batch
@@ -50,37 +49,23 @@ pub(super) fn conv2d(
     }
     let shape = shape.flattened();
     let bias = bias.map_or_else(|| vec![0.0; shape.filters], |b| b.data().to_vec());
-    if shape.group_channels() == 1 && shape.groups > 1 && shape.group_filters() < ROWS {
-        depthwise::run(
-            &shape,
-            x.data(),
-            weight.data(),
-            &bias,
-            params.activation,
-            out.data_mut(),
-            set,
-        );
+    let depthwise = shape.group_channels() == 1 && shape.groups > 1;
+    let run = if depthwise && shape.group_filters() < ROWS {
+        depthwise::run
     } else if small::is_worth_it(&shape) {
-        small::run(
-            &shape,
-            x.data(),
-            weight.data(),
-            &bias,
-            params.activation,
-            out.data_mut(),
-            set,
-        );
+        small::run
     } else {
-        product(
-            &shape,
-            x.data(),
-            weight.data(),
-            &bias,
-            params.activation,
-            out.data_mut(),
-            set,
-        );
-    }
+        product
+    };
+    run(
+        &shape,
+        x.data(),
+        weight.data(),
+        &bias,
+        params.activation,
+        out.data_mut(),
+        set,
+    );
     Ok(out)
 }
 

@@ -119,6 +119,11 @@ impl Query {
                 sums[l] = sums[l] + difference * difference;
             }
         }
-        (D::sums(sums), D::sums(products))
+        let products = if COSINE {
+            D::sums(products)
+        } else {
+            D::splat(0.0)
+        };
+        (D::sums(sums), products)
     }
 }

@@ -132,9 +132,12 @@ struct Close {
 impl Close {
     #[inline(always)]
     fn add<I: Simd>(&mut self, value: I::F64x8) {
-        let far = I::F64x8::splat(1.0 - near::RANGE.end);
-        let equal = I::F64x8::splat(near::EQUAL);
-        self.near |= far.lt(value) & value.lt(equal);
-        self.equal |= equal.lt(value);
+        let close = I::F64x8::splat(1.0 - near::RANGE.end).lt(value);
+        // Rare, so that one comparison is all that most values need.
+        if close != 0 {
+            let equal = I::F64x8::splat(near::EQUAL).lt(value);
+            self.equal |= equal;
+            self.near |= close & !equal;
+        }
     }
 }

@@ -222,7 +222,7 @@ fn caveats(layer: &RedundancyLayer, channels: u64) -> Vec<String> {
     let not_unique: u64 = layer.not_unique_queries.iter().sum();
     if not_unique > 0 {
         out.push(format!(
-            "{} of {}, over all channels, have neighbours that are not unique: another candidate is equal to one of them in the kernel's eyes. The longest of such maps counts as the neighbour, so supports depend on the choice, and sums of weights do not.",
+            "{} of {}, over all channels, have neighbours that are not unique: another candidate is equal to one of them in the kernel's eyes. Which of them counts as the neighbour is a choice, on which overlaps depend; sums of weights over equal candidates do not.",
             plural(not_unique, "query", "queries"),
             count(samples * layer.not_unique_queries.len() as u64),
         ));

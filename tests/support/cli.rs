@@ -1,0 +1,24 @@
+//! The command line, run in a folder.
+
+use assert_cmd::Command;
+use std::process::Output;
+use tempfile::TempDir;
+
+/// Runs a command on the CPU.
+pub fn chanscope(dir: &TempDir, args: &[&str]) -> Output {
+    Command::cargo_bin("chanscope")
+        .expect("binary")
+        .current_dir(dir.path())
+        .args(["--device", "cpu", "--quiet"])
+        .args(args)
+        .output()
+        .expect("run")
+}
+
+/// What a command prints on stdout.
+pub fn succeed(dir: &TempDir, args: &[&str]) -> String {
+    let out = chanscope(dir, args);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{args:?}: {stderr}");
+    String::from_utf8(out.stdout).expect("UTF-8")
+}
