@@ -3,11 +3,25 @@
 //! `CHANSCOPE_FUZZ` sets the number of inputs per target, `CHANSCOPE_FUZZ_SEED` the seed. An input that makes a target panic
 //! is written to `target/fuzz/`; it belongs into `fuzz/corpus` with the change that mends it.
 
+mod network;
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// A target with the folder of its seeds below `fuzz/corpus`.
+type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+const TARGETS: [Target; 6] = [
+    ("npy", targets::npy),
+    ("safetensors", targets::safetensors),
+    ("labels", targets::labels),
+    ("onnx", targets::model),
+    ("network", network::network),
+    ("results", targets::results),
+];
 
 /// Inputs per target without `CHANSCOPE_FUZZ`.
 const BUDGET: u64 = 3000;
@@ -130,9 +144,7 @@ fn mutate(random: &mut Random, seeds: &[(PathBuf, Vec<u8>)]) -> Vec<u8> {
 
 /// Runs a target on its seeds and on the budget of mutated ones.
 fn run(name: &str) {
-    let (_, target) = *(targets::TARGETS.iter())
-        .find(|(n, _)| *n == name)
-        .expect("a target");
+    let (_, target) = *TARGETS.iter().find(|(n, _)| *n == name).expect("a target");
     let seeds = seeds(name);
     for (_, bytes) in &seeds {
         target(bytes);
@@ -181,6 +193,11 @@ fn onnx() {
 }
 
 #[test]
+fn network() {
+    run("network");
+}
+
+#[test]
 fn results() {
     run("results");
 }
@@ -190,7 +207,7 @@ fn results() {
 fn every_target_is_one_of_cargo_fuzz() {
     let manifest =
         std::fs::read_to_string(root().join("fuzz/Cargo.toml")).expect("fuzz/Cargo.toml");
-    for (name, _) in targets::TARGETS {
+    for (name, _) in TARGETS {
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
         assert!(
             root()

@@ -14,6 +14,7 @@ use chanscope::io::safetensors::SafetensorsFile;
 use chanscope::io::scan::scan;
 use chanscope::measure::shuffle::{check_labels, check_permutation};
 use chanscope::model::dump::activations;
+use chanscope::model::graph::Graph;
 use chanscope::model::onnx;
 use chanscope::report::html::render;
 use chanscope::report::results::Results;
@@ -23,23 +24,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A target with the folder of its seeds below `fuzz/corpus`.
-pub type Target = (&'static str, fn(&[u8]));
-
-/// All of them.
-pub const TARGETS: [Target; 5] = [
-    ("npy", npy),
-    ("safetensors", safetensors),
-    ("labels", labels),
-    ("onnx", model),
-    ("results", results),
-];
-
 /// Numbers of a network's values up to which it is run.
 const SMALL: usize = 1 << 16;
 
 /// Writes the bytes to a file of this name, the same for each thread.
-fn file(name: &str, bytes: &[u8]) -> PathBuf {
+pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
     thread_local! {
         static FOLDER: RefCell<tempfile::TempDir> = RefCell::new(tempfile::tempdir().expect("a folder"));
     }
@@ -107,9 +96,22 @@ pub fn labels(bytes: &[u8]) {
 pub fn model(bytes: &[u8]) {
     let path = file("a.onnx", bytes);
     let _ = onnx::filters(&path);
-    let Ok(graph) = onnx::load(&path, None) else {
-        return;
-    };
+    if let Ok(graph) = onnx::load(&path, None) {
+        run_small(&graph, Case::Once);
+    }
+}
+
+/// What a network is run on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    /// One sample.
+    Once,
+    /// A sample, another one, and the first once more: the first and the last must give the same bits.
+    Twice,
+}
+
+/// Runs the activations and the outputs of a network, if it is small.
+pub fn run_small(graph: &Graph, case: Case) {
     let layers = graph.layers();
     let input = graph.input_shape().to_vec();
     let &[channels, height, width] = input.as_slice() else {
@@ -118,27 +120,58 @@ pub fn model(bytes: &[u8]) {
     let values: Vec<_> = layers
         .iter()
         .map(|l| l.activation)
-        .chain(graph.outputs().first().copied())
+        .chain(graph.outputs().iter().copied())
         .collect();
     let small = |len: usize| len > 0 && len <= SMALL;
     if !small(input.iter().product()) || !values.iter().all(|v| small(graph.value(*v).len())) {
         return;
     }
-    let pixels = vec![0.5; channels * height * width];
-    let Ok(shape) = LayerShape::new(1, channels, height, width) else {
+    let size = channels * height * width;
+    let (samples, pixels) = match case {
+        Case::Once => (1, vec![0.5; size]),
+        Case::Twice => {
+            let first = (0..size).map(|i| (i * 31 % 17) as f32 / 8.0 - 1.0);
+            let other = (0..size).map(|i| 3.0 - (i % 5) as f32);
+            (3, first.clone().chain(other).chain(first).collect())
+        }
+    };
+    let Ok(shape) = LayerShape::new(samples, channels, height, width) else {
         return;
     };
     let data = ArrayLayer::new("data", shape, pixels).expect("as many as the shape says");
-    if let Device::Cpu(cpu) = Device::open(&DeviceChoice::Cpu, 1).expect("the CPU") {
-        let memory = 64 << 20;
-        let _ = activations(
-            &cpu,
-            &graph,
-            &data,
-            &values,
-            memory,
-            &Control::default(),
-            |_, _, _| Ok(()),
+    let Device::Cpu(cpu) = Device::open(&DeviceChoice::Cpu, 1).expect("the CPU") else {
+        return;
+    };
+    let mut rows: Vec<Vec<u32>> = vec![vec![]; values.len()];
+    let take = |at: usize, _: usize, row: &[f32]| {
+        rows[at].extend(row.iter().map(|v| v.to_bits()));
+        Ok(())
+    };
+    let memory = 64 << 20;
+    if activations(
+        &cpu,
+        graph,
+        &data,
+        &values,
+        memory,
+        &Control::default(),
+        take,
+    )
+    .is_err()
+    {
+        return;
+    }
+    for (bits, value) in rows.iter().zip(&values) {
+        let len = graph.value(*value).len();
+        assert_eq!(
+            bits.len(),
+            samples * len,
+            "a value has the shape that was foretold"
+        );
+        assert_eq!(
+            bits[..len],
+            bits[(samples - 1) * len..],
+            "equal samples give equal bits"
         );
     }
 }
