@@ -187,37 +187,30 @@ fn message(e: &Library) -> String {
     }
 }
 
+/// Parameters of the library that a command sets, with the option that does.
+const FLAGS: &[(&str, &str)] = &[
+    ("k", "-k"),
+    ("sigma", "--sigma"),
+    ("channels", "--channels"),
+    ("size", "--memory"),
+    ("batch", "--batch"),
+    ("mode", "--mode"),
+    ("labels", "--labels"),
+    ("permutation", "--permutation"),
+    ("observe", "--observe"),
+    ("at", "--at"),
+    ("threshold", "--threshold"),
+    ("learning_rate", "--lr"),
+    ("momentum", "--momentum"),
+    ("nesterov", "--nesterov"),
+    ("image_size", "--size"),
+    ("output", "--output"),
+];
+
 /// The option that sets a parameter of the library.
 fn flag(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "k" => "-k",
-        "sigma" => "--sigma",
-        "kernel" => "--kernel",
-        "channels" => "--channels",
-        "device" => "--device",
-        "memory" | "size" => "--memory",
-        "threads" => "--threads",
-        "batch" => "--batch",
-        "mode" => "--mode",
-        "cosine" => "--cosine",
-        "labels" => "--labels",
-        "permutation" => "--permutation",
-        "observe" => "--observe",
-        "bias" => "--bias",
-        "at" => "--at",
-        "threshold" => "--threshold",
-        "tap" => "--tap",
-        "steps" => "--minimize",
-        "learning_rate" => "--lr",
-        "momentum" => "--momentum",
-        "nesterov" => "--nesterov",
-        "pairs" => "--pairs",
-        "input_channels" => "--input-channels",
-        "image_size" => "--size",
-        "layout" => "--layout",
-        "output" => "--output",
-        _ => return None,
-    })
+    let found = FLAGS.iter().find(|(parameter, _)| *parameter == name);
+    found.map(|(_, flag)| *flag)
 }
 
 fn device_problem(problem: &DeviceProblem) -> String {
@@ -274,5 +267,70 @@ fn output(path: &Path, problem: &OutputProblem) -> String {
             input.display()
         ),
         problem => format!("{path}: {problem}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FLAGS;
+    use crate::cli::Cli;
+    use clap::CommandFactory;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    /// Arguments of library calls that no option sets: the command line gives them values that are always right.
+    const NO_OPTION: &[&str] = &["betas", "maps", "study", "wanted"];
+
+    /// Names in `Error::argument("...", ...)` in the sources below a folder.
+    fn refused_arguments(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                refused_arguments(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a source");
+            for call in text.split("Error::argument(").skip(1) {
+                let name = call
+                    .trim_start()
+                    .strip_prefix('"')
+                    .and_then(|c| c.split_once('"'));
+                found.extend(name.map(|(name, _)| name.to_string()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_exists() {
+        let mut options = BTreeSet::new();
+        let mut command = Cli::command();
+        command.build();
+        for subcommand in command.get_subcommands() {
+            for argument in subcommand.get_arguments() {
+                options.extend(argument.get_long().map(|long| format!("--{long}")));
+                options.extend(argument.get_short().map(|short| format!("-{short}")));
+            }
+        }
+        for (name, flag) in FLAGS {
+            assert!(options.contains(*flag), "{name}: no subcommand has {flag}");
+        }
+    }
+
+    #[test]
+    fn every_argument_that_a_measure_or_model_refuses_has_its_option() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut names = BTreeSet::new();
+        for folder in ["measure", "model"] {
+            refused_arguments(&sources.join(folder), &mut names);
+        }
+        assert!(names.len() > 10, "{names:?}");
+        for name in &names {
+            let listed = FLAGS.iter().any(|(parameter, _)| parameter == name);
+            let library_only = NO_OPTION.contains(&name.as_str());
+            assert!(
+                listed != library_only,
+                "the argument '{name}' of the library"
+            );
+        }
     }
 }
