@@ -64,6 +64,16 @@ fn refused(dir: &TempDir, args: &[&str], code: i32, parts: &[&str]) {
 }
 
 #[test]
+fn report_has_no_other_folder() {
+    let dir = TempDir::new().expect("folder");
+    chanscope(dir.path())
+        .args(["report", "results", "--out", "elsewhere"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("leave out --out"));
+}
+
+#[test]
 fn a_folder_of_activations_becomes_results_and_a_report() {
     let dir = TempDir::new().expect("folder");
     let acts = dir.path().join("acts");

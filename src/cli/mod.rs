@@ -70,14 +70,9 @@ pub struct Common {
     /// Number of threads for the CPU backend and the host's work [default: all cores]
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
-    /// Folder for the results; one that is not empty is refused
-    #[arg(
-        long,
-        global = true,
-        default_value = "chanscope-out",
-        value_name = "DIR"
-    )]
-    pub out: PathBuf,
+    /// Folder for the results; one that is not empty is refused [default: chanscope-out]
+    #[arg(long, global = true, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Replace the results of an earlier run in --out; a folder that holds anything else is refused
     #[arg(long, global = true)]
     pub force: bool,
@@ -110,7 +105,12 @@ impl Common {
 
     /// Takes the folder `--out` for a run that reads `inputs`, before anything is computed.
     pub fn output(&self, inputs: &[Option<&Path>]) -> chanscope::Result<Output> {
-        self.output_in(&self.out, inputs)
+        self.output_in(self.out(), inputs)
+    }
+
+    /// The folder `--out`.
+    pub fn out(&self) -> &Path {
+        self.out.as_deref().unwrap_or(Path::new("chanscope-out"))
     }
 
     /// As [`Common::output`], for another folder than `--out`.

@@ -1,6 +1,6 @@
 //! `chanscope report`: the page of a finished run, made again.
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::{Common, output};
 use chanscope::report::html::{REPORT_FILE, write_report_within};
 use std::path::PathBuf;
@@ -16,6 +16,11 @@ pub struct Args {
 
 /// Writes the page and prints where it is, and what it could not show.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
+    if common.out.is_some() {
+        return Err(Error::Usage(
+            "report writes into the folder that it is given; leave out --out".into(),
+        ));
+    }
     let notes = write_report_within(&args.dir, common.memory()?)?;
     let path = args.dir.join(REPORT_FILE);
     if common.json {

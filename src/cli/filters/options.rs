@@ -171,7 +171,7 @@ impl Args {
                     .into(),
             ));
         }
-        Output::check_file_apart(&common.out, target, &[path])?;
+        Output::check_file_apart(common.out(), target, &[path])?;
         check_file(target, common.force)?;
         Ok(())
     }
