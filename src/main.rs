@@ -10,5 +10,5 @@ fn main() -> std::process::ExitCode {
     // every server. It only orders adapters, which is done by their kind here.
     // SAFETY: no other thread exists yet that could read the environment.
     unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
-    cli::main()
+    cli::main(std::env::args_os()).into()
 }

@@ -24,8 +24,8 @@ use chanscope::io::size::memory_cap;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use error::Error;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// Measures how redundant the channels of a convolutional network are.
 #[derive(Parser)]
@@ -125,19 +125,21 @@ impl Common {
     }
 }
 
-/// Parses, runs, prints an error as one line.
-pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+/// Parses `arguments`, of which the first is the program, runs, prints an error as one line. Returns the exit code.
+///
+/// The Python package calls it too: its command is this one.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
     };
     signal::listen();
     match dispatch(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(e) => {
             signal::end(&e.to_string());
             output::error(&e.to_string());
-            ExitCode::from(e.exit_code())
+            e.exit_code()
         }
     }
 }
@@ -174,14 +176,14 @@ fn dispatch(cli: Cli) -> error::Result<()> {
 }
 
 /// Help and version go to stdout; a usage error is one line.
-fn usage(e: &clap::Error) -> ExitCode {
+fn usage(e: &clap::Error) -> u8 {
     match e.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let failed = e.use_stderr();
             let _ = e.print();
-            ExitCode::from(if failed { 2 } else { 0 })
+            if failed { 2 } else { 0 }
         }
         _ => {
             let text = e.to_string();
@@ -196,7 +198,7 @@ fn usage(e: &clap::Error) -> ExitCode {
                 "{}; see --help",
                 line.trim_start_matches("error: ")
             ));
-            ExitCode::from(2)
+            2
         }
     }
 }

@@ -1,0 +1,32 @@
+"""Measures how redundant the channels of a convolutional network are.
+
+Arrays, tensors, files or dumps go in; arrays come out. The numbers are those of the command line, to the bit.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ._chanscope import __version__
+
+# What is imported when it is first used, so that `import chanscope` costs little and needs numpy only:
+# the name, the module that holds it, and its name there (None for the module itself).
+_LAZY: dict[str, tuple[str, str | None]] = {}
+
+__all__ = ["__version__", *_LAZY]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module, attribute = _LAZY[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    found = importlib.import_module(module, __name__)
+    value = found if attribute is None else getattr(found, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
