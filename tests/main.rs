@@ -27,7 +27,6 @@ mod onnx;
 #[allow(dead_code)]
 mod oracle;
 mod outputs;
-mod overlap;
 mod pointwise;
 mod pool2d;
 mod reduce;

@@ -193,7 +193,8 @@ impl Backend for Cpu {
     }
 
     fn overlap(&self, supports: Supports<'_>, sums: &mut OverlapSums) -> Result<()> {
-        self.pool.install(|| overlap::accumulate(supports, sums))
+        self.pool
+            .install(|| overlap::accumulate(supports, sums, self.set))
     }
 
     fn add_dots(&self, x: &DotRows, out: &mut [f64]) -> Result<()> {

@@ -28,6 +28,7 @@ mod gram;
 mod knn;
 mod linear;
 mod nnk;
+mod overlap;
 
 use chanscope::cpu::InstructionSet;
 use chanscope::internals::{self, OnEachSet};
@@ -38,13 +39,14 @@ use std::path::Path;
 type Once = &'static [(&'static str, fn())];
 
 /// The modules and their tests.
-const MODULES: [(&str, OnEachSet, Once); 6] = [
+const MODULES: [(&str, OnEachSet, Once); 7] = [
     ("conv2d", conv2d::ON_EACH_SET, conv2d::ONCE),
     ("correlate", correlate::ON_EACH_SET, correlate::ONCE),
     ("gram", gram::ON_EACH_SET, gram::ONCE),
     ("knn", knn::ON_EACH_SET, knn::ONCE),
     ("linear", linear::ON_EACH_SET, linear::ONCE),
     ("nnk", nnk::ON_EACH_SET, nnk::ONCE),
+    ("overlap", overlap::ON_EACH_SET, overlap::ONCE),
 ];
 
 /// All instruction sets, with the names that tests on them end in.

@@ -1,8 +1,19 @@
 use crate::oracle;
 use chanscope::Error;
-use chanscope::cpu::Cpu;
+use chanscope::cpu::{Cpu, InstructionSet};
 use chanscope::ops::{Backend, OverlapSums, Supports};
 use proptest::prelude::*;
+
+pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
+    sums_equal_the_definition,
+    counters_and_tiles,
+    unions_of_all_sizes,
+];
+pub const ONCE: crate::Once = tests![
+    large_indices,
+    blocks_and_threads_do_not_matter,
+    wrong_lengths_are_refused,
+];
 
 fn zeros(c: usize) -> OverlapSums {
     OverlapSums {
@@ -44,7 +55,12 @@ fn draw(
     (indices, degenerate)
 }
 
-fn check(indices: &[i32], degenerate: &[bool], [channels, queries, k]: [usize; 3]) {
+fn check(
+    set: InstructionSet,
+    indices: &[i32],
+    degenerate: &[bool],
+    [channels, queries, k]: [usize; 3],
+) {
     let supports = Supports {
         indices,
         degenerate,
@@ -53,7 +69,8 @@ fn check(indices: &[i32], degenerate: &[bool], [channels, queries, k]: [usize; 3
         k,
     };
     let mut sums = zeros(channels);
-    Cpu::new(2).unwrap().overlap(supports, &mut sums).unwrap();
+    let cpu = Cpu::with_instruction_set(2, set).unwrap();
+    cpu.overlap(supports, &mut sums).unwrap();
     assert_eq!(
         sums,
         oracle::overlap::overlap(supports),
@@ -61,56 +78,80 @@ fn check(indices: &[i32], degenerate: &[bool], [channels, queries, k]: [usize; 3
     );
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-    #[test]
-    fn sums_equal_the_definition(
+fn sums_equal_the_definition(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(48), |(
         channels in 1usize..12, queries in 0usize..70, k in 1usize..9, samples in 1i32..40, seed: u64,
-    ) {
+    )| {
         let (indices, degenerate) = draw(channels, queries, k, samples, seed);
-        check(&indices, &degenerate, [channels, queries, k]);
-    }
+        check(set, &indices, &degenerate, [channels, queries, k]);
+    });
 }
 
-#[test]
-fn widths_of_the_counters_and_beyond() {
+/// Numbers of channels around the edges of tiles of 64 columns and 256 rows, and supports of as many members as a
+/// byte counts, and of more.
+fn counters_and_tiles(set: InstructionSet) {
     let shapes = [
         (1, 600, 9),
-        (16, 70, 20),
-        (17, 40, 20),
-        (32, 20, 30),
-        (33, 20, 30),
-        (64, 5, 40),
-        (65, 5, 40),
+        (63, 5, 20),
+        (64, 5, 20),
+        (65, 5, 20),
+        (130, 3, 20),
+        (256, 2, 4),
+        (321, 2, 4),
         (3, 4, 255),
         (3, 4, 256),
+        (70, 1, 256),
     ];
     for (i, (channels, queries, k)) in shapes.into_iter().enumerate() {
-        // The last two: supports of nearly as many members as a byte counts, and of more.
         let (mut indices, degenerate) = draw(channels, queries, k, 6 * k as i32, i as u64);
         if k > 200 {
             for (i, index) in indices.iter_mut().enumerate() {
                 *index = (i % k) as i32;
             }
         }
-        check(&indices, &degenerate, [channels, queries, k]);
+        check(set, &indices, &degenerate, [channels, queries, k]);
     }
 }
 
-#[test]
-fn many_members_with_large_indices() {
-    // Enough members for the radix sort, indices that need three digits.
+/// Every quotient of an intersection and a union: of unions to 60 members, and of some of the largest, of 2048.
+fn unions_of_all_sizes(set: InstructionSet) {
+    let own = |size: usize, k: usize| (0..k).map(move |i| if i < size { i as i32 } else { -1 });
+    let of = |first: usize, size: usize, k: usize| {
+        (0..k).map(move |i| if i < size { (first + i) as i32 } else { -1 })
+    };
+    let (mut left, mut right, k) = (Vec::new(), Vec::new(), 30);
+    for a in 1..=k {
+        for b in 1..=k {
+            for common in 0..=a.min(b) {
+                left.extend(own(a, k));
+                right.extend(of(a - common, b, k));
+            }
+        }
+    }
+    let queries = left.len() / k;
+    left.extend(right);
+    check(set, &left, &vec![false; 2 * queries], [2, queries, k]);
+    let (mut left, mut right, k) = (Vec::new(), Vec::new(), 1024);
+    for common in [0, 1, 2, 3, 511, 512, 513, 1000, 1023, 1024] {
+        left.extend(own(k, k));
+        right.extend(of(k - common, k, k));
+    }
+    left.extend(right);
+    check(set, &left, &[false; 20], [2, 10, k]);
+}
+
+fn large_indices() {
     let (channels, queries, k) = (150, 3, 20);
     let (mut indices, degenerate) = draw(channels, queries, k, 300, 5);
     for i in indices.iter_mut().filter(|i| **i >= 0) {
         *i *= 7_000_003;
     }
-    check(&indices, &degenerate, [channels, queries, k]);
+    let set = InstructionSet::detect();
+    check(set, &indices, &degenerate, [channels, queries, k]);
 }
 
-#[test]
 fn blocks_and_threads_do_not_matter() {
-    // Few channels and many are counted in different ways.
+    // One tile of channels, and several.
     for channels in [9, 70] {
         blocks_and_threads(channels);
     }
@@ -149,7 +190,6 @@ fn blocks_and_threads(channels: usize) {
     assert_eq!(parts, once);
 }
 
-#[test]
 fn wrong_lengths_are_refused() {
     let supports = Supports {
         indices: &[1, 2, 3],
