@@ -4,7 +4,7 @@
 //! floating-point results would make the last bits depend on it. A fixed-point integer does not.
 
 /// Order-independent sum and count of values of moderate size (`|x| < 2^40`), resolution `2^-60`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FixedSum {
     sum: i128,
     count: u64,

@@ -44,11 +44,14 @@ pub(super) struct GraphStage<'a, B: Backend> {
     pub selection: &'a [usize],
     /// Channel-major: a space per channel; sample-major: the aggregate.
     pub layout: Layout,
+    /// The queries of this part; the points are all samples.
+    pub queries: Range<usize>,
     /// Spaces whose every query is degenerate by definition (dead channels).
     pub dead: &'a [bool],
     pub labels: Option<&'a [u32]>,
     pub params: &'a GraphParams,
     pub memory: u64,
+    /// Takes the supports of `queries`, the first of which is its query 0.
     pub store: &'a SupportStore,
     /// The samples that are measured, where some were left out.
     pub kept: Option<&'a [usize]>,
@@ -71,7 +74,7 @@ impl<B: Backend> GraphStage<'_, B> {
             self.control.report(Progress {
                 stage: &self.stage,
                 done,
-                total: (job.spaces * job.samples) as u64,
+                total: (job.spaces * self.queries.len()) as u64,
                 unit: "queries",
             });
             self.control.check()
@@ -96,6 +99,12 @@ impl<B: Backend> GraphStage<'_, B> {
             dim,
             k: self.params.k,
         }
+    }
+
+    /// The queries of this part in blocks of `step`.
+    fn blocks(&self, step: usize) -> impl Iterator<Item = Range<usize>> + Clone + use<B> {
+        let first = self.queries.start;
+        ranges(self.queries.len(), step).map(move |r| first + r.start..first + r.end)
     }
 
     /// Positions in the selection that make up `spaces`.
@@ -142,7 +151,7 @@ impl<B: Backend> GraphStage<'_, B> {
                 return Ok(());
             };
             let points = self.points(job, spaces.len(), &read.rows, data)?;
-            for queries in ranges(n, plan.queries) {
+            for queries in self.blocks(plan.queries) {
                 self.control.check()?;
                 let mut state =
                     self.backend
@@ -178,7 +187,7 @@ impl<B: Backend> GraphStage<'_, B> {
         let n = job.samples;
         let (query_step, point_step) = (plan.queries, plan.points);
         let steps = (0..job.spaces).flat_map(move |space| {
-            ranges(n, query_step).flat_map(move |queries| {
+            self.blocks(query_step).flat_map(move |queries| {
                 let passes = [Pass::Find, Pass::Fetch]
                     .into_iter()
                     .flat_map(move |pass| ranges(n, point_step).map(move |rows| (pass, rows)));
@@ -266,7 +275,7 @@ impl<B: Backend> GraphStage<'_, B> {
                 let space = spaces.start + local;
                 self.store.put(
                     space,
-                    queries.start,
+                    queries.start - self.queries.start,
                     &supports,
                     &block.degenerate[rows.clone()],
                 )?;

@@ -98,6 +98,23 @@ setters!(RedundancyOptions {
     with_baselines(baselines: bool),
 });
 
+/// A layer whose samples are all finite, as the stages need it.
+#[derive(Clone, Copy)]
+pub struct Prepared<'a> {
+    /// The samples that are measured.
+    pub layer: &'a dyn Layer,
+    /// Their indices in the file, where some were left out.
+    pub kept: Option<&'a [usize]>,
+    /// Selected channels.
+    pub channels: &'a [usize],
+    /// Which of these are zero on every sample.
+    pub dead: &'a [bool],
+    /// Class of every sample that is measured.
+    pub labels: Option<&'a [u32]>,
+    /// Options of the run.
+    pub options: &'a RedundancyOptions,
+}
+
 pub(super) fn check_params(p: &GraphParams) -> Result<()> {
     if p.k == 0 || p.k > MAX_K {
         return Err(Error::argument("k", p.k, format!("1 to {MAX_K}")));

@@ -1,15 +1,10 @@
-//! The graphs of one layer and what they add up to.
+//! What is found of a layer, put together from the sums of its parts.
 
-use super::graphs::GraphStage;
-use super::overlap::{Overlap, OverlapStage};
-use super::{GraphShape, GraphSink, RedundancyOptions, SpaceSummary};
-use crate::Result;
-use crate::io::layer::Layer;
-use crate::io::spill::SupportStore;
-use crate::measure::Context;
+use super::SpaceSummary;
+use super::input::Prepared;
+use super::overlap::OverlapPart;
+use super::stats::SpaceSums;
 use crate::measure::baselines::{ChannelSimilarity, Cka};
-use crate::ops::Backend;
-use crate::stream::run::Layout;
 use crate::tensor::LayerShape;
 use ndarray::Array2;
 
@@ -64,127 +59,43 @@ pub struct LayerRedundancy {
 }
 
 impl LayerRedundancy {
+    /// The figures of a layer whose file has this shape and these samples that were left out, from the sums over all
+    /// queries: of every channel, of the aggregate, and of the overlaps.
+    pub fn assemble(
+        prepared: &Prepared<'_>,
+        shape: LayerShape,
+        samples_skipped: Vec<usize>,
+        channels: &[SpaceSums],
+        aggregate: Option<&SpaceSums>,
+        overlap: &OverlapPart,
+    ) -> Self {
+        let found = overlap.finish(prepared.channels.len());
+        Self {
+            name: prepared.layer.name().to_string(),
+            shape,
+            channels: prepared.channels.to_vec(),
+            samples_skipped,
+            dead: prepared.dead.to_vec(),
+            overlap_mean: off_diagonal_mean(&found.overlap),
+            jaccard_mean: off_diagonal_mean(&found.jaccard),
+            per_channel: channels.iter().map(SpaceSums::summary).collect(),
+            overlap: found.overlap,
+            jaccard: found.jaccard,
+            pair_queries: found.pair_queries,
+            redundancy: found.redundancy,
+            aggregate: aggregate.map(SpaceSums::summary),
+            recall: found.recall,
+            majority_error: prepared.labels.map(majority_error),
+            similarity: None,
+        }
+    }
+
     /// Largest KKT violation over all solutions.
     pub fn kkt_residual_max(&self) -> f32 {
         self.per_channel
             .iter()
             .chain(&self.aggregate)
             .fold(0.0, |worst, space| worst.max(space.kkt_residual_max))
-    }
-}
-
-/// The graphs and overlaps of one layer, whose samples are all finite.
-pub(super) struct LayerRun<'a, B: Backend> {
-    pub backend: &'a B,
-    pub ctx: &'a Context<'a>,
-    pub layer: &'a dyn Layer,
-    /// The samples of the file that the layer holds, where some were left out.
-    pub kept: Option<&'a [usize]>,
-    pub channels: &'a [usize],
-    /// Which of these are zero on every sample.
-    pub dead: &'a [bool],
-    pub labels: Option<&'a [u32]>,
-    pub options: &'a RedundancyOptions,
-    pub sink: Option<&'a dyn GraphSink>,
-}
-
-impl<B: Backend> LayerRun<'_, B> {
-    /// Measures the layer, whose file has this shape and these samples that were left out.
-    pub fn measure(&self, shape: LayerShape, skipped: Vec<usize>) -> Result<LayerRedundancy> {
-        let (samples, k) = (self.layer.shape().samples, self.options.graph.k);
-        if let Some(sink) = self.sink {
-            let shape = GraphShape {
-                channels: self.channels.len(),
-                samples,
-                k,
-                aggregate: self.options.aggregate,
-            };
-            sink.begin(self.layer.name(), shape)?;
-        }
-        let store = |spaces| {
-            let budget = self.ctx.memory() / 8;
-            SupportStore::new(spaces, samples, k, budget, self.ctx.scratch())
-        };
-        let supports = store(self.channels.len())?;
-        let per_channel = self.graphs(Layout::ChannelMajor, self.dead, &supports, "graphs")?;
-        let aggregate = if self.options.aggregate {
-            let supports = store(1)?;
-            let dead = [self.dead.iter().all(|&d| d)];
-            let sums = self.graphs(Layout::SampleMajor, &dead, &supports, "aggregate graph")?;
-            sums.first().map(|s| (s.clone(), supports))
-        } else {
-            None
-        };
-        let overlap = OverlapStage {
-            backend: self.backend,
-            channels: self.channels.len(),
-            samples,
-            k,
-            supports: &supports,
-            aggregate: aggregate.as_ref().map(|(_, store)| store),
-            memory: self.ctx.memory(),
-            control: self.ctx.control(),
-            stage: format!("{}: overlap", self.layer.name()),
-        }
-        .run()?;
-        if let Some(sink) = self.sink {
-            sink.end()?;
-        }
-        let aggregate = aggregate.map(|(summary, _)| summary);
-        Ok(self.assemble(shape, skipped, per_channel, aggregate, overlap))
-    }
-
-    fn graphs(
-        &self,
-        layout: Layout,
-        dead: &[bool],
-        store: &SupportStore,
-        what: &str,
-    ) -> Result<Vec<SpaceSummary>> {
-        let stage = GraphStage {
-            backend: self.backend,
-            layer: self.layer,
-            selection: self.channels,
-            layout,
-            dead,
-            labels: self.labels,
-            params: &self.options.graph,
-            memory: self.ctx.memory(),
-            store,
-            kept: self.kept,
-            sink: self.sink,
-            control: self.ctx.control(),
-            stage: format!("{}: {what}", self.layer.name()),
-        };
-        Ok(stage.run()?.iter().map(|s| s.summary()).collect())
-    }
-
-    fn assemble(
-        &self,
-        shape: LayerShape,
-        samples_skipped: Vec<usize>,
-        per_channel: Vec<SpaceSummary>,
-        aggregate: Option<SpaceSummary>,
-        found: Overlap,
-    ) -> LayerRedundancy {
-        LayerRedundancy {
-            name: self.layer.name().to_string(),
-            shape,
-            channels: self.channels.to_vec(),
-            samples_skipped,
-            dead: self.dead.to_vec(),
-            overlap_mean: off_diagonal_mean(&found.overlap),
-            jaccard_mean: off_diagonal_mean(&found.jaccard),
-            per_channel,
-            overlap: found.overlap,
-            jaccard: found.jaccard,
-            pair_queries: found.pair_queries,
-            redundancy: found.redundancy,
-            aggregate,
-            recall: found.recall,
-            majority_error: self.labels.map(majority_error),
-            similarity: None,
-        }
     }
 }
 

@@ -13,6 +13,10 @@
 //!
 //! Everything is streamed under one memory cap, and every mean is a sum of integers or runs in the order of
 //! the samples, so that figures are equal to the bit whatever the block sizes or threads.
+//!
+//! [`redundancy`] runs everything in one go. For runs in parts (`units`) there are [`survey`], [`graphs`] of some
+//! channels and queries, [`overlap`] of some queries, and [`LayerRedundancy::assemble`] of their sums; `stages.rs`
+//! explains why the result is the same.
 
 mod estimate;
 mod graphs;
@@ -20,23 +24,29 @@ mod input;
 mod layer;
 mod overlap;
 mod sink;
+mod stages;
 mod stats;
 mod survey;
 
 pub use estimate::{Estimate, estimate};
-pub use input::{NonFinite, RedundancyInput, RedundancyOptions};
+pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions};
 pub use layer::{LayerRedundancy, Redundancy};
+pub use overlap::{OverlapPart, SupportSource, Unions};
 pub use sink::{
     Arrays, GraphArrays, GraphRows, GraphShape, GraphSink, LayerGraphs, Space, SymmetricEdge,
     symmetric_graph,
 };
-pub use stats::SpaceSummary;
+pub use stages::{Spaces, graphs, overlap};
+pub use stats::{SpaceSummary, SpaceSums};
+pub use survey::Surveyed;
 
 use super::Context;
 use super::baselines::Cka;
 use super::selection::select;
 use crate::Result;
 use crate::device::on_backend;
+use crate::io::layer::Layer;
+use crate::ops::Backend;
 use input::{check_labels, check_params};
 use survey::Session;
 
@@ -73,27 +83,74 @@ pub fn redundancy_each(
     options: &RedundancyOptions,
     take: impl FnMut(LayerRedundancy) -> Result<()> + Send,
 ) -> Result<Option<Cka>> {
-    check_params(&options.graph)?;
-    let mut channels = Vec::with_capacity(input.layers.len());
-    for layer in input.layers {
-        let shape = layer.shape();
-        channels.push(select(&options.channels, shape.channels, layer.name())?);
-        check_labels(input.labels, shape.samples, layer.name())?;
-    }
+    let channels = selected(input, options)?;
     ctx.run(|| {
         on_backend!(ctx.device(), |backend| {
-            for (layer, channels) in input.layers.iter().zip(&channels) {
-                let memory = ctx.memory();
-                estimate::check_memory(backend, memory, *layer, channels.len(), options)?;
-            }
-            let session = Session {
-                backend,
-                ctx,
-                input,
-                options,
-                channels: &channels,
-            };
-            session.run(take)
+            session(backend, ctx, input, options, &channels)?.run(take)
         })
+    })
+}
+
+/// The first reading of [`redundancy`] by itself: what is known of every layer before its graphs are computed, and CKA
+/// between the layers.
+///
+/// # Errors
+/// As [`redundancy`].
+pub fn survey(
+    ctx: &Context<'_>,
+    input: &RedundancyInput<'_>,
+    options: &RedundancyOptions,
+) -> Result<(Vec<Surveyed>, Option<Cka>)> {
+    let channels = selected(input, options)?;
+    ctx.run(|| {
+        on_backend!(ctx.device(), |backend| {
+            session(backend, ctx, input, options, &channels)?.surveyed()
+        })
+    })
+}
+
+/// Refuses input, options and a memory cap that [`redundancy`] would refuse before reading anything.
+///
+/// # Errors
+/// As [`redundancy`].
+pub fn check(
+    ctx: &Context<'_>,
+    input: &RedundancyInput<'_>,
+    options: &RedundancyOptions,
+) -> Result<()> {
+    let channels = selected(input, options)?;
+    on_backend!(ctx.device(), |backend| {
+        session(backend, ctx, input, options, &channels).map(|_| ())
+    })
+}
+
+/// The channels of every layer that are measured.
+fn selected(input: &RedundancyInput<'_>, options: &RedundancyOptions) -> Result<Vec<Vec<usize>>> {
+    check_params(&options.graph)?;
+    let of_layer = |layer: &&dyn Layer| {
+        let shape = layer.shape();
+        let channels = select(&options.channels, shape.channels, layer.name())?;
+        check_labels(input.labels, shape.samples, layer.name())?;
+        Ok(channels)
+    };
+    input.layers.iter().map(of_layer).collect()
+}
+
+fn session<'a, B: Backend>(
+    backend: &'a B,
+    ctx: &'a Context<'a>,
+    input: &'a RedundancyInput<'a>,
+    options: &'a RedundancyOptions,
+    channels: &'a [Vec<usize>],
+) -> Result<Session<'a, B>> {
+    for (layer, channels) in input.layers.iter().zip(channels) {
+        estimate::check_memory(backend, ctx.memory(), *layer, channels.len(), options)?;
+    }
+    Ok(Session {
+        backend,
+        ctx,
+        input,
+        options,
+        channels,
     })
 }

@@ -1,13 +1,14 @@
 //! Second stage: how far the supports of different channels overlap, query block by query block.
 
 use crate::control::{Control, Progress};
-use crate::io::spill::SupportStore;
+use crate::io::spill::{SupportBlock, SupportStore};
 use crate::ops::{Backend, OverlapSums, Supports};
 use crate::stream::run::ranges;
 use crate::stream::sum::FixedSum;
 use crate::{Error, Result};
 use ndarray::Array2;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// `2^-40`, the resolution of [`OverlapSums::jaccard_q40`].
@@ -50,30 +51,82 @@ pub(super) struct Overlap {
     pub recall: Option<f64>,
 }
 
+/// Where the stage finds the supports of a block of queries.
+pub trait SupportSource: Sync {
+    /// Supports of `queries` in every channel.
+    ///
+    /// # Errors
+    /// What reading them meets.
+    fn get(&self, queries: Range<usize>) -> Result<SupportBlock>;
+}
+
+impl SupportSource for SupportStore {
+    fn get(&self, queries: Range<usize>) -> Result<SupportBlock> {
+        Self::get(self, queries)
+    }
+}
+
+/// Sums of the overlaps of some queries. All are integers, so that parts add up to the same bits in any order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OverlapPart {
+    /// Sums of all pairs of channels.
+    pub pairs: OverlapSums,
+    /// Sums of what looks at all channels at once.
+    pub unions: Unions,
+}
+
+impl OverlapPart {
+    /// Sums over no query of `channels` channels.
+    pub fn new(channels: usize) -> Self {
+        let zeros = || vec![0; channels * channels];
+        Self {
+            pairs: OverlapSums {
+                intersection: zeros(),
+                jaccard_q40: zeros(),
+                queries: zeros(),
+                unions: zeros(),
+            },
+            unions: Unions::default(),
+        }
+    }
+
+    /// Adds the sums over other queries of the same channels.
+    pub fn merge(&mut self, other: &Self) {
+        let (own, others) = (&mut self.pairs, &other.pairs);
+        for (own, others) in [
+            (&mut own.intersection, &others.intersection),
+            (&mut own.jaccard_q40, &others.jaccard_q40),
+            (&mut own.queries, &others.queries),
+            (&mut own.unions, &others.unions),
+        ] {
+            own.iter_mut().zip(others).for_each(|(a, b)| *a += b);
+        }
+        self.unions.merge(&other.unions);
+    }
+}
+
 /// What the stage reads.
 pub(super) struct OverlapStage<'a, B: Backend> {
     pub backend: &'a B,
     pub channels: usize,
+    /// All samples, among which the members of supports are.
     pub samples: usize,
+    /// The queries of this part.
+    pub queries: Range<usize>,
     pub k: usize,
-    pub supports: &'a SupportStore,
-    pub aggregate: Option<&'a SupportStore>,
+    pub supports: &'a dyn SupportSource,
+    pub aggregate: Option<&'a dyn SupportSource>,
     pub memory: u64,
     pub control: &'a Control<'a>,
     pub stage: String,
 }
 
 impl<B: Backend> OverlapStage<'_, B> {
-    pub fn run(&self) -> Result<Overlap> {
-        let pairs = self.channels * self.channels;
-        let mut sums = OverlapSums {
-            intersection: vec![0; pairs],
-            jaccard_q40: vec![0; pairs],
-            queries: vec![0; pairs],
-            unions: vec![0; pairs],
-        };
-        let mut unions = Unions::default();
-        for queries in ranges(self.samples, self.queries_at_a_time()?) {
+    pub fn run(&self) -> Result<OverlapPart> {
+        let mut part = OverlapPart::new(self.channels);
+        let first = self.queries.start;
+        for step in ranges(self.queries.len(), self.queries_at_a_time()?) {
+            let queries = first + step.start..first + step.end;
             self.control.check()?;
             let block = self.supports.get(queries.clone())?;
             let supports = Supports {
@@ -83,20 +136,21 @@ impl<B: Backend> OverlapStage<'_, B> {
                 queries: queries.len(),
                 k: self.k,
             };
-            self.backend.overlap(supports, &mut sums)?;
+            self.backend.overlap(supports, &mut part.pairs)?;
             let aggregate = match self.aggregate {
                 Some(store) => Some(store.get(queries.clone())?.indices),
                 None => None,
             };
-            unions.merge(&self.unions(&supports, aggregate.as_deref()));
+            let unions = self.unions(&supports, aggregate.as_deref());
+            part.unions.merge(&unions);
             self.control.report(Progress {
                 stage: &self.stage,
-                done: queries.end as u64,
-                total: self.samples as u64,
+                done: step.end as u64,
+                total: self.queries.len() as u64,
                 unit: "queries",
             });
         }
-        Ok(self.finish(&sums, &unions))
+        Ok(part)
     }
 
     /// Queries whose supports, in every channel, and pair sums fit.
@@ -126,9 +180,12 @@ impl<B: Backend> OverlapStage<'_, B> {
                 a
             })
     }
+}
 
-    fn finish(&self, sums: &OverlapSums, unions: &Unions) -> Overlap {
-        let c = self.channels;
+impl OverlapPart {
+    /// The means, of `c` channels.
+    pub(super) fn finish(&self, c: usize) -> Overlap {
+        let sums = &self.pairs;
         let ratio = |numerator: f64, count: u64| match count {
             0 => f64::NAN,
             n => numerator / n as f64,
@@ -141,15 +198,15 @@ impl<B: Backend> OverlapStage<'_, B> {
                 ratio(sums.jaccard_q40[at] as f64 * Q40, sums.unions[at])
             }),
             pair_queries: matrix(c, |at| sums.queries[at]),
-            redundancy: unions.redundancy.mean(),
-            recall: unions.recall.mean(),
+            redundancy: self.unions.redundancy.mean(),
+            recall: self.unions.recall.mean(),
         }
     }
 }
 
 /// Sums over queries that look at all channels at once.
-#[derive(Default)]
-struct Unions {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unions {
     redundancy: FixedSum,
     recall: FixedSum,
 }

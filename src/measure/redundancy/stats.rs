@@ -3,10 +3,13 @@
 use crate::measure::baselines::{log_ratio, two_nn};
 use crate::ops::{GraphBlock, SUPPORT_THRESHOLD};
 use crate::stream::sum::FixedSum;
+use serde::{Deserialize, Serialize};
 
-/// Sums over the queries of one space; order-free, so blocks may arrive in any order.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SpaceSums {
+/// Sums over queries of one space. They do not depend on the order of the queries, so blocks may arrive in any order,
+/// and parts that were computed elsewhere are added by [`SpaceSums::merge`]. Serialised and read again, they are the
+/// same to the bit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SpaceSums {
     neighbors: FixedSum,
     pca_dimension: FixedSum,
     reconstruction: FixedSum,
@@ -16,7 +19,21 @@ pub(super) struct SpaceSums {
     degenerate: u64,
     not_unique: u64,
     unresolved: u64,
+    #[serde(with = "bits")]
     kkt_residual: f32,
+}
+
+/// A float32 as the integer of the same bits: exact in any format, infinities too.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f32, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u32(value.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f32, D::Error> {
+        u32::deserialize(from).map(f32::from_bits)
+    }
 }
 
 /// Figures of one space: a channel, or the aggregate. Means run over its queries that are not
@@ -91,7 +108,7 @@ impl<'a> QueryGraph<'a> {
 
 impl SpaceSums {
     /// Adds one query; `scratch` is reused for class weights.
-    pub fn add(
+    pub(super) fn add(
         &mut self,
         query: usize,
         graph: &QueryGraph<'_>,
@@ -119,7 +136,7 @@ impl SpaceSums {
     }
 
     /// Adds what TwoNN needs of one query: squared Euclidean distances in ascending order.
-    pub fn add_nearest(&mut self, graph: &QueryGraph<'_>) {
+    pub(super) fn add_nearest(&mut self, graph: &QueryGraph<'_>) {
         if graph.degenerate {
             return;
         }
@@ -130,6 +147,7 @@ impl SpaceSums {
         }
     }
 
+    /// Adds the sums over other queries of the same space.
     pub fn merge(&mut self, other: &Self) {
         self.neighbors.merge(&other.neighbors);
         self.pca_dimension.merge(&other.pca_dimension);
@@ -143,6 +161,7 @@ impl SpaceSums {
         self.kkt_residual = self.kkt_residual.max(other.kkt_residual);
     }
 
+    /// The means.
     pub fn summary(&self) -> SpaceSummary {
         let interpolated = self.soft_error.count();
         SpaceSummary {

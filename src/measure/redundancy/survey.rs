@@ -1,7 +1,7 @@
 //! The first pass over a layer, and the order of all passes over all layers.
 
-use super::input::NonFinite;
-use super::layer::LayerRun;
+use super::input::{NonFinite, Prepared};
+use super::stages::Stages;
 use super::{LayerRedundancy, RedundancyInput, RedundancyOptions};
 use crate::control::Progress;
 use crate::error::LayerProblem;
@@ -45,7 +45,24 @@ struct View<'a> {
     skipped: Vec<usize>,
 }
 
+/// What the first pass tells of a layer.
+#[derive(Clone, Debug)]
+pub struct Surveyed {
+    /// Which of the selected channels are zero on every sample that is measured.
+    pub dead: Vec<bool>,
+    /// Samples that are left out, ascending.
+    pub skipped: Vec<usize>,
+    /// Cosine and Pearson correlation of the channels, if asked for.
+    pub similarity: Option<ChannelSimilarity>,
+}
+
 impl View<'_> {
+    /// Which of the selected channels are zero on every sample.
+    fn dead(&self, channels: &[usize]) -> Vec<bool> {
+        let dead = self.survey.scan.dead_channels();
+        channels.iter().map(|c| dead.contains(c)).collect()
+    }
+
     fn layer(&self) -> &dyn Layer {
         match &self.kept {
             Some(kept) => kept,
@@ -58,6 +75,32 @@ impl<B: Backend> Session<'_, B> {
     /// Surveys all layers, so that bad values are found before anything is computed at length; compares them;
     /// then measures one after another.
     pub fn run(&self, mut take: impl FnMut(LayerRedundancy) -> Result<()>) -> Result<Option<Cka>> {
+        let (views, cka) = self.survey_all()?;
+        for (view, channels) in views.into_iter().zip(self.channels) {
+            let layer = view.layer;
+            let found = self.measure(view, channels)?;
+            layer.check_unchanged()?;
+            take(found)?;
+        }
+        Ok(cka)
+    }
+
+    /// What is known of all layers before their graphs are computed.
+    pub fn surveyed(&self) -> Result<(Vec<Surveyed>, Option<Cka>)> {
+        let (views, cka) = self.survey_all()?;
+        let layers = views.into_iter().zip(self.channels);
+        let layers = layers.map(|(view, channels)| {
+            view.layer.check_unchanged()?;
+            Ok(Surveyed {
+                dead: view.dead(channels),
+                skipped: view.skipped,
+                similarity: view.survey.similarity,
+            })
+        });
+        Ok((layers.collect::<Result<_>>()?, cka))
+    }
+
+    fn survey_all(&self) -> Result<(Vec<View<'_>>, Option<Cka>)> {
         let samples = self.input.layers.first().map_or(0, |l| l.shape().samples);
         let same = self
             .input
@@ -105,14 +148,7 @@ impl<B: Backend> Session<'_, B> {
             true => Some(self.compare(&mut views, &store)?),
             false => None,
         };
-        drop(store);
-        for (view, channels) in views.into_iter().zip(self.channels) {
-            let layer = view.layer;
-            let found = self.measure(view, channels)?;
-            layer.check_unchanged()?;
-            take(found)?;
-        }
-        Ok(cka)
+        Ok((views, cka))
     }
 
     /// Room for the Gram matrices of all layers.
@@ -171,24 +207,26 @@ impl<B: Backend> Session<'_, B> {
 
     /// The graphs and overlaps of one layer.
     fn measure(&self, view: View<'_>, channels: &[usize]) -> Result<LayerRedundancy> {
-        let dead = view.survey.scan.dead_channels();
-        let dead: Vec<bool> = channels.iter().map(|c| dead.contains(c)).collect();
+        let dead = view.dead(channels);
         let labels: Option<Vec<u32>> = match (self.input.labels, &view.kept) {
             (Some(labels), Some(kept)) => Some(kept.kept().iter().map(|&i| labels[i]).collect()),
             _ => None,
         };
-        let run = LayerRun {
-            backend: self.backend,
-            ctx: self.ctx,
+        let prepared = Prepared {
             layer: view.layer(),
             kept: view.kept.as_ref().map(Kept::kept),
             channels,
             dead: &dead,
             labels: labels.as_deref().or(self.input.labels),
             options: self.options,
-            sink: self.input.graphs,
         };
-        let mut found = run.measure(view.layer.shape(), view.skipped.clone())?;
+        let stages = Stages {
+            backend: self.backend,
+            ctx: self.ctx,
+        };
+        let shape = view.layer.shape();
+        let mut found =
+            stages.measure(&prepared, shape, view.skipped.clone(), self.input.graphs)?;
         found.similarity = view.survey.similarity;
         Ok(found)
     }
