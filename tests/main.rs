@@ -22,6 +22,7 @@ mod limits;
 mod memory;
 mod misuse;
 mod model;
+mod neighbors;
 mod onnx;
 // Some oracles are for kernels that other binaries test.
 #[allow(dead_code)]

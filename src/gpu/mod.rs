@@ -230,6 +230,10 @@ impl Backend for Gpu {
         context.guarded("gather", || knn::gather(context, points, candidates, into))
     }
 
+    fn nearest(&self, queries: &Points, candidates: &Candidates) -> Result<(Vec<i32>, Vec<f64>)> {
+        self.candidate_lists(candidates, queries)
+    }
+
     fn nnk_into(
         &self,
         queries: &Points,

@@ -77,6 +77,13 @@ impl<'a> Context<'a> {
         Ok(self)
     }
 
+    /// As [`Context::with_threads`], with threads that are there already: to start them takes time in every call.
+    #[must_use]
+    pub fn with_pool(mut self, pool: Arc<rayon::ThreadPool>) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
     /// Reports progress to `control` and stops when it says so.
     #[must_use]
     pub fn with_control(mut self, control: Control<'a>) -> Self {

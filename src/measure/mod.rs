@@ -7,6 +7,7 @@
 //! | function | input | result |
 //! |---|---|---|
 //! | [`redundancy()`] | layers of activations, labels | channel-wise NNK graphs, channel similarity, CKA |
+//! | [`neighbors()`] | vectors | nearest neighbours and NNK graph |
 //! | [`channel_similarity`] | a layer of activations | cosine and Pearson correlation of channels |
 //! | [`cka`] | layers of activations | linear CKA between them |
 //! | [`filters()`] | the filters of a convolution | Convolutional Similarity, gradient, cosines |
@@ -21,6 +22,7 @@ pub mod baselines;
 mod context;
 pub mod filters;
 pub mod impulse;
+pub mod neighbors;
 pub mod redundancy;
 mod selection;
 mod setters;
@@ -34,5 +36,6 @@ pub use filters::{
     FilterBank, Filters, FiltersOptions, MinimizeOptions, Minimized, filters, minimize,
 };
 pub use impulse::{Impulse, ImpulseOptions, impulse};
+pub use neighbors::{Neighbors, NeighborsInput, NeighborsOptions, neighbors};
 pub use redundancy::{Redundancy, RedundancyInput, RedundancyOptions, redundancy, redundancy_each};
 pub use shuffle::{Shuffle, ShuffleInput, ShuffleOptions, shuffle};

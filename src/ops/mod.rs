@@ -80,6 +80,13 @@ pub trait Backend: Send + Sync + 'static {
         params: &GraphParams,
         state: &mut Self::Candidates,
     ) -> Result<()>;
+    /// Copies candidate lists to the host: sample indices (-1 past the end of a list) and squared distances, each
+    /// `[groups, queries, k]`. `queries` is the block whose neighbours were searched.
+    fn nearest(
+        &self,
+        queries: &Self::Points,
+        candidates: &Self::Candidates,
+    ) -> Result<(Vec<i32>, Vec<f64>)>;
     /// Zeroed room for candidate vectors, `[groups, Q, k, dim]`, for [`Backend::gather`].
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
     /// Copies the vectors of the candidates that lie in `points` to their places in `into`

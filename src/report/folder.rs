@@ -36,7 +36,7 @@ mod redundancy;
 mod shuffle;
 
 pub use filters::MATRICES_UP_TO;
-pub use graphs::GraphFiles;
+pub use graphs::{GraphFiles, narrowed};
 
 use super::arrays::Folder;
 use super::html;
@@ -45,7 +45,7 @@ use crate::Result;
 use crate::device::Device;
 use crate::io::fingerprint::{Stamp, stamped};
 use crate::io::layer::Layer;
-use crate::io::sink::Output;
+use crate::io::sink::{HeldArray, Output};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
@@ -205,6 +205,21 @@ impl ResultsFolder {
         let results = stopped(record, &notes)?;
         output.finish(&results)?;
         Ok(results)
+    }
+
+    /// The results and the arrays of a folder begun on [`Output::in_memory`], without a report.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] where an input was changed since its fingerprint was taken; [`crate::Error::Output`] where
+    /// an array was begun but not finished.
+    pub fn finish_in_memory(self) -> Result<(Results, Vec<HeldArray>)> {
+        let Self {
+            output,
+            record,
+            notes,
+        } = self;
+        let results = stopped(record, &notes)?;
+        Ok((results, output.into_arrays()?))
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {

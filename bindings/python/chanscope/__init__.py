@@ -6,15 +6,52 @@ Arrays, tensors, files or dumps go in; arrays come out. The numbers are those of
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._chanscope import __version__
+from ._errors import (
+    DataError,
+    DeviceError,
+    Error,
+    FileError,
+    InternalError,
+    OutOfMemoryError,
+    UsageError,
+)
+from ._graph import NNKGraph, knn, nnk
+from ._load import load, report
+from ._redundancy import LayerRedundancy, Redundancy, redundancy
+from ._results import Results
 
 # What is imported when it is first used, so that `import chanscope` costs little and needs numpy only:
 # the name, the module that holds it, and its name there (None for the module itself).
-_LAZY: dict[str, tuple[str, str | None]] = {}
+_LAZY: dict[str, tuple[str, str | None]] = {
+    "NNKTransformer": ("._transformer", "NNKTransformer"),
+}
 
-__all__ = ["__version__", *_LAZY]
+if TYPE_CHECKING:
+    from ._transformer import NNKTransformer as NNKTransformer
+
+__all__ = [
+    "DataError",
+    "DeviceError",
+    "Error",
+    "FileError",
+    "InternalError",
+    "LayerRedundancy",
+    "NNKGraph",
+    "OutOfMemoryError",
+    "Redundancy",
+    "Results",
+    "UsageError",
+    "__version__",
+    "knn",
+    "load",
+    "nnk",
+    "redundancy",
+    "report",
+    *_LAZY,
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,9 @@
 //! The extension module `chanscope._chanscope`: the library's functions for the Python package beside it.
 //!
-//! Everything that users see is written in Python, in `chanscope/`; here are the calls that need Rust.
+//! Everything that users see is written in Python, in `chanscope/`; here are the calls that need Rust. A call takes its
+//! layers from `input` (`layers` are those that Python holds, `dlpack` those that other libraries hand over), runs on a
+//! thread of its own (`call`) with a device that is kept for the process (`engine`), and returns arrays (`output`).
+//! `error` makes exceptions of the library's errors.
 
 use pyo3::prelude::*;
 
@@ -10,12 +13,31 @@ use pyo3::prelude::*;
 #[path = "../../../src/cli/mod.rs"]
 mod cli;
 
+mod call;
 mod command;
+mod dlpack;
+mod engine;
+mod error;
+mod graph;
+mod input;
+mod layers;
+mod output;
+mod redundancy;
 
 /// The functions and classes of the module.
 #[pymodule(gil_used = false)]
 fn _chanscope(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<input::Input>()?;
+    module.add_class::<output::Block>()?;
+    module.add_class::<output::Found>()?;
+    module.add_function(wrap_pyfunction!(call::abandon_outputs, module)?)?;
     module.add_function(wrap_pyfunction!(command::command, module)?)?;
+    module.add_function(wrap_pyfunction!(engine::forked, module)?)?;
+    module.add_function(wrap_pyfunction!(graph::graph, module)?)?;
+    module.add_function(wrap_pyfunction!(input::layer_name, module)?)?;
+    module.add_function(wrap_pyfunction!(output::write_folder, module)?)?;
+    module.add_function(wrap_pyfunction!(output::write_report, module)?)?;
+    module.add_function(wrap_pyfunction!(redundancy::redundancy, module)?)?;
     Ok(())
 }

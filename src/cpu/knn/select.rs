@@ -53,6 +53,19 @@ impl Candidates {
         &self.entries[i * self.k..][..self.lens[i] as usize]
     }
 
+    /// Sample indices, -1 past the end of a list, and squared distances, `[groups, queries, k]`.
+    pub(in crate::cpu) fn flat(&self) -> (Vec<i32>, Vec<f64>) {
+        let mut indices = vec![-1; self.entries.len()];
+        let mut sq_distances = vec![0.0; self.entries.len()];
+        for (i, &len) in self.lens.iter().enumerate() {
+            for at in i * self.k..i * self.k + len as usize {
+                indices[at] = self.entries[at].index as i32;
+                sq_distances[at] = self.entries[at].sq_distance;
+            }
+        }
+        (indices, sq_distances)
+    }
+
     /// Groups, queries, k.
     pub(super) fn shape(&self) -> (usize, usize, usize) {
         (self.groups, self.queries, self.k)

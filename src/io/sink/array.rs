@@ -1,12 +1,14 @@
 //! `.npy` files, whole or filled block by block.
 
 use super::files::Ticket;
+use super::memory::{Memory, Unfinished};
 use crate::error::OutputProblem;
 use crate::io::fs;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
 use half::f16;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +31,7 @@ elements!("f2" f16, "f4" f32, "f8" f64, "i4" i32, "i8" i64, "u1" u8, "b1" bool);
 /// An array that is being written. Thread-safe: blocks may come from any thread, in any order, each once.
 #[derive(Debug)]
 pub struct ArrayWriter<T> {
-    file: File,
+    target: Target,
     /// The place the file will have in the end, for messages.
     path: PathBuf,
     data_offset: u64,
@@ -37,6 +39,12 @@ pub struct ArrayWriter<T> {
     written: AtomicU64,
     ticket: Option<Ticket>,
     element: PhantomData<fn(T)>,
+}
+
+#[derive(Debug)]
+enum Target {
+    File(File),
+    Memory(Unfinished),
 }
 
 impl<T: NpyElement> ArrayWriter<T> {
@@ -61,7 +69,7 @@ impl<T: NpyElement> ArrayWriter<T> {
         fs::reserve(&file, total)
             .map_err(|e| Error::io(&path, format!("reserve {total} bytes for"), e))?;
         let writer = Self {
-            file,
+            target: Target::File(file),
             path,
             data_offset: header.len() as u64,
             len: (total - header.len() as u64) / size_of::<T>() as u64,
@@ -71,6 +79,38 @@ impl<T: NpyElement> ArrayWriter<T> {
         };
         writer.write_bytes(&header, 0)?;
         Ok(writer)
+    }
+
+    /// An array of an output in memory.
+    pub(super) fn in_memory(
+        memory: &Memory,
+        name: &str,
+        shape: &[usize],
+        ticket: Ticket,
+    ) -> Result<Self> {
+        let path = PathBuf::from(name);
+        let dims = shape.iter().map(|&d| d as u64).collect::<Vec<_>>();
+        let total = checked_product(&dims)
+            .and_then(|n| n.checked_mul(size_of::<T>() as u64))
+            .filter(|&n| i64::try_from(n).is_ok())
+            .and_then(|n| usize::try_from(n).ok());
+        let Some(total) = total else {
+            let shape = shape.to_vec();
+            return Err(Error::output(path, OutputProblem::TooLarge { shape }));
+        };
+        let Some(unfinished) = memory.begin::<T>(name, shape, total) else {
+            let action = format!("reserve {total} bytes of memory for");
+            return Err(Error::io(path, action, ErrorKind::OutOfMemory.into()));
+        };
+        Ok(Self {
+            target: Target::Memory(unfinished),
+            path,
+            data_offset: 0,
+            len: (total / size_of::<T>()) as u64,
+            written: AtomicU64::new(0),
+            ticket: Some(ticket),
+            element: PhantomData,
+        })
     }
 
     /// Writes `values` from element `first` on, in C order.
@@ -106,6 +146,9 @@ impl<T: NpyElement> ArrayWriter<T> {
             };
             return Err(Error::output(&self.path, problem));
         }
+        if let Target::Memory(unfinished) = self.target {
+            unfinished.finish();
+        }
         if let Some(ticket) = self.ticket {
             ticket.done();
         }
@@ -113,7 +156,15 @@ impl<T: NpyElement> ArrayWriter<T> {
     }
 
     fn write_bytes(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        fs::write_all_at(&self.file, bytes, offset).map_err(|e| {
+        let file = match &self.target {
+            Target::File(file) => file,
+            Target::Memory(unfinished) => {
+                // `write` has checked that the bytes lie within the array, whose size fits `usize`.
+                unfinished.write(bytes, offset as usize);
+                return Ok(());
+            }
+        };
+        fs::write_all_at(file, bytes, offset).map_err(|e| {
             let action = format!("write {} bytes at byte {offset} of", bytes.len());
             Error::io(&self.path, action, e)
         })

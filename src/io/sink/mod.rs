@@ -12,7 +12,7 @@
 //! `output` is the folder as its writers see it and `array` the `.npy` files in it, filled in any order; `files` lists
 //! what was begun and what is done. `folder` takes an output folder and finishes it: `place` finds it and the place
 //! beside it, `lock` keeps others out, `held` says what is in it, and `publish` puts the new results in its place.
-//! `write` writes single files in the same way. `live` cleans up when the process ends by a signal.
+//! `memory` holds an output that becomes no folder. `write` writes single files in the same way. `live` cleans up when the process ends by a signal.
 
 mod array;
 mod files;
@@ -20,6 +20,7 @@ mod folder;
 mod held;
 mod live;
 mod lock;
+mod memory;
 mod output;
 mod place;
 mod publish;
@@ -28,5 +29,6 @@ mod write;
 pub use array::{ArrayWriter, NpyElement};
 pub use folder::Claim;
 pub use live::{abandon, abandon_unlocked};
+pub use memory::HeldArray;
 pub use output::Output;
 pub use write::{RESULTS, check_file, write_file};

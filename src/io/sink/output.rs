@@ -1,8 +1,9 @@
-//! An output folder in the making: files are begun, written and at the end moved to their place together.
+//! An output in the making: files are begun, written and at the end moved to their place together, or kept in memory.
 
 use super::array::{ArrayWriter, NpyElement};
 use super::files::{Files, Ticket, lock};
 use super::folder::Folder;
+use super::memory::{HeldArray, Memory};
 use super::place;
 use super::write::RESULTS;
 use crate::error::OutputProblem;
@@ -14,8 +15,14 @@ use std::sync::{Arc, Mutex};
 /// An output folder in the making. Dropped without [`Output::finish`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct Output {
-    folder: Folder,
+    place: Place,
     files: Arc<Mutex<Files>>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Folder(Folder),
+    Memory(Memory),
 }
 
 /// What goes into `results.json`: the caller's results and the list of files, so that a later run that replaces it knows
@@ -44,9 +51,17 @@ impl Output {
     /// As [`Output::create`]; [`Error::Output`] for a folder that holds one of them, or that lies in one of them.
     pub fn create_apart(folder: impl AsRef<Path>, force: bool, inputs: &[&Path]) -> Result<Self> {
         Ok(Self {
-            folder: Folder::begin(folder.as_ref(), force, inputs)?,
+            place: Place::Folder(Folder::begin(folder.as_ref(), force, inputs)?),
             files: Arc::default(),
         })
+    }
+
+    /// An output that becomes no folder: its arrays are kept until [`Output::into_arrays`] hands them over.
+    pub fn in_memory() -> Self {
+        Self {
+            place: Place::Memory(Memory::new()),
+            files: Arc::default(),
+        }
     }
 
     /// Refuses a file that the run is to write besides, where it would lie in this folder or replace an input.
@@ -61,23 +76,40 @@ impl Output {
         place::check_file_apart(file.as_ref(), folder.as_ref(), inputs)
     }
 
-    /// Where the output will be.
+    /// Where the output will be; empty for an output in memory.
     pub fn folder(&self) -> &Path {
-        self.folder.named()
+        match &self.place {
+            Place::Folder(folder) => folder.named(),
+            Place::Memory(_) => Path::new(""),
+        }
     }
 
-    /// A place for temporary files on the output's file system; gone with the run.
+    /// A place for temporary files on the output's file system, gone with the run. For an output in memory, the
+    /// system's folder for temporary files.
     pub fn scratch(&self) -> &Path {
-        self.folder.staging()
+        match &self.place {
+            Place::Folder(folder) => folder.staging(),
+            Place::Memory(memory) => &memory.scratch,
+        }
     }
 
-    /// Writes one file. `name` is relative, with `/` between folders.
+    /// Writes one file. `name` is relative, with `/` between folders. In memory it is an array of bytes.
     ///
     /// # Errors
     /// [`Error::Output`] for a name that is absolute, leaves the folder or is taken; [`Error::Io`], also
     /// when the disk is full.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let (path, ticket) = self.begin(name)?;
+        if let Place::Memory(memory) = &self.place {
+            memory.keep(HeldArray {
+                name: name.to_string(),
+                kind: u8::KIND,
+                shape: vec![bytes.len()],
+                bytes: bytes.to_vec(),
+            });
+            ticket.done();
+            return Ok(());
+        }
         let file = fs::create_new(&path).map_err(|e| self.failed(name, "create", e))?;
         fs::write_all_at(&file, bytes, 0)
             .map_err(|e| self.failed(name, &format!("write {} bytes to", bytes.len()), e))?;
@@ -105,7 +137,25 @@ impl Output {
         shape: &[usize],
     ) -> Result<ArrayWriter<T>> {
         let (path, ticket) = self.begin(name)?;
-        ArrayWriter::create(&path, self.folder().join(name), shape, Some(ticket))
+        match &self.place {
+            Place::Memory(memory) => ArrayWriter::in_memory(memory, name, shape, ticket),
+            Place::Folder(folder) => {
+                ArrayWriter::create(&path, folder.named().join(name), shape, Some(ticket))
+            }
+        }
+    }
+
+    /// The arrays of an output in memory, in the order in which they were finished; those of a folder are in their files,
+    /// and there are none here.
+    ///
+    /// # Errors
+    /// [`Error::Output`] where an array was begun but not finished.
+    pub fn into_arrays(self) -> Result<Vec<HeldArray>> {
+        self.done()?;
+        Ok(match self.place {
+            Place::Memory(memory) => memory.take(),
+            Place::Folder(_) => Vec::new(),
+        })
     }
 
     /// Writes `results` with the list of files as `results.json` and moves everything to its place.
@@ -113,15 +163,7 @@ impl Output {
     /// # Errors
     /// [`Error::Output`] where a file was begun but not finished; [`Error::Io`]; the folder is then as it was.
     pub fn finish(self, results: &impl serde::Serialize) -> Result<()> {
-        let files = {
-            let mut files = lock(&self.files);
-            if let Some(name) = files.open.first() {
-                let path = self.folder().join(name);
-                return Err(Error::output(path, OutputProblem::Unfinished));
-            }
-            files.done.sort();
-            files.done.clone()
-        };
+        let files = self.done()?;
         let results = Results {
             results,
             files: &files,
@@ -130,7 +172,21 @@ impl Output {
             .map_err(|e| self.failed(RESULTS, "write", e.into()))?;
         text.push(b'\n');
         self.write(RESULTS, &text)?;
-        self.folder.finish(&files)
+        match self.place {
+            Place::Folder(folder) => folder.finish(&files),
+            Place::Memory(_) => Ok(()),
+        }
+    }
+
+    /// The names of all files.
+    fn done(&self) -> Result<Vec<String>> {
+        let mut files = lock(&self.files);
+        if let Some(name) = files.open.first() {
+            let path = self.folder().join(name);
+            return Err(Error::output(path, OutputProblem::Unfinished));
+        }
+        files.done.sort();
+        Ok(files.done.clone())
     }
 
     /// Checks a name and makes the folders it needs.
@@ -157,15 +213,21 @@ impl Output {
             }
             files.open.push(name.to_string());
         }
-        let path = self.folder.staging().join(name);
+        let Place::Folder(folder) = &self.place else {
+            return Ok((PathBuf::from(name), self.ticket(name)));
+        };
+        let path = folder.staging().join(name);
         if let Some(parent) = path.parent() {
             fs::make_folders(parent).map_err(|e| self.failed(name, "make the folder of", e))?;
         }
-        let ticket = Ticket {
+        Ok((path, self.ticket(name)))
+    }
+
+    fn ticket(&self, name: &str) -> Ticket {
+        Ticket {
             files: Arc::clone(&self.files),
             name: name.to_string(),
-        };
-        Ok((path, ticket))
+        }
     }
 
     fn failed(&self, name: &str, action: &str, e: std::io::Error) -> Error {

@@ -115,7 +115,7 @@ pub struct Prepared<'a> {
     pub options: &'a RedundancyOptions,
 }
 
-pub(super) fn check_params(p: &GraphParams) -> Result<()> {
+pub(in crate::measure) fn check_params(p: &GraphParams) -> Result<()> {
     if p.k == 0 || p.k > MAX_K {
         return Err(Error::argument("k", p.k, format!("1 to {MAX_K}")));
     }

@@ -47,7 +47,8 @@ use crate::Result;
 use crate::device::on_backend;
 use crate::io::layer::Layer;
 use crate::ops::Backend;
-use input::{check_labels, check_params};
+use input::check_labels;
+pub(super) use input::check_params;
 use survey::Session;
 
 /// Measures the channel redundancy of layers, with labels (leave-one-out interpolation) or without, and

@@ -148,8 +148,9 @@ impl GraphSink for GraphFiles<'_> {
     }
 }
 
-/// Squared distances as float32, none of them infinite and none 0 that is not, and how many do not fit.
-fn narrowed(sq_distances: &[f64]) -> (Vec<f32>, u64) {
+/// Squared distances as float32, as `sq_distances.npy` has them: none of them infinite and none 0 that is not. Also how
+/// many do not fit.
+pub fn narrowed(sq_distances: &[f64]) -> (Vec<f32>, u64) {
     const LEAST: f32 = f32::from_bits(1);
     let mut count = 0;
     let narrow = |&d: &f64| {

@@ -1,0 +1,184 @@
+//! `redundancy`: channel-wise NNK graphs.
+
+use crate::call::{Settings, long, still_wanted};
+use crate::error::usage;
+use crate::input::Input;
+use crate::output::{Finished, Found};
+use chanscope::io::labels::read_labels;
+use chanscope::io::layer::Layer;
+use chanscope::measure::redundancy::{GraphSink, NonFinite, redundancy_each};
+use chanscope::measure::{RedundancyInput, RedundancyOptions};
+use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
+use chanscope::report::folder::ResultsFolder;
+use chanscope::report::results::Skipped;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Options of a graph, as Python gives them.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct GraphArguments {
+    k: usize,
+    kernel: String,
+    /// `None` for kth/3.
+    sigma: Option<f64>,
+    identical: String,
+}
+
+impl GraphArguments {
+    pub fn params(&self, py: Python<'_>, pca_dimension: bool) -> PyResult<GraphParams> {
+        Ok(GraphParams {
+            k: self.k,
+            kernel: match self.kernel.as_str() {
+                "gaussian" => Kernel::Gaussian,
+                "cosine" => Kernel::Cosine,
+                other => return Err(unknown(py, "kernel", other, "gaussian or cosine")),
+            },
+            sigma: self.sigma.map_or(Sigma::KthThird, Sigma::Fixed),
+            identical: match self.identical.as_str() {
+                "keep" => Identical::Keep,
+                "drop" => Identical::Drop,
+                "replace" => Identical::Replace,
+                other => return Err(unknown(py, "identical", other, "keep, drop or replace")),
+            },
+            pca_dimension,
+        })
+    }
+}
+
+/// The other options of `redundancy`.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct Arguments {
+    aggregate: bool,
+    channels: Option<Vec<usize>>,
+    non_finite: String,
+    skip_unreadable: bool,
+    save_graph: bool,
+}
+
+fn unknown(py: Python<'_>, name: &str, got: &str, choices: &str) -> PyErr {
+    usage(
+        py,
+        format!("unknown {name} '{}': use {choices}", got.escape_debug()),
+    )
+}
+
+/// Labels: a file, or the bytes of a uint32 per sample.
+#[derive(FromPyObject)]
+pub enum Labels<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    File(PathBuf),
+}
+
+/// Where labels come from.
+enum LabelSource {
+    None,
+    Given(Vec<u32>),
+    File(PathBuf),
+}
+
+/// Measures the layers of `input`.
+#[pyfunction]
+#[pyo3(signature = (input, labels, graph, arguments, settings))]
+pub fn redundancy(
+    py: Python<'_>,
+    input: &Input,
+    labels: Option<Labels<'_>>,
+    graph: GraphArguments,
+    arguments: Arguments,
+    settings: Settings,
+) -> PyResult<Found> {
+    let options = RedundancyOptions::default()
+        .with_graph(graph.params(py, true)?)
+        .with_aggregate(arguments.aggregate)
+        .with_channels(arguments.channels.clone())
+        .with_non_finite(match arguments.non_finite.as_str() {
+            "raise" => NonFinite::Reject,
+            "skip" => NonFinite::Skip,
+            other => return Err(unknown(py, "non_finite", other, "raise or skip")),
+        });
+    let (layers, mut paths, left_out, beside) = {
+        let collected = input.collected();
+        (
+            collected.layers.clone(),
+            collected.paths.clone(),
+            collected.left_out.clone(),
+            collected.labels.clone(),
+        )
+    };
+    let labels = match (labels, beside) {
+        (Some(Labels::Bytes(bytes)), _) => {
+            let (labels, _) = bytes.as_bytes().as_chunks::<4>();
+            LabelSource::Given(labels.iter().map(|&b| u32::from_ne_bytes(b)).collect())
+        }
+        (Some(Labels::File(path)), _) | (None, Some(path)) => {
+            paths.push(path.clone());
+            LabelSource::File(path)
+        }
+        (None, None) => LabelSource::None,
+    };
+    let target = settings.target();
+    let found = long(py, settings, move |ctx| {
+        let inputs: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+        let folder = ResultsFolder::begin(target.output(&inputs)?, "redundancy");
+        let ctx = ctx.clone().with_scratch(folder.scratch());
+        folder.redundancy_parameters(&ctx, &options, arguments.save_graph);
+        folder.parameter("skip-unreadable", arguments.skip_unreadable);
+        for (name, reason) in left_out {
+            folder.skip(Skipped { name, reason });
+        }
+        let layers: Vec<&dyn Layer> = layers.iter().map(Arc::as_ref).collect();
+        let mut classes = None;
+        for layer in &layers {
+            folder.input_layer(*layer)?;
+            if let LabelSource::File(path) = &labels {
+                classes = Some(read_labels(path, layer.shape().samples)?);
+            }
+        }
+        match labels {
+            LabelSource::Given(given) => classes = Some(given),
+            LabelSource::File(path) => {
+                let samples = layers.first().map_or(0, |l| l.shape().samples as u64);
+                folder.input_file(&path, &[samples], "labels")?;
+            }
+            LabelSource::None => {}
+        }
+        let graphs = folder.graphs();
+        let input = RedundancyInput::new(&layers)
+            .with_labels(classes.as_deref())
+            .with_graphs(arguments.save_graph.then_some(&graphs as &dyn GraphSink));
+        let cka = redundancy_each(&ctx, &input, &options, |found| {
+            folder.redundancy_layer(&found)?;
+            folder.stage(found.name);
+            Ok(())
+        })?;
+        drop(graphs);
+        if let Some(reason) = unequal(&layers) {
+            let name = "CKA between layers".into();
+            folder.skip(Skipped { name, reason });
+        }
+        if let Some(cka) = &cka {
+            folder.cka(cka);
+        }
+        still_wanted(&ctx)?;
+        Finished::of(folder, &target, true)
+    });
+    found.map_err(|e| input.blame(e))?.into_found(py)
+}
+
+/// Says which layers hold how many samples; `None` where all hold as many.
+fn unequal(layers: &[&dyn Layer]) -> Option<String> {
+    let counts = layers.iter().map(|l| (l.name(), l.shape().samples));
+    let mut counts = counts.collect::<Vec<_>>();
+    counts.dedup_by_key(|(_, samples)| *samples);
+    let parts = counts
+        .iter()
+        .map(|(name, samples)| format!("{samples} in {name}"));
+    (counts.len() > 1).then(|| {
+        let parts = parts.collect::<Vec<_>>().join(", ");
+        format!("the layers hold different numbers of samples: {parts}")
+    })
+}
