@@ -27,9 +27,15 @@ from ._results import Results
 # the name, the module that holds it, and its name there (None for the module itself).
 _LAZY: dict[str, tuple[str, str | None]] = {
     "NNKTransformer": ("._transformer", "NNKTransformer"),
+    "RecordWarning": ("._record", "RecordWarning"),
+    "plot": (".plot", None),
+    "record": ("._record", "record"),
 }
 
 if TYPE_CHECKING:
+    from . import plot as plot
+    from ._record import RecordWarning as RecordWarning
+    from ._record import record as record
     from ._transformer import NNKTransformer as NNKTransformer
 
 __all__ = [

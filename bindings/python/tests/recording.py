@@ -1,4 +1,5 @@
 """Networks and helpers of the recorder's tests."""
+
 from __future__ import annotations
 
 import json
@@ -90,7 +91,11 @@ class ResNet(nn.Module):
 
     def __init__(self, channels=8, classes=4):
         super().__init__()
-        self.conv1, self.bn1, self.relu = nn.Conv2d(3, channels, 7, 2, 3, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+        self.conv1, self.bn1, self.relu = (
+            nn.Conv2d(3, channels, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        )
         for i in range(1, 5):
             blocks = [Block(channels, channels, 1 + (i > 1)), Block(channels, channels, 1)]
             self.add_module(f"layer{i}", nn.Sequential(*blocks))

@@ -1,4 +1,5 @@
 """The recorder: what it records, how, and what it refuses."""
+
 from __future__ import annotations
 
 import pathlib
@@ -9,10 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import chanscope as cs  # noqa: E402
-from recording import Functions, InPlace, MemoryEfficientSwish, Swish, described, images  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+from recording import Functions, InPlace, MemoryEfficientSwish, Swish, described, images
+from torch import nn
+from torch.nn import functional as F
+
+import chanscope as cs
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +123,13 @@ def test_types_of_files(dtype):
     with torch.no_grad():
         plain = model(x).numpy()
     np.testing.assert_array_equal(found["1"], plain.astype(found["1"].dtype))
-    assert found["1"].dtype == np.dtype("f4" if dtype is None else str(dtype).removeprefix("torch.").split("'")[-1] if not isinstance(dtype, type) else dtype)
+    assert found["1"].dtype == np.dtype(
+        "f4"
+        if dtype is None
+        else str(dtype).removeprefix("torch.").split("'")[-1]
+        if not isinstance(dtype, type)
+        else dtype
+    )
 
 
 def test_bfloat16_is_kept_exactly():
@@ -136,7 +144,7 @@ def test_bfloat16_is_kept_exactly():
         cs.record(model, "other", dtype="int8")
 
 
-@pytest.mark.parametrize("size", [16, 400])  # one part, and several
+@pytest.mark.parametrize("size", [16, 400])
 def test_losses_of_float16_are_told(size):
     class Scaled(nn.Module):
         def __init__(self):
@@ -150,13 +158,30 @@ def test_losses_of_float16_are_told(size):
     with pytest.warns(UserWarning) as told:
         about, found = recorded(model, x, x, dtype="float16")
     texts = [str(w.message) for w in told]
-    assert len(texts) == 2 and "became infinite" in texts[0] and "1 channels became 0 in float16, the first is 2" in texts[1]
+    assert (
+        len(texts) == 2
+        and "became infinite" in texts[0]
+        and "1 channels became 0 in float16, the first is 2" in texts[1]
+    )
     layer = about["layers"][0]
     assert layer["lost_channels"] == [2]  # channel 3 was 0 before
     assert layer["overflowed"] == np.isinf(found["leaky_relu"]).sum() > 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         recorded(model, x, dtype="float32")
+
+
+def test_losses_of_float32_are_told():
+    model, x = small().double(), images(2).double()
+    with torch.no_grad():
+        model[0].weight[1] *= 1e45
+        model[0].weight[2] *= 1e-60
+        model[0].bias[2] *= 1e-60
+        model[0].weight[3], model[0].bias[3] = 0, 0
+    with pytest.warns(UserWarning, match="infinite in float32|became 0 in float32"):
+        about, found = recorded(model, x, dtype="float32")
+    layer = about["layers"][0]
+    assert layer["lost_channels"] == [2] and layer["overflowed"] == np.isinf(found["1"]).sum() > 0
 
 
 def test_channels_last_memory_autocast_and_training():
@@ -197,6 +222,13 @@ def test_wrappers():
     expected = recorded(model, x)[1]
     parallel = nn.DataParallel(model)
     assert list(recorded(parallel, x)[1]) == list(expected)
+    store = torch.distributed.FileStore("store", 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        distributed = recorded(nn.parallel.DistributedDataParallel(model), x)[1]
+    finally:
+        torch.distributed.destroy_process_group()
+    np.testing.assert_array_equal(distributed["1"], expected["1"])
     parallel.device_ids = [0, 1]
     with pytest.raises(ValueError, match="DataParallel.*record model.module"):
         cs.record(parallel, "other")
@@ -241,7 +273,9 @@ def test_record_json_names_the_parameters():
         with torch.no_grad():
             a[0].weight.add_(1)
     about = described()[0]
-    assert about["parameters_changed"] and about["torch"] == torch.__version__ and about["schema"] == "chanscope-record/1"
+    assert (
+        about["parameters_changed"] and about["torch"] == torch.__version__ and about["schema"] == "chanscope-record/1"
+    )
 
 
 def test_loader_with_workers_labels_and_ids():

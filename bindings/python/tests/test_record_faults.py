@@ -1,4 +1,5 @@
 """The recorder when something goes wrong: whole batches, one clear error, nothing half written."""
+
 from __future__ import annotations
 
 import os
@@ -10,9 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import chanscope as cs  # noqa: E402
-from recording import described, images  # noqa: E402
-from torch import nn  # noqa: E402
+from recording import described, images
+from torch import nn
+
+import chanscope as cs
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +28,11 @@ class Breaks(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first, self.second, self.error = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Sequential(nn.Conv2d(4, 2, 3), nn.ReLU()), None
+        self.first, self.second, self.error = (
+            nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()),
+            nn.Sequential(nn.Conv2d(4, 2, 3), nn.ReLU()),
+            None,
+        )
 
     def forward(self, x):
         x = self.first(x)
@@ -142,7 +148,11 @@ def test_layers_that_cannot_be_recorded():
             return x, x.argmax(1)
 
     model = Odd().eval()
-    for layers, text in [("pair", "'pair' returns a tuple"), ("top", r"'top' has the shape \[2\]"), (["conv", "fold"], "'fold' has 8 rows, other layers have 2")]:
+    for layers, text in [
+        ("pair", "'pair' returns a tuple"),
+        ("top", r"'top' has the shape \[2\]"),
+        (["conv", "fold"], "'fold' has 8 rows, other layers have 2"),
+    ]:
         with pytest.raises(ValueError, match=text):
             run(model, images(2), layers=layers)
         assert nothing_left()
@@ -152,7 +162,10 @@ def test_layers_that_cannot_be_recorded():
 
 @pytest.mark.parametrize("layers", ["nope", ["first.1", "third.*"], nn.Conv3d, "first.1.7"])
 def test_a_pattern_that_matches_nothing_lists_what_there_is(layers):
-    with pytest.raises(ValueError, match="matches nothing.*Activations: first.1, second.1. Other modules: first.0, first, second.0, second"):
+    with pytest.raises(
+        ValueError,
+        match="matches nothing.*Activations: first.1, second.1. Other modules: first.0, first, second.0, second",
+    ):
         run(Breaks().eval(), images(2), layers=layers)
     assert nothing_left()
 
@@ -221,7 +234,9 @@ def test_a_full_disk_leaves_the_samples_that_were_written():
     about, found = described()
     assert about["samples"] == 12 and not about["complete"]
     with torch.no_grad():
-        np.testing.assert_array_equal(found["second.1"], torch.cat([model(images(2, seed=i)) for i in range(6)]).numpy())
+        np.testing.assert_array_equal(
+            found["second.1"], torch.cat([model(images(2, seed=i)) for i in range(6)]).numpy()
+        )
 
 
 def test_threads_at_once_are_refused():

@@ -1,4 +1,5 @@
 """The recorder on torchvision's networks, against what torchvision.models.feature_extraction takes from them."""
+
 from __future__ import annotations
 
 import re
@@ -9,13 +10,19 @@ import pytest
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")
 
-import chanscope as cs  # noqa: E402
-from recording import described, images  # noqa: E402
-from torchvision.models import feature_extraction  # noqa: E402
+from recording import described, images
+from torchvision.models import feature_extraction
+
+import chanscope as cs
 
 ACTIVATIONS = (torch.nn.ReLU, torch.nn.Hardswish, torch.nn.Hardsigmoid, torch.nn.GELU)
 # Network, its activations after convolutions, and whether its maps have their channels last there.
-NETWORKS = [("resnet18", 17, False), ("mobilenet_v3_small", 41, False), ("densenet121", 121, False), ("convnext_tiny", 18, True)]
+NETWORKS = [
+    ("resnet18", 17, False),
+    ("mobilenet_v3_small", 41, False),
+    ("densenet121", 121, False),
+    ("convnext_tiny", 18, True),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +86,9 @@ def test_vision_transformer_has_its_channels_second():
         # The recorder keeps PyTorch's attention from its fused form, which rounds otherwise.
         moved = values.transpose(0, 2, 1) if values.ndim == 3 else values
         np.testing.assert_allclose(found[name], moved, rtol=1e-4, atol=1e-5, err_msg=name)
-    with pytest.raises(ValueError, match=r"no activation of VisionTransformer follows a convolution.*Activations: .*mlp\.1"):
+    with pytest.raises(
+        ValueError, match=r"no activation of VisionTransformer follows a convolution.*Activations: .*mlp\.1"
+    ):
         with torch.no_grad(), cs.record(model, "other"):
             model(batches[0])
 

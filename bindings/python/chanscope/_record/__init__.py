@@ -3,6 +3,7 @@
 `recorder` holds the `with` block and its hooks, `trace` follows the values of a forward pass, `select` chooses among them,
 `encode` turns them into rows, and `npy` writes the rows. PyTorch is imported at the first call, not before.
 """
+
 from __future__ import annotations
 
 import os

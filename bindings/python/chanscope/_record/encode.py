@@ -3,6 +3,7 @@
 float16 holds magnitudes up to 65504, and below 2^-25 nothing but 0. Two losses are told: finite values that became
 infinite, and channels that became 0 throughout although they were not.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -17,8 +18,6 @@ _EXACT = {
     torch.float32: {torch.float16, torch.bfloat16, torch.float32},
     torch.float64: {torch.float16, torch.bfloat16, torch.float32, torch.float64},
 }
-#: float32 bytes that are converted and looked at in one go, so that they are still in the cache.
-_CHUNK = 4 << 20
 
 
 def stored_type(dtype: object) -> torch.dtype | None:
@@ -31,7 +30,14 @@ def stored_type(dtype: object) -> torch.dtype | None:
             name = np.dtype(dtype).name
         except TypeError:
             name = repr(dtype)
-    name = {"f2": "float16", "f4": "float32", "f8": "float64", "half": "float16", "float": "float32", "double": "float64"}.get(name, name)
+    name = {
+        "f2": "float16",
+        "f4": "float32",
+        "f8": "float64",
+        "half": "float16",
+        "float": "float32",
+        "double": "float64",
+    }.get(name, name)
     if name in STORED:
         return STORED[name]
     if name == "bfloat16":
@@ -71,12 +77,8 @@ class Encoder:
             self._watch(value, converted)
             target.copy_(converted)
             return
-        rows = max(1, _CHUNK // max(1, 4 * value[:1].numel()))
-        for first in range(0, len(value), rows):
-            part, to = value[first : first + rows], target[first : first + rows]
-            to.copy_(part)
-            if self._narrows:
-                self._watch(part, to)
+        target.copy_(value)
+        self._watch(value, target)
 
     @property
     def lost(self) -> list[int]:
@@ -105,14 +107,14 @@ class Encoder:
 
 def _magnitudes(stored: torch.Tensor) -> np.ndarray:
     """Largest magnitude of each channel, NaN if one is NaN; of `[N, D]`, which is one channel, a single number."""
-    axes = (0, *range(2, stored.ndim)) if stored.ndim > 2 else tuple(range(stored.ndim))
+    channels = stored.shape[1] if stored.ndim > 2 else 1
     if stored.device.type != "cpu" or stored.dtype is not torch.float16:
-        return stored.abs().amax(axes).float().reshape(-1).cpu().numpy()
+        return stored.abs().reshape(len(stored), channels, -1).amax((0, 2)).float().cpu().numpy()
     # As integers the bits of float16 are ordered: as uint16 all negative numbers come after the positive ones, as int16
-    # the positive ones come after all others. The second look is needed where a channel has negative numbers.
-    bits = stored.numpy()
-    largest = np.asarray(bits.view(np.uint16).max(axis=axes))
+    # the positive ones come after all others. The second look is needed where there are negative numbers.
+    bits = stored.numpy().reshape(len(stored), -1)
+    largest = bits.view(np.uint16).max(axis=0)
     if (largest >= 0x8000).any():
-        positive = np.maximum(bits.view(np.int16).max(axis=axes), 0).astype(np.uint16)
+        positive = np.maximum(bits.view(np.int16).max(axis=0), 0).astype(np.uint16)
         largest = np.maximum(positive, np.where(largest >= 0x8000, largest & 0x7FFF, 0).astype(np.uint16))
-    return largest.reshape(-1).view(np.float16)
+    return largest.reshape(channels, -1).max(axis=1).view(np.float16)

@@ -1,4 +1,5 @@
 """The folder of a dump. It is written beside its place under another name, and moved there when it is whole."""
+
 from __future__ import annotations
 
 import json
@@ -94,5 +95,9 @@ class Folder:
             raise UsageError(f"{self.path} is not a folder: choose another place for the dump")
         with os.scandir(self.path) as entries:
             for entry in entries:
-                if entry.name not in (RECORD, IDS) and not (entry.name.endswith(".npy") and entry.is_file(follow_symlinks=False)):
-                    raise UsageError(f"{self.path} holds {entry.name!r}, which is no part of a dump: force=True does not remove it")
+                if entry.name not in (RECORD, IDS) and not (
+                    entry.name.endswith(".npy") and entry.is_file(follow_symlinks=False)
+                ):
+                    raise UsageError(
+                        f"{self.path} holds {entry.name!r}, which is no part of a dump: force=True does not remove it"
+                    )

@@ -1,4 +1,5 @@
 """A layer that is recorded: which values can be, which of their axes holds the channels, and what is said of them."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -71,10 +72,14 @@ def channel_axis(c: Candidate, out: torch.Tensor, asked: int | None) -> int:
     if asked is not None:
         axis = asked + out.ndim if asked < 0 else asked
         if not 0 < axis < out.ndim:
-            raise UsageError(f"channel_axis={asked} is not an axis of channels of layer {c.name!r}, of shape {list(out.shape)}")
+            raise UsageError(
+                f"channel_axis={asked} is not an axis of channels of layer {c.name!r}, of shape {list(out.shape)}"
+            )
         return axis
     if c.origin is not None and c.origin.axis:
         return c.origin.axis
     if out.ndim == 3:
-        raise UsageError(f"layer {c.name!r} has the shape {list(out.shape)}, whose channels may be axis 1 or 2: say channel_axis=")
+        raise UsageError(
+            f"layer {c.name!r} has the shape {list(out.shape)}, whose channels may be axis 1 or 2: say channel_axis="
+        )
     return 1

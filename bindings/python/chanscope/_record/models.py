@@ -1,4 +1,5 @@
 """What is known about models: wrappers around them, and how compiled ones run as they were written."""
+
 from __future__ import annotations
 
 import hashlib
@@ -16,7 +17,9 @@ def unwrap(model: Any) -> torch.nn.Module:
         raise UsageError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
     while True:
         if isinstance(model, torch.nn.DataParallel) and len(model.device_ids) > 1:
-            raise UsageError("model: DataParallel runs parts of a batch in threads of their own; record model.module on one device instead")
+            raise UsageError(
+                "model: DataParallel runs parts of a batch in threads of their own; record model.module on one device instead"
+            )
         if isinstance(model, (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)):
             model = model.module
         elif hasattr(model, "_orig_mod"):  # what torch.compile returns
@@ -26,7 +29,9 @@ def unwrap(model: Any) -> torch.nn.Module:
     for name, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             what = f"module {name!r} of the model" if name else "model"
-            raise UsageError(f"model: the {what} is a torch.jit module, which does not show its layers; record the model it was made from")
+            raise UsageError(
+                f"model: the {what} is a torch.jit module, which does not show its layers; record the model it was made from"
+            )
     return model
 
 
@@ -38,7 +43,9 @@ def eager(model: torch.nn.Module) -> AbstractContextManager[Any]:
     if not compiled:
         return nullcontext()
     if not hasattr(torch.compiler, "set_stance"):
-        raise UsageError("model: a model compiled by torch.compile is recorded with PyTorch 2.6 or later; record the model before it was compiled")
+        raise UsageError(
+            "model: a model compiled by torch.compile is recorded with PyTorch 2.6 or later; record the model before it was compiled"
+        )
     return _Stance()
 
 
@@ -49,7 +56,7 @@ class _Stance(AbstractContextManager):
         self._stance = torch.compiler.set_stance("force_eager")
         self._stance.__enter__()
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stance.__exit__(*error)
 
 

@@ -3,6 +3,7 @@
 A file begins with room for its header; the header is written when the number of rows is known. Whole batches count:
 what a failed batch has written is cut off again.
 """
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """The `with` block of `chanscope.record`: hooks, passes and batches."""
+
 from __future__ import annotations
 
 import functools
@@ -6,10 +7,11 @@ import os
 import threading
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,8 @@ from .._errors import FileError, UsageError
 from . import RecordWarning
 from .encode import Encoder, stored_type
 from .folder import IDS, LABELS, Folder
-from .layer import Layer, about, channel_axis as axis_of, problem
+from .layer import Layer, about, problem
+from .layer import channel_axis as axis_of
 from .models import class_name, eager, fingerprint, unwrap, versions
 from .npy import NpyFile, Writer
 from .samples import PerSample, as_ids, as_labels
@@ -40,7 +43,9 @@ class Frame:
 class Recorder:
     """Records while its `with` block runs; see `chanscope.record`."""
 
-    def __init__(self, model: Any, path: Any, *, layers: Any, dtype: Any, channel_axis: int | None, force: bool) -> None:
+    def __init__(
+        self, model: Any, path: Any, *, layers: Any, dtype: Any, channel_axis: int | None, force: bool
+    ) -> None:
         self._outer, self._model = model, unwrap(model)
         self._name = type(self._model).__name__
         self._dtype = stored_type(dtype)
@@ -141,7 +146,9 @@ class Recorder:
         """One call of the model: a batch."""
         if self._trace is not None:  # a model that calls itself
             if threading.get_ident() != self._thread:
-                raise UsageError("the model runs in several threads at once, as under DataParallel; record it on one device")
+                raise UsageError(
+                    "the model runs in several threads at once, as under DataParallel; record it on one device"
+                )
             yield
             return
         for given in (self._labels, self._ids):
@@ -231,7 +238,9 @@ class Recorder:
 
     def _write(self, layer: Layer, out: Any) -> None:
         if not isinstance(out, torch.Tensor):
-            raise UsageError(f"layer {layer.name!r} returned a tensor in earlier batches and now a {type(out).__name__}")
+            raise UsageError(
+                f"layer {layer.name!r} returned a tensor in earlier batches and now a {type(out).__name__}"
+            )
         if self._writer.error is not None:
             self._raise_storage()
         with self._unseen():
@@ -242,7 +251,9 @@ class Recorder:
                     "before: give all images the same size"
                 )
             if self._rows not in (None, len(out)):
-                raise UsageError(f"layer {layer.name!r} has {len(out)} rows in this batch, other layers have {self._rows}")
+                raise UsageError(
+                    f"layer {layer.name!r} has {len(out)} rows in this batch, other layers have {self._rows}"
+                )
             self._rows = len(out)
             raw = self._writer.buffer(len(out) * layer.file.row_bytes)
             values = raw.view(layer.file.dtype).reshape(len(out), *shape)
@@ -311,7 +322,9 @@ class Recorder:
                 return
             if self._writer.error is not None:
                 self._raise_storage()
-            raise UsageError(f"no forward pass of {self._name} ran in the block: call the model that was given to record")
+            raise UsageError(
+                f"no forward pass of {self._name} ran in the block: call the model that was given to record"
+            )
         for layer in self._layers.values():
             layer.file.finish(rows)
         labels = np.concatenate(self._labels.parts)[:rows] if self._labels.count else None
@@ -343,10 +356,14 @@ class Recorder:
         for given in (self._labels, self._ids):
             if 0 < given.count < rows:
                 rows = max(e for e in ends if e <= given.count)
-                note = UsageError(f"{given.what}: missing for the last batch; {self.path} holds the {rows} samples before it")
+                note = UsageError(
+                    f"{given.what}: missing for the last batch; {self.path} holds the {rows} samples before it"
+                )
             elif given.count > self.samples:
                 more = given.count - self.samples
-                note = UsageError(f"{given.what}: {more} were given after the last batch; {self.path} holds the {rows} samples before")
+                note = UsageError(
+                    f"{given.what}: {more} were given after the last batch; {self.path} holds the {rows} samples before"
+                )
         if self._writer.error is not None:
             written = min(layer.file.rows for layer in self._layers.values())
             rows = max(e for e in ends if e <= min(written, rows))
@@ -374,10 +391,9 @@ class Recorder:
 
 
 def _frame(name: str, module: Any) -> Frame:
-    plain = not any(True for _ in module.children()) and all(p.ndim < 2 for p in module.parameters())
+    plain = name != "" and not any(True for _ in module.children()) and all(p.ndim < 2 for p in module.parameters())
     return Frame(name, module, plain, plain and ACTIVATION_CLASS.search(type(module).__name__) is not None)
 
 
 def _frame_copy(frame: Frame) -> Frame:
     return Frame(frame.name, frame.module, frame.plain, frame.activation)
-

@@ -1,4 +1,5 @@
 """Labels and ids: one for each sample, given batch by batch, of every batch or of none."""
+
 from __future__ import annotations
 
 from typing import Any

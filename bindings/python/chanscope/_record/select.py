@@ -1,4 +1,5 @@
 """Which values of a forward pass are recorded."""
+
 from __future__ import annotations
 
 import difflib
@@ -56,12 +57,16 @@ class Selection:
         self.by_default = layers is None
         self.patterns = [] if layers is None else [_pattern(entry) for entry in _listed(layers)]
         if layers is not None and not self.patterns:
-            raise UsageError("layers= is empty: name layers, or leave it out to record every activation that follows a convolution")
+            raise UsageError(
+                "layers= is empty: name layers, or leave it out to record every activation that follows a convolution"
+            )
         self._offered: list[Candidate] = []
         self._firm: set[str] = set()
         for name, module, activation in modules:
             for p in self.patterns:
-                p.activations_only |= activation and p.kind is None and p.takes(Candidate(name, name, module, True, None, 0))
+                p.activations_only |= (
+                    activation and p.kind is None and p.takes(Candidate(name, name, module, True, None, 0))
+                )
 
     def wants(self, c: Candidate) -> bool:
         """Whether a value of the first pass is recorded, for the time being."""
@@ -87,7 +92,9 @@ class Selection:
         Raises if a pattern, or the default, matched nothing.
         """
         if self.by_default and not recorded:
-            raise UsageError(f"no activation of {model} follows a convolution; name layers with layers=. {self._names()}")
+            raise UsageError(
+                f"no activation of {model} follows a convolution; name layers with layers=. {self._names()}"
+            )
         kept, dropped = set(self._firm), set()
         for p in self.patterns:
             if p.activations_only:

@@ -5,29 +5,59 @@ PyTorch shows every function that a model calls to a `TorchFunctionMode`, be it 
 reports calls of activations. It sees neither scripted functions nor the inside of custom autograd functions; a module
 around those hands the origin of its input on (`Trace.inherit`).
 """
+
 from __future__ import annotations
 
 import re
 import weakref
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 #: Functions whose result is an activation. In-place forms have the same name with an underscore.
 ACTIVATIONS = frozenset(
-    "relu relu6 leaky_relu rrelu prelu elu celu selu gelu silu mish hardswish hardtanh hardsigmoid hardshrink softshrink "
-    "tanhshrink softplus softsign logsigmoid sigmoid tanh threshold glu".split()
+    [
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "rrelu",
+        "prelu",
+        "elu",
+        "celu",
+        "selu",
+        "gelu",
+        "silu",
+        "mish",
+        "hardswish",
+        "hardtanh",
+        "hardsigmoid",
+        "hardshrink",
+        "softshrink",
+        "tanhshrink",
+        "softplus",
+        "softsign",
+        "logsigmoid",
+        "sigmoid",
+        "tanh",
+        "threshold",
+        "glu",
+    ]
 )
 #: Class names of modules that are activations, whatever they compute inside.
-ACTIVATION_CLASS = re.compile(r"(relu|elu|gelu|silu|swish|mish|softplus|softsign|shrink|tanh|sigmoid|threshold|glu)\d*(me|jit)?$", re.I)
+ACTIVATION_CLASS = re.compile(
+    r"(relu|elu|gelu|silu|swish|mish|softplus|softsign|shrink|tanh|sigmoid|threshold|glu)\d*(me|jit)?$", re.IGNORECASE
+)
 
 _CONVOLUTION = re.compile(r"(conv(_transpose)?[123]d|convolution|conv_tbc|deform_conv2d)$")
 _LINEAR = frozenset(["linear", "bilinear", "embedding", "multi_head_attention_forward"])
 _PRODUCTS = frozenset(["matmul", "rmatmul", "bmm", "baddbmm", "mm", "addmm", "einsum", "scaled_dot_product_attention"])
 _CHANNELS_SECOND = frozenset(["batch_norm", "instance_norm", "group_norm", "local_response_norm"])
 _CHANNELS_LAST = frozenset(["layer_norm", "rms_norm"])
-_RESHAPES = frozenset(["reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "getitem", "expand", "reshape_as", "view_as"])
+_RESHAPES = frozenset(
+    ["reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "getitem", "expand", "reshape_as", "view_as"]
+)
 _MOVES = frozenset(["movedim", "moveaxis", "swapaxes", "swapdims", "rot90", "t", "get"])
 
 
