@@ -15,22 +15,12 @@ pub struct Args {}
 
 /// Prints the list. `auto` stands beside what `--device auto` would take.
 pub fn run(_args: &Args, common: &Common) -> Result<()> {
+    if common.json {
+        return output::json(&json!({ "devices": document(common.threads())? }));
+    }
     let cpu = Device::open(&DeviceChoice::Cpu, common.threads())?;
     let adapters = adapters();
     let real = preferred(&adapters).map(|a| a.index);
-    if common.json {
-        let mut devices = vec![json!({
-            "device": "cpu", "name": cpu.info().name, "backend": cpu.info().backend,
-            "driver": cpu.info().driver, "threads": common.threads(), "auto": real.is_none(),
-        })];
-        devices.extend(
-            adapters
-                .iter()
-                .enumerate()
-                .map(|(i, a)| entry(a, real == Some(i))),
-        );
-        return output::json(&json!({ "devices": devices }));
-    }
     let star = |auto: bool| if auto { " (auto)" } else { "" };
     let info = cpu.info();
     let mut text = format!(
@@ -63,6 +53,20 @@ pub fn run(_args: &Args, common: &Common) -> Result<()> {
         );
     }
     output::print(&text)
+}
+
+/// All devices, for programs. `threads` are those of the CPU.
+pub fn document(threads: usize) -> chanscope::Result<Vec<Value>> {
+    let cpu = Device::open(&DeviceChoice::Cpu, threads)?;
+    let adapters = adapters();
+    let real = preferred(&adapters).map(|a| a.index);
+    let mut devices = vec![json!({
+        "device": "cpu", "name": cpu.info().name, "backend": cpu.info().backend,
+        "driver": cpu.info().driver, "threads": threads, "auto": real.is_none(),
+    })];
+    let found = adapters.iter().enumerate();
+    devices.extend(found.map(|(i, a)| entry(a, real == Some(i))));
+    Ok(devices)
 }
 
 fn entry(a: &Adapter, auto: bool) -> Value {

@@ -3,7 +3,7 @@
 mod options;
 mod study;
 mod summary;
-mod weights;
+pub mod weights;
 
 use super::error::{Error, Result, in_file};
 use super::progress::Reporter;

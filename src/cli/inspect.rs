@@ -1,6 +1,6 @@
 //! `chanscope inspect`: what is in files, and what a run would need. Computes no measure.
 
-mod entry;
+pub mod entry;
 
 use super::network::InputArgs;
 use super::progress::Reporter;

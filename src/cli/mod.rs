@@ -1,20 +1,22 @@
 //! The command line: a subcommand a file. Glue only; what is computed lives in the library.
+//!
+//! The Python package compiles this folder too. What is `pub` here beyond a subcommand's own needs, its functions share.
 
 pub mod allocator;
 mod bench;
 mod demo;
-mod devices;
-mod error;
-mod filters;
+pub mod devices;
+pub mod error;
+pub mod filters;
 mod impulse;
-mod inspect;
-mod network;
+pub mod inspect;
+pub mod network;
 mod output;
 mod progress;
 mod redundancy;
 mod report;
-mod run;
-mod samples;
+pub mod run;
+pub mod samples;
 mod shuffle;
 mod signal;
 

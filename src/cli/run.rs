@@ -1,6 +1,6 @@
 //! `chanscope run`: forward pass, activations written as a dump.
 
-mod writer;
+pub mod writer;
 
 use super::network::{choose, on_device, open_data, open_model, record_inputs, skip, skipped};
 use super::progress::Reporter;
@@ -148,7 +148,7 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
 }
 
 /// Adds the outputs: one as `output`, several by their names.
-fn add_outputs(graph: &Graph, taps: &mut Vec<(String, ValueId)>, left_out: &mut Vec<LeftOut>) {
+pub fn add_outputs(graph: &Graph, taps: &mut Vec<(String, ValueId)>, left_out: &mut Vec<LeftOut>) {
     let mut namer = Namer::new();
     for (name, _) in taps.iter() {
         namer.reserve(name);

@@ -18,8 +18,11 @@ from ._errors import (
     OutOfMemoryError,
     UsageError,
 )
+from ._filters import Filters, LayerFilters, filters
 from ._graph import NNKGraph, knn, nnk
+from ._inspect import devices, inspect
 from ._load import load, report
+from ._network import Impulse, LayerImpulse, Run, Shuffle, TensorShuffle, impulse, run, shuffle
 from ._redundancy import LayerRedundancy, Redundancy, redundancy
 from ._results import Results
 
@@ -43,19 +46,32 @@ __all__ = [
     "DeviceError",
     "Error",
     "FileError",
+    "Filters",
+    "Impulse",
     "InternalError",
+    "LayerFilters",
+    "LayerImpulse",
     "LayerRedundancy",
     "NNKGraph",
     "OutOfMemoryError",
     "Redundancy",
     "Results",
+    "Run",
+    "Shuffle",
+    "TensorShuffle",
     "UsageError",
     "__version__",
+    "devices",
+    "filters",
+    "impulse",
+    "inspect",
     "knn",
     "load",
     "nnk",
     "redundancy",
     "report",
+    "run",
+    "shuffle",
     *_LAZY,
 ]
 

@@ -6,11 +6,19 @@ import os
 from typing import Any
 
 from . import _call, _chanscope
+from ._filters import Filters
+from ._network import Impulse, Run, Shuffle
 from ._redundancy import Redundancy
 from ._results import Arrays, Results, read_document
 
 #: The class of the results of each command.
-_KINDS: dict[str, type[Results]] = {"redundancy": Redundancy}
+_KINDS: dict[str, type[Results]] = {
+    "filters": Filters,
+    "impulse": Impulse,
+    "redundancy": Redundancy,
+    "run": Run,
+    "shuffle": Shuffle,
+}
 
 
 def load(folder: str | os.PathLike[str]) -> Any:

@@ -1,8 +1,9 @@
 //! Long calls: the work runs on a thread of its own without the interpreter's lock, while the calling thread looks for
 //! signals and reports progress.
 
+use crate::cli::error::Error as CommandError;
 use crate::engine::{self, STACK_BYTES};
-use crate::error::{exception, raised};
+use crate::error::{exception, failed, raised};
 use chanscope::control::Progress;
 use chanscope::io::sink::{Output, abandon};
 use chanscope::io::size::memory_cap;
@@ -47,8 +48,8 @@ impl Settings {
 
 /// Where results go.
 pub struct Target {
-    out: Option<PathBuf>,
-    force: bool,
+    pub out: Option<PathBuf>,
+    pub force: bool,
 }
 
 impl Target {
@@ -112,7 +113,7 @@ impl Shared {
 pub fn long<T: Send + 'static>(
     py: Python<'_>,
     settings: Settings,
-    work: impl FnOnce(&Context<'_>) -> Result<T> + Send + 'static,
+    work: impl FnOnce(&Context<'_>) -> Result<T, CommandError> + Send + 'static,
 ) -> PyResult<T> {
     let Settings {
         device,
@@ -163,7 +164,7 @@ pub fn long<T: Send + 'static>(
         match wait(TICK) {
             Ok(Ok(found)) => {
                 shared.report(py, progress.as_ref())?;
-                return found.map_err(|e| raised(py, &e));
+                return found.map_err(|e| failed(py, &e));
             }
             Ok(Err(panic)) => return Err(internal(py, panic.as_ref())),
             Err(RecvTimeoutError::Timeout) => {}

@@ -1,5 +1,6 @@
 //! The library's errors as Python's exceptions, in the words of Python's arguments.
 
+use crate::cli::error::Error as CommandError;
 use chanscope::Error;
 use chanscope::error::{DeviceAdvice, DeviceProblem, FileProblem, LayerProblem, OutputProblem};
 use chanscope::io::size::{format_size, format_size_up};
@@ -30,7 +31,27 @@ pub fn raised(py: Python<'_>, error: &Error) -> PyErr {
     if *error == Error::Cancelled {
         return pyo3::exceptions::PyKeyboardInterrupt::new_err(());
     }
-    exception(py, class(error), message(error))
+    exception(py, class(error), words(&message(error)))
+}
+
+/// The exception for an error of what the command line shares with this package.
+pub fn failed(py: Python<'_>, error: &CommandError) -> PyErr {
+    match error {
+        CommandError::Library(error) => raised(py, error),
+        CommandError::Usage(text) => usage(py, words(text)),
+        CommandError::Failed(text) => exception(py, "DataError", words(text)),
+    }
+}
+
+/// A message with arguments in place of options.
+fn words(text: &str) -> String {
+    let options = [
+        ("--dtype f32", "dtype=\"f32\""),
+        ("--keep-norm", "keep_norm=True"),
+        ("--lr", "lr"),
+    ];
+    let replace = |text: String, (option, argument): &(&str, &str)| text.replace(option, argument);
+    options.iter().fold(text.to_string(), replace)
 }
 
 /// Wrong arguments that the library was not asked about.

@@ -37,7 +37,7 @@ pub fn graph(
         .with_weights(weights);
     let found = long(py, settings, move |ctx| {
         let input = NeighborsInput::new(view(&points)).with_queries(queries.as_ref().map(view));
-        neighbors(ctx, &input, &options)
+        Ok(neighbors(ctx, &input, &options)?)
     })?;
     let shape = vec![found.neighbors.nrows(), found.neighbors.ncols()];
     let (sq_distances, _) = narrowed(&found.sq_distances.into_raw_vec_and_offset().0);

@@ -18,9 +18,12 @@ mod command;
 mod dlpack;
 mod engine;
 mod error;
+mod filters;
 mod graph;
 mod input;
+mod inspect;
 mod layers;
+mod network;
 mod output;
 mod redundancy;
 
@@ -34,8 +37,15 @@ fn _chanscope(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(call::abandon_outputs, module)?)?;
     module.add_function(wrap_pyfunction!(command::command, module)?)?;
     module.add_function(wrap_pyfunction!(engine::forked, module)?)?;
+    module.add_function(wrap_pyfunction!(filters::filters, module)?)?;
+    module.add_function(wrap_pyfunction!(filters::filters_name, module)?)?;
     module.add_function(wrap_pyfunction!(graph::graph, module)?)?;
     module.add_function(wrap_pyfunction!(input::layer_name, module)?)?;
+    module.add_function(wrap_pyfunction!(inspect::devices, module)?)?;
+    module.add_function(wrap_pyfunction!(inspect::inspect, module)?)?;
+    module.add_function(wrap_pyfunction!(network::impulse, module)?)?;
+    module.add_function(wrap_pyfunction!(network::run, module)?)?;
+    module.add_function(wrap_pyfunction!(network::shuffle, module)?)?;
     module.add_function(wrap_pyfunction!(output::write_folder, module)?)?;
     module.add_function(wrap_pyfunction!(output::write_report, module)?)?;
     module.add_function(wrap_pyfunction!(redundancy::redundancy, module)?)?;

@@ -1,6 +1,7 @@
 //! `redundancy`: channel-wise NNK graphs.
 
 use crate::call::{Settings, long, still_wanted};
+use crate::cli::samples;
 use crate::error::usage;
 use crate::input::Input;
 use crate::output::{Finished, Found};
@@ -59,7 +60,7 @@ pub struct Arguments {
     save_graph: bool,
 }
 
-fn unknown(py: Python<'_>, name: &str, got: &str, choices: &str) -> PyErr {
+pub fn unknown(py: Python<'_>, name: &str, got: &str, choices: &str) -> PyErr {
     usage(
         py,
         format!("unknown {name} '{}': use {choices}", got.escape_debug()),
@@ -156,7 +157,7 @@ pub fn redundancy(
             Ok(())
         })?;
         drop(graphs);
-        if let Some(reason) = unequal(&layers) {
+        if let Some(reason) = samples::unequal(&layers) {
             let name = "CKA between layers".into();
             folder.skip(Skipped { name, reason });
         }
@@ -164,21 +165,7 @@ pub fn redundancy(
             folder.cka(cka);
         }
         still_wanted(&ctx)?;
-        Finished::of(folder, &target, true)
+        Ok(Finished::of(folder, &target, true)?)
     });
     found.map_err(|e| input.blame(e))?.into_found(py)
-}
-
-/// Says which layers hold how many samples; `None` where all hold as many.
-fn unequal(layers: &[&dyn Layer]) -> Option<String> {
-    let counts = layers.iter().map(|l| (l.name(), l.shape().samples));
-    let mut counts = counts.collect::<Vec<_>>();
-    counts.dedup_by_key(|(_, samples)| *samples);
-    let parts = counts
-        .iter()
-        .map(|(name, samples)| format!("{samples} in {name}"));
-    (counts.len() > 1).then(|| {
-        let parts = parts.collect::<Vec<_>>().join(", ");
-        format!("the layers hold different numbers of samples: {parts}")
-    })
 }
