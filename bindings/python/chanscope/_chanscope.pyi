@@ -7,6 +7,28 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any, final
 
+__all__ = [
+    "__version__",
+    "Input",
+    "Block",
+    "Found",
+    "abandon_outputs",
+    "command",
+    "devices",
+    "filters",
+    "filters_name",
+    "forked",
+    "graph",
+    "impulse",
+    "inspect",
+    "layer_name",
+    "redundancy",
+    "run",
+    "shuffle",
+    "write_folder",
+    "write_report",
+]
+
 __version__: str
 
 @final
