@@ -1,5 +1,5 @@
 /*
- * Channel redundancy of an array, its NNK graph, and the similarity of filters.
+ * Channel redundancy of an array, graphs of its samples, and the similarity of filters.
  *
  *     cargo build --release -p chanscope-c
  *     cc -Ibindings/c/include bindings/c/examples/redundancy.c -o redundancy \
@@ -78,6 +78,10 @@ int main(void) {
     check(chanscope_nnk(context, &activations[0][0][0], SAMPLES, CHANNELS * DIM, &graph, &neighbors[0][0], NULL,
                         &weights[0][0], NULL, NULL));
     printf("sample 7: nearest %d, weight %.9g\n", (int)neighbors[7][0], (double)weights[7][0]);
+    static double distances[SAMPLES][K];
+    check(chanscope_knn(context, &activations[0][0][0], SAMPLES, CHANNELS * DIM, K, CHANSCOPE_COSINE, NULL,
+                        &distances[0][0]));
+    printf("sample 7: nearest by angle at %.17g\n", distances[7][0]);
 
     /* Filters. */
     float filters[FILTERS][2][3][3];

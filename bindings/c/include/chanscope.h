@@ -3,7 +3,7 @@
  * docs/definitions.md in the repository says what each number means, and examples/redundancy.c is a complete program.
  *
  * - Every function that can fail returns a chanscope_status. On anything but CHANSCOPE_OK chanscope_last_error() says
- *   what is wrong, and nothing was written through the pointers unless the function says otherwise.
+ *   what is wrong, and nothing was written through the pointers.
  * - Arrays are in C order. A handle is released with the function of its type whose name ends in _free; NULL is allowed
  *   there.
  * - A context may be used by one thread at a time, results by any number of threads.
@@ -39,6 +39,24 @@ typedef enum chanscope_status {
   // A fault of this library. Please report it.
   CHANSCOPE_INTERNAL = 7,
 } chanscope_status;
+
+// Similarity of two vectors.
+typedef enum chanscope_kernel {
+  // exp(-|x - y|^2 / (2 s^2)).
+  CHANSCOPE_GAUSSIAN = 0,
+  // 1/2 + 1/2 cos(x, y).
+  CHANSCOPE_COSINE = 1,
+} chanscope_kernel;
+
+// What happens to candidates at distance 0 from the query.
+typedef enum chanscope_identical {
+  // They are candidates like any other.
+  CHANSCOPE_KEEP = 0,
+  // They keep their place and get the weight 0, unless all candidates are at distance 0.
+  CHANSCOPE_DROP = 1,
+  // The next candidates take their places.
+  CHANSCOPE_REPLACE = 2,
+} chanscope_identical;
 
 // A device, a memory cap, and a function that is told of progress.
 typedef struct chanscope_context chanscope_context;
@@ -181,10 +199,25 @@ enum chanscope_status chanscope_filters(const struct chanscope_context *context,
 // k 25, the Gaussian kernel with a bandwidth per query, identical points kept.
 struct chanscope_graph_options chanscope_graph_options_default(void);
 
+// The `k` nearest neighbours of each of `samples` points of `dim` numbers among the others, exactly. `kernel` is one of
+// chanscope_kernel: the Gaussian one stands for Euclidean distances, the other for cosines. Either output may be NULL
+// where it is not wanted: `neighbors` [samples, k] (indices by distance and index, -1 where there is none) and
+// `sq_distances` [samples, k] (2 - 2 cos under cosine).
+//
+// # Safety
+// `context` came from chanscope_context_new; the other pointers point to arrays of these shapes, which do not overlap.
+enum chanscope_status chanscope_knn(const struct chanscope_context *context,
+                                    const float *points,
+                                    size_t samples,
+                                    size_t dim,
+                                    size_t k,
+                                    uint32_t kernel,
+                                    int32_t *neighbors,
+                                    double *sq_distances);
+
 // The NNK graph of `samples` points of `dim` numbers each: every point is a query among all others. Any output may be
-// NULL where it is not wanted: `neighbors` [samples, k] (indices by distance, -1 where there is none), `sq_distances`
-// [samples, k] (2 - 2 cos under cosine), `weights` [samples, k], `objective` [samples], `degenerate` [samples].
-// Where the call fails the outputs may be partly written.
+// NULL where it is not wanted: `neighbors` and `sq_distances` as of chanscope_knn, `weights` [samples, k], `objective`
+// [samples], `degenerate` [samples].
 //
 // # Safety
 // `context` came from chanscope_context_new; the other pointers point to arrays of these shapes, which do not overlap.

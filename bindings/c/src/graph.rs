@@ -1,15 +1,11 @@
-//! Non-negative kernel regression of points.
+//! Nearest neighbours of points, and non-negative kernel regression.
 
 use crate::context::Context;
 use crate::status::{Failure, Outcome, Status, guard};
 use crate::view::{elements, optional_target, reference, slice};
-use chanscope::io::array::ArrayLayer;
-use chanscope::io::layer::Layer;
-use chanscope::measure::redundancy::{GraphRows, GraphShape, GraphSink, Space};
-use chanscope::measure::{self, RedundancyInput};
+use chanscope::measure::{self, Neighbors, NeighborsInput, NeighborsOptions};
 use chanscope::ops::{self, GraphParams, Sigma};
-use chanscope::tensor::LayerShape;
-use std::sync::{Mutex, PoisonError};
+use ndarray::ArrayView2;
 
 /// Similarity of two vectors.
 #[repr(C)]
@@ -89,61 +85,79 @@ impl GraphOptions {
     }
 }
 
-/// The caller's arrays; those that are not wanted are `None`.
-struct Target<'a> {
-    neighbors: Option<&'a mut [i32]>,
-    sq_distances: Option<&'a mut [f64]>,
-    weights: Option<&'a mut [f32]>,
-    objective: Option<&'a mut [f64]>,
-    degenerate: Option<&'a mut [bool]>,
+/// Neighbours, and weights if asked for, of points [samples, dim].
+///
+/// # Safety
+/// As the exported functions demand.
+unsafe fn search(
+    context: *const Context,
+    (points, samples, dim): (*const f32, usize, usize),
+    params: GraphParams,
+    weights: bool,
+) -> Outcome<Neighbors> {
+    // SAFETY: the caller's promise, here and below.
+    let context = unsafe { reference(context, "context") }?;
+    // SAFETY: as above.
+    let points = unsafe { slice(points, elements(&[samples, dim], "points")?, "points") }?;
+    let points = ArrayView2::from_shape((samples, dim), points);
+    let points = points.map_err(|e| Failure::argument(format!("points: {e}")))?;
+    let input = NeighborsInput::new(points);
+    let options = NeighborsOptions::default()
+        .with_graph(params)
+        .with_weights(weights);
+    context.run(|ctx| measure::neighbors(ctx, &input, &options))
 }
 
-/// Copies finished blocks to their place.
-struct Sink<'a>(Mutex<Target<'a>>);
-
-impl GraphSink for Sink<'_> {
-    fn begin(&self, _: &str, _: GraphShape) -> chanscope::Result<()> {
-        Ok(())
-    }
-
-    fn put(&self, _: Space, rows: GraphRows<'_>) -> chanscope::Result<()> {
-        let target = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        copy(
-            &mut target.neighbors,
-            rows.first_query * rows.k,
-            rows.neighbors,
-        );
-        copy(
-            &mut target.sq_distances,
-            rows.first_query * rows.k,
-            rows.sq_distances,
-        );
-        copy(&mut target.weights, rows.first_query * rows.k, rows.weights);
-        copy(&mut target.objective, rows.first_query, rows.objective);
-        copy(&mut target.degenerate, rows.first_query, rows.degenerate);
-        Ok(())
-    }
-
-    fn end(&self) -> chanscope::Result<()> {
-        Ok(())
-    }
+/// Copies values to an array of the caller, unless it is not wanted.
+///
+/// # Safety
+/// `target` is null or points to an array of as many elements.
+unsafe fn copy<'a, T: Copy + 'a>(values: impl ExactSizeIterator<Item = &'a T>, target: *mut T) {
+    // SAFETY: the caller's promise.
+    let target = unsafe { optional_target(target, values.len()) };
+    let target = target.into_iter().flatten();
+    target.zip(values).for_each(|(to, from)| *to = *from);
 }
 
-fn copy<T: Copy>(target: &mut Option<&mut [T]>, first: usize, values: &[T]) {
-    if let Some(target) = target {
-        target[first..first + values.len()].copy_from_slice(values);
-    }
-}
-
-/// The NNK graph of `samples` points of `dim` numbers each: every point is a query among all others. Any output may be
-/// NULL where it is not wanted: `neighbors` [samples, k] (indices by distance, -1 where there is none), `sq_distances`
-/// [samples, k] (2 - 2 cos under cosine), `weights` [samples, k], `objective` [samples], `degenerate` [samples].
-/// Where the call fails the outputs may be partly written.
+/// The `k` nearest neighbours of each of `samples` points of `dim` numbers among the others, exactly. `kernel` is one of
+/// chanscope_kernel: the Gaussian one stands for Euclidean distances, the other for cosines. Either output may be NULL
+/// where it is not wanted: `neighbors` [samples, k] (indices by distance and index, -1 where there is none) and
+/// `sq_distances` [samples, k] (2 - 2 cos under cosine).
 ///
 /// # Safety
 /// `context` came from chanscope_context_new; the other pointers point to arrays of these shapes, which do not overlap.
 #[unsafe(no_mangle)]
-#[allow(clippy::too_many_arguments)]
+pub unsafe extern "C" fn chanscope_knn(
+    context: *const Context,
+    points: *const f32,
+    samples: usize,
+    dim: usize,
+    k: usize,
+    kernel: u32,
+    neighbors: *mut i32,
+    sq_distances: *mut f64,
+) -> Status {
+    guard(|| {
+        let usual = chanscope_graph_options_default();
+        let params = GraphOptions { k, kernel, ..usual }.params(false)?;
+        // SAFETY: the caller's promise, here and below.
+        let found = unsafe { search(context, (points, samples, dim), params, false) }?;
+        // SAFETY: as above.
+        unsafe {
+            copy(found.neighbors.iter(), neighbors);
+            copy(found.sq_distances.iter(), sq_distances);
+        }
+        Ok(())
+    })
+}
+
+/// The NNK graph of `samples` points of `dim` numbers each: every point is a query among all others. Any output may be
+/// NULL where it is not wanted: `neighbors` and `sq_distances` as of chanscope_knn, `weights` [samples, k], `objective`
+/// [samples], `degenerate` [samples].
+///
+/// # Safety
+/// `context` came from chanscope_context_new; the other pointers point to arrays of these shapes, which do not overlap.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn chanscope_nnk(
     context: *const Context,
     points: *const f32,
@@ -158,34 +172,19 @@ pub unsafe extern "C" fn chanscope_nnk(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's promise, here and below.
-        let (context, options) = unsafe {
-            (
-                reference(context, "context")?,
-                reference(options, "options")?,
-            )
-        };
-        let params = options.params(false)?;
-        let listed = elements(&[samples, options.k], "neighbors")?;
+        let params = unsafe { reference(options, "options") }?.params(false)?;
         // SAFETY: as above.
-        let points = unsafe { slice(points, elements(&[samples, dim], "points")?, "points") }?;
+        let found = unsafe { search(context, (points, samples, dim), params, true) }?;
         // SAFETY: as above.
-        let target = unsafe {
-            Target {
-                neighbors: optional_target(neighbors, listed),
-                sq_distances: optional_target(sq_distances, listed),
-                weights: optional_target(weights, listed),
-                objective: optional_target(objective, samples),
-                degenerate: optional_target(degenerate, samples),
+        unsafe {
+            copy(found.neighbors.iter(), neighbors);
+            copy(found.sq_distances.iter(), sq_distances);
+            if let Some(graph) = &found.graph {
+                copy(graph.weights.iter(), weights);
+                copy(graph.objective.iter(), objective);
+                copy(graph.degenerate.iter(), degenerate);
             }
-        };
-        let layer = ArrayLayer::new("points", LayerShape::new(samples, 1, 1, dim)?, points)?;
-        let sink = Sink(Mutex::new(target));
-        let layers = [&layer as &dyn Layer];
-        let input = RedundancyInput::new(&layers).with_graphs(Some(&sink));
-        let options = measure::RedundancyOptions::default()
-            .with_graph(params)
-            .with_baselines(false);
-        context.run(|ctx| measure::redundancy(ctx, &input, &options))?;
+        }
         Ok(())
     })
 }

@@ -8,6 +8,7 @@ use chanscope::measure::redundancy::GraphArrays;
 use chanscope::measure::{
     Context, FilterBank, FiltersOptions, RedundancyInput, RedundancyOptions, filters, redundancy,
 };
+use chanscope::ops::Kernel;
 use chanscope::ops::filters::FilterShape;
 use chanscope::tensor::LayerShape;
 use std::path::{Path, PathBuf};
@@ -75,11 +76,12 @@ fn the_example_prints_what_the_library_measures() {
     let labels: Vec<u32> = (0..200).map(|i| i / 50).collect();
     let device = Device::open(&DeviceChoice::Cpu, 1).expect("the CPU");
     let ctx = Context::new(&device);
-    let measure = |shape: LayerShape, k: usize, graphs: Option<&GraphArrays>| {
+    let measure = |shape: LayerShape, k: usize, kernel: Kernel, graphs: Option<&GraphArrays>| {
         let layer = ArrayLayer::new("a", shape, &values[..]).expect("a layer");
         let layers = [&layer as &dyn Layer];
         let mut options = RedundancyOptions::default().with_aggregate(true);
         options.graph.k = k;
+        options.graph.kernel = kernel;
         let input = RedundancyInput::new(&layers).with_labels(Some(&labels));
         let input = input.with_graphs(graphs.map(|g| g as _));
         redundancy(&ctx, &input, &options)
@@ -88,7 +90,12 @@ fn the_example_prints_what_the_library_measures() {
             .remove(0)
     };
 
-    let found = measure(LayerShape::new(200, 3, 3, 3).expect("a shape"), 10, None);
+    let found = measure(
+        LayerShape::new(200, 3, 3, 3).expect("a shape"),
+        10,
+        Kernel::Gaussian,
+        None,
+    );
     assert!(
         same(numbers(lines[0])[0], found.redundancy.expect("a value")),
         "{}",
@@ -111,26 +118,32 @@ fn the_example_prints_what_the_library_measures() {
         lines[4]
     );
 
-    let graphs = GraphArrays::default();
-    measure(
-        LayerShape::new(200, 1, 1, 27).expect("a shape"),
-        5,
-        Some(&graphs),
-    );
-    let graph = &graphs.into_layers()[0].channels;
+    let graph = |kernel| {
+        let graphs = GraphArrays::default();
+        let line = LayerShape::new(200, 1, 1, 27).expect("a shape");
+        measure(line, 5, kernel, Some(&graphs));
+        graphs.into_layers().remove(0).channels
+    };
+    let gaussian = graph(Kernel::Gaussian);
     let shown = numbers(lines[5]);
     assert_eq!(
         shown[1],
-        graph.neighbors[[0, 7, 0]].to_string(),
+        gaussian.neighbors[[0, 7, 0]].to_string(),
         "{}",
         lines[5]
     );
     let weight: f32 = shown[2].parse().expect("a number");
     assert_eq!(
         weight.to_bits(),
-        graph.weights[[0, 7, 0]].to_bits(),
+        gaussian.weights[[0, 7, 0]].to_bits(),
         "{}",
         lines[5]
+    );
+    let cosine = graph(Kernel::Cosine);
+    assert!(
+        same(numbers(lines[6])[1], cosine.sq_distances[[0, 7, 0]]),
+        "{}",
+        lines[6]
     );
 
     let weights: Vec<f32> = (0..72).map(|i| (i * 7 % 11) as f32 * 0.125 - 0.5).collect();
@@ -140,9 +153,9 @@ fn the_example_prints_what_the_library_measures() {
         weights: &weights,
     };
     let similarity = filters(&ctx, &bank, &FiltersOptions::default()).expect("a result");
-    assert!(same(numbers(lines[6])[0], similarity.value), "{}", lines[6]);
-    assert_eq!(lines[7], "refused: k is 0, expected 1 to 1024");
-    assert_eq!(lines[8], "progress was reported: yes");
+    assert!(same(numbers(lines[7])[0], similarity.value), "{}", lines[7]);
+    assert_eq!(lines[8], "refused: k is 0, expected 1 to 1024");
+    assert_eq!(lines[9], "progress was reported: yes");
 }
 
 #[test]
