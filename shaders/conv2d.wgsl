@@ -60,16 +60,16 @@ fn conv2d(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: 
     }
     let plane = params.out_height * params.out_width;
     for (var c = 0u; c < 8u; c++) {
-        let position = first_position + column * 8u + c;
+        let position = first_position + tile_place(column, c);
         if (position >= positions) {
             continue;
         }
         let out = position / plane * params.filters * plane + position % plane;
         for (var r = 0u; r < 8u; r++) {
-            let f = first_filter + row * 8u + r;
+            let f = first_filter + tile_place(row, r);
             if (f < params.group_filters) {
                 let map = group * params.group_filters + f;
-                y[out + map * plane] = finish(acc[r * 2u + c / 4u][c % 4u], map);
+                y[out + map * plane] = finish(tile_column(tile_row(&acc, r), c), map);
             }
         }
     }

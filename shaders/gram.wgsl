@@ -4,7 +4,6 @@
 #import workgroup
 #import gram_params
 #import upper_triangle
-#import scaled
 #ifdef SKIP_EXACT
 #import gram_exactness
 #endif
@@ -14,7 +13,10 @@
 #else
 #import tile_products
 #endif
+#import tile_load
 
+// Rows padded to whole vectors and scaled as the kernel needs them: `gram_rows` wrote them, or they were so.
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 // [groups * n], as `gram_factors` wrote them; read for the cosine kernel only.
 @group(0) @binding(3) var<storage, read> factors: array<vec2<f32>>;
@@ -23,25 +25,16 @@
 @group(0) @binding(4) var<storage, read> exactness: array<Exactness>;
 #endif
 
-// Element `t` of row `row` of the group whose first row is `base`, scaled as the kernel needs it; 0
-// outside the matrix.
-fn term(base: u32, row: u32, t: u32) -> f32 {
-    if (row >= params.n || t >= params.dim) {
-        return 0.0;
-    }
-    let value = x[(base + row) * params.dim + t];
-#ifdef COSINE
-    let f = factors[base + row];
-    return scaled(value, f.x) * f.y;
-#else
-    return scaled(value, params.scale);
-#endif
+fn pitch() -> u32 {
+    return (params.dim + 3u) / 4u;
 }
 
-// The same element of four successive rows.
-fn quad(base: u32, row: u32, t: u32) -> vec4<f32> {
-    return vec4(term(base, row, t), term(base, row + 1u, t),
-        term(base, row + 2u, t), term(base, row + 3u, t));
+fn row_vector(row: u32, at: u32) -> vec4<f32> {
+    return x[row * pitch() + at];
+}
+
+fn column_vector(row: u32, at: u32) -> vec4<f32> {
+    return x[row * pitch() + at];
 }
 
 // Turns an inner product or a squared distance into the kernel's value for rows i and j.
@@ -79,22 +72,20 @@ fn gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: ve
     let row = lane / 8u;
     let column = lane % 8u;
     var acc: array<vec4<f32>, 16>;
-    for (var first = 0u; first < params.dim; first += DEPTH) {
-        let t = lane % 16u;
-        for (var q = lane / 16u; q < 16u; q += 4u) {
-            tile_rows[t * PITCH + q] = quad(base, tile.x + q * 4u, first + t);
-            tile_columns[t * PITCH + q] = quad(base, tile.y + q * 4u, first + t);
-        }
+    let last = vec2(base + params.n - 1u);
+    for (var start = 0u; start < pitch(); start += DEPTH / 4u) {
+        tile_load(start, pitch(), base + tile, last, lane);
         workgroupBarrier();
         tile_accumulate(&acc, row, column);
         workgroupBarrier();
     }
     for (var r = 0u; r < 8u; r++) {
-        let i = tile.x + row * 8u + r;
+        let i = tile.x + tile_place(row, r);
+        let values = tile_row(&acc, r);
         for (var c = 0u; c < 8u; c++) {
-            let j = tile.y + column * 8u + c;
+            let j = tile.y + tile_place(column, c);
             if (i < params.n && j < params.n) {
-                let value = similarity(i, j, base, acc[r * 2u + c / 4u][c % 4u]);
+                let value = similarity(i, j, base, tile_column(values, c));
                 result[(base + i) * params.n + j] = value;
                 result[(base + j) * params.n + i] = value;
             }

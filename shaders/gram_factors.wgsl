@@ -3,6 +3,8 @@
 #import gram_params
 #import scaled
 
+// [groups * n, dim].
+@group(0) @binding(1) var<storage, read> x: array<f32>;
 // [groups * n]: a power of two that brings the row's largest value near 1, and the inverse norm of the
 // row after that scaling; (0, 0) for a row of zeros. The power of two comes first so that no square
 // over- or underflows.

@@ -3,6 +3,21 @@
 // that share the terms of one distance; SHARED_ROWS is defined if those are several.
 #import knn_search
 
+// [groups, query_rows, dim], [groups, point_rows, dim].
+@group(0) @binding(1) var<storage, read> queries: array<f32>;
+@group(0) @binding(2) var<storage, read> points: array<f32>;
+// [groups, 1 + dim]: scale, centre.
+@group(0) @binding(3) var<storage, read> frames: array<f32>;
+// [group_count, query_count], [group_count, point_rows].
+@group(0) @binding(4) var<storage, read> query_norms: array<RowNorm>;
+@group(0) @binding(5) var<storage, read> point_norms: array<RowNorm>;
+// [groups, list_count].
+@group(0) @binding(6) var<storage, read_write> progress: array<Progress>;
+// [group_count, query_count, capacity]: rows of the points that were noted.
+@group(0) @binding(7) var<storage, read_write> survivors: array<u32>;
+// [groups, list_count, k].
+@group(0) @binding(8) var<storage, read_write> entries: array<Entry>;
+
 // A list while it is worked on: its entries, followed by new candidates; SORT in total.
 var<workgroup> keys: array<wide, SORT>;
 var<workgroup> samples: array<u32, SORT>;

@@ -1,32 +1,8 @@
 // Rounds rows to f16 for the filter on cooperative matrices, and measures the norm of the rounding
 // error.
 enable f16;
-#import workgroup
-#import distance
-#import knn_bounds
-#import knn_frame
+#import knn_pack_params
 
-struct PackParams {
-    dim: u32,
-    // Rows of the block; rows and first group of this pass.
-    rows: u32,
-    row_first: u32,
-    row_count: u32,
-    group_first: u32,
-    // Vectors of four numbers per packed row.
-    pitch: u32,
-    // First workgroup of this dispatch, and the number of workgroups of all dispatches.
-    first: u32,
-    workgroups: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: PackParams;
-// [groups, rows, dim].
-@group(0) @binding(1) var<storage, read> rows: array<f32>;
-// [groups, 1 + dim]: scale, centre.
-@group(0) @binding(2) var<storage, read> frames: array<f32>;
-// [group_count, row_count].
-@group(0) @binding(3) var<storage, read> norms: array<RowNorm>;
 // [group_count, row_count, pitch].
 @group(0) @binding(4) var<storage, read_write> halves: array<vec4<f16>>;
 // [group_count, row_count]: squared norm of the row in its frame, or NEVER or ALWAYS; then, each rounded

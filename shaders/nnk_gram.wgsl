@@ -47,6 +47,30 @@ fn similarity(sum: wide, i: u32, j: u32, factor: wide, scale: f32) -> wide {
 #endif
 }
 
+// Sum `i`, with constant indices: with others, compilers may put the array into memory.
+fn pick(sums: ptr<function, array<wide, 16>>, i: u32) -> wide {
+    var sum = (*sums)[15];
+    switch i {
+        case 0u: { sum = (*sums)[0]; }
+        case 1u: { sum = (*sums)[1]; }
+        case 2u: { sum = (*sums)[2]; }
+        case 3u: { sum = (*sums)[3]; }
+        case 4u: { sum = (*sums)[4]; }
+        case 5u: { sum = (*sums)[5]; }
+        case 6u: { sum = (*sums)[6]; }
+        case 7u: { sum = (*sums)[7]; }
+        case 8u: { sum = (*sums)[8]; }
+        case 9u: { sum = (*sums)[9]; }
+        case 10u: { sum = (*sums)[10]; }
+        case 11u: { sum = (*sums)[11]; }
+        case 12u: { sum = (*sums)[12]; }
+        case 13u: { sum = (*sums)[13]; }
+        case 14u: { sum = (*sums)[14]; }
+        default: {}
+    }
+    return sum;
+}
+
 // A workgroup per block of 32 x 32 pairs on or below the diagonal of a query's matrix, 4 x 4 per thread.
 @compute @workgroup_size(64)
 fn nnk_gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
@@ -112,7 +136,7 @@ fn nnk_gram(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count
             }
             var value = wide_from(1.0);
             if (row != column) {
-                value = similarity(sums[i * 4u + j], first_rows[y + i], second_rows[x + j],
+                value = similarity(pick(&sums, i * 4u + j), first_rows[y + i], second_rows[x + j],
                     problem.factor, scale);
             }
             kernels[base + row * params.k + column] = value;

@@ -6,6 +6,8 @@
 //! compiles, and this module lists them.
 
 pub use crate::cpu::internals::{PCA, PRODUCTS, TREE};
+/// The kernels as WGSL, for `benches/shader_stats`.
+pub use crate::gpu::listing::{Source, sources};
 pub use crate::simd::tests::SIMD;
 
 use crate::simd::InstructionSet;

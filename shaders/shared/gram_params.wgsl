@@ -1,4 +1,4 @@
-// Parameters and input of the f32 Gram kernels.
+// Parameters of the f32 Gram kernels.
 struct GramParams {
     n: u32,
     dim: u32,
@@ -14,4 +14,3 @@ struct GramParams {
 }
 
 @group(0) @binding(0) var<uniform> params: GramParams;
-@group(0) @binding(1) var<storage, read> x: array<f32>;

@@ -1,7 +1,7 @@
 // Exact k nearest neighbours (docs/definitions.md#candidates). For each tile of points, `knn_filter`
 // computes f32 lower bounds of all squared distances and notes the points that may beat a query's k-th
 // distance. `knn_merge` computes the distances of the noted points in wide arithmetic and merges them
-// into the query's list. Both use these parameters and buffers.
+// into the query's list. Both use these parameters.
 #import workgroup
 #import distance
 #import knn_bounds
@@ -47,20 +47,6 @@ struct KnnParams {
 }
 
 @group(0) @binding(0) var<uniform> params: KnnParams;
-// [groups, query_rows, dim], [groups, point_rows, dim].
-@group(0) @binding(1) var<storage, read> queries: array<f32>;
-@group(0) @binding(2) var<storage, read> points: array<f32>;
-// [groups, 1 + dim]: scale, centre.
-@group(0) @binding(3) var<storage, read> frames: array<f32>;
-// [group_count, query_count], [group_count, point_rows].
-@group(0) @binding(4) var<storage, read> query_norms: array<RowNorm>;
-@group(0) @binding(5) var<storage, read> point_norms: array<RowNorm>;
-// [groups, list_count].
-@group(0) @binding(6) var<storage, read_write> progress: array<Progress>;
-// [group_count, query_count, capacity]: rows of the points that were noted.
-@group(0) @binding(7) var<storage, read_write> survivors: array<u32>;
-// [groups, list_count, k].
-@group(0) @binding(8) var<storage, read_write> entries: array<Entry>;
 
 // The list of query q of the pass in group g of the pass.
 fn list_of(g: u32, q: u32) -> u32 {

@@ -5,10 +5,10 @@
 // As `tile_accumulate` of `tile_products`, with squared differences in the place of products.
 fn tile_accumulate(acc: ptr<function, array<vec4<f32>, 16>>, row: u32, column: u32) {
     for (var t = 0u; t < DEPTH; t++) {
-        let a = tile_rows[t * PITCH + row * 2u];
-        let b = tile_rows[t * PITCH + row * 2u + 1u];
-        let u = tile_columns[t * PITCH + column * 2u];
-        let v = tile_columns[t * PITCH + column * 2u + 1u];
+        let a = tile_rows[t * PITCH + row];
+        let b = tile_rows[t * PITCH + row + 8u];
+        let u = tile_columns[t * PITCH + column];
+        let v = tile_columns[t * PITCH + column + 8u];
         var d: vec4<f32>;
         d = a.x - u; (*acc)[0] += d * d;
         d = a.x - v; (*acc)[1] += d * d;

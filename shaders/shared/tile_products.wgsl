@@ -4,13 +4,13 @@
 #import tile
 
 // Adds the products of DEPTH terms. acc[2 * i] and acc[2 * i + 1] are columns 0..4 and 4..8 of row i of
-// the thread's 8 x 8 block, which starts at (8 * row, 8 * column) of the tile.
+// the thread, whose places in the tile `tile_place` tells.
 fn tile_accumulate(acc: ptr<function, array<vec4<f32>, 16>>, row: u32, column: u32) {
     for (var t = 0u; t < DEPTH; t++) {
-        let a = tile_rows[t * PITCH + row * 2u];
-        let b = tile_rows[t * PITCH + row * 2u + 1u];
-        let u = tile_columns[t * PITCH + column * 2u];
-        let v = tile_columns[t * PITCH + column * 2u + 1u];
+        let a = tile_rows[t * PITCH + row];
+        let b = tile_rows[t * PITCH + row + 8u];
+        let u = tile_columns[t * PITCH + column];
+        let v = tile_columns[t * PITCH + column + 8u];
         (*acc)[0] += a.x * u;
         (*acc)[1] += a.x * v;
         (*acc)[2] += a.y * u;

@@ -1,9 +1,20 @@
 // Sine, cosine and inverse tangent with an absolute error of 2e-7 for every finite argument. The built-in
 // functions may be off by 5e-4.
 
-// Bits of 2 / pi, 32 at a time, after two bits that are zero.
-const TWO_OVER_PI = array<u32, 8>(
-    0x00000000u, 0x28be60dbu, 0x9391054au, 0x7f09d5f4u, 0x7d4d3770u, 0x36d8a566u, 0x4f10e410u, 0x7f9458eau);
+// Word `i` of the bits of 2 / pi, 32 at a time, after two bits that are zero. A choice among constants: a table
+// would be an array in memory.
+fn two_over_pi(i: u32) -> u32 {
+    switch i {
+        case 0u: { return 0x00000000u; }
+        case 1u: { return 0x28be60dbu; }
+        case 2u: { return 0x9391054au; }
+        case 3u: { return 0x7f09d5f4u; }
+        case 4u: { return 0x7d4d3770u; }
+        case 5u: { return 0x36d8a566u; }
+        case 6u: { return 0x4f10e410u; }
+        default: { return 0x7f9458eau; }
+    }
+}
 
 // Both halves of a product: low, high.
 fn wide_product(a: u32, b: u32) -> vec2<u32> {
@@ -33,14 +44,13 @@ fn reduced(x: f32) -> Angle {
     let exponent = (bits >> 23u) - 126u;
     let word = exponent / 32u;
     let shift = exponent % 32u;
-    var table = TWO_OVER_PI;
-    var high = table[word];
-    var middle = table[word + 1u];
-    var low = table[word + 2u];
+    var high = two_over_pi(word);
+    var middle = two_over_pi(word + 1u);
+    var low = two_over_pi(word + 2u);
     if (shift > 0u) {
         high = (high << shift) | (middle >> (32u - shift));
         middle = (middle << shift) | (low >> (32u - shift));
-        low = (low << shift) | (table[word + 3u] >> (32u - shift));
+        low = (low << shift) | (two_over_pi(word + 3u) >> (32u - shift));
     }
     // The product in units of 2^-62 quarter turns, modulo 2^64.
     let carry = wide_product(mantissa, low).y;

@@ -44,6 +44,9 @@ mod strided;
 mod tensor;
 mod wide;
 
+#[cfg(feature = "internals")]
+pub(crate) use shader::listing;
+
 pub use adapter::{Adapter, adapters, preferred};
 pub use context::Options;
 pub use knn::{Candidates, Points};
@@ -166,7 +169,8 @@ impl Backend for Gpu {
 
     fn limits(&self) -> Limits {
         Limits {
-            max_block_bytes: self.context.max_buffer,
+            // The search pads rows to whole vectors.
+            max_block_bytes: self.context.max_buffer / 16 * 15,
             shares_host_memory: self.context.shares_host_memory,
         }
     }

@@ -58,6 +58,7 @@ pub(super) fn pack(
         row_first: rows.start as u32,
         row_count: rows.len() as u32,
         group_first: groups.start as u32,
+        group_count: groups.len() as u32,
         pitch: pitch as u32,
         workgroups: all as u32,
         ..PackParams::default()

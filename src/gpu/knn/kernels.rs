@@ -56,13 +56,14 @@ shader_params! {
 }
 
 shader_params! {
-    /// Parameters of `knn_pack`; the shader explains the fields.
+    /// Parameters of `knn_framed` and `knn_pack`; `shaders/shared/knn_pack_params.wgsl` explains the fields.
     pub(super) struct PackParams {
         pub(super) dim: u32,
         pub(super) rows: u32,
         pub(super) row_first: u32,
         pub(super) row_count: u32,
         pub(super) group_first: u32,
+        pub(super) group_count: u32,
         pub(super) pitch: u32,
         pub(super) first: u32,
         pub(super) workgroups: u32,
@@ -117,7 +118,16 @@ shader_struct! {
     }
 }
 
-const SEARCH: &[Storage] = &[
+const FILTERED: &[Storage] = &[
+    reads("queries", "vec4<f32>"),
+    reads("points", "vec4<f32>"),
+    reads_structs::<RowNorm>("query_norms"),
+    reads_structs::<RowNorm>("point_norms"),
+    writes_structs::<Progress>("progress"),
+    writes("survivors", "u32"),
+];
+
+const MERGED: &[Storage] = &[
     reads("queries", "f32"),
     reads("points", "f32"),
     reads("frames", "f32"),
@@ -132,7 +142,7 @@ pub(super) static FILTER: Shader = Shader::new::<KnnParams>(
     "knn_filter",
     file!("knn_filter"),
     Threads::Fixed(64),
-    SEARCH,
+    FILTERED,
 )
 .define(&[Flag("COSINE"), Flag("RETRY"), WIDE])
 .constants(&[("TILE", TILE)]);
@@ -141,7 +151,7 @@ pub(super) static MERGE: Shader = Shader::new::<KnnParams>(
     "knn_merge",
     file!("knn_merge"),
     Threads::Times(1, "WIDTH"),
-    SEARCH,
+    MERGED,
 )
 .define(&[Flag("COSINE"), OneOf(all_merge_defines), WIDE]);
 
@@ -169,6 +179,19 @@ pub(super) static GATHER: Shader = Shader::new::<RowsParams>(
     ],
 )
 .define(&[WIDE]);
+
+pub(super) static FRAMED: Shader = Shader::new::<PackParams>(
+    "knn_framed",
+    file!("knn_framed"),
+    Threads::Fixed(64),
+    &[
+        reads("rows", "f32"),
+        reads("frames", "f32"),
+        reads_structs::<RowNorm>("norms"),
+        writes("framed", "vec4<f32>"),
+    ],
+)
+.define(&[Flag("COSINE"), WIDE]);
 
 pub(super) static PACK: Shader = Shader::new::<PackParams>(
     "knn_pack",
@@ -209,8 +232,9 @@ pub(super) static OVERFLOW: Shader = Shader::new::<HalfParams>(
 );
 
 /// Shaders of this module.
-pub(in crate::gpu) static SHADERS: &[&Shader] =
-    &[&FILTER, &MERGE, &NORMS, &GATHER, &PACK, &HALF, &OVERFLOW];
+pub(in crate::gpu) static SHADERS: &[&Shader] = &[
+    &FILTER, &MERGE, &NORMS, &GATHER, &FRAMED, &PACK, &HALF, &OVERFLOW,
+];
 
 /// Queries and points of a tile of the filter.
 pub(super) const TILE: u32 = 64;

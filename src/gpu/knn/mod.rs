@@ -12,6 +12,7 @@
 //! ```text
 //! Points::new     points.rs   rows on the device as they were read; a frame per group (centre and scale)
 //!   knn_norms     rows.rs     norms of queries and points in the frame of the queries
+//!   knn_framed    rows.rs     rows as the f32 filter reads them: in that frame, padded to whole vectors
 //!   knn_pack      half.rs     with cooperative matrices: rows as f16, and norms of the rounding errors
 //! for each tile   pass.rs
 //!   knn_half      half.rs     with cooperative matrices: notes points, by products of f16 rows
@@ -52,7 +53,7 @@ use crate::error::DeviceProblem;
 use crate::ops::{GraphParams, Identical, check_search};
 use kernels::{KnnParams, merge_bytes};
 use lists::{capacity, per_list};
-use pass::{Pass, Search};
+use pass::{Pass, Prepared, Search};
 use std::ops::Range;
 
 /// Bytes for noted points per pass.
@@ -95,8 +96,9 @@ pub(super) fn search(
         }));
     }
     // Bound of the rounding errors of a filtered distance, relative to the sum of both squared norms.
-    // `cpu/knn` derives the terms.
-    let gamma = (queries.dim as f64 + 24.0) * 2f64.powi(-24);
+    // `cpu/knn` derives the terms; eight more are for the threshold, which is subtracted from the query's share of the
+    // bound. It is at most four times the sum of both squared norms wherever its rounding error could matter.
+    let gamma = (queries.dim as f64 + 40.0) * 2f64.powi(-24);
     let search = Search {
         context,
         queries,
@@ -122,7 +124,10 @@ pub(super) fn search(
     let bytes = per_list(state.k, packing::row_bytes(context, queries.dim));
     let lists = tile(groups * count, bytes, budget);
     let (lists, survivors) = context.pool.get_tile(lists, capacity(state.k) as u64 * 4)?;
-    let group_step = (lists / count).max(1);
+    // The rows of a group's points as the filter reads them are one buffer, and those of several groups too.
+    let framed = points.rows as u64 * packing::framed_pitch(queries.dim) as u64 * 16;
+    let together = tile(groups, framed, context.max_buffer);
+    let group_step = (lists / count).clamp(1, together);
     let query_step = lists.min(count);
     for g in (0..groups).step_by(group_step) {
         let chunk = g..groups.min(g + group_step);
@@ -134,13 +139,18 @@ pub(super) fn search(
             0..points.rows,
             state.k,
         )?;
-        let packed = search.pack(points, chunk.clone(), 0..points.rows, &point_norms)?;
+        let all = 0..points.rows;
+        let prepared = Prepared {
+            packed: search.pack(points, chunk.clone(), all.clone(), &point_norms)?,
+            framed: search.frame(points, chunk.clone(), all, &point_norms)?,
+            norms: point_norms,
+        };
         for q in (0..count).step_by(query_step) {
             let pass = Pass {
                 groups: chunk.clone(),
                 queries: q..count.min(q + query_step),
             };
-            search.pass(&pass, &rows, &point_norms, packed.as_ref(), &survivors)?;
+            search.pass(&pass, &rows, &prepared, &survivors)?;
         }
     }
     state.seen += points.rows;

@@ -1,4 +1,4 @@
-//! How large a row is that is packed for the filter on cooperative matrices, and for which rows there is one.
+//! How large the rows are that the filters read, and for which rows there is one on cooperative matrices.
 
 use crate::gpu::context::Context;
 use crate::gpu::cooperative::Cooperative;
@@ -6,6 +6,11 @@ use crate::gpu::cooperative::Cooperative;
 /// Longest rows. In longer ones the bound of the rounding error exceeds the differences between
 /// distances.
 const MAX_DIM: usize = 4096;
+
+/// Vectors of four numbers per row of the f32 filter.
+pub(super) const fn framed_pitch(dim: usize) -> usize {
+    dim.div_ceil(4)
+}
 
 /// Vectors of four numbers per packed row, which is padded to a multiple of 16 numbers.
 pub(super) const fn pitch(dim: usize) -> usize {
@@ -17,10 +22,11 @@ pub(super) fn usable(context: &Context, dim: usize) -> Option<Cooperative> {
     context.cooperative_for(dim).filter(|_| dim <= MAX_DIM)
 }
 
-/// Device bytes of a packed row.
+/// Device bytes of a row as the filters read it.
 pub(super) fn row_bytes(context: &Context, dim: usize) -> u64 {
-    match usable(context, dim) {
+    let packed = match usable(context, dim) {
         Some(_) => pitch(dim) as u64 * 8 + 16,
         None => 0,
-    }
+    };
+    packed + framed_pitch(dim) as u64 * 16
 }

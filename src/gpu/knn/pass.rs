@@ -6,7 +6,7 @@ use super::kernels::{
 };
 use super::lists::{Candidates, capacity};
 use super::packing;
-use super::rows::norms;
+use super::rows::{framed, norms};
 use super::{MAX_TILE, Points};
 use crate::Result;
 use crate::gpu::context::Context;
@@ -21,6 +21,13 @@ pub(super) struct Search<'a> {
     pub(super) points: &'a Points,
     pub(super) state: &'a Candidates,
     pub(super) params: KnnParams,
+}
+
+/// The points of one search, or some groups of them, as its kernels read them.
+pub(super) struct Prepared {
+    pub(super) norms: Buffer,
+    pub(super) framed: Buffer,
+    pub(super) packed: Option<Packed>,
 }
 
 /// The queries that one pass searches for.
@@ -44,14 +51,24 @@ impl Search<'_> {
             .transpose()
     }
 
+    /// Rows as the f32 filter reads them.
+    pub(super) fn frame(
+        &self,
+        of: &Points,
+        groups: Range<usize>,
+        rows: Range<usize>,
+        norms: &Buffer,
+    ) -> Result<Buffer> {
+        framed(self.context, of, self.queries, groups, rows, norms)
+    }
+
     /// Searches all points, tile by tile. Tiles grow with the number of points seen, because the
     /// thresholds that the filter compares with get sharper.
     pub(super) fn pass(
         &self,
         pass: &Pass,
         rows: &Range<usize>,
-        point_norms: &Buffer,
-        packed_points: Option<&Packed>,
+        points: &Prepared,
         survivors: &Buffer,
     ) -> Result<()> {
         let (context, state) = (self.context, self.state);
@@ -64,8 +81,10 @@ impl Search<'_> {
             own.clone(),
             0,
         )?;
-        let packed_queries = self.pack(self.queries, pass.groups.clone(), own, &query_norms)?;
-        let packed = packed_queries.as_ref().zip(packed_points);
+        let packed_queries =
+            self.pack(self.queries, pass.groups.clone(), own.clone(), &query_norms)?;
+        let framed_queries = self.frame(self.queries, pass.groups.clone(), own, &query_norms)?;
+        let packed = packed_queries.as_ref().zip(points.packed.as_ref());
         let half = packed.map(|(queries, points)| Half {
             queries,
             points,
@@ -78,12 +97,20 @@ impl Search<'_> {
         params.query_sample += pass.queries.start as u32;
         params.query_count = pass.queries.len() as u32;
         params.list_first = pass.queries.start as u32;
-        let buffers = [
+        let filtered = [
+            framed_queries.whole(),
+            points.framed.whole(),
+            query_norms.whole(),
+            points.norms.whole(),
+            state.progress.whole(),
+            survivors.whole(),
+        ];
+        let merged = [
             self.queries.raw.whole(),
             self.points.raw.whole(),
             self.queries.frames.whole(),
             query_norms.whole(),
-            point_norms.whole(),
+            points.norms.whole(),
             state.progress.whole(),
             survivors.whole(),
             state.entries.whole(),
@@ -106,9 +133,9 @@ impl Search<'_> {
                 if let Some(half) = &half {
                     half.filter(context, &mut recorder, &params, state)?;
                 }
-                self.filter(&mut recorder, params, &buffers, half.is_some())?;
+                self.filter(&mut recorder, params, &filtered, half.is_some())?;
             }
-            self.merge(&mut recorder, params, &buffers)?;
+            self.merge(&mut recorder, params, &merged)?;
             start += count;
         }
         recorder.submit()
@@ -121,7 +148,7 @@ impl Search<'_> {
         let lanes = lanes(dim);
         let per_point = (dim / lanes / 2 + 4) * lanes / width(k) + 2;
         let longest = (self.context.loop_budget() / per_point / 2).min(MAX_TILE);
-        // The filter takes 26 steps per 16 terms.
+        // The filter takes 21 steps per 16 terms, and some to note points.
         let what = format!("a search among vectors of {dim} numbers");
         self.context
             .check_loops(&what, dim.div_ceil(16) * 26 + 100)?;

@@ -1,7 +1,8 @@
-//! Kernels that process rows one by one: norms before a search, and fetching the candidates' vectors
-//! after it.
+//! Kernels that process rows one by one: before a search their norms, and rows as the f32 filter reads them;
+//! after it, fetching the candidates' vectors.
 
-use super::kernels::{GATHER, NORMS, RowNorm, RowsParams, with_kernel};
+use super::kernels::{FRAMED, GATHER, NORMS, PackParams, RowNorm, RowsParams, with_kernel};
+use super::packing::framed_pitch;
 use super::{Candidates, Points};
 use crate::Result;
 use crate::gpu::context::Context;
@@ -75,6 +76,44 @@ fn run_norms(
     let work = u64::from(params.dim) * 4 + 256;
     let mut recorder = Recorder::new(context);
     recorder.dispatch(&pipeline, params, &buffers, all, work)?;
+    recorder.submit()?;
+    Ok(result)
+}
+
+/// Some rows of `of` in the frames of `frame`, `[groups, rows, 4 framed_pitch]`, for the f32 filter. `norms` are the
+/// norms of those rows.
+pub(super) fn framed(
+    context: &Context,
+    of: &Points,
+    frame: &Points,
+    groups: Range<usize>,
+    rows: Range<usize>,
+    norms: &Buffer,
+) -> Result<Buffer> {
+    let pitch = framed_pitch(of.dim);
+    let vectors = groups.len() * rows.len() * pitch;
+    let result = context.pool.get(Kind::Storage, vectors as u64 * 16)?;
+    let all = FRAMED.workgroups(vectors);
+    let params = PackParams {
+        dim: of.dim as u32,
+        rows: of.rows as u32,
+        row_first: rows.start as u32,
+        row_count: rows.len() as u32,
+        group_first: groups.start as u32,
+        group_count: groups.len() as u32,
+        pitch: pitch as u32,
+        workgroups: all as u32,
+        ..PackParams::default()
+    };
+    let pipeline = context.pipeline(&FRAMED, &with_kernel(&[], of.kernel))?;
+    let buffers = [
+        of.raw.whole(),
+        frame.frames.whole(),
+        norms.whole(),
+        result.whole(),
+    ];
+    let mut recorder = Recorder::new(context);
+    recorder.dispatch(&pipeline, params, &buffers, all, 64 * 32)?;
     recorder.submit()?;
     Ok(result)
 }

@@ -4,12 +4,15 @@
 //!
 //! * `layout`: structs that are shared with the shaders, declared once in Rust;
 //! * `preprocess`: resolves `#import` and `#ifdef`;
+//! * `listing`: the kernels of usual sizes, for tools that compile them elsewhere;
 //! * this file: an entry point with its bindings, its definitions and the size of its workgroups.
 //!
 //! A kernel's own module (`gpu/knn/kernels.rs`, ...) declares its [`Shader`]s beside its parameter
 //! structs, and lists them in its `SHADERS`.
 
 mod layout;
+#[cfg(feature = "internals")]
+pub(crate) mod listing;
 mod preprocess;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,124 @@
+//! Compiles the kernels with a real GPU driver, which needs no GPU where the driver runs on a pretended one, and tells
+//! what became of them: registers, memory, and the instructions of the hot loop. `scripts/shader-stats` runs it.
+//!
+//! ```text
+//! shader_stats compile FILE [KERNEL]   on the first Vulkan device; writes a file of statistics
+//! shader_stats text FOLDER KERNEL      writes the texts of all of the compiler's stages
+//! shader_stats table FILE...           prints these files as one table of Markdown
+//! ```
+//!
+//! Exit code of `compile`: 1 where a kernel does not compile, or where registers are in memory.
+
+mod code;
+mod report;
+mod vulkan;
+
+use chanscope::internals::{Source, sources};
+use report::Row;
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::ExitCode;
+use vulkan::{Compiled, Features, Vulkan, shared_bytes, spirv};
+
+type Result<T> = std::result::Result<T, String>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["compile", file] => compile(file, ""),
+        ["compile", file, kernel] => compile(file, kernel),
+        ["text", folder, kernel] => texts(Path::new(folder), kernel),
+        ["table", ref files @ ..] => table(files),
+        _ => Err(
+            "usage: shader_stats compile FILE [KERNEL] | text FOLDER KERNEL | table FILE...".into(),
+        ),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether a device with these features runs the kernel. Of both wide arithmetics that is the one that is chosen.
+fn runs_on(source: &Source, has: Features) -> bool {
+    let matrices = source.matrices.is_none_or(|[side, subgroup]| {
+        has.matrices && side == 16 && has.subgroup.contains(&subgroup)
+    });
+    source.float64.is_none_or(|float64| float64 == has.float64)
+        && (has.f16 || !source.f16)
+        && matrices
+}
+
+/// Compiles the kernels whose names contain `kernel`. Of several that are the same in SPIR-V only the first one.
+fn compiled(kernel: &str, mut each: impl FnMut(&Source, Compiled) -> Result<()>) -> Result<usize> {
+    let device = Vulkan::open()?;
+    let mut seen = HashSet::new();
+    let mut failures = Vec::new();
+    for source in sources()? {
+        let name = format!("{} {}", source.entry, source.variant);
+        if !runs_on(&source, device.features)
+            || !name.contains(kernel)
+            || !seen.insert(spirv(&source)?)
+        {
+            continue;
+        }
+        let made = device.compile(&source, device.features.matrices);
+        if let Err(e) = made.and_then(|made| each(&source, made)) {
+            failures.push(format!("{name}: {e}"));
+        }
+    }
+    let gpu = &device.name;
+    match failures.is_empty() {
+        true => Ok(seen.len()),
+        false => Err(format!("{gpu}:\n  {}", failures.join("\n  "))),
+    }
+}
+
+fn compile(file: &str, kernel: &str) -> Result<()> {
+    let (mut rows, mut defects) = (Vec::new(), Vec::new());
+    let count = compiled(kernel, |source, made| {
+        let row = Row::new(source, shared_bytes(source)?, &made);
+        defects.extend(row.defect());
+        rows.push(row);
+        Ok(())
+    })?;
+    if count == 0 {
+        return Err(format!("no kernel is named '{kernel}'"));
+    }
+    std::fs::write(file, report::file(&rows)).map_err(|e| format!("{file}: {e}"))?;
+    match defects.is_empty() {
+        true => Ok(()),
+        false => Err(defects.join("\n")),
+    }
+}
+
+fn texts(folder: &Path, kernel: &str) -> Result<()> {
+    compiled(kernel, |source, made| {
+        for (stage, text) in &made.texts {
+            let name =
+                format!("{} {} {stage}", source.entry, source.variant).replace([' ', '/'], "_");
+            std::fs::write(folder.join(name), text).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    })
+    .map(|_| ())
+}
+
+fn table(files: &[&str]) -> Result<()> {
+    let read = |file: &&str| {
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
+        let name = Path::new(file)
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        Ok((name, report::read(&text)?))
+    };
+    let gpus = files.iter().map(read).collect::<Result<Vec<_>>>()?;
+    print!("{}", report::table(&gpus));
+    Ok(())
+}
