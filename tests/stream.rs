@@ -45,7 +45,10 @@ proptest! {
                 prop_assert!((1..=spaces).contains(&plan.groups));
                 prop_assert!((1..=samples).contains(&plan.points));
                 prop_assert!((1..=samples).contains(&plan.queries));
+                prop_assert!((1..=samples).contains(&plan.fetched));
+                prop_assert!((1..=plan.queries).contains(&plan.solved));
                 prop_assert!(plan.groups == 1 || plan.whole(&job));
+                prop_assert!(plan.readings(&job) == 1 || !plan.whole(&job));
                 prop_assert!((plan.groups * plan.points * dim) as u64 * 4 <= costs.max_block);
                 // More memory is never refused.
                 prop_assert!(plan_graph(&job, &costs, 2 * memory).is_ok());

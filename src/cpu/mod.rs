@@ -130,6 +130,10 @@ impl Backend for Cpu {
         knn::points_bytes(groups, rows, dim)
     }
 
+    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+        knn::rows_bytes(groups, rows, dim)
+    }
+
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
         knn::state_bytes(groups, queries, k)
             + nnk::scratch_bytes(self.pool.current_num_threads(), k, dim)
@@ -155,8 +159,24 @@ impl Backend for Cpu {
         self.pool.install(|| Points::new(block, kernel, self.set))
     }
 
+    fn rows(
+        &self,
+        data: Vec<f32>,
+        groups: usize,
+        dim: usize,
+        first: usize,
+        kernel: Kernel,
+    ) -> Result<Points> {
+        self.pool
+            .install(|| Points::only_rows(data, groups, dim, first, kernel))
+    }
+
     fn candidates(&self, groups: usize, queries: usize, k: usize) -> Result<Candidates> {
         Candidates::new(groups, queries, k)
+    }
+
+    fn part(&self, candidates: &Candidates, part: Range<usize>) -> Result<Candidates> {
+        candidates.part(part)
     }
 
     fn knn(

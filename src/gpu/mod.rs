@@ -224,6 +224,11 @@ impl Backend for Gpu {
         })
     }
 
+    fn part(&self, candidates: &Candidates, part: Range<usize>) -> Result<Candidates> {
+        let context = &self.context;
+        context.guarded("part", || candidates.part(context, part.clone()))
+    }
+
     fn zeros(&self, shape: &[usize]) -> Result<Tensor> {
         let context = &self.context;
         context.guarded("zeros", || context.zeros(shape))

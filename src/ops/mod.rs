@@ -50,6 +50,10 @@ pub trait Backend: Send + Sync + 'static {
     fn limits(&self) -> Limits;
     /// Device bytes of a prepared block (raw rows, transposed copies, norms). Pure, for planning.
     fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64;
+    /// Device bytes of what [`Backend::rows`] makes. Pure, for planning.
+    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+        self.points_bytes(groups, rows, dim)
+    }
     /// Device bytes that [`Backend::candidates`], [`Backend::knn`] and [`Backend::nnk`] take for a block
     /// of queries, scratch included, the host's [`GraphBlock`] and the gathered vectors not. Pure.
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64;
@@ -67,6 +71,26 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Prepares rows for neighbour search under `kernel`. The values must be finite.
     fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Self::Points>;
+    /// As [`Backend::points`], for rows `data [groups, rows, dim]` that are searched for or fetched from and never searched
+    /// among: a backend may leave out the copies that a search needs, and keep `data` in place of a copy.
+    fn rows(
+        &self,
+        data: Vec<f32>,
+        groups: usize,
+        dim: usize,
+        first: usize,
+        kernel: Kernel,
+    ) -> Result<Self::Points> {
+        let rows = data.len() / (groups * dim).max(1);
+        let block = PointsBlock {
+            data: &data,
+            groups,
+            rows,
+            dim,
+            first,
+        };
+        self.points(block, kernel)
+    }
     /// Empty candidate lists for `queries` queries in each of `groups` groups.
     fn candidates(&self, groups: usize, queries: usize, k: usize) -> Result<Self::Candidates>;
     /// Improves the k nearest of the query rows `rows` (relative to `queries`' block) with `points`.
@@ -87,6 +111,8 @@ pub trait Backend: Send + Sync + 'static {
         queries: &Self::Points,
         candidates: &Self::Candidates,
     ) -> Result<(Vec<i32>, Vec<f64>)>;
+    /// A copy of the lists of the queries `part`. The lists are of one group.
+    fn part(&self, candidates: &Self::Candidates, part: Range<usize>) -> Result<Self::Candidates>;
     /// Zeroed room for candidate vectors, `[groups, Q, k, dim]`, for [`Backend::gather`].
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
     /// Copies the vectors of the candidates that lie in `points` to their places in `into`

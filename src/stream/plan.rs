@@ -1,9 +1,14 @@
 //! From a job and a memory cap to block sizes. Pure and deterministic; results never depend on it.
 //!
-//! One NNK graph needs every point of its channel beside a block of queries. Channels are taken in
-//! groups as large as memory allows, whole (`points == samples`), so that each value is read and
-//! uploaded once. A channel that does not fit by itself is streamed in blocks of points past each
-//! block of queries: once to find the candidates, once to fetch their vectors.
+//! One NNK graph needs every point of its channel beside a block of queries. There are three ways, of which the first
+//! that fits is taken:
+//!
+//! 1. **Whole channels**, as many as memory allows. Each value is read and uploaded once.
+//! 2. **Rows in memory**: a channel whose rows fit, but not the copies that a search among them needs. All rows are queries
+//!    at once. The points are read again, in blocks that are prepared, searched among and dropped.
+//! 3. **Blocks of queries**: a channel larger than memory. The points are streamed past a block of queries, which has
+//!    half of the memory, to find the candidates. Their vectors take `k` times the memory of the queries, so that they are
+//!    fetched, and the graphs solved, for a part of the block at a time. Each fetch reads the points once more.
 
 use crate::{Error, Result};
 
@@ -24,6 +29,10 @@ pub struct GraphJob {
 pub trait Costs {
     /// Bytes of a prepared block of points.
     fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64;
+    /// Bytes of rows that are not searched among.
+    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+        self.points_bytes(groups, rows, dim)
+    }
     /// Bytes of candidate lists and scratch for a block of queries.
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64;
     /// Largest single allocation, bytes.
@@ -37,10 +46,14 @@ pub trait Costs {
 pub struct GraphPlan {
     /// Channels at a time.
     pub groups: usize,
-    /// Points at a time; all samples if they fit.
+    /// Points that are prepared for a search at a time; all samples if they fit.
     pub points: usize,
-    /// Queries at a time.
+    /// Queries that are searched for at a time; all samples where rows are in memory.
     pub queries: usize,
+    /// Points that are read at a time to fetch vectors of candidates. Used by blocks of queries only.
+    pub fetched: usize,
+    /// Queries that are solved at a time. Used by blocks of queries only.
+    pub solved: usize,
 }
 
 /// Queries that keep every core or compute unit busy; more only cost memory.
@@ -51,6 +64,11 @@ const FEW_QUERIES: usize = 64;
 const ENTRY: u64 = 16;
 /// Fewest points per block; queries may go down to one.
 const MIN_POINTS: usize = 32;
+/// Fewest points per block beside rows that are in memory. A block is searched for all queries, which takes long enough.
+const FEW_POINTS: usize = 64;
+/// Vectors are fetched from blocks of so many times fewer points than are searched: such a block needs no more than to be
+/// read, and the memory is better used for vectors.
+const SMALLER: usize = 8;
 
 /// Chooses block sizes so that host and device working sets stay below three quarters of `cap` bytes;
 /// the supports of channels and aggregate have the rest.
@@ -68,34 +86,20 @@ pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPl
         groups,
         points: n,
         queries: few,
+        fetched: n,
+        solved: few,
     };
-    let mut plan = if fits(&whole(1)) {
-        let most = largest(1, job.spaces, |g| fits(&whole(g)));
-        // Equal groups: 160 channels of which 100 fit go as 80 and 80.
-        whole(job.spaces.div_ceil(job.spaces.div_ceil(most)))
-    } else {
-        let blocks = |points, queries| GraphPlan {
-            groups: 1,
-            points,
-            queries,
-        };
-        let least = blocks(MIN_POINTS.min(n), 1);
-        if !fits(&least) {
-            return Err(Error::Memory {
-                what: format!("vectors of {} numbers with k = {}", job.dim, job.k),
-                needed: least.bytes(job, costs).div_ceil(3).saturating_mul(4),
-                cap,
-            });
-        }
-        // Every block of queries costs two readings of the channel, so queries get half of the memory.
-        let half = |q| {
-            let block = blocks(least.points, q);
-            fits(&block) && block.bytes(job, costs) <= memory / 2
-        };
-        let queries = if half(1) { largest(1, n, half) } else { 1 };
-        let points = largest(least.points, n, |p| fits(&blocks(p, queries)));
-        return Ok(blocks(points, queries));
+    if !fits(&whole(1)) {
+        return rows_in_memory(n, &fits)
+            .map_or_else(|| blocks_of_queries(job, costs, memory, cap, &fits), Ok);
+    }
+    // All channels at once need no second block to read ahead into.
+    let most = match fits(&whole(job.spaces)) {
+        true => job.spaces,
+        false => largest(1, job.spaces, |g| fits(&whole(g))),
     };
+    // Equal groups: 160 channels of which 100 fit go as 80 and 80.
+    let mut plan = whole(job.spaces.div_ceil(job.spaces.div_ceil(most)));
     while plan.queries < n && plan.groups * plan.queries < ENOUGH_QUERIES {
         let more = GraphPlan {
             queries: (plan.queries * 2).min(n),
@@ -109,37 +113,138 @@ pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPl
     Ok(plan)
 }
 
+/// The rows of one channel in memory, and as many of its points beside them as fit.
+fn rows_in_memory(n: usize, fits: &impl Fn(&GraphPlan) -> bool) -> Option<GraphPlan> {
+    let rows = |points| GraphPlan {
+        groups: 1,
+        points,
+        queries: n,
+        fetched: points,
+        solved: n,
+    };
+    // All points would be whole channels, which did not fit.
+    let few = FEW_POINTS.min(n.saturating_sub(1));
+    (few > 0 && fits(&rows(few))).then(|| rows(largest(few, n - 1, |points| fits(&rows(points)))))
+}
+
+fn blocks_of_queries(
+    job: &GraphJob,
+    costs: &dyn Costs,
+    memory: u64,
+    cap: u64,
+    fits: &impl Fn(&GraphPlan) -> bool,
+) -> Result<GraphPlan> {
+    // All points at once would be whole channels, and all queries rows in memory.
+    let most = job.samples.saturating_sub(1).max(1);
+    let least = GraphPlan {
+        groups: 1,
+        points: MIN_POINTS.min(most),
+        queries: 1,
+        fetched: MIN_POINTS.min(most),
+        solved: 1,
+    };
+    if !fits(&least) {
+        return Err(Error::Memory {
+            what: format!("vectors of {} numbers with k = {}", job.dim, job.k),
+            needed: least.bytes(job, costs).div_ceil(3).saturating_mul(4),
+            cap,
+        });
+    }
+    // Every block of queries costs a reading of the channel, so queries get half of the memory.
+    let with = |queries| GraphPlan { queries, ..least };
+    let half = |queries| fits(&with(queries)) && with(queries).bytes(job, costs) <= memory / 2;
+    let mut plan = with(if half(1) { largest(1, most, half) } else { 1 });
+    plan.points = largest(least.points, most, |points| {
+        fits(&GraphPlan { points, ..plan })
+    });
+    plan.fetched = (plan.points / SMALLER).max(least.fetched);
+    plan.solved = largest(1, plan.queries, |solved| {
+        fits(&GraphPlan { solved, ..plan })
+    });
+    Ok(plan)
+}
+
 impl GraphPlan {
-    /// Whether every channel's points are on the device at once.
+    /// Whether every channel's points are on the device at once, prepared for a search.
     pub fn whole(&self, job: &GraphJob) -> bool {
         self.points >= job.samples
+    }
+
+    /// Whether the rows of a channel are in memory, but not prepared for a search.
+    pub fn has_rows(&self, job: &GraphJob) -> bool {
+        !self.whole(job) && self.queries >= job.samples
+    }
+
+    /// How often every value of a channel is read.
+    pub fn readings(&self, job: &GraphJob) -> u64 {
+        let n = job.samples as u64;
+        if self.whole(job) {
+            return 1;
+        }
+        if self.has_rows(job) {
+            return 2;
+        }
+        // As queries, once past every block of queries, and once for every part of a block that is solved.
+        let (full, rest) = (job.samples / self.queries, job.samples % self.queries);
+        let fetches = full * self.queries.div_ceil(self.solved) + rest.div_ceil(self.solved);
+        1 + n.div_ceil(self.queries as u64) + fetches as u64
     }
 
     /// Largest single allocation on the device: rows, gathered vectors, or the `ENTRY` bytes that a row's
     /// norm or a listed candidate takes.
     fn block_bytes(&self, job: &GraphJob) -> u64 {
         let listed = self.queries.saturating_mul(job.k);
-        let gathered = if self.whole(job) { 0 } else { listed };
-        let vectors = 4 * product(&[self.groups, self.points.max(gathered), job.dim]);
-        vectors.max(ENTRY * product(&[self.groups, self.points.max(listed)]))
+        let whole = self.whole(job);
+        let rows = self.points.max(if whole { 0 } else { self.queries });
+        let gathered = match whole || self.has_rows(job) {
+            true => 0,
+            false => self.solved.saturating_mul(job.k),
+        };
+        let vectors = 4 * product(&[self.groups, rows.max(gathered), job.dim]);
+        vectors.max(ENTRY * product(&[self.groups, rows.max(listed)]))
     }
 
     /// Bytes in use at the worst moment, on the side that `memory` bounds.
     pub fn bytes(&self, job: &GraphJob, costs: &dyn Costs) -> u64 {
         let (g, q, k, d) = (self.groups, self.queries, job.k, job.dim);
+        let shared = costs.shares_host_memory();
         let values = |rows: usize| 4 * product(&[g, rows, d]);
-        // The block being used and the one being read; results being made and being added up.
-        let mut host = 2 * values(self.points) + 2 * product(&[g, q, 16 * k + 32]);
-        let mut device = costs.points_bytes(g, self.points, d) + costs.graph_bytes(g, q, k, d);
-        if !self.whole(job) {
-            host += values(q);
-            device += costs.points_bytes(g, q, d) + values(q.saturating_mul(k));
+        let both = |host: u64, device: u64| match shared {
+            true => host.saturating_add(device),
+            false => host.max(device),
+        };
+        // Results being made and being added up.
+        let results = |queries| 2 * product(&[g, queries, 16 * k + 32]);
+        let lists = costs.graph_bytes(g, q, k, d);
+        if self.whole(job) {
+            // The block being used, and the one being read where there is another.
+            let blocks = if g >= job.spaces { 1 } else { 2 };
+            let host = blocks * values(self.points) + results(q);
+            return both(
+                host,
+                costs.points_bytes(g, self.points, d).saturating_add(lists),
+            );
         }
-        if costs.shares_host_memory() {
-            host.saturating_add(device)
-        } else {
-            host.max(device)
-        }
+        // A device of its own gets the queries from the host's copy.
+        let copy = if shared { 0 } else { values(q) };
+        let queries = costs.rows_bytes(g, q, d).saturating_add(lists);
+        let find = both(
+            (2 * values(self.points)).max(copy),
+            queries.saturating_add(costs.points_bytes(g, self.points, d)),
+        );
+        let solve = match self.has_rows(job) {
+            true => both(results(q), queries),
+            false => {
+                let part = ENTRY * product(&[self.solved, k]);
+                let vectors = values(self.solved.saturating_mul(k)).saturating_add(part);
+                let fetched = costs.rows_bytes(g, self.fetched, d);
+                both(
+                    2 * values(self.fetched) + results(self.solved),
+                    queries.saturating_add(vectors).saturating_add(fetched),
+                )
+            }
+        };
+        find.max(solve)
     }
 }
 

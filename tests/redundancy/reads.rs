@@ -1,15 +1,16 @@
 //! How often each value of a layer is read, and that what is computed along the way keeps its bits.
 
-use crate::support::runs::relu_layer;
+use crate::support::runs::{options, relu_layer, run_in, same};
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::kept::Kept;
 use chanscope::io::layer::Layer;
-use chanscope::measure::redundancy::NonFinite;
+use chanscope::measure::redundancy::{NonFinite, estimate};
 use chanscope::measure::{
     ChannelSimilarityOptions, CkaOptions, Context, Redundancy, RedundancyInput, RedundancyOptions,
     channel_similarity, cka, redundancy,
 };
+use chanscope::ops::Kernel;
 use chanscope::tensor::{DType, LayerShape};
 use chanscope::{Error, Result};
 use ndarray::{Array2, Array4};
@@ -149,6 +150,39 @@ fn graphs_baselines_and_cka_take_two_readings() {
     let found = measure(&ctx, &[&layers[0], &layers[1]], &options);
     assert!(found.cka.is_none() && found.layers.iter().all(|l| l.similarity.is_none()));
     assert_eq!(layers[0].of_sample(0), 2);
+}
+
+/// One channel of 440 KiB under caps from many times as much to less: it is read as often as the estimate says, twice by
+/// the graphs as long as its rows fit, and the graphs have the same bits.
+#[test]
+fn a_cap_takes_the_readings_that_the_plan_states() {
+    const CHANNEL: u64 = 280 * 400 * 4;
+    let a = relu_layer(280, 2, 20, 34);
+    let a = a.slice(ndarray::s![.., ..1, .., ..]).to_owned();
+    let device = cpu();
+    let mut options = options(Kernel::Gaussian, 12);
+    options.aggregate = false;
+    let reference = run_in(&Context::new(&device), &a, &options).unwrap();
+    let mut seen = Vec::new();
+    for memory in [64, 12, 8, 6, 5, 4, 3, 2].map(|halves| halves * CHANNEL / 2) {
+        let ctx = Context::new(&device).with_memory(memory);
+        let layer = Counting::new("a", &a);
+        let stated = match estimate(&ctx, &layer.layer, &options) {
+            Ok(stated) => stated.read_bytes / CHANNEL,
+            Err(Error::Memory { .. }) => break,
+            Err(e) => panic!("{e}"),
+        };
+        measure(&ctx, &[&layer], &options);
+        for sample in 0..280 {
+            assert_eq!(u64::from(layer.of_sample(sample)), stated, "{memory}");
+        }
+        same(&reference, &run_in(&ctx, &a, &options).unwrap());
+        assert!(stated <= 3 || memory < 4 * CHANNEL, "{memory}: {stated}");
+        seen.push(stated);
+    }
+    // Whole, rows in memory, and blocks of queries.
+    assert!(seen.contains(&2) && seen.contains(&3), "{seen:?}");
+    assert!(seen.iter().any(|&n| n > 3), "{seen:?}");
 }
 
 #[test]

@@ -80,15 +80,15 @@ pub(super) mod internals {
 
 pub(super) use exact::PARALLEL;
 pub use points::Points;
-pub(super) use points::points_bytes;
+pub(super) use points::{points_bytes, rows_bytes};
 pub(super) use select::state_bytes;
 pub use select::{Candidate, Candidates};
 
 use super::Tensor;
 use super::disjoint::Disjoint;
-use crate::Result;
 use crate::ops::{GraphParams, check_gather, check_search};
 use crate::simd::InstructionSet;
+use crate::{Error, Result};
 use rayon::prelude::*;
 use scan_f32::FloatBatch;
 use scan_int8::TreePlaces;
@@ -114,6 +114,13 @@ pub(super) fn search(
         params,
         state.lists(),
     )?;
+    if points.packed.len() < points.groups {
+        return Err(Error::argument(
+            "points",
+            "rows that were not prepared for a search",
+            "a block that was",
+        ));
+    }
     let k = params.k;
     let batch = scan_f32::batch_rows(k);
     let count = rows.len();

@@ -15,7 +15,7 @@ use std::ops::Deref;
 pub struct Points {
     /// The rows as read.
     data: Rows,
-    /// The filters' copies, one for each group.
+    /// The filters' copies, one for each group; empty where the rows are not searched among.
     pub(super) packed: Vec<Packed>,
     /// The same as bytes, where the processor multiplies those.
     pub(super) int8: Vec<Option<Int8>>,
@@ -36,6 +36,21 @@ impl Points {
         set: InstructionSet,
     ) -> Result<Self> {
         Self::with(block, kernel, set.byte_products(), TreePolicy::USUAL)
+    }
+
+    /// Rows that are not searched among, without the filters' copies.
+    pub(in crate::cpu) fn only_rows(
+        data: Vec<f32>,
+        groups: usize,
+        dim: usize,
+        first: usize,
+        kernel: Kernel,
+    ) -> Result<Self> {
+        Ok(Self {
+            data: Rows::take(data, groups, dim, first, kernel)?,
+            packed: Vec::new(),
+            int8: Vec::new(),
+        })
     }
 
     /// As [`Points::new`]. Rows are also stored as bytes if `byte_products` are given.
@@ -59,6 +74,11 @@ impl Points {
             int8,
         })
     }
+}
+
+/// Bytes of a [`Points`] that is not searched among.
+pub(in crate::cpu) fn rows_bytes(groups: usize, rows: usize, dim: usize) -> u64 {
+    groups as u64 * rows as u64 * (4 * dim as u64 + 8)
 }
 
 /// Bytes of a [`Points`], temporary copies not included.

@@ -32,11 +32,29 @@ impl Rows {
         let PointsBlock {
             data,
             groups,
+            dim,
+            first,
+            ..
+        } = block;
+        Self::take(data.to_vec(), groups, dim, first, kernel)
+    }
+
+    /// Takes the values `raw [groups, rows, dim]` of samples from `first` on.
+    pub(super) fn take(
+        raw: Vec<f32>,
+        groups: usize,
+        dim: usize,
+        first: usize,
+        kernel: Kernel,
+    ) -> Result<Self> {
+        let rows = raw.len() / (groups * dim).max(1);
+        check_points(&PointsBlock {
+            data: &raw,
+            groups,
             rows,
             dim,
             first,
-        } = block;
-        let raw = data.to_vec();
+        })?;
         let inverse_norms = match kernel {
             Kernel::Gaussian => Vec::new(),
             Kernel::Cosine => raw.par_chunks_exact(dim).map(inverse_norm).collect(),

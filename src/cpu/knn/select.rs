@@ -2,8 +2,9 @@
 
 use crate::Result;
 use crate::cpu::pages;
-use crate::ops::{ListsShape, check_lists};
+use crate::ops::{ListsShape, check_lists, check_part};
 use crate::simd::{F64_LANES, F64x8, LineF64};
+use std::ops::Range;
 
 /// A neighbour found so far. Candidates are ordered by exact (float64) squared distance, then by index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Zeroable)]
@@ -64,6 +65,22 @@ impl Candidates {
             }
         }
         (indices, sq_distances)
+    }
+
+    /// A copy of the lists of some queries.
+    ///
+    /// # Errors
+    /// Those of [`check_part`].
+    pub(in crate::cpu) fn part(&self, queries: Range<usize>) -> Result<Self> {
+        check_part(self.lists(), &queries)?;
+        let k = self.k;
+        Ok(Self {
+            groups: 1,
+            queries: queries.len(),
+            k,
+            entries: self.entries[queries.start * k..queries.end * k].to_vec(),
+            lens: self.lens[queries].to_vec(),
+        })
     }
 
     /// Groups, queries, k.

@@ -117,7 +117,13 @@ pub(super) fn solve(
         flags.clear();
         flags.resize(total, false);
     }
-    let tasks = split(block, k);
+    // Fewer queries in a task where there would not be enough tasks.
+    let share = total.div_ceil(rayon::current_num_threads());
+    let tasks = split(
+        block,
+        k,
+        share.next_multiple_of(F64_LANES).clamp(F64_LANES, TASK),
+    );
     tasks
         .into_par_iter()
         .try_for_each_init(Scratch::default, |scratch, task| {

@@ -1,6 +1,5 @@
 //! Tasks: the inputs that all queries share, and the parts of the results that one task fills.
 
-use super::TASK;
 use crate::Result;
 use crate::cpu::{Candidates, Cpu, Points};
 use crate::ops::{GraphBlock, GraphParams, Vectors, VectorsShape, check_nnk};
@@ -79,7 +78,7 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// The results of at most [`TASK`] consecutive queries. The first has number `first` in `[groups, count]`.
+/// The results of some consecutive queries. The first has number `first` in `[groups, count]`.
 pub(super) struct Task<'a> {
     pub(super) first: usize,
     pub(super) neighbors: &'a mut [i32],
@@ -92,20 +91,20 @@ pub(super) struct Task<'a> {
     pub(super) not_unique: &'a mut [bool],
 }
 
-/// Cuts the results into tasks, in order.
-pub(super) fn split(block: &mut GraphBlock, k: usize) -> Vec<Task<'_>> {
+/// Cuts the results into tasks of `size` queries, in order.
+pub(super) fn split(block: &mut GraphBlock, k: usize, size: usize) -> Vec<Task<'_>> {
     let slots = block
         .neighbors
-        .chunks_mut(TASK * k)
-        .zip(block.sq_distances.chunks_mut(TASK * k))
-        .zip(block.weights.chunks_mut(TASK * k));
+        .chunks_mut(size * k)
+        .zip(block.sq_distances.chunks_mut(size * k))
+        .zip(block.weights.chunks_mut(size * k));
     let queries = block
         .objective
-        .chunks_mut(TASK)
-        .zip(block.kkt_residual.chunks_mut(TASK))
-        .zip(block.pca_dimension.chunks_mut(TASK))
-        .zip(block.degenerate.chunks_mut(TASK))
-        .zip(block.not_unique.chunks_mut(TASK));
+        .chunks_mut(size)
+        .zip(block.kkt_residual.chunks_mut(size))
+        .zip(block.pca_dimension.chunks_mut(size))
+        .zip(block.degenerate.chunks_mut(size))
+        .zip(block.not_unique.chunks_mut(size));
     let tasks = slots.zip(queries).enumerate().map(
         |(
             i,
@@ -114,7 +113,7 @@ pub(super) fn split(block: &mut GraphBlock, k: usize) -> Vec<Task<'_>> {
                 ((((objective, kkt_residual), pca_dimension), degenerate), not_unique),
             ),
         )| Task {
-            first: i * TASK,
+            first: i * size,
             neighbors,
             sq_distances,
             weights,

@@ -8,7 +8,8 @@ use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::record::Recorder;
 use crate::gpu::wide::Wide;
-use crate::ops::{ListsShape, check_lists};
+use crate::ops::{ListsShape, check_lists, check_part};
+use std::ops::Range;
 
 /// Device bytes of one list entry, of a query's progress, and of a row's norm.
 const ENTRY: u64 = size_of::<Entry>() as u64;
@@ -87,6 +88,27 @@ impl Candidates {
             progress,
             seen: 0,
             lifted: false,
+        })
+    }
+
+    /// A copy of the lists of some queries.
+    ///
+    /// # Errors
+    /// Those of [`check_part`]; what the device reports.
+    pub(in crate::gpu) fn part(&self, context: &Context, queries: Range<usize>) -> Result<Self> {
+        check_part(self.shape(), &queries)?;
+        let part = Self::new(context, 1, queries.len(), self.k)?;
+        let (first, count) = (queries.start as u64, queries.len() as u64);
+        let mut recorder = Recorder::new(context);
+        let entry = self.k as u64 * ENTRY;
+        recorder.copy(&self.entries, first * entry, &part.entries, count * entry);
+        let progress = first * PROGRESS;
+        recorder.copy(&self.progress, progress, &part.progress, count * PROGRESS);
+        recorder.submit()?;
+        Ok(Self {
+            seen: self.seen,
+            lifted: self.lifted,
+            ..part
         })
     }
 }

@@ -124,7 +124,7 @@ fn estimate_on<B: Backend>(
             in_memory += supports;
         }
         total.memory_bytes = total.memory_bytes.max(plan.bytes(&job, &costs));
-        total.read_bytes += stored(spaces * dim * n) * readings(&job, &plan);
+        total.read_bytes += stored(spaces * dim * n) * plan.readings(&job);
         let probe = Probe {
             backend,
             layer,
@@ -135,15 +135,6 @@ fn estimate_on<B: Backend>(
     }
     total.memory_bytes += in_memory;
     Ok(total)
-}
-
-/// How often the stage reads each value: once, or twice per block of queries and once for the queries.
-fn readings(job: &GraphJob, plan: &GraphPlan) -> u64 {
-    if plan.whole(job) {
-        1
-    } else {
-        1 + 2 * job.samples.div_ceil(plan.queries) as u64
-    }
 }
 
 /// A small run on the first channel, or on all of them for the aggregate.
@@ -185,7 +176,7 @@ impl<B: Backend> Probe<'_, B> {
         };
         let (n, probed) = (job.samples as f64, rows as f64);
         let scale = n / queries as f64;
-        let passes = readings(job, plan) as f64;
+        let passes = plan.readings(job) as f64;
         let per_space = (times.read + times.points) * n / probed * passes
             + times.knn * scale * n / probed
             + times.nnk * scale;

@@ -23,6 +23,10 @@ impl<B: Backend> Costs for BackendCosts<'_, B> {
         self.0.points_bytes(groups, rows, dim)
     }
 
+    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+        self.0.rows_bytes(groups, rows, dim)
+    }
+
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
         self.0.graph_bytes(groups, queries, k, dim)
     }
@@ -82,7 +86,7 @@ impl<B: Backend> GraphStage<'_, B> {
         if plan.whole(&job) {
             self.whole_channels(&job, &plan, &mut finish)?;
         } else {
-            self.blocks_of_points(&job, &plan, &mut finish)?;
+            self.streamed(&job, &plan, &mut finish)?;
         }
         Ok(sums)
     }
@@ -102,20 +106,23 @@ impl<B: Backend> GraphStage<'_, B> {
     }
 
     /// The queries of this part in blocks of `step`.
-    fn blocks(&self, step: usize) -> impl Iterator<Item = Range<usize>> + Clone + use<B> {
+    pub(super) fn blocks(
+        &self,
+        step: usize,
+    ) -> impl Iterator<Item = Range<usize>> + Clone + use<B> {
         let first = self.queries.start;
         ranges(self.queries.len(), step).map(move |r| first + r.start..first + r.end)
     }
 
     /// Positions in the selection that make up `spaces`.
-    fn channels_of(&self, spaces: &Range<usize>) -> Range<usize> {
+    pub(super) fn channels_of(&self, spaces: &Range<usize>) -> Range<usize> {
         match self.layout {
             Layout::ChannelMajor => spaces.clone(),
             Layout::SampleMajor => 0..self.selection.len(),
         }
     }
 
-    fn points(
+    pub(super) fn points(
         &self,
         job: &GraphJob,
         groups: usize,
@@ -165,80 +172,6 @@ impl<B: Backend> GraphStage<'_, B> {
                 finish(spaces.clone(), queries, &mut block)?;
             }
             Ok(())
-        };
-        read_ahead(
-            self.layer,
-            self.selection,
-            self.layout,
-            reads,
-            self.control,
-            work,
-        )
-    }
-
-    /// One channel at a time, its points streamed twice past every block of queries: to find the
-    /// candidates, then to fetch their vectors.
-    fn blocks_of_points(
-        &self,
-        job: &GraphJob,
-        plan: &GraphPlan,
-        finish: &mut impl FnMut(Range<usize>, Range<usize>, &mut GraphBlock) -> Result<()>,
-    ) -> Result<()> {
-        let n = job.samples;
-        let (query_step, point_step) = (plan.queries, plan.points);
-        let steps = (0..job.spaces).flat_map(move |space| {
-            self.blocks(query_step).flat_map(move |queries| {
-                let passes = [Pass::Find, Pass::Fetch]
-                    .into_iter()
-                    .flat_map(move |pass| ranges(n, point_step).map(move |rows| (pass, rows)));
-                std::iter::once((Pass::Queries, queries))
-                    .chain(passes)
-                    .map(move |(pass, rows)| (space, pass, rows))
-            })
-        });
-        let reads = steps.clone().map(|(space, _, rows)| Read {
-            channels: self.channels_of(&(space..space + 1)),
-            rows,
-        });
-        let mut steps = steps;
-        let mut current = None;
-        let mut block = GraphBlock::default();
-        let work = |read: &Read, data: &[f32]| {
-            let Some((space, pass, rows)) = steps.next() else {
-                return Ok(());
-            };
-            let points = self.points(job, 1, &read.rows, data)?;
-            if pass == Pass::Queries {
-                let state = self.backend.candidates(1, rows.len(), self.params.k)?;
-                current = Some((points, rows, state, None));
-                return Ok(());
-            }
-            let Some((queries, query_rows, state, gathered)) = current.as_mut() else {
-                return Ok(());
-            };
-            let local = 0..query_rows.len();
-            if pass == Pass::Find {
-                return self
-                    .backend
-                    .knn(queries, local, &points, self.params, state);
-            }
-            let into = match gathered {
-                Some(into) => into,
-                None => gathered.insert(self.backend.zeros(&[
-                    1,
-                    query_rows.len(),
-                    self.params.k,
-                    job.dim,
-                ])?),
-            };
-            self.backend.gather(&points, state, into)?;
-            if read.rows.end < n {
-                return Ok(());
-            }
-            let vectors = Vectors::Gathered(into);
-            self.backend
-                .nnk_into(queries, local, state, vectors, self.params, &mut block)?;
-            finish(space..space + 1, query_rows.clone(), &mut block)
         };
         read_ahead(
             self.layer,
@@ -349,13 +282,6 @@ impl<B: Backend> GraphStage<'_, B> {
         total.merge(&part);
         supports
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pass {
-    Queries,
-    Find,
-    Fetch,
 }
 
 /// A dead channel is degenerate throughout, also where a fixed bandwidth would give its equal

@@ -26,6 +26,7 @@ mod overlap;
 mod sink;
 mod stages;
 mod stats;
+mod streamed;
 mod survey;
 
 pub use estimate::{Estimate, estimate};

@@ -147,6 +147,14 @@ pub(crate) fn check_search(
     check_candidates(lists, queries.groups, rows.len(), params.k)
 }
 
+/// Arguments of a copy of some lists.
+pub(crate) fn check_part(lists: ListsShape, part: &Range<usize>) -> Result<()> {
+    if lists.groups != 1 {
+        return Err(Error::argument("candidates", lists.groups, "one group"));
+    }
+    check_rows(part, lists.queries)
+}
+
 /// Arguments of a copy of candidate vectors into a tensor of shape `into`.
 pub(crate) fn check_gather(points: PointsShape, lists: ListsShape, into: &[usize]) -> Result<()> {
     let ListsShape { groups, queries, k } = lists;

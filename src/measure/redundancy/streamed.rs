@@ -1,0 +1,117 @@
+//! Graphs of channels whose points are not on the device at once: points are streamed past queries.
+
+use super::graphs::GraphStage;
+use crate::Result;
+use crate::ops::{Backend, GraphBlock, Vectors};
+use crate::stream::plan::{GraphJob, GraphPlan};
+use crate::stream::run::{Layout, Read, ranges, read_ahead};
+use std::ops::Range;
+
+impl<B: Backend> GraphStage<'_, B> {
+    /// One channel and block of queries at a time. The points are streamed past the queries to find the candidates. Where
+    /// all samples are queries, the candidates are among them; else the points are streamed again to fetch the candidates'
+    /// vectors, for some of the queries at a time.
+    pub(super) fn streamed(
+        &self,
+        job: &GraphJob,
+        plan: &GraphPlan,
+        finish: &mut impl FnMut(Range<usize>, Range<usize>, &mut GraphBlock) -> Result<()>,
+    ) -> Result<()> {
+        let (n, k, params) = (job.samples, self.params.k, self.params);
+        let mut block = GraphBlock::default();
+        for space in 0..job.spaces {
+            if plan.has_rows(job) {
+                let rows = self.rows(job, space, &(0..n))?;
+                let queries = self.queries.clone();
+                let found = self.search(job, plan, space, &rows, queries.clone())?;
+                let vectors = Vectors::Points(&rows);
+                self.backend.nnk_into(
+                    &rows,
+                    queries.clone(),
+                    &found,
+                    vectors,
+                    params,
+                    &mut block,
+                )?;
+                finish(space..space + 1, queries, &mut block)?;
+                continue;
+            }
+            for queries in self.blocks(plan.queries) {
+                let rows = self.rows(job, space, &queries)?;
+                let found = self.search(job, plan, space, &rows, 0..queries.len())?;
+                for part in ranges(queries.len(), plan.solved) {
+                    let found = self.backend.part(&found, part.clone())?;
+                    let mut vectors = self.backend.zeros(&[1, part.len(), k, job.dim])?;
+                    self.stream(space, n, plan.fetched, |read, data| {
+                        let (data, first) = (data.to_vec(), read.rows.start);
+                        let points = self.backend.rows(data, 1, job.dim, first, params.kernel)?;
+                        self.backend.gather(&points, &found, &mut vectors)
+                    })?;
+                    let vectors = Vectors::Gathered(&vectors);
+                    self.backend.nnk_into(
+                        &rows,
+                        part.clone(),
+                        &found,
+                        vectors,
+                        params,
+                        &mut block,
+                    )?;
+                    let part = queries.start + part.start..queries.start + part.end;
+                    finish(space..space + 1, part, &mut block)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The candidates of some of `rows`, among all samples.
+    fn search(
+        &self,
+        job: &GraphJob,
+        plan: &GraphPlan,
+        space: usize,
+        rows: &B::Points,
+        queries: Range<usize>,
+    ) -> Result<B::Candidates> {
+        let (backend, params) = (self.backend, self.params);
+        let mut found = backend.candidates(1, queries.len(), params.k)?;
+        self.stream(space, job.samples, plan.points, |read, data| {
+            let points = self.points(job, 1, &read.rows, data)?;
+            backend.knn(rows, queries.clone(), &points, params, &mut found)
+        })?;
+        Ok(found)
+    }
+
+    /// The rows of some samples of a space, which are not searched among.
+    fn rows(&self, job: &GraphJob, space: usize, rows: &Range<usize>) -> Result<B::Points> {
+        self.control.check()?;
+        let channels = &self.selection[self.channels_of(&(space..space + 1))];
+        let mut values = vec![0.0; rows.len() * job.dim];
+        match self.layout {
+            Layout::ChannelMajor => {
+                self.layer
+                    .read_channels(rows.clone(), channels, &mut values)?
+            }
+            Layout::SampleMajor => self.layer.read_rows(rows.clone(), channels, &mut values)?,
+        }
+        self.backend
+            .rows(values, 1, job.dim, rows.start, self.params.kernel)
+    }
+
+    /// Hands all `n` samples of a space to `work`, in blocks of `step`.
+    fn stream(
+        &self,
+        space: usize,
+        n: usize,
+        step: usize,
+        work: impl FnMut(&Read, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let channels = self.channels_of(&(space..space + 1));
+        let reads = ranges(n, step).map(|rows| Read {
+            channels: channels.clone(),
+            rows,
+        });
+        let (layer, selection) = (self.layer, self.selection);
+        read_ahead(layer, selection, self.layout, reads, self.control, work)
+    }
+}
