@@ -150,10 +150,16 @@ fn blocks_of_queries(
             cap,
         });
     }
-    // Every block of queries costs a reading of the channel, so queries get half of the memory.
-    let with = |queries| GraphPlan { queries, ..least };
-    let half = |queries| fits(&with(queries)) && with(queries).bytes(job, costs) <= memory / 2;
-    let mut plan = with(if half(1) { largest(1, most, half) } else { 1 });
+    // Every block of queries costs a reading of the channel, so they get half of what is free.
+    let fixed = least.bytes(job, costs);
+    let half = |queries| {
+        let plan = GraphPlan { queries, ..least };
+        fits(&plan) && plan.bytes(job, costs) <= fixed + (memory - fixed) / 2
+    };
+    let mut plan = GraphPlan {
+        queries: largest(1, most, half),
+        ..least
+    };
     plan.points = largest(least.points, most, |points| {
         fits(&GraphPlan { points, ..plan })
     });
