@@ -88,6 +88,17 @@ class Filters(Entries[LayerFilters]):
         section = self._document.get("filters") or {"layers": []}
         return [LayerFilters(fields, self._arrays, f"filters/{fields['name']}") for fields in section["layers"]]
 
+    def _repr_html_(self) -> str:
+        from . import _html
+
+        matrices = [(layer.name, layer.pairs) for layer in self.layers]
+        return _html.page(_html.filters_table(self.layers), "Similarity of filters", matrices)
+
+    def __repr__(self) -> str:
+        from . import _html
+
+        return _html.text(_html.filters_table(self.layers))
+
     def __reduce__(self) -> Any:
         return _unpickled, (self._document, self._arrays, dict(self.minimized))
 

@@ -161,5 +161,12 @@ def nnk(
         _call.close(call)
     assert graph is not None
     weights, objective, degenerate, residual = graph
-    arrays = [np.asarray(array) for array in (indices, sq_distances, weights, objective, degenerate)]
-    return NNKGraph(*arrays, points=points[1], kkt_residual_max=residual)
+    return NNKGraph(
+        np.asarray(indices),
+        np.asarray(sq_distances),
+        np.asarray(weights),
+        np.asarray(objective),
+        np.asarray(degenerate),
+        points=points[1],
+        kkt_residual_max=residual,
+    )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from ._filters import LayerFilters
+    from ._network import LayerImpulse, TensorShuffle
     from ._redundancy import LayerRedundancy
 
 #: Channels along the side of a heat map; more are averaged.
@@ -22,33 +25,77 @@ _COLOURS = np.array(
     [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99],
      [170, 220, 50], [253, 231, 37]], dtype=float,
 )  # fmt: skip
-_HEAD = ("layer", "shape", "dead", "neighbours", "overlap", "Jaccard", "redundancy", "LOO error")
+#: A head and rows of cells.
+Table = tuple[tuple[str, ...], list[list[str]]]
 
 
-def _cells(layer: LayerRedundancy) -> list[str]:
-    def number(value: float | None) -> str:
-        return "-" if value is None or np.isnan(value) else f"{value:.3f}"
+def number(value: float | None) -> str:
+    """A number with three digits, or a dash where there is none."""
+    return "-" if value is None or np.isnan(value) else f"{value:.3f}"
 
-    def mean(values: np.ndarray | None) -> float | None:
-        live = values[~np.isnan(values)] if values is not None else np.array([])
-        return float(live.mean()) if len(live) else None
 
-    return [
-        layer.name,
-        "x".join(map(str, layer.shape)),
-        str(len(layer.dead_channels)),
-        number(mean(layer.neighbors_mean)),
-        number(layer.overlap_mean),
-        number(layer.jaccard_mean),
-        number(layer.redundancy),
-        number(mean(layer.loo_error)),
+def _mean(values: np.ndarray | None) -> float | None:
+    live = values[~np.isnan(values)] if values is not None else np.array([])
+    return float(live.mean()) if len(live) else None
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def redundancy_table(layers: Sequence[LayerRedundancy]) -> Table:
+    """A row for each layer."""
+    head = ("layer", "shape", "dead", "neighbours", "overlap", "Jaccard", "redundancy", "LOO error")
+    rows = [
+        [
+            layer.name,
+            _shape(layer.shape),
+            str(len(layer.dead_channels)),
+            number(_mean(layer.neighbors_mean)),
+            number(layer.overlap_mean),
+            number(layer.jaccard_mean),
+            number(layer.redundancy),
+            number(_mean(layer.loo_error)),
+        ]
+        for layer in layers
     ]
+    return head, rows
 
 
-def table_text(layers: list[LayerRedundancy]) -> str:
+def filters_table(layers: Sequence[LayerFilters]) -> Table:
+    """A row for each layer."""
+    head = ("layer", "filters", "similarity", "mean of a pair", "cosine", "after minimising")
+    rows = []
+    for layer in layers:
+        value = "-" if layer.value is None else f"{layer.value:.6g}"
+        after = "-" if layer.history is None else f"{layer.history[-1]:.6g}"
+        cells = [number(layer.normalized_mean), number(layer.filter_cosine_mean)]
+        rows.append([layer.name, _shape(layer.shape), value, *cells, after])
+    return head, rows
+
+
+def impulse_table(layers: Sequence[LayerImpulse]) -> Table:
+    """A row for each layer."""
+    rows = [[i.name, str(i.channels), str(len(i.zero_channels)), number(i.ncc_mean)] for i in layers]
+    return ("layer", "channels", "zero", "mean NCC"), rows
+
+
+def shuffle_table(tensors: Sequence[TensorShuffle]) -> Table:
+    """A row for each layer observed."""
+    head = ("shuffled", "observed", "cosine, mean", "least", "accuracy", "one channel shuffled, mean")
+    rows = []
+    for tensor in tensors:
+        accuracy = [number(tensor.baseline_accuracy), number(_mean(tensor.accuracy))]
+        for seen in tensor.observed:
+            least = float(np.nanmin(seen.cosine_mean)) if not np.isnan(seen.cosine_mean).all() else None
+            rows.append([tensor.name, seen.name, number(_mean(seen.cosine_mean)), number(least), *accuracy])
+    return head, rows
+
+
+def text(table: Table) -> str:
     """The table at the prompt."""
-    rows = [list(_HEAD), *map(_cells, layers)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
+    rows = [list(table[0]), *table[1]]
+    widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []
     for row in rows:
         cells = [cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))]
@@ -56,28 +103,27 @@ def table_text(layers: list[LayerRedundancy]) -> str:
     return "\n".join(lines)
 
 
-def redundancy(layers: list[LayerRedundancy]) -> str:
-    """The table and the heat maps of Jaccard indices, as HTML that needs nothing else."""
-    head = "".join(f"<th>{escape(h)}</th>" for h in _HEAD)
-    body = ""
-    for layer in layers:
-        body += "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(layer)) + "</tr>"
-    maps = ""
-    for layer in layers[:_SHOWN]:
-        if layer.jaccard.size > 1:
-            caption = escape(layer.name)
-            maps += (
-                '<figure style="display:inline-block;margin:0.5em">'
-                f'<img alt="Jaccard indices of the channels of {caption}" src="{picture(layer.jaccard)}" '
-                'style="width:160px;height:160px;image-rendering:pixelated">'
-                f'<figcaption style="text-align:center">{caption}</figcaption></figure>'
-            )
-    note = ""
-    if len(layers) > _SHOWN and maps:
-        note = f"<p>Heat maps of the first {_SHOWN} of {len(layers)} layers.</p>"
+def page(table: Table, what: str = "", matrices: Sequence[tuple[str, np.ndarray | None]] = ()) -> str:
+    """The table, and matrices of `what` as heat maps, as HTML that needs nothing else."""
+    head = "".join(f"<th>{escape(h)}</th>" for h in table[0])
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table[1])
+    shown = [(name, matrix) for name, matrix in matrices if matrix is not None and matrix.size > 1]
+    maps = "".join(_figure(what, name, matrix) for name, matrix in shown[:_SHOWN])
     if maps:
-        maps = f"<p>Jaccard index between channels, dark 0 to light 1; dead channels are grey.</p><div>{maps}</div>{note}"
+        maps = f"<p>{escape(what)}, dark 0 to light 1; what has no value is grey.</p><div>{maps}</div>"
+    if len(shown) > _SHOWN:
+        maps += f"<p>Heat maps of the first {_SHOWN} of {len(shown)} layers.</p>"
     return f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{maps}</div>"
+
+
+def _figure(what: str, name: str, matrix: np.ndarray) -> str:
+    caption = escape(name)
+    return (
+        '<figure style="display:inline-block;margin:0.5em">'
+        f'<img alt="{escape(what)} in {caption}" src="{picture(matrix)}" '
+        'style="width:160px;height:160px;image-rendering:pixelated">'
+        f'<figcaption style="text-align:center">{caption}</figcaption></figure>'
+    )
 
 
 def picture(matrix: np.ndarray) -> str:

@@ -69,6 +69,18 @@ class Impulse(Entries[LayerImpulse]):
         section = self._document.get("impulse") or {"layers": []}
         return [LayerImpulse(fields, self._arrays, f"impulse/{fields['name']}") for fields in section["layers"]]
 
+    def _repr_html_(self) -> str:
+        from . import _html
+
+        matrices = [(layer.name, layer.ncc_abs) for layer in self.layers]
+        what = "Absolute cross-correlation of impulse responses"
+        return _html.page(_html.impulse_table(self.layers), what, matrices)
+
+    def __repr__(self) -> str:
+        from . import _html
+
+        return _html.text(_html.impulse_table(self.layers))
+
     @property
     def match_threshold(self) -> float | None:
         """Smallest correlation of channels that count as alike."""
@@ -198,6 +210,16 @@ class Shuffle(Entries[TensorShuffle]):
     def _list(self) -> list[TensorShuffle]:
         section = self._document.get("shuffle") or {"tensors": []}
         return [TensorShuffle(fields, self._arrays, f"shuffle/{fields['name']}") for fields in section["tensors"]]
+
+    def _repr_html_(self) -> str:
+        from . import _html
+
+        return _html.page(_html.shuffle_table(self.tensors))
+
+    def __repr__(self) -> str:
+        from . import _html
+
+        return _html.text(_html.shuffle_table(self.tensors))
 
 
 def shuffle(

@@ -255,9 +255,7 @@ class LayerRedundancy(Entry):
         return found
 
     def _repr_html_(self) -> str:
-        from . import _html
-
-        return _html.redundancy([self])
+        return _shown([self])
 
 
 class Redundancy(Entries[LayerRedundancy]):
@@ -285,7 +283,7 @@ class Redundancy(Entries[LayerRedundancy]):
     def cka(self) -> np.ndarray | None:
         """float64 [L, L]: unbiased linear CKA between layers, where there are several of as many samples."""
         found = (self._document.get("redundancy") or {}).get("cka")
-        return None if found is None else np.stack([numbers(row) for row in found["values"]])  # type: ignore[arg-type]
+        return None if found is None else np.array([numbers(row) for row in found["values"]], dtype=np.float64)
 
     @property
     def cka_layers(self) -> list[str] | None:
@@ -307,14 +305,20 @@ class Redundancy(Entries[LayerRedundancy]):
         return plot.Plots(self)
 
     def _repr_html_(self) -> str:
-        from . import _html
-
-        return _html.redundancy(self.layers)
+        return _shown(self.layers)
 
     def __repr__(self) -> str:
         from . import _html
 
-        return _html.table_text(self.layers)
+        return _html.text(_html.redundancy_table(self.layers))
+
+
+def _shown(layers: list[LayerRedundancy]) -> str:
+    """What a notebook shows."""
+    from . import _html
+
+    matrices = [(layer.name, layer.jaccard) for layer in layers]
+    return _html.page(_html.redundancy_table(layers), "Jaccard index between channels", matrices)
 
 
 def redundancy(
@@ -358,18 +362,19 @@ def redundancy(
     The results are those of ``chanscope redundancy``, to the bit. Raises :class:`chanscope.Error`.
     """
     graph = _call.graph(k, kernel, sigma, identical)
+    skip = _call.boolean("skip_unreadable", skip_unreadable)
     arguments = {
         "aggregate": _call.boolean("aggregate", aggregate),
         "channels": _inputs.channels(channels),
         "non_finite": _call.text("non_finite", non_finite),
-        "skip_unreadable": _call.boolean("skip_unreadable", skip_unreadable),
+        "skip_unreadable": skip,
         "save_graph": _call.boolean("save_graph", save_graph),
     }
     call = _call.settings(
         device=device, memory=memory, threads=threads, progress=progress, out=out, force=force
     )
     labels = _inputs.labels(y)
-    found = _inputs.collect(X, skip_unreadable=arguments["skip_unreadable"])
+    found = _inputs.collect(X, skip_unreadable=skip)
     try:
         results: Redundancy = made(Redundancy, _chanscope.redundancy(found, labels, graph, arguments, call))
     finally:

@@ -10,6 +10,11 @@ use std::path::Path;
 /// The class of `chanscope._errors` that an error is raised as.
 fn class(error: &Error) -> &'static str {
     match error {
+        Error::Layer { problem, .. } | Error::LayerFile { problem, .. }
+            if matches!(problem, LayerProblem::NoChannel { .. }) =>
+        {
+            "UsageError"
+        }
         Error::Io { .. } | Error::Spill { .. } | Error::Output { .. } => "FileError",
         Error::File { .. }
         | Error::LayerFile { .. }

@@ -36,6 +36,8 @@ def same_as(results, folder: str, section: str) -> None:
     assert results.document.get(section) == document(folder).get(section)
     assert results == cs.load(folder) and type(results) is type(cs.load(folder))
     assert pickle.loads(pickle.dumps(results)) == results
+    shown = results._repr_html_()
+    assert shown.count("<tr>") > 1 and "http" not in shown and results[0].name in shown and repr(results)
 
 
 def test_filters(tmp_path):
