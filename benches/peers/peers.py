@@ -10,7 +10,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-ROWS = ["cwnnk", "knn", "nnk", "gemm", "conv2d", "shuffle", "correlate", "filters", "reading"]
+ROWS = ["cwnnk", "knn", "nnk", "gemm", "conv2d", "shuffle", "correlate", "filters", "training", "reading"]
 
 
 def processor():

@@ -33,10 +33,12 @@ _LAZY: dict[str, tuple[str, str | None]] = {
     "RecordWarning": ("._record", "RecordWarning"),
     "plot": (".plot", None),
     "record": ("._record", "record"),
+    "torch": (".torch", None),
 }
 
 if TYPE_CHECKING:
     from . import plot as plot
+    from . import torch as torch
     from ._record import RecordWarning as RecordWarning
     from ._record import record as record
     from ._transformer import NNKTransformer as NNKTransformer

@@ -3,7 +3,7 @@
 //! Everything that users see is written in Python, in `chanscope/`; here are the calls that need Rust. A call takes its
 //! layers from `input` (`layers` are those that Python holds, `dlpack` those that other libraries hand over), runs on a
 //! thread of its own (`call`) with a device that is kept for the process (`engine`), and returns arrays (`output`).
-//! `error` makes exceptions of the library's errors.
+//! `error` makes exceptions of the library's errors, `regularizer` works on PyTorch's tensors.
 
 use pyo3::prelude::*;
 
@@ -26,6 +26,7 @@ mod layers;
 mod network;
 mod output;
 mod redundancy;
+mod regularizer;
 
 /// The functions and classes of the module.
 #[pymodule(gil_used = false)]
@@ -34,6 +35,7 @@ fn _chanscope(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<input::Input>()?;
     module.add_class::<output::Block>()?;
     module.add_class::<output::Found>()?;
+    module.add_class::<regularizer::Regularizer>()?;
     module.add_function(wrap_pyfunction!(call::abandon_outputs, module)?)?;
     module.add_function(wrap_pyfunction!(command::command, module)?)?;
     module.add_function(wrap_pyfunction!(engine::forked, module)?)?;
@@ -49,5 +51,6 @@ fn _chanscope(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(output::write_folder, module)?)?;
     module.add_function(wrap_pyfunction!(output::write_report, module)?)?;
     module.add_function(wrap_pyfunction!(redundancy::redundancy, module)?)?;
+    module.add_function(wrap_pyfunction!(regularizer::minimize_filters, module)?)?;
     Ok(())
 }
