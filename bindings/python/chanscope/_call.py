@@ -21,7 +21,7 @@ atexit.register(_chanscope.abandon_outputs)
 
 
 class _Bar:
-    """A tqdm bar, a new one for each stage."""
+    """A tqdm bar, a new one for each stage that takes longer than half a second."""
 
     def __init__(self, tqdm: Any) -> None:
         self._tqdm = tqdm
@@ -31,7 +31,7 @@ class _Bar:
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage != self._stage:
             self.close()
-            self._bar, self._stage = self._tqdm(total=total, desc=stage, leave=False), stage
+            self._bar, self._stage = self._tqdm(total=total, desc=stage, leave=False, delay=0.5), stage
         self._bar.total = total
         self._bar.update(done - self._bar.n)
 

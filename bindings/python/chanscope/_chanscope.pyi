@@ -12,6 +12,7 @@ __all__ = [
     "Input",
     "Block",
     "Found",
+    "Regularizer",
     "abandon_outputs",
     "command",
     "devices",
@@ -22,6 +23,7 @@ __all__ = [
     "impulse",
     "inspect",
     "layer_name",
+    "minimize_filters",
     "redundancy",
     "run",
     "shuffle",
@@ -70,6 +72,13 @@ class Found:
     def folder(self) -> PathLike[str] | None: ...
     def arrays(self) -> list[tuple[str, Block]]: ...
 
+@final
+class Regularizer:
+    """Convolutional Similarity of filters in memory, and its gradient."""
+
+    def __new__(cls, pairs: str, input_channels: str) -> Regularizer: ...
+    def evaluate(self, layers: list[tuple[int, list[int], int]]) -> float: ...
+
 def abandon_outputs() -> None: ...
 def command(arguments: list[str]) -> int: ...
 def devices(threads: int, settings: dict[str, Any]) -> list[str]: ...
@@ -88,6 +97,13 @@ def graph(
 def impulse(model: str, arguments: dict[str, Any], settings: dict[str, Any]) -> Found: ...
 def inspect(input: Input, k: int, settings: dict[str, Any]) -> list[str]: ...
 def layer_name(raw: str) -> str: ...
+def minimize_filters(
+    name: str,
+    weights: int,
+    shape: list[int] | tuple[int, ...],
+    options: tuple[int, str, float, float, bool, str, str],
+    settings: dict[str, Any],
+) -> list[float]: ...
 def redundancy(
     input: Input,
     labels: bytes | str | None,

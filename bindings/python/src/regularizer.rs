@@ -101,7 +101,7 @@ pub fn minimize_filters(
             shape,
             weights: &before,
         };
-        filters::minimize(ctx, &bank, &options)
+        Ok(filters::minimize(ctx, &bank, &options)?)
     })?;
     if let Some(new) = found.weights {
         weights.copy_from_slice(&new);
