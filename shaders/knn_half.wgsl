@@ -56,10 +56,11 @@ fn point_term(g: u32, p: u32) -> vec4<f32> {
 // Notes point p for query q, unless both are the same sample.
 fn keep(g: u32, q: u32, p: u32) {
     let at = params.point_first + p;
-    if (params.point_sample + at == params.query_sample + q) {
+    let list = list_of(g, q);
+    if (params.point_sample + at == progress[list].own) {
         return;
     }
-    let slot = atomicAdd(&progress[list_of(g, q)].noted, 1u);
+    let slot = atomicAdd(&progress[list].noted, 1u);
     if (slot < params.capacity) {
         survivors[(g * params.query_count + q) * params.capacity + slot] = at;
     }

@@ -152,6 +152,7 @@ fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
     let candidates = select(noted, params.point_count, all);
     // Whether no point can enter the list: its k-th distance is 0.
     let closed = progress[list].threshold < 0.0;
+    let own = progress[list].own;
 #ifdef COSINE
     // A query of zeros has no cosine distances.
     let nowhere = query_norm.norm <= 0.0;
@@ -197,7 +198,7 @@ fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
                 }
             }
             let point_norm = point_norms[g * params.point_rows + at];
-            live = live && params.point_sample + at != params.query_sample + q;
+            live = live && params.point_sample + at != own;
 #ifdef COSINE
             live = live && point_norm.norm > 0.0;
 #else

@@ -36,7 +36,7 @@ proptest! {
         spaces in 1usize..300, samples in 2usize..200_000, dim in 1usize..4000, k in 1usize..200,
         memory in 20u32..36, block in 24u32..36, shares: bool,
     ) {
-        let job = GraphJob { spaces, samples, dim, k };
+        let job = GraphJob { spaces, samples, dim, k, queries: samples, drawn: false };
         let costs = Linear { max_block: 1 << block, shares };
         let memory = 1u64 << memory;
         match plan_graph(&job, &costs, memory) {
@@ -66,6 +66,8 @@ fn everything_at_once_when_it_fits() {
         samples: 10_000,
         dim: 16,
         k: 25,
+        queries: 10_000,
+        drawn: false,
     };
     let costs = Linear {
         max_block: u64::MAX,

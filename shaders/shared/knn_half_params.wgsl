@@ -12,7 +12,6 @@ struct HalfParams {
     query_count: u32,
     list_first: u32,
     list_count: u32,
-    query_sample: u32,
     point_rows: u32,
     point_first: u32,
     point_count: u32,

@@ -15,13 +15,12 @@ struct KnnParams {
     group_first: u32,
     group_count: u32,
     // Queries of this pass: rows of their block, first row and number; the first one's place in the
-    // candidate lists of its group, and lists per group; the first one's sample index.
+    // candidate lists of its group, and lists per group.
     query_rows: u32,
     query_first: u32,
     query_count: u32,
     list_first: u32,
     list_count: u32,
-    query_sample: u32,
     // Points of this pass: rows of their block, first row and number; sample index of the block's first
     // row.
     point_rows: u32,

@@ -192,6 +192,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("k", "-k"),
     ("sigma", "--sigma"),
     ("channels", "--channels"),
+    ("queries", "--queries"),
     ("size", "--memory"),
     ("batch", "--batch"),
     ("mode", "--mode"),

@@ -4,6 +4,7 @@ pub mod entry;
 
 use super::network::InputArgs;
 use super::progress::Reporter;
+use super::redundancy::check_queries;
 use super::{Common, error, output, samples};
 use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
@@ -34,6 +35,9 @@ pub struct Args {
     /// Number of candidates per query of the run to be estimated
     #[arg(short, default_value_t = 25, value_name = "K")]
     k: usize,
+    /// Number of samples drawn as queries in the run to be estimated [default: all]
+    #[arg(long, value_name = "M")]
+    queries: Option<usize>,
     /// List files that cannot be read, with the reason, and go on with the others
     #[arg(long)]
     skip_unreadable: bool,
@@ -55,6 +59,8 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
         memory: common.memory()?,
     };
     planned.options.graph.k = args.k;
+    check_queries(args.queries)?;
+    planned.options.queries = args.queries;
     let found = std::thread::scope(|scope| {
         let mut device = match common.choice()? {
             // Files are read meanwhile: to look for a GPU takes as long as to read some hundred megabytes.

@@ -54,6 +54,10 @@ pub struct Args {
     /// List files that cannot be read as skipped, with the reason, and measure the others
     #[arg(long)]
     skip_unreadable: bool,
+    /// Number of samples drawn as queries, by --seed; candidates still come from all. Means then have standard
+    /// errors [default: all]
+    #[arg(long, value_name = "M")]
+    queries: Option<usize>,
     /// Write the graphs too: neighbors, squared distances, weights, objective
     #[arg(long)]
     save_graph: bool,
@@ -87,7 +91,7 @@ impl Args {
         folder.parameter("skip-unreadable", self.skip_unreadable);
     }
 
-    fn options(&self) -> Result<RedundancyOptions> {
+    fn options(&self, seed: u64) -> Result<RedundancyOptions> {
         let graph = GraphParams {
             k: self.k,
             kernel: match self.kernel {
@@ -102,6 +106,7 @@ impl Args {
             },
             pca_dimension: true,
         };
+        check_queries(self.queries)?;
         Ok(RedundancyOptions::default()
             .with_graph(graph)
             .with_aggregate(self.aggregate)
@@ -109,7 +114,9 @@ impl Args {
             .with_non_finite(match self.nan {
                 NanArg::Reject => NonFinite::Reject,
                 NanArg::Skip => NonFinite::Skip,
-            }))
+            })
+            .with_queries(self.queries)
+            .with_seed(seed))
     }
 }
 
@@ -117,7 +124,7 @@ impl Args {
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     // Wrong options first, then wrong files; only then is a folder made.
     let memory = common.memory()?;
-    let options = args.options()?;
+    let options = args.options(common.seed)?;
     let dump = open_dump_with(&args.dumps, samples::unreadable(args.skip_unreadable))?;
     let label_file = args.labels.clone().or(dump.labels);
     let mut inputs: Vec<Option<&Path>> = args.dumps.iter().map(|d| Some(d.as_path())).collect();
@@ -225,6 +232,16 @@ pub fn summary(results: &Results) -> String {
         }
     }
     text
+}
+
+/// Refuses a run without queries.
+pub fn check_queries(queries: Option<usize>) -> Result<()> {
+    match queries {
+        Some(0) => Err(Error::Usage(
+            "--queries must be at least 1; leave it out to take all samples".into(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn parse_sigma(text: &str) -> Result<Sigma> {

@@ -171,6 +171,11 @@ impl Backend for Cpu {
             .install(|| Points::only_rows(data, groups, dim, first, kernel))
     }
 
+    fn queries(&self, block: PointsBlock<'_>, samples: &[u32], kernel: Kernel) -> Result<Points> {
+        let make = || Points::queries(block, samples, kernel);
+        self.pool.install(make)
+    }
+
     fn candidates(&self, groups: usize, queries: usize, k: usize) -> Result<Candidates> {
         Candidates::new(groups, queries, k)
     }

@@ -203,6 +203,12 @@ impl Backend for Gpu {
         context.guarded("points", || Points::new(context, block, kernel))
     }
 
+    fn queries(&self, block: PointsBlock<'_>, samples: &[u32], kernel: Kernel) -> Result<Points> {
+        let context = &self.context;
+        let make = || Points::queries(context, block, samples, kernel);
+        context.guarded("queries", make)
+    }
+
     fn candidates(&self, groups: usize, queries: usize, k: usize) -> Result<Candidates> {
         let context = &self.context;
         context.guarded("candidates", || {

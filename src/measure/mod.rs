@@ -23,6 +23,7 @@ mod context;
 pub mod filters;
 pub mod impulse;
 pub mod neighbors;
+mod random;
 pub mod redundancy;
 mod selection;
 mod setters;

@@ -9,7 +9,7 @@ mod net;
 pub(crate) use conv2d::{Conv2dSizes, check_conv2d};
 pub(crate) use graph::{
     ListsShape, PointsShape, VectorsShape, check_gather, check_lists, check_nnk, check_overlap,
-    check_part, check_points, check_search, missing_vectors,
+    check_part, check_points, check_queries, check_search, missing_vectors,
 };
 pub(crate) use net::{
     check_correlate, check_linear, check_normalise, check_pool2d, check_reduce, check_resample,

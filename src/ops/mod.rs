@@ -91,6 +91,14 @@ pub trait Backend: Send + Sync + 'static {
         };
         self.points(block, kernel)
     }
+    /// Prepares rows that are queries only, of the samples listed: row `r` of `block` is sample `samples[r]`, in place of
+    /// `block.first + r`. So the queries of a search may be any samples, while its points stay all of them.
+    fn queries(
+        &self,
+        block: PointsBlock<'_>,
+        samples: &[u32],
+        kernel: Kernel,
+    ) -> Result<Self::Points>;
     /// Empty candidate lists for `queries` queries in each of `groups` groups.
     fn candidates(&self, groups: usize, queries: usize, k: usize) -> Result<Self::Candidates>;
     /// Improves the k nearest of the query rows `rows` (relative to `queries`' block) with `points`.

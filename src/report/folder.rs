@@ -67,6 +67,8 @@ struct Record {
     stage: Instant,
     /// Files of which a fingerprint was taken.
     read: Vec<Stamp>,
+    /// What `queries.npy` holds.
+    queries: Option<Vec<usize>>,
 }
 
 impl ResultsFolder {
@@ -84,6 +86,7 @@ impl ResultsFolder {
                 started: now,
                 stage: now,
                 read: Vec::new(),
+                queries: None,
             }),
             notes: Arc::default(),
         }

@@ -268,6 +268,10 @@ pub struct RedundancyLayer {
     /// Channels analysed, in order, when `--channels` chose some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<u64>>,
+    /// Samples that were queries, where `--queries` drew some. The figures below are of these, and each mean has a standard
+    /// error in the field of its name with the suffix `_se`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queries: Option<u64>,
     /// Channels that are zero on every sample.
     pub dead_channels: Vec<u64>,
     /// Per channel, queries without a usable neighbourhood (left out of every mean).
@@ -278,23 +282,44 @@ pub struct RedundancyLayer {
     pub not_unique_queries: Vec<u64>,
     /// Per channel, mean support size.
     pub neighbors_mean: Vec<Option<f64>>,
+    /// Per channel, standard error of `neighbors_mean`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbors_mean_se: Option<Vec<Option<f64>>>,
     /// Per channel, mean number of principal components with 95 % of the polytope's squared norm.
     pub pca_dimension_mean: Vec<Option<f64>>,
+    /// Per channel, standard error of `pca_dimension_mean`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pca_dimension_mean_se: Option<Vec<Option<f64>>>,
     /// Per channel, share of samples whose interpolated label is wrong, leave one out; `null` without labels.
     #[serde(default)]
     pub loo_error: Option<Vec<Option<f64>>>,
+    /// Per channel, standard error of `loo_error`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loo_error_se: Option<Vec<Option<f64>>>,
     /// Per channel, mean of one minus the interpolated probability of the true label.
     #[serde(default)]
     pub loo_soft_error: Option<Vec<Option<f64>>>,
+    /// Per channel, standard error of `loo_soft_error`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loo_soft_error_se: Option<Vec<Option<f64>>>,
     /// Error of always answering the most frequent label: what chance level means here.
     #[serde(default)]
     pub majority_error: Option<f64>,
     /// Mean overlap of two different live channels, in neighbours.
     pub overlap_mean: Option<f64>,
+    /// Standard error of `overlap_mean`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap_mean_se: Option<f64>,
     /// Mean Jaccard index of two different live channels, 0 to 1.
     pub jaccard_mean: Option<f64>,
+    /// Standard error of `jaccard_mean`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jaccard_mean_se: Option<f64>,
     /// `mean_i sum_c |S_c(i)| / |union_c S_c(i)|`, 1 to C.
     pub redundancy: Option<f64>,
+    /// Standard error of `redundancy`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redundancy_se: Option<f64>,
     /// The whole layer as one channel, with `--aggregate`.
     #[serde(default)]
     pub aggregate: Option<Aggregate>,
@@ -318,14 +343,26 @@ pub struct RedundancyLayer {
 pub struct Aggregate {
     /// Mean support size.
     pub neighbors_mean: Option<f64>,
+    /// Standard error of `neighbors_mean`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbors_mean_se: Option<f64>,
     /// Leave-one-out error, with labels.
     pub loo_error: Option<f64>,
+    /// Standard error of `loo_error`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loo_error_se: Option<f64>,
     /// Soft leave-one-out error, with labels.
     #[serde(default)]
     pub loo_soft_error: Option<f64>,
+    /// Standard error of `loo_soft_error`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loo_soft_error_se: Option<f64>,
     /// Second estimate of the intrinsic dimension.
     #[serde(default)]
     pub pca_dimension_mean: Option<f64>,
+    /// Standard error of `pca_dimension_mean`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pca_dimension_mean_se: Option<f64>,
     /// Queries left out.
     #[serde(default)]
     pub degenerate_queries: u64,
@@ -334,6 +371,9 @@ pub struct Aggregate {
     pub not_unique_queries: u64,
     /// Share of the aggregate's support that some channel's support holds too.
     pub recall: Option<f64>,
+    /// Standard error of `recall`, where `--queries` drew some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall_se: Option<f64>,
 }
 
 /// Baselines reported beside (docs/definitions.md#baselines).

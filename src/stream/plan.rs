@@ -5,7 +5,8 @@
 //!
 //! 1. **Whole channels**, as many as memory allows. Each value is read and uploaded once.
 //! 2. **Rows in memory**: a channel whose rows fit, but not the copies that a search among them needs. All rows are queries
-//!    at once. The points are read again, in blocks that are prepared, searched among and dropped.
+//!    at once. The points are read again, in blocks that are prepared, searched among and dropped. Not where queries are
+//!    drawn, whose rows alone take little.
 //! 3. **Blocks of queries**: a channel larger than memory. The points are streamed past a block of queries, which has
 //!    half of the memory, to find the candidates. Their vectors take `k` times the memory of the queries, so that they are
 //!    fetched, and the graphs solved, for a part of the block at a time. Each fetch reads the points once more.
@@ -23,6 +24,10 @@ pub struct GraphJob {
     pub dim: usize,
     /// Candidates per query.
     pub k: usize,
+    /// Queries in each channel, `samples` at most.
+    pub queries: usize,
+    /// Whether the queries lie scattered among the samples, so that they take room of their own.
+    pub drawn: bool,
 }
 
 /// What blocks cost on the device, as the backend states it.
@@ -78,7 +83,7 @@ const SMALLER: usize = 8;
 pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPlan> {
     let memory = cap / 4 * 3;
     let n = job.samples;
-    let few = FEW_QUERIES.min(n);
+    let few = FEW_QUERIES.min(job.queries);
     let fits = |p: &GraphPlan| {
         p.bytes(job, costs) <= memory && p.block_bytes(job) <= costs.max_block_bytes()
     };
@@ -90,8 +95,11 @@ pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPl
         solved: few,
     };
     if !fits(&whole(1)) {
-        return rows_in_memory(n, &fits)
-            .map_or_else(|| blocks_of_queries(job, costs, memory, cap, &fits), Ok);
+        let rows = match job.drawn {
+            true => None,
+            false => rows_in_memory(n, &fits),
+        };
+        return rows.map_or_else(|| blocks_of_queries(job, costs, memory, cap, &fits), Ok);
     }
     // All channels at once need no second block to read ahead into.
     let most = match fits(&whole(job.spaces)) {
@@ -100,9 +108,9 @@ pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPl
     };
     // Equal groups: 160 channels of which 100 fit go as 80 and 80.
     let mut plan = whole(job.spaces.div_ceil(job.spaces.div_ceil(most)));
-    while plan.queries < n && plan.groups * plan.queries < ENOUGH_QUERIES {
+    while plan.queries < job.queries && plan.groups * plan.queries < ENOUGH_QUERIES {
         let more = GraphPlan {
-            queries: (plan.queries * 2).min(n),
+            queries: (plan.queries * 2).min(job.queries),
             ..plan
         };
         if !fits(&more) {
@@ -157,7 +165,7 @@ fn blocks_of_queries(
         fits(&plan) && plan.bytes(job, costs) <= fixed + (memory - fixed) / 2
     };
     let mut plan = GraphPlan {
-        queries: largest(1, most, half),
+        queries: largest(1, most.min(job.queries), half),
         ..least
     };
     plan.points = largest(least.points, most, |points| {
@@ -178,22 +186,24 @@ impl GraphPlan {
 
     /// Whether the rows of a channel are in memory, but not prepared for a search.
     pub fn has_rows(&self, job: &GraphJob) -> bool {
-        !self.whole(job) && self.queries >= job.samples
+        !job.drawn && !self.whole(job) && self.queries >= job.samples
     }
 
     /// How often every value of a channel is read.
     pub fn readings(&self, job: &GraphJob) -> u64 {
-        let n = job.samples as u64;
         if self.whole(job) {
             return 1;
         }
         if self.has_rows(job) {
             return 2;
         }
-        // As queries, once past every block of queries, and once for every part of a block that is solved.
-        let (full, rest) = (job.samples / self.queries, job.samples % self.queries);
+        // As queries, once past every block of queries, and once for every part of a block that is solved. Of drawn
+        // queries, no more than these are read as such.
+        let (full, rest) = (job.queries / self.queries, job.queries % self.queries);
+        let as_queries = u64::from(!job.drawn);
+        let blocks = job.queries.div_ceil(self.queries) as u64;
         let fetches = full * self.queries.div_ceil(self.solved) + rest.div_ceil(self.solved);
-        1 + n.div_ceil(self.queries as u64) + fetches as u64
+        as_queries + blocks + fetches as u64
     }
 
     /// Largest single allocation on the device: rows, gathered vectors, or the `ENTRY` bytes that a row's
@@ -226,9 +236,15 @@ impl GraphPlan {
             // The block being used, and the one being read where there is another.
             let blocks = if g >= job.spaces { 1 } else { 2 };
             let host = blocks * values(self.points) + results(q);
+            let points = costs.points_bytes(g, self.points, d);
+            // Drawn queries are picked from the points.
+            let (picked, queries) = match job.drawn {
+                true => (values(q), costs.rows_bytes(g, q, d)),
+                false => (0, 0),
+            };
             return both(
-                host,
-                costs.points_bytes(g, self.points, d).saturating_add(lists),
+                host.saturating_add(picked),
+                points.saturating_add(queries).saturating_add(lists),
             );
         }
         // A device of its own gets the queries from the host's copy.

@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = &[
     ("knn::large_offset", large_offset),
     ("knn::far_clusters_at_any_scale", far_clusters_at_any_scale),
     ("knn::blocks_do_not_matter", blocks_do_not_matter),
+    ("knn::any_samples_as_queries", any_samples_as_queries),
     ("knn::many_points", many_points),
     ("knn::sorted_points_overflow", sorted_points_overflow),
     ("knn::long_rows", long_rows),
@@ -297,6 +298,48 @@ fn blocks_do_not_matter(devices: &Devices) {
             for gpu in devices.all() {
                 let whole = search(gpu, &data, &params, &[], &[], false);
                 prop_assert_eq!(&search(gpu, &data, &params, &q, &p, own), &whole);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Queries that are listed have the lists that they have among all queries.
+fn any_samples_as_queries(devices: &Devices) {
+    let case = (integers(), 1usize..40, kernel(), identical(), 1usize..7);
+    runner(8)
+        .run(&case, |(data, k, kernel, identical, step)| {
+            let params = params(k, kernel, identical);
+            let samples: Vec<u32> = (0..data.n as u32).rev().step_by(step).collect();
+            let mut values = Vec::new();
+            for g in 0..data.groups {
+                for &i in &samples {
+                    values.extend_from_slice(&data.group(g)[i as usize * data.dim..][..data.dim]);
+                }
+            }
+            for gpu in devices.all() {
+                let all = search(gpu, &data, &params, &[], &[], false);
+                let block = PointsBlock {
+                    data: &values,
+                    groups: data.groups,
+                    rows: samples.len(),
+                    dim: data.dim,
+                    first: 0,
+                };
+                let queries = gpu.queries(block, &samples, kernel).unwrap();
+                let mut state = gpu.candidates(data.groups, samples.len(), k).unwrap();
+                for rows in ranges(&[data.n / 3], data.n) {
+                    let points = data.points(gpu, rows, kernel);
+                    gpu.knn(&queries, 0..samples.len(), &points, &params, &mut state)
+                        .unwrap();
+                }
+                let (indices, _) = gpu.candidate_lists(&state, &queries).unwrap();
+                for (at, found) in indices.chunks(k).enumerate() {
+                    let (g, i) = (at / samples.len(), samples[at % samples.len()] as usize);
+                    let wanted = all[g * data.n + i].iter().map(|c| c.1 as i32);
+                    let found = found.iter().copied().take_while(|&i| i >= 0);
+                    prop_assert!(found.eq(wanted), "sample {}", i);
+                }
             }
             Ok(())
         })

@@ -5,7 +5,9 @@ use crate::{Devices, Test};
 use chanscope::device::Device;
 use chanscope::gpu::{Gpu, Options};
 use chanscope::measure::Context;
+use chanscope::measure::redundancy::Arrays;
 use chanscope::ops::{Backend, Kernel};
+use ndarray::Axis;
 
 pub const TESTS: &[Test] = &[
     ("redundancy::gaussian_bits", gaussian_bits),
@@ -52,4 +54,13 @@ fn same_bits(devices: &Devices, gpu: &Gpu, kernel: Kernel) {
         (1..3).contains(&streamed),
         "{streamed} runs had to stream a channel"
     );
+    // Queries that are drawn have the graphs that they have among all, whole and streamed.
+    let options = options.with_queries(Some(70));
+    let some = run(&device, &a, &options).unwrap();
+    let rows = &some.0.sampled.as_ref().unwrap().queries;
+    let of_all = |graphs: &Arrays| graphs.weights.select(Axis(1), rows);
+    assert_eq!(some.1.weights, of_all(&reference.1));
+    assert_eq!(some.2.weights, of_all(&reference.2));
+    let little = Context::new(&device).with_memory(260 << 10);
+    same(&some, &run_in(&little, &a, &options).unwrap());
 }

@@ -13,6 +13,7 @@ pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
     far_clusters_at_any_scale,
     blocks_do_not_matter,
     blocks_do_not_matter_for_reals,
+    any_samples_as_queries,
     many_candidates,
     near_points_among_very_many,
     dead_samples_among_many,
@@ -257,6 +258,41 @@ fn blocks_do_not_matter_for_reals(set: InstructionSet) {
         });
 }
 
+/// Queries that are listed have the lists that they have among all queries.
+fn any_samples_as_queries(set: InstructionSet) {
+    proptest!(ProptestConfig::with_cases(24), |(data in integers(), k in 1usize..40, kernel in kernel(), identical in identical(),
+    step in 1usize..7, point_cuts in prop::collection::vec(0usize..90, 0..3))| {
+        let (params, cpu) = (params(k, kernel, identical), cpu(set));
+        let all = search(&cpu, &data, &params, &[], &[], false);
+        // In no order, as the search does not ask for one.
+        let samples: Vec<u32> = (0..data.n as u32).rev().step_by(step).collect();
+        let mut values = Vec::new();
+        for g in 0..data.groups {
+            for &i in &samples {
+                values.extend_from_slice(&data.group(g)[i as usize * data.dim..][..data.dim]);
+            }
+        }
+        let block = PointsBlock { data: &values, groups: data.groups, rows: samples.len(), dim: data.dim, first: 0 };
+        let queries = cpu.queries(block, &samples, kernel).unwrap();
+        let mut state = cpu.candidates(data.groups, samples.len(), k).unwrap();
+        let mut ends: Vec<usize> = point_cuts.iter().map(|&c| c.min(data.n)).chain([data.n]).collect();
+        ends.sort_unstable();
+        let mut first = 0;
+        for end in ends {
+            let values = data.block(first..end);
+            let block = PointsBlock { data: &values, groups: data.groups, rows: end - first, dim: data.dim, first };
+            let points = cpu.points(block, kernel).unwrap();
+            cpu.knn(&queries, 0..samples.len(), &points, &params, &mut state).unwrap();
+            first = end;
+        }
+        for g in 0..data.groups {
+            for (at, &i) in samples.iter().enumerate() {
+                prop_assert_eq!(state.list(g, at), all[g * data.n + i as usize].as_slice());
+            }
+        }
+    });
+}
+
 /// Each rank's distance against the oracle, relative to the largest: for data whose scale varies.
 fn check_rank_distances(set: InstructionSet, data: &Data, params: &GraphParams) {
     let lists = search(&cpu(set), data, params, &[], &[], false);
@@ -453,7 +489,22 @@ fn misuse_is_refused() {
         .is_err()
     );
     let points = cpu.points(block, Kernel::Gaussian).unwrap();
+    assert!(
+        cpu.queries(block, &[1; 9], Kernel::Gaussian).is_err(),
+        "a sample index too few"
+    );
+    assert!(
+        cpu.queries(block, &[1 << 31; 10], Kernel::Gaussian)
+            .is_err()
+    );
+    let listed = cpu.queries(block, &[3; 10], Kernel::Gaussian).unwrap();
     let mut state = cpu.candidates(1, 10, 5).unwrap();
+    let given = params(5, Kernel::Gaussian, Identical::Keep);
+    assert!(
+        cpu.knn(&points, 0..10, &listed, &given, &mut state)
+            .is_err(),
+        "samples of a list as points"
+    );
     let mut run = |rows, k, kernel| {
         cpu.knn(
             &points,

@@ -28,25 +28,49 @@ fn mean(xs: &[f64]) -> f64 {
     xs.iter().sum::<f64>() / xs.len() as f64 // NaN over nothing
 }
 
+/// Standard error of the mean of `terms`, of `queries` drawn out of `samples`; NaN below two terms.
+pub fn standard_error(terms: &[f64], queries: usize, samples: usize) -> f64 {
+    let n = terms.len() as f64;
+    let centre = mean(terms);
+    let squares: f64 = terms.iter().map(|x| (x - centre).powi(2)).sum();
+    let deviation = (squares / (n - 1.0)).sqrt();
+    deviation / n.sqrt() * (1.0 - queries as f64 / samples as f64).sqrt()
+}
+
+/// Support sizes of the queries that are not degenerate.
+pub fn sizes(graph: &Graph) -> Vec<f64> {
+    let sizes = graph.iter().filter(|r| !r.degenerate);
+    sizes.map(|r| r.support().len() as f64).collect()
+}
+
 /// Mean support size over the queries that are not degenerate.
 pub fn neighbors_mean(graph: &Graph) -> f64 {
-    let sizes = graph.iter().filter(|r| !r.degenerate);
-    mean(&sizes.map(|r| r.support().len() as f64).collect::<Vec<_>>())
+    mean(&sizes(graph))
 }
 
 /// Mean `|S_c ∩ S_e|`.
 pub fn overlap(c: &Graph, e: &Graph) -> f64 {
+    mean(&overlaps(c, e))
+}
+
+/// `|S_c ∩ S_e|` of every query that is degenerate in neither.
+pub fn overlaps(c: &Graph, e: &Graph) -> Vec<f64> {
     let mut terms = Vec::new();
     for (a, b) in c.iter().zip(e) {
         if !a.degenerate && !b.degenerate {
             terms.push(a.support().intersection(&b.support()).count() as f64);
         }
     }
-    mean(&terms)
+    terms
 }
 
 /// Mean `|S_c ∩ S_e| / |S_c ∪ S_e|`, empty unions left out.
 pub fn jaccard(c: &Graph, e: &Graph) -> f64 {
+    mean(&jaccards(c, e))
+}
+
+/// The Jaccard index of every query that counts.
+pub fn jaccards(c: &Graph, e: &Graph) -> Vec<f64> {
     let mut terms = Vec::new();
     for (a, b) in c.iter().zip(e) {
         let (x, y) = (a.support(), b.support());
@@ -55,7 +79,26 @@ pub fn jaccard(c: &Graph, e: &Graph) -> f64 {
             terms.push(x.intersection(&y).count() as f64 / union as f64);
         }
     }
-    mean(&terms)
+    terms
+}
+
+/// For every query with a pair of different channels in which it counts: the mean over these pairs of `terms`, which is
+/// [`overlaps`] or [`jaccards`].
+pub fn over_pairs(graphs: &[Graph], terms: fn(&Graph, &Graph) -> Vec<f64>) -> Vec<f64> {
+    let mut means = Vec::new();
+    for query in 0..graphs[0].len() {
+        let alone: Vec<Graph> = graphs.iter().map(|g| vec![g[query].clone()]).collect();
+        let mut found = Vec::new();
+        for c in 0..alone.len() {
+            for e in 0..c {
+                found.extend(terms(&alone[c], &alone[e]));
+            }
+        }
+        if !found.is_empty() {
+            means.push(mean(&found));
+        }
+    }
+    means
 }
 
 fn union_at(graphs: &[Graph], query: usize) -> BTreeSet<usize> {
@@ -64,6 +107,11 @@ fn union_at(graphs: &[Graph], query: usize) -> BTreeSet<usize> {
 
 /// Mean of `sum_c |S_c(i)| / |union_c S_c(i)|`.
 pub fn redundancy(graphs: &[Graph]) -> f64 {
+    mean(&redundancies(graphs))
+}
+
+/// `sum_c |S_c(i)| / |union_c S_c(i)|` of every query that has one.
+pub fn redundancies(graphs: &[Graph]) -> Vec<f64> {
     let mut terms = Vec::new();
     for query in 0..graphs[0].len() {
         let union = union_at(graphs, query).len();
@@ -72,11 +120,16 @@ pub fn redundancy(graphs: &[Graph]) -> f64 {
             terms.push(sum as f64 / union as f64);
         }
     }
-    mean(&terms)
+    terms
 }
 
 /// Mean of `|S_agg(i) ∩ union_c S_c(i)| / |S_agg(i)|`.
 pub fn recall(aggregate: &Graph, graphs: &[Graph]) -> f64 {
+    mean(&recalls(aggregate, graphs))
+}
+
+/// `|S_agg(i) ∩ union_c S_c(i)| / |S_agg(i)|` of every query that has one.
+pub fn recalls(aggregate: &Graph, graphs: &[Graph]) -> Vec<f64> {
     let mut terms = Vec::new();
     for (query, row) in aggregate.iter().enumerate() {
         let own = row.support();
@@ -85,14 +138,20 @@ pub fn recall(aggregate: &Graph, graphs: &[Graph]) -> f64 {
             terms.push(found as f64 / own.len() as f64);
         }
     }
-    mean(&terms)
+    terms
 }
 
 /// Hard and soft leave-one-out errors of label interpolation.
 pub fn label_errors(graph: &Graph, labels: &[u32]) -> (f64, f64) {
+    let (hard, soft) = label_terms(graph, labels, labels);
+    (mean(&hard), mean(&soft))
+}
+
+/// The same of every query with a prediction; `queries` are the queries' own labels.
+pub fn label_terms(graph: &Graph, queries: &[u32], labels: &[u32]) -> (Vec<f64>, Vec<f64>) {
     let classes = 1 + *labels.iter().max().expect("labels") as usize;
     let (mut hard, mut soft) = (Vec::new(), Vec::new());
-    for (row, &own) in graph.iter().zip(labels) {
+    for (row, &own) in graph.iter().zip(queries) {
         let total: f64 = row.theta.iter().sum();
         if row.degenerate || total == 0.0 {
             continue;
@@ -110,5 +169,5 @@ pub fn label_errors(graph: &Graph, labels: &[u32]) -> (f64, f64) {
         hard.push(f64::from(u8::from(best != own as usize)));
         soft.push(1.0 - p[own as usize]);
     }
-    (mean(&hard), mean(&soft))
+    (hard, soft)
 }

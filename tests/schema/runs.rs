@@ -96,6 +96,11 @@ impl Runs {
         ];
         let chosen = ["--channels", "2,0", "--out", "cosine"];
         runs.results(dir, &[&cosine[..], &chosen[..]].concat());
+        // Layers of different samples, so that each has its own queries.
+        write_dump(&dir.join("short.npy"), 30, 3, false);
+        let sampled = ["redundancy", "acts/conv1.npy", "short.npy", "-k", "5"];
+        let queries = ["--queries", "9", "--out", "queries"];
+        runs.results(dir, &[&sampled[..], &queries[..]].concat());
 
         let weights = repository("assets/lenet5.safetensors");
         let weights = weights.to_str().expect("path");

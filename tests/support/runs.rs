@@ -95,6 +95,12 @@ pub fn same(x: &(LayerRedundancy, Arrays, Arrays), y: &(LayerRedundancy, Arrays,
     assert_eq!(x.0.per_channel, y.0.per_channel);
     assert_eq!((x.0.redundancy, x.0.recall), (y.0.redundancy, y.0.recall));
     assert_eq!(x.0.aggregate, y.0.aggregate);
+    let sampled = |found: &LayerRedundancy| {
+        let s = found.sampled.as_ref()?;
+        let means = [s.overlap_mean, s.jaccard_mean, s.redundancy, s.recall];
+        Some((s.queries.clone(), bits(&s.overlap), bits(&s.jaccard), means))
+    };
+    assert_eq!(sampled(&x.0), sampled(&y.0));
     for (a, b) in [(&x.1, &y.1), (&x.2, &y.2)] {
         assert_eq!(a.neighbors, b.neighbors);
         assert_eq!(a.weights, b.weights);

@@ -130,7 +130,7 @@ impl<'a> Lists<'a> {
     /// Whether a row of the points is the query itself.
     #[inline(always)]
     pub(super) fn is_own(&self, query: usize, row: usize) -> bool {
-        self.job.queries.first + self.query_row(query) == self.job.points.first + row
+        self.job.queries.sample(self.query_row(query)) == self.job.points.first + row
     }
 
     /// Upper bound on the k-th squared distance, infinite while fewer than `k` points are kept. A point beyond it is
@@ -165,7 +165,7 @@ impl<'a> Lists<'a> {
             ..
         } = *self.job;
         let query_row = self.query_row(query);
-        let own = (queries.first + query_row).wrapping_sub(points.first);
+        let own = queries.sample(query_row).wrapping_sub(points.first);
         self.query.set(queries, group, query_row);
         let all = points.rows_of(group);
         for batch in (0..count).step_by(BATCH) {

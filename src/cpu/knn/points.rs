@@ -6,7 +6,7 @@ use super::rows::Rows;
 use super::tree::{self, TreePolicy};
 use crate::Result;
 use crate::cpu::gemm::COLS;
-use crate::ops::{Kernel, PointsBlock};
+use crate::ops::{Kernel, PointsBlock, check_points, check_queries};
 use crate::simd::{ByteProducts, InstructionSet};
 use rayon::prelude::*;
 use std::ops::Deref;
@@ -51,6 +51,20 @@ impl Points {
             packed: Vec::new(),
             int8: Vec::new(),
         })
+    }
+
+    /// Rows of the samples listed, to be queries.
+    pub(in crate::cpu) fn queries(
+        block: PointsBlock<'_>,
+        samples: &[u32],
+        kernel: Kernel,
+    ) -> Result<Self> {
+        check_points(&block)?;
+        check_queries(&block, samples)?;
+        let (data, groups, dim) = (block.data.to_vec(), block.groups, block.dim);
+        let mut points = Self::only_rows(data, groups, dim, 0, kernel)?;
+        points.data.samples = Some(samples.to_vec());
+        Ok(points)
     }
 
     /// As [`Points::new`]. Rows are also stored as bytes if `byte_products` are given.

@@ -17,6 +17,8 @@ pub struct Rows {
     pub(in crate::cpu) dim: usize,
     /// Index of the first sample among all.
     pub(in crate::cpu) first: usize,
+    /// `[rows]` indices among all samples of rows that are queries only; `None` for consecutive samples.
+    pub(super) samples: Option<Vec<u32>>,
     /// What distances mean.
     pub(in crate::cpu) kernel: Kernel,
     /// `[groups, rows, dim]` as read.
@@ -64,6 +66,7 @@ impl Rows {
             rows,
             dim,
             first,
+            samples: None,
             kernel,
             raw,
             inverse_norms,
@@ -77,6 +80,16 @@ impl Rows {
             rows: self.rows,
             dim: self.dim,
             kernel: self.kernel,
+            listed: self.samples.is_some(),
+        }
+    }
+
+    /// Index among all samples of a row.
+    #[inline(always)]
+    pub(super) fn sample(&self, row: usize) -> usize {
+        match &self.samples {
+            Some(samples) => samples[row] as usize,
+            None => self.first + row,
         }
     }
 

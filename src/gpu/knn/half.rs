@@ -102,7 +102,6 @@ impl Half<'_> {
             query_count: params.query_count,
             list_first: params.list_first,
             list_count: params.list_count,
-            query_sample: params.query_sample,
             point_rows: params.point_rows,
             point_first: params.point_first,
             point_count: params.point_count,

@@ -20,7 +20,6 @@ shader_params! {
         pub(super) query_count: u32,
         pub(super) list_first: u32,
         pub(super) list_count: u32,
-        pub(super) query_sample: u32,
         pub(super) point_rows: u32,
         pub(super) point_first: u32,
         pub(super) point_count: u32,
@@ -79,7 +78,6 @@ shader_params! {
         pub(super) query_count: u32,
         pub(super) list_first: u32,
         pub(super) list_count: u32,
-        pub(super) query_sample: u32,
         pub(super) point_rows: u32,
         pub(super) point_first: u32,
         pub(super) point_count: u32,
@@ -102,10 +100,12 @@ shader_struct! {
 }
 
 shader_struct! {
-    /// State of a query's search between kernels. The host only clears it.
+    /// State of a query's search between kernels. The host writes it once, before the first tile.
     pub(super) struct Progress {
-        threshold: f32,
-        noted: u32,
+        pub(super) threshold: f32,
+        pub(super) noted: u32,
+        /// Index of the query among all samples.
+        pub(super) own: u32,
     }
 }
 

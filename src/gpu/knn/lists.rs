@@ -78,7 +78,6 @@ impl Candidates {
         let progress = context.pool.get(Kind::Storage, lists * PROGRESS)?;
         let mut recorder = Recorder::new(context);
         recorder.clear(&entries, lists * k as u64 * ENTRY);
-        recorder.clear(&progress, lists * PROGRESS);
         recorder.submit()?;
         Ok(Self {
             groups,
@@ -110,6 +109,22 @@ impl Candidates {
             lifted: self.lifted,
             ..part
         })
+    }
+
+    /// Writes the state of every query's search before its first tile: which sample it is, no threshold, nothing noted.
+    /// `rows` are the queries' rows in their block.
+    pub(super) fn begin(
+        &self,
+        context: &Context,
+        queries: &Points,
+        rows: &Range<usize>,
+    ) -> Result<()> {
+        let of_group = rows.clone().map(|row| Progress {
+            own: queries.sample(row),
+            ..Progress::default()
+        });
+        let of_group: Vec<Progress> = of_group.collect();
+        context.write(&self.progress, &of_group.repeat(self.groups))
     }
 }
 

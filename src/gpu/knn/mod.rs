@@ -83,6 +83,9 @@ pub(super) fn search(
     }
     let lifted = queries.lifted || points.lifted;
     state.lifted |= lifted;
+    if state.seen == 0 {
+        state.begin(context, queries, &rows)?;
+    }
     let (own, others) = (
         queries.lift(context, lifted)?,
         points.lift(context, lifted)?,
@@ -110,7 +113,6 @@ pub(super) fn search(
             query_rows: queries.rows as u32,
             query_first: rows.start as u32,
             list_count: state.queries as u32,
-            query_sample: (queries.first + rows.start) as u32,
             point_rows: points.rows as u32,
             point_sample: points.first as u32,
             capacity: capacity(state.k) as u32,

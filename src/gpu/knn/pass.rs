@@ -94,7 +94,6 @@ impl Search<'_> {
         params.group_first = pass.groups.start as u32;
         params.group_count = pass.groups.len() as u32;
         params.query_first += pass.queries.start as u32;
-        params.query_sample += pass.queries.start as u32;
         params.query_count = pass.queries.len() as u32;
         params.list_first = pass.queries.start as u32;
         let filtered = [

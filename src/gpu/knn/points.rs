@@ -5,7 +5,7 @@ use super::packing::row_bytes;
 use crate::Result;
 use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
-use crate::ops::{Kernel, PointsBlock, PointsShape, check_points};
+use crate::ops::{Kernel, PointsBlock, PointsShape, check_points, check_queries};
 use rayon::prelude::*;
 
 /// Rows that the frame is computed from. Every frame gives the same result; one that is typical of the
@@ -19,6 +19,8 @@ pub struct Points {
     pub(in crate::gpu) dim: usize,
     /// Index of the first sample among all.
     pub(in crate::gpu) first: usize,
+    /// `[rows]`: indices among all samples of rows that are queries only; `None` for consecutive samples.
+    samples: Option<Vec<u32>>,
     pub(in crate::gpu) kernel: Kernel,
     pub(in crate::gpu) raw: Buffer,
     /// `[groups, 1 + dim]`: scale and centre, for searches with these rows as queries.
@@ -51,6 +53,30 @@ impl Points {
             rows: self.rows,
             dim: self.dim,
             kernel: self.kernel,
+            listed: self.samples.is_some(),
+        }
+    }
+
+    /// Rows of the samples listed, to be queries.
+    pub(in crate::gpu) fn queries(
+        context: &Context,
+        block: PointsBlock<'_>,
+        samples: &[u32],
+        kernel: Kernel,
+    ) -> Result<Self> {
+        check_queries(&block, samples)?;
+        let points = Self::new(context, block, kernel)?;
+        Ok(Self {
+            samples: Some(samples.to_vec()),
+            ..points
+        })
+    }
+
+    /// Index among all samples of a row.
+    pub(super) fn sample(&self, row: usize) -> u32 {
+        match &self.samples {
+            Some(samples) => samples[row],
+            None => (self.first + row) as u32,
         }
     }
 
@@ -90,6 +116,7 @@ impl Points {
             rows,
             dim,
             first,
+            samples: None,
             kernel,
             raw: upload(context, data)?,
             scales: frames.iter().map(|f| f[0]).collect(),
@@ -127,6 +154,7 @@ impl Points {
         Ok(Some(Self {
             raw: upload(context, &lift(context, &raw)?)?,
             scales: frames.iter().step_by(length).copied().collect(),
+            samples: self.samples.clone(),
             lifted: true,
             frames: upload(context, &frames)?,
             copies: upload(context, &copies)?,

@@ -3,7 +3,7 @@
 
 use super::RedundancyOptions;
 use super::graphs::BackendCosts;
-use super::input::check_params;
+use super::input::check_options;
 use super::overlap;
 use crate::Result;
 use crate::device::on_backend;
@@ -67,17 +67,27 @@ pub(super) fn check_memory<B: Backend>(
     options: &RedundancyOptions,
 ) -> Result<()> {
     let shape = layer.shape();
-    overlap::check_memory(channels, options.graph.k, memory)?;
+    let sampled = options
+        .queries
+        .is_some_and(|queries| queries < shape.samples);
+    overlap::check_memory(channels, options.graph.k, sampled, memory)?;
     for (spaces, dim, _) in spaces(channels, shape.dim(), options) {
         let job = GraphJob {
             spaces,
             samples: shape.samples,
             dim,
             k: options.graph.k,
+            queries: query_count(options, shape.samples),
+            drawn: sampled,
         };
         plan_graph(&job, &BackendCosts(backend), memory)?;
     }
     Ok(())
+}
+
+/// Number of queries.
+fn query_count(options: &RedundancyOptions, samples: usize) -> usize {
+    options.queries.unwrap_or(samples).min(samples)
 }
 
 /// Spaces, numbers of a vector, and channels of each stage of graphs.
@@ -95,10 +105,11 @@ fn estimate_on<B: Backend>(
     layer: &dyn Layer,
     options: &RedundancyOptions,
 ) -> Result<Estimate> {
-    check_params(&options.graph)?;
+    check_options(options)?;
     let shape = layer.shape();
     let channels = select(&options.channels, shape.channels, layer.name())?;
     let (n, c, k) = (shape.samples, channels.len(), options.graph.k);
+    let m = query_count(options, n);
     let stored = |numbers: usize| (numbers * layer.dtype().size()) as u64;
     let mut total = Estimate {
         memory_bytes: 0,
@@ -114,10 +125,12 @@ fn estimate_on<B: Backend>(
             samples: n,
             dim,
             k,
+            queries: m,
+            drawn: m < n,
         };
         let costs = BackendCosts(backend);
         let plan = plan_graph(&job, &costs, memory)?;
-        let supports = SupportStore::bytes(spaces, n, k);
+        let supports = SupportStore::bytes(spaces, m, k);
         if supports > memory / 8 {
             total.disk_bytes += supports;
         } else {
@@ -175,12 +188,13 @@ impl<B: Backend> Probe<'_, B> {
             ..self.times(job, &data, rows, queries)?
         };
         let (n, probed) = (job.samples as f64, rows as f64);
-        let scale = n / queries as f64;
+        let wanted = job.queries as f64;
+        let scale = wanted / queries as f64;
         let passes = plan.readings(job) as f64;
         let per_space = (times.read + times.points) * n / probed * passes
             + times.knn * scale * n / probed
             + times.nnk * scale;
-        Ok(job.spaces as f64 * per_space + times.overlap * n)
+        Ok(job.spaces as f64 * per_space + times.overlap * wanted)
     }
 
     fn times(&self, job: &GraphJob, data: &[f32], rows: usize, queries: usize) -> Result<Times> {

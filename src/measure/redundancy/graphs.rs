@@ -7,6 +7,7 @@ use super::stats::{QueryGraph, SpaceSums};
 use super::{GraphRows, GraphSink, Space};
 use crate::Result;
 use crate::control::{Control, Progress};
+use crate::io::kept::Kept;
 use crate::io::layer::Layer;
 use crate::io::spill::SupportStore;
 use crate::ops::{Backend, GraphBlock, GraphParams, Kernel, PointsBlock, Vectors};
@@ -50,6 +51,8 @@ pub(super) struct GraphStage<'a, B: Backend> {
     pub layout: Layout,
     /// The queries of this part; the points are all samples.
     pub queries: Range<usize>,
+    /// The samples that are queries, ascending, where not all are; `queries` counts positions in this list.
+    pub drawn: Option<&'a [usize]>,
     /// Spaces whose every query is degenerate by definition (dead channels).
     pub dead: &'a [bool],
     pub labels: Option<&'a [u32]>,
@@ -102,7 +105,14 @@ impl<B: Backend> GraphStage<'_, B> {
             samples: shape.samples,
             dim,
             k: self.params.k,
+            queries: self.queries.len(),
+            drawn: self.drawn.is_some(),
         }
+    }
+
+    /// The sample that a query is.
+    fn sample(&self, query: usize) -> usize {
+        self.drawn.map_or(query, |drawn| drawn[query])
     }
 
     /// The queries of this part in blocks of `step`.
@@ -139,6 +149,59 @@ impl<B: Backend> GraphStage<'_, B> {
         self.backend.points(block, self.params.kernel)
     }
 
+    /// Drawn queries of a part, whose values are `data [groups, Q, dim]`.
+    fn drawn_queries(
+        &self,
+        groups: usize,
+        dim: usize,
+        samples: &[usize],
+        data: &[f32],
+    ) -> Result<B::Points> {
+        let block = PointsBlock {
+            data,
+            groups,
+            rows: samples.len(),
+            dim,
+            first: 0,
+        };
+        let samples: Vec<u32> = samples.iter().map(|&sample| sample as u32).collect();
+        self.backend.queries(block, &samples, self.params.kernel)
+    }
+
+    /// Drawn queries from the values of all samples, `[groups, N, dim]`.
+    fn pick_queries(
+        &self,
+        job: &GraphJob,
+        groups: usize,
+        samples: &[usize],
+        data: &[f32],
+    ) -> Result<B::Points> {
+        let mut values = Vec::with_capacity(groups * samples.len() * job.dim);
+        for group in data.chunks_exact(job.samples * job.dim) {
+            for &sample in samples {
+                values.extend_from_slice(&group[sample * job.dim..][..job.dim]);
+            }
+        }
+        self.drawn_queries(groups, job.dim, samples, &values)
+    }
+
+    /// Drawn queries in one space, read by themselves.
+    pub(super) fn read_queries(
+        &self,
+        job: &GraphJob,
+        channels: Range<usize>,
+        samples: &[usize],
+    ) -> Result<B::Points> {
+        let mut values = vec![0.0; samples.len() * job.dim];
+        let kept = Kept::new(self.layer, samples.to_vec())?;
+        let channels = &self.selection[channels];
+        match self.layout {
+            Layout::ChannelMajor => kept.read_channels(0..samples.len(), channels, &mut values)?,
+            Layout::SampleMajor => kept.read_rows(0..samples.len(), channels, &mut values)?,
+        }
+        self.drawn_queries(1, job.dim, samples, &values)
+    }
+
     /// Every channel's points fit: read once, query block by block.
     fn whole_channels(
         &self,
@@ -163,12 +226,22 @@ impl<B: Backend> GraphStage<'_, B> {
                 let mut state =
                     self.backend
                         .candidates(spaces.len(), queries.len(), self.params.k)?;
+                let drawn = match self.drawn {
+                    Some(drawn) => {
+                        let samples = &drawn[queries.clone()];
+                        Some(self.pick_queries(job, spaces.len(), samples, data)?)
+                    }
+                    None => None,
+                };
+                let (own, rows) = match &drawn {
+                    Some(drawn) => (drawn, 0..queries.len()),
+                    None => (&points, queries.clone()),
+                };
                 self.backend
-                    .knn(&points, queries.clone(), &points, self.params, &mut state)?;
+                    .knn(own, rows.clone(), &points, self.params, &mut state)?;
                 let vectors = Vectors::Points(&points);
-                let rows = queries.clone();
                 self.backend
-                    .nnk_into(&points, rows, &state, vectors, self.params, &mut block)?;
+                    .nnk_into(own, rows, &state, vectors, self.params, &mut block)?;
                 finish(spaces.clone(), queries, &mut block)?;
             }
             Ok(())
@@ -266,7 +339,7 @@ impl<B: Backend> GraphStage<'_, B> {
                         part.add_nearest(&graph);
                     }
                     part.add(
-                        queries.start + local,
+                        self.sample(queries.start + local),
                         &graph,
                         size,
                         self.labels,

@@ -1,6 +1,7 @@
 //! What [`super::redundancy`] is given: layers, labels, options.
 
 use super::GraphSink;
+use super::draw::{Sampling, draw};
 use crate::error::LayerProblem;
 use crate::io::layer::Layer;
 use crate::measure::setters::setters;
@@ -70,6 +71,12 @@ pub struct RedundancyOptions {
     /// Also the similarity of channels, and CKA between several layers
     /// ([`crate::measure::baselines`]).
     pub baselines: bool,
+    /// Samples that are queries, drawn by `seed`; `None`, and as many as there are samples or more: all. Candidates come
+    /// from all samples in any case, so the cost grows with the number of queries times that of samples. Means then have
+    /// standard errors (docs/definitions.md#sampled-queries).
+    pub queries: Option<usize>,
+    /// Seed of the draw. The queries of a smaller draw are among those of a larger one with the same seed.
+    pub seed: u64,
 }
 
 impl Default for RedundancyOptions {
@@ -86,6 +93,8 @@ impl Default for RedundancyOptions {
             channels: None,
             non_finite: NonFinite::Reject,
             baselines: true,
+            queries: None,
+            seed: 0,
         }
     }
 }
@@ -96,6 +105,8 @@ setters!(RedundancyOptions {
     with_channels(channels: Option<Vec<usize>>),
     with_non_finite(non_finite: NonFinite),
     with_baselines(baselines: bool),
+    with_queries(queries: Option<usize>),
+    with_seed(seed: u64),
 });
 
 /// A layer whose samples are all finite, as the stages need it.
@@ -111,8 +122,47 @@ pub struct Prepared<'a> {
     pub dead: &'a [bool],
     /// Class of every sample that is measured.
     pub labels: Option<&'a [u32]>,
+    /// Which samples are queries, where not all of those measured are: positions among these, as [`draw_queries`] gives
+    /// them. Ranges of queries count positions in this list.
+    pub queries: Option<&'a [usize]>,
     /// Options of the run.
     pub options: &'a RedundancyOptions,
+}
+
+impl Prepared<'_> {
+    /// Number of queries.
+    pub fn query_count(&self) -> usize {
+        match self.queries {
+            Some(queries) => queries.len(),
+            None => self.layer.shape().samples,
+        }
+    }
+
+    /// How the queries were drawn, if they were.
+    pub(super) fn sampling(&self) -> Option<Sampling> {
+        self.queries.map(|queries| Sampling {
+            queries: queries.len(),
+            samples: self.layer.shape().samples,
+        })
+    }
+}
+
+/// Which of the `samples` that are measured are queries: positions among these, ascending. `None` where all are. `kept` are
+/// the samples' indices in the file, where some were left out.
+pub fn draw_queries(
+    options: &RedundancyOptions,
+    samples: usize,
+    kept: Option<&[usize]>,
+) -> Option<Vec<usize>> {
+    let count = options.queries.filter(|&count| count < samples)?;
+    Some(draw(samples, kept, count, options.seed))
+}
+
+pub(super) fn check_options(options: &RedundancyOptions) -> Result<()> {
+    if options.queries == Some(0) {
+        return Err(Error::argument("queries", 0, "at least 1"));
+    }
+    check_params(&options.graph)
 }
 
 pub(in crate::measure) fn check_params(p: &GraphParams) -> Result<()> {

@@ -56,6 +56,29 @@ pub struct LayerRedundancy {
     pub majority_error: Option<f64>,
     /// Cosine and Pearson correlation of the channels, on the same samples, if asked for.
     pub similarity: Option<ChannelSimilarity>,
+    /// The queries and what standard errors there are, where [`RedundancyOptions::queries`] drew some of the samples.
+    /// Those per channel are in [`SpaceSummary::errors`].
+    pub sampled: Option<Sampled>,
+}
+
+/// Queries that were drawn, and standard errors of what they add up to (docs/definitions.md#sampled-queries). Where fewer
+/// than two queries have a value, there is none.
+#[derive(Clone, Debug)]
+pub struct Sampled {
+    /// Indices of the queries in the layer as read, ascending.
+    pub queries: Vec<usize>,
+    /// `[C, C]` of [`LayerRedundancy::overlap`], NaN where there is none.
+    pub overlap: Array2<f64>,
+    /// `[C, C]` of [`LayerRedundancy::jaccard`], NaN where there is none.
+    pub jaccard: Array2<f64>,
+    /// Of [`LayerRedundancy::overlap_mean`].
+    pub overlap_mean: Option<f64>,
+    /// Of [`LayerRedundancy::jaccard_mean`].
+    pub jaccard_mean: Option<f64>,
+    /// Of [`LayerRedundancy::redundancy`].
+    pub redundancy: Option<f64>,
+    /// Of [`LayerRedundancy::recall`].
+    pub recall: Option<f64>,
 }
 
 impl LayerRedundancy {
@@ -69,7 +92,8 @@ impl LayerRedundancy {
         aggregate: Option<&SpaceSums>,
         overlap: &OverlapPart,
     ) -> Self {
-        let found = overlap.finish(prepared.channels.len());
+        let sampling = prepared.sampling();
+        let found = overlap.finish(prepared.channels.len(), sampling);
         Self {
             name: prepared.layer.name().to_string(),
             shape,
@@ -78,15 +102,30 @@ impl LayerRedundancy {
             dead: prepared.dead.to_vec(),
             overlap_mean: off_diagonal_mean(&found.overlap),
             jaccard_mean: off_diagonal_mean(&found.jaccard),
-            per_channel: channels.iter().map(SpaceSums::summary).collect(),
+            per_channel: channels.iter().map(|sums| sums.summary(sampling)).collect(),
             overlap: found.overlap,
             jaccard: found.jaccard,
             pair_queries: found.pair_queries,
             redundancy: found.redundancy,
-            aggregate: aggregate.map(SpaceSums::summary),
+            aggregate: aggregate.map(|sums| sums.summary(sampling)),
             recall: found.recall,
             majority_error: prepared.labels.map(majority_error),
             similarity: None,
+            sampled: prepared.queries.zip(found.errors).map(|(queries, errors)| {
+                let (pairs, redundancy, recall) = errors;
+                Sampled {
+                    queries: queries
+                        .iter()
+                        .map(|&at| prepared.kept.map_or(at, |kept| kept[at]))
+                        .collect(),
+                    overlap: pairs.overlap,
+                    jaccard: pairs.jaccard,
+                    overlap_mean: pairs.overlap_mean,
+                    jaccard_mean: pairs.jaccard_mean,
+                    redundancy,
+                    recall,
+                }
+            }),
         }
     }
 

@@ -18,11 +18,13 @@
 //! channels and queries, [`overlap`] of some queries, and [`LayerRedundancy::assemble`] of their sums; `stages.rs`
 //! explains why the result is the same.
 
+mod draw;
 mod estimate;
 mod graphs;
 mod input;
 mod layer;
 mod overlap;
+mod scatter;
 mod sink;
 mod stages;
 mod stats;
@@ -30,15 +32,16 @@ mod streamed;
 mod survey;
 
 pub use estimate::{Estimate, estimate};
-pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions};
-pub use layer::{LayerRedundancy, Redundancy};
+pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions, draw_queries};
+pub use layer::{LayerRedundancy, Redundancy, Sampled};
 pub use overlap::{OverlapPart, SupportSource, Unions};
+pub use scatter::Scatter;
 pub use sink::{
     Arrays, GraphArrays, GraphRows, GraphShape, GraphSink, LayerGraphs, Space, SymmetricEdge,
     symmetric_graph,
 };
 pub use stages::{Spaces, graphs, overlap};
-pub use stats::{SpaceSummary, SpaceSums};
+pub use stats::{SpaceErrors, SpaceSummary, SpaceSums};
 pub use survey::Surveyed;
 
 use super::Context;
@@ -48,8 +51,8 @@ use crate::Result;
 use crate::device::on_backend;
 use crate::io::layer::Layer;
 use crate::ops::Backend;
-use input::check_labels;
 pub(super) use input::check_params;
+use input::{check_labels, check_options};
 use survey::Session;
 
 /// Measures the channel redundancy of layers, with labels (leave-one-out interpolation) or without, and
@@ -128,7 +131,7 @@ pub fn check(
 
 /// The channels of every layer that are measured.
 fn selected(input: &RedundancyInput<'_>, options: &RedundancyOptions) -> Result<Vec<Vec<usize>>> {
-    check_params(&options.graph)?;
+    check_options(options)?;
     let of_layer = |layer: &&dyn Layer| {
         let shape = layer.shape();
         let channels = select(&options.channels, shape.channels, layer.name())?;

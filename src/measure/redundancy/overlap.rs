@@ -1,10 +1,12 @@
 //! Second stage: how far the supports of different channels overlap, query block by query block.
 
+use super::draw::Sampling;
+use super::scatter::{Scatter, ScatterErrors};
 use crate::control::{Control, Progress};
 use crate::io::spill::{SupportBlock, SupportStore};
 use crate::ops::{Backend, OverlapSums, Supports};
 use crate::stream::run::ranges;
-use crate::stream::sum::FixedSum;
+use crate::stream::sum::FixedMoments;
 use crate::{Error, Result};
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -21,8 +23,8 @@ const SHARE: u64 = 2;
 ///
 /// # Errors
 /// [`Error::Memory`].
-pub(super) fn check_memory(channels: usize, k: usize, memory: u64) -> Result<()> {
-    let (fixed, per_query) = costs(channels, k);
+pub(super) fn check_memory(channels: usize, k: usize, sampled: bool, memory: u64) -> Result<()> {
+    let (fixed, per_query) = costs(channels, k, sampled);
     let needed = (fixed + per_query) * SHARE;
     match needed > memory {
         true => Err(Error::Memory {
@@ -35,11 +37,12 @@ pub(super) fn check_memory(channels: usize, k: usize, memory: u64) -> Result<()>
 }
 
 /// Bytes of the sums of all pairs, and of the supports of one query.
-fn costs(channels: usize, k: usize) -> (u64, u64) {
+fn costs(channels: usize, k: usize, sampled: bool) -> (u64, u64) {
+    let scatter = if sampled { Scatter::bytes(channels) } else { 0 };
     let (channels, k) = (channels as u64, k as u64);
     // Four sums of 8 bytes a pair, and as much again in a worker's counters and the final matrices. Of a query, the block
     // and its copy on the device or in the set of a worker.
-    (64 * channels.pow(2), 3 * channels * (k + 1) * 4)
+    (scatter + 64 * channels.pow(2), 3 * channels * (k + 1) * 4)
 }
 
 /// What the stage finds.
@@ -49,6 +52,8 @@ pub(super) struct Overlap {
     pub pair_queries: Array2<u64>,
     pub redundancy: Option<f64>,
     pub recall: Option<f64>,
+    /// Standard errors, where the queries were drawn; those of redundancy and recall last.
+    pub errors: Option<(ScatterErrors, Option<f64>, Option<f64>)>,
 }
 
 /// Where the stage finds the supports of a block of queries.
@@ -73,6 +78,8 @@ pub struct OverlapPart {
     pub pairs: OverlapSums,
     /// Sums of what looks at all channels at once.
     pub unions: Unions,
+    /// How far the overlaps scatter over the queries, where these were drawn.
+    pub scatter: Option<Scatter>,
 }
 
 impl OverlapPart {
@@ -87,6 +94,7 @@ impl OverlapPart {
                 unions: zeros(),
             },
             unions: Unions::default(),
+            scatter: None,
         }
     }
 
@@ -102,6 +110,11 @@ impl OverlapPart {
             own.iter_mut().zip(others).for_each(|(a, b)| *a += b);
         }
         self.unions.merge(&other.unions);
+        match (&mut self.scatter, &other.scatter) {
+            (Some(own), Some(other)) => own.merge(other),
+            (own @ None, Some(other)) => *own = Some(other.clone()),
+            (_, None) => {}
+        }
     }
 }
 
@@ -113,6 +126,8 @@ pub(super) struct OverlapStage<'a, B: Backend> {
     pub samples: usize,
     /// The queries of this part.
     pub queries: Range<usize>,
+    /// Whether the queries were drawn, so that means need standard errors.
+    pub sampled: bool,
     pub k: usize,
     pub supports: &'a dyn SupportSource,
     pub aggregate: Option<&'a dyn SupportSource>,
@@ -124,6 +139,7 @@ pub(super) struct OverlapStage<'a, B: Backend> {
 impl<B: Backend> OverlapStage<'_, B> {
     pub fn run(&self) -> Result<OverlapPart> {
         let mut part = OverlapPart::new(self.channels);
+        part.scatter = self.sampled.then(|| Scatter::new(self.channels));
         let first = self.queries.start;
         for step in ranges(self.queries.len(), self.queries_at_a_time()?) {
             let queries = first + step.start..first + step.end;
@@ -137,6 +153,9 @@ impl<B: Backend> OverlapStage<'_, B> {
                 k: self.k,
             };
             self.backend.overlap(supports, &mut part.pairs)?;
+            if let Some(scatter) = &mut part.scatter {
+                scatter.add(&supports);
+            }
             let aggregate = match self.aggregate {
                 Some(store) => Some(store.get(queries.clone())?.indices),
                 None => None,
@@ -155,9 +174,9 @@ impl<B: Backend> OverlapStage<'_, B> {
 
     /// Queries whose supports, in every channel, and pair sums fit.
     fn queries_at_a_time(&self) -> Result<usize> {
-        let (fixed, per_query) = costs(self.channels, self.k);
+        let (fixed, per_query) = costs(self.channels, self.k, self.sampled);
         let room = (self.memory / SHARE).saturating_sub(fixed) / per_query.max(1);
-        check_memory(self.channels, self.k, self.memory)?;
+        check_memory(self.channels, self.k, self.sampled, self.memory)?;
         Ok(usize::try_from(room).unwrap_or(usize::MAX).clamp(1, 4096))
     }
 
@@ -183,8 +202,19 @@ impl<B: Backend> OverlapStage<'_, B> {
 }
 
 impl OverlapPart {
-    /// The means, of `c` channels.
-    pub(super) fn finish(&self, c: usize) -> Overlap {
+    /// The means, of `c` channels, and their standard errors where the queries were drawn.
+    pub(super) fn finish(&self, c: usize, sampling: Option<Sampling>) -> Overlap {
+        let errors = sampling.zip(self.scatter.as_ref());
+        let errors = errors.map(|(sampling, scatter)| {
+            let of = |moments: &FixedMoments| {
+                sampling.standard_error(moments.count(), moments.squared_deviations())
+            };
+            (
+                scatter.errors(c, &self.pairs, sampling),
+                of(&self.unions.redundancy),
+                of(&self.unions.recall),
+            )
+        });
         let sums = &self.pairs;
         let ratio = |numerator: f64, count: u64| match count {
             0 => f64::NAN,
@@ -200,6 +230,7 @@ impl OverlapPart {
             pair_queries: matrix(c, |at| sums.queries[at]),
             redundancy: self.unions.redundancy.mean(),
             recall: self.unions.recall.mean(),
+            errors,
         }
     }
 }
@@ -207,8 +238,8 @@ impl OverlapPart {
 /// Sums over queries that look at all channels at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unions {
-    redundancy: FixedSum,
-    recall: FixedSum,
+    redundancy: FixedMoments,
+    recall: FixedMoments,
 }
 
 impl Unions {

@@ -23,7 +23,7 @@ pub struct GraphRows<'a> {
     /// Slots per query.
     pub k: usize,
     /// `[Q, k]` sample indices by (distance, index), -1 where there is none. Indices are those of the layer as it was
-    /// given; queries count the samples that were not left out.
+    /// given; queries count the samples that were not left out, or where queries were drawn, those.
     pub neighbors: &'a [i32],
     /// `[Q, k]` squared distances (`2 - 2 cos` under cosine), 0 where there is none.
     pub sq_distances: &'a [f64],
@@ -40,8 +40,8 @@ pub struct GraphRows<'a> {
 pub struct GraphShape {
     /// Selected channels.
     pub channels: usize,
-    /// Queries in each, without skipped samples.
-    pub samples: usize,
+    /// Queries in each: the samples that were not skipped, or those of them that were drawn.
+    pub queries: usize,
     /// Slots per query.
     pub k: usize,
     /// Whether the aggregate comes too.
@@ -84,7 +84,7 @@ pub struct LayerGraphs {
     pub aggregate: Arrays,
 }
 
-/// The arrays themselves. `C` spaces, `N` queries, `k` slots.
+/// The arrays themselves. `C` spaces, `N` queries, `k` slots. Where queries were drawn, `N` counts them.
 #[derive(Clone, Debug, Default)]
 pub struct Arrays {
     /// `[C, N, k]` sample indices, -1 where there is none.
@@ -100,14 +100,14 @@ pub struct Arrays {
 }
 
 impl Arrays {
-    fn new(spaces: usize, samples: usize, k: usize) -> Self {
-        let shape = (spaces, samples, k);
+    fn new(spaces: usize, queries: usize, k: usize) -> Self {
+        let shape = (spaces, queries, k);
         Self {
             neighbors: Array3::from_elem(shape, -1),
             sq_distances: Array3::zeros(shape),
             weights: Array3::zeros(shape),
-            objective: Array2::zeros((spaces, samples)),
-            degenerate: Array2::from_elem((spaces, samples), false),
+            objective: Array2::zeros((spaces, queries)),
+            degenerate: Array2::from_elem((spaces, queries), false),
         }
     }
 
@@ -150,11 +150,11 @@ impl GraphArrays {
 
 impl GraphSink for GraphArrays {
     fn begin(&self, layer: &str, shape: GraphShape) -> Result<()> {
-        let GraphShape { samples, k, .. } = shape;
+        let GraphShape { queries, k, .. } = shape;
         self.lock().push(LayerGraphs {
             name: layer.to_string(),
-            channels: Arrays::new(shape.channels, samples, k),
-            aggregate: Arrays::new(usize::from(shape.aggregate), samples, k),
+            channels: Arrays::new(shape.channels, queries, k),
+            aggregate: Arrays::new(usize::from(shape.aggregate), queries, k),
         });
         Ok(())
     }

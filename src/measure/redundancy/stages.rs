@@ -93,12 +93,12 @@ impl<B: Backend> Stages<'_, B> {
         skipped: Vec<usize>,
         sink: Option<&dyn GraphSink>,
     ) -> Result<LayerRedundancy> {
-        let (samples, k) = (prepared.layer.shape().samples, prepared.options.graph.k);
+        let (queries, k) = (prepared.query_count(), prepared.options.graph.k);
         let channels = prepared.channels.len();
         if let Some(sink) = sink {
             let shape = GraphShape {
                 channels,
-                samples,
+                queries,
                 k,
                 aggregate: prepared.options.aggregate,
             };
@@ -106,9 +106,9 @@ impl<B: Backend> Stages<'_, B> {
         }
         let store = |spaces| {
             let budget = self.ctx.memory() / 8;
-            SupportStore::new(spaces, samples, k, budget, self.ctx.scratch())
+            SupportStore::new(spaces, queries, k, budget, self.ctx.scratch())
         };
-        let all = 0..samples;
+        let all = 0..queries;
         let supports = store(channels)?;
         let spaces = Spaces::Channels(0..channels);
         let sums = self.graphs(prepared, &spaces, all.clone(), &supports, sink)?;
@@ -158,6 +158,7 @@ impl<B: Backend> Stages<'_, B> {
             selection: &prepared.channels[range],
             layout,
             queries,
+            drawn: prepared.queries,
             dead,
             labels: prepared.labels,
             params: &prepared.options.graph,
@@ -183,6 +184,7 @@ impl<B: Backend> Stages<'_, B> {
             channels: prepared.channels.len(),
             samples: prepared.layer.shape().samples,
             queries,
+            sampled: prepared.queries.is_some(),
             k: prepared.options.graph.k,
             supports,
             aggregate,

@@ -1,8 +1,9 @@
 //! What one space (a channel, or the aggregate) adds up to over its queries.
 
+use super::draw::Sampling;
 use crate::measure::baselines::{log_ratio, two_nn};
 use crate::ops::{GraphBlock, SUPPORT_THRESHOLD};
-use crate::stream::sum::FixedSum;
+use crate::stream::sum::{FixedMoments, FixedSum};
 use serde::{Deserialize, Serialize};
 
 /// Sums over queries of one space. They do not depend on the order of the queries, so blocks may arrive in any order,
@@ -10,10 +11,10 @@ use serde::{Deserialize, Serialize};
 /// same to the bit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SpaceSums {
-    neighbors: FixedSum,
-    pca_dimension: FixedSum,
-    reconstruction: FixedSum,
-    soft_error: FixedSum,
+    neighbors: FixedMoments,
+    pca_dimension: FixedMoments,
+    reconstruction: FixedMoments,
+    soft_error: FixedMoments,
     nearest_ratio: FixedSum,
     wrong: u64,
     degenerate: u64,
@@ -52,6 +53,8 @@ pub struct SpaceSummary {
     pub loo_error: Option<f64>,
     /// Mean of `1 - p_i[y_i]`. `None` without labels.
     pub loo_soft_error: Option<f64>,
+    /// Standard errors of the means, where not all samples are queries.
+    pub errors: Option<SpaceErrors>,
     /// Queries left out of every mean.
     pub degenerate_queries: u64,
     /// Queries whose support is not unique, because a neighbour is equal to another candidate in the kernel's eyes
@@ -62,6 +65,22 @@ pub struct SpaceSummary {
     pub unresolved_queries: u64,
     /// Largest KKT violation among the solutions.
     pub kkt_residual_max: f32,
+}
+
+/// Standard errors of a space's means over sampled queries (docs/definitions.md#sampled-queries). `None` where fewer than two
+/// queries have a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SpaceErrors {
+    /// Of [`SpaceSummary::neighbors_mean`].
+    pub neighbors_mean: Option<f64>,
+    /// Of [`SpaceSummary::pca_dimension_mean`].
+    pub pca_dimension_mean: Option<f64>,
+    /// Of [`SpaceSummary::reconstruction_error_mean`].
+    pub reconstruction_error_mean: Option<f64>,
+    /// Of [`SpaceSummary::loo_error`].
+    pub loo_error: Option<f64>,
+    /// Of [`SpaceSummary::loo_soft_error`].
+    pub loo_soft_error: Option<f64>,
 }
 
 /// One query's share of a [`GraphBlock`].
@@ -161,8 +180,8 @@ impl SpaceSums {
         self.kkt_residual = self.kkt_residual.max(other.kkt_residual);
     }
 
-    /// The means.
-    pub fn summary(&self) -> SpaceSummary {
+    /// The means, and their standard errors where the queries were drawn.
+    pub(super) fn summary(&self, sampling: Option<Sampling>) -> SpaceSummary {
         let interpolated = self.soft_error.count();
         SpaceSummary {
             neighbors_mean: self.neighbors.mean(),
@@ -171,10 +190,27 @@ impl SpaceSums {
             reconstruction_error_mean: self.reconstruction.mean(),
             loo_error: (interpolated > 0).then(|| self.wrong as f64 / interpolated as f64),
             loo_soft_error: self.soft_error.mean(),
+            errors: sampling.map(|sampling| self.errors(sampling)),
             degenerate_queries: self.degenerate,
             not_unique_queries: self.not_unique,
             unresolved_queries: self.unresolved,
             kkt_residual_max: self.kkt_residual,
+        }
+    }
+
+    fn errors(&self, sampling: Sampling) -> SpaceErrors {
+        let of = |moments: &FixedMoments| {
+            sampling.standard_error(moments.count(), moments.squared_deviations())
+        };
+        // The squared deviations of zeros and ones from their mean.
+        let (n, wrong) = (self.soft_error.count(), self.wrong as f64);
+        let deviations = wrong * (n as f64 - wrong) / n.max(1) as f64;
+        SpaceErrors {
+            neighbors_mean: of(&self.neighbors),
+            pca_dimension_mean: of(&self.pca_dimension),
+            reconstruction_error_mean: of(&self.reconstruction),
+            loo_error: sampling.standard_error(n, deviations),
+            loo_soft_error: of(&self.soft_error),
         }
     }
 }

@@ -37,7 +37,13 @@ impl<B: Backend> GraphStage<'_, B> {
                 continue;
             }
             for queries in self.blocks(plan.queries) {
-                let rows = self.rows(job, space, &queries)?;
+                let rows = match self.drawn {
+                    Some(drawn) => {
+                        let channels = self.channels_of(&(space..space + 1));
+                        self.read_queries(job, channels, &drawn[queries.clone()])?
+                    }
+                    None => self.rows(job, space, &queries)?,
+                };
                 let found = self.search(job, plan, space, &rows, 0..queries.len())?;
                 for part in ranges(queries.len(), plan.solved) {
                     let found = self.backend.part(&found, part.clone())?;

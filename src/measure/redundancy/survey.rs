@@ -1,6 +1,6 @@
 //! The first pass over a layer, and the order of all passes over all layers.
 
-use super::input::{NonFinite, Prepared};
+use super::input::{NonFinite, Prepared, draw_queries};
 use super::stages::Stages;
 use super::{LayerRedundancy, RedundancyInput, RedundancyOptions};
 use crate::control::Progress;
@@ -212,9 +212,12 @@ impl<B: Backend> Session<'_, B> {
             (Some(labels), Some(kept)) => Some(kept.kept().iter().map(|&i| labels[i]).collect()),
             _ => None,
         };
+        let kept = view.kept.as_ref().map(Kept::kept);
+        let queries = draw_queries(self.options, view.layer().shape().samples, kept);
         let prepared = Prepared {
             layer: view.layer(),
-            kept: view.kept.as_ref().map(Kept::kept),
+            kept,
+            queries: queries.as_deref(),
             channels,
             dead: &dead,
             labels: labels.as_deref().or(self.input.labels),

@@ -17,6 +17,8 @@ pub(crate) struct PointsShape {
     pub(crate) dim: usize,
     /// The kernel they were prepared for.
     pub(crate) kernel: Kernel,
+    /// Whether they are samples of a list, which serve as queries only.
+    pub(crate) listed: bool,
 }
 
 /// What both backends know of candidate lists.
@@ -63,6 +65,28 @@ pub(crate) fn check_points(block: &PointsBlock<'_>) -> Result<()> {
         return Err(Error::argument("first", first, most));
     }
     Ok(())
+}
+
+/// Whether every row of a block of queries has its sample index, which fits 32 bits.
+pub(crate) fn check_queries(block: &PointsBlock<'_>, samples: &[u32]) -> Result<()> {
+    check_length("samples", block.rows, samples.len())?;
+    let most = i32::MAX as u32;
+    match samples.iter().position(|&sample| sample > most) {
+        Some(at) => Err(Error::item("samples", at, samples[at], "at most 2^31 - 1")),
+        None => Ok(()),
+    }
+}
+
+/// Whether rows are consecutive samples, as candidates have to be.
+fn check_consecutive(name: &'static str, points: PointsShape) -> Result<()> {
+    match points.listed {
+        false => Ok(()),
+        true => Err(Error::argument(
+            name,
+            "the samples of a list",
+            "a block of consecutive samples",
+        )),
+    }
 }
 
 /// Whether `k` is allowed.
@@ -136,6 +160,7 @@ pub(crate) fn check_search(
     check_k(params.k)?;
     check_kernel("queries", queries.kernel, params)?;
     check_kernel("points", points.kernel, params)?;
+    check_consecutive("points", points)?;
     if [queries.groups, queries.dim] != [points.groups, points.dim] {
         return Err(Error::wrong_shape(
             "points",
@@ -158,6 +183,7 @@ pub(crate) fn check_part(lists: ListsShape, part: &Range<usize>) -> Result<()> {
 /// Arguments of a copy of candidate vectors into a tensor of shape `into`.
 pub(crate) fn check_gather(points: PointsShape, lists: ListsShape, into: &[usize]) -> Result<()> {
     let ListsShape { groups, queries, k } = lists;
+    check_consecutive("points", points)?;
     if points.groups != groups {
         return Err(Error::wrong_shape(
             "points",
@@ -196,7 +222,10 @@ pub(crate) fn check_nnk(
             dims![groups, "rows", dim],
             &[p.groups, p.rows, p.dim],
         )),
-        VectorsShape::Points(p) => check_kernel("vectors", p.kernel, params),
+        VectorsShape::Points(p) => {
+            check_consecutive("vectors", p)?;
+            check_kernel("vectors", p.kernel, params)
+        }
         VectorsShape::Gathered(shape) if shape != [groups, rows.len(), params.k, dim] => {
             let expected = dims![groups, rows.len(), params.k, dim];
             Err(Error::wrong_shape("vectors", expected, shape))

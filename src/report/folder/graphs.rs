@@ -40,7 +40,7 @@ struct Files {
 
 impl Files {
     fn create(output: &Output, folder: &str, spaces: usize, shape: GraphShape) -> Result<Self> {
-        let slots = [spaces, shape.samples, shape.k];
+        let slots = [spaces, shape.queries, shape.k];
         let name = |array: &str| format!("{folder}/{array}.npy");
         Ok(Self {
             neighbors: output.array_writer(&name("neighbors"), &slots)?,
@@ -113,7 +113,7 @@ impl GraphSink for GraphFiles<'_> {
             (Space::Aggregate, Some(files)) => (files, 0),
             (Space::Aggregate, None) => return Ok(()),
         };
-        let first = space * layer.shape.samples + rows.first_query;
+        let first = space * layer.shape.queries + rows.first_query;
         let objective: Vec<f32> = rows.objective.iter().map(|&j| j as f32).collect();
         files.neighbors.write(first * rows.k, rows.neighbors)?;
         let (sq_distances, out_of_range) = narrowed(rows.sq_distances);

@@ -52,6 +52,8 @@ impl ResultsFolder {
             NonFinite::Skip => "skip",
         };
         self.parameter("nan", nan);
+        self.parameter("queries", options.queries);
+        self.parameter("seed", options.seed);
         self.parameter("save-graph", save_graph);
     }
 

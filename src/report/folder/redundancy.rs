@@ -3,7 +3,7 @@
 use super::ResultsFolder;
 use crate::Result;
 use crate::measure::baselines::{self, ChannelSimilarity};
-use crate::measure::redundancy::{self as measure, LayerRedundancy, SpaceSummary};
+use crate::measure::redundancy::{self as measure, LayerRedundancy, SpaceErrors, SpaceSummary};
 use crate::report::results::{
     Aggregate, Baselines, Cka, Redundancy, RedundancyLayer, Skipped, finite,
 };
@@ -26,7 +26,9 @@ impl ResultsFolder {
 
     /// Writes `overlap.npy` and `jaccard.npy`, and where they were computed `cosine.npy` and `pearson.npy`,
     /// `[C, C]` f64 under `layers/NAME/`, and adds the layer to `redundancy.layers`. Where samples were left out,
-    /// `kept.npy` i32 lists the others.
+    /// `kept.npy` i32 lists the others. Where queries were drawn, `overlap_se.npy` and `jaccard_se.npy` `[C, C]` f64 are the
+    /// standard errors, and `queries.npy` i64 lists the queries: beside `results.json`, and for a layer with other queries
+    /// than the first one under `layers/NAME/`.
     ///
     /// # Errors
     /// As [`crate::io::sink::Output::array`].
@@ -38,6 +40,8 @@ impl ResultsFolder {
             ("jaccard", Some(&found.jaccard)),
             ("cosine", similarity.map(|s| &s.cosine)),
             ("pearson", similarity.map(|s| &s.pearson)),
+            ("overlap_se", found.sampled.as_ref().map(|s| &s.overlap)),
+            ("jaccard_se", found.sampled.as_ref().map(|s| &s.jaccard)),
         ] {
             let Some(matrix) = matrix else { continue };
             let values: Vec<f64> = matrix.iter().copied().collect();
@@ -52,6 +56,9 @@ impl ResultsFolder {
                 .collect();
             let file = format!("layers/{}/kept.npy", found.name);
             self.output.array(&file, &[kept.len()], &kept)?;
+        }
+        if let Some(sampled) = &found.sampled {
+            self.queries(&found.name, &sampled.queries)?;
         }
         let mut record = self.record();
         let section = &mut record.results.redundancy;
@@ -69,6 +76,23 @@ impl ResultsFolder {
             });
         }
         Ok(())
+    }
+
+    /// Writes which samples were queries, unless they are those of the first layer.
+    fn queries(&self, layer: &str, queries: &[usize]) -> Result<()> {
+        let file = {
+            let mut record = self.record();
+            match &record.queries {
+                Some(first) if first == queries => return Ok(()),
+                Some(_) => format!("layers/{layer}/queries.npy"),
+                None => {
+                    record.queries = Some(queries.to_vec());
+                    "queries.npy".to_string()
+                }
+            }
+        };
+        let values: Vec<i64> = queries.iter().map(|&i| i as i64).collect();
+        self.output.array(&file, &[values.len()], &values)
     }
 
     /// Adds CKA between the layers to `redundancy`.
@@ -89,6 +113,10 @@ fn entry(found: &LayerRedundancy) -> RedundancyLayer {
     let s = found.shape;
     let per = |f: &dyn Fn(&SpaceSummary) -> Option<f64>| found.per_channel.iter().map(f).collect();
     let labelled = found.majority_error.is_some();
+    let sampled = found.sampled.as_ref();
+    let errors = |f: &dyn Fn(&SpaceErrors) -> Option<f64>| {
+        sampled.map(|_| per(&|p| p.errors.as_ref().and_then(f)))
+    };
     let channels = found.channels.iter().map(|&c| c as u64);
     let live_pairs = found
         .pair_queries
@@ -116,22 +144,38 @@ fn entry(found: &LayerRedundancy) -> RedundancyLayer {
             .iter()
             .map(|p| p.not_unique_queries)
             .collect(),
+        queries: sampled.map(|s| s.queries.len() as u64),
         neighbors_mean: per(&|p| p.neighbors_mean),
+        neighbors_mean_se: errors(&|e| e.neighbors_mean),
         pca_dimension_mean: per(&|p| p.pca_dimension_mean),
+        pca_dimension_mean_se: errors(&|e| e.pca_dimension_mean),
         loo_error: labelled.then(|| per(&|p| p.loo_error)),
+        loo_error_se: errors(&|e| e.loo_error).filter(|_| labelled),
         loo_soft_error: labelled.then(|| per(&|p| p.loo_soft_error)),
+        loo_soft_error_se: errors(&|e| e.loo_soft_error).filter(|_| labelled),
         majority_error: found.majority_error,
         overlap_mean: found.overlap_mean,
+        overlap_mean_se: sampled.and_then(|s| s.overlap_mean),
         jaccard_mean: found.jaccard_mean,
+        jaccard_mean_se: sampled.and_then(|s| s.jaccard_mean),
         redundancy: found.redundancy,
-        aggregate: found.aggregate.as_ref().map(|a| Aggregate {
-            neighbors_mean: a.neighbors_mean,
-            loo_error: a.loo_error,
-            loo_soft_error: a.loo_soft_error,
-            pca_dimension_mean: a.pca_dimension_mean,
-            degenerate_queries: a.degenerate_queries,
-            not_unique_queries: a.not_unique_queries,
-            recall: found.recall,
+        redundancy_se: sampled.and_then(|s| s.redundancy),
+        aggregate: found.aggregate.as_ref().map(|a| {
+            let errors = a.errors.unwrap_or_default();
+            Aggregate {
+                neighbors_mean: a.neighbors_mean,
+                neighbors_mean_se: errors.neighbors_mean,
+                loo_error: a.loo_error,
+                loo_error_se: errors.loo_error,
+                loo_soft_error: a.loo_soft_error,
+                loo_soft_error_se: errors.loo_soft_error,
+                pca_dimension_mean: a.pca_dimension_mean,
+                pca_dimension_mean_se: errors.pca_dimension_mean,
+                degenerate_queries: a.degenerate_queries,
+                not_unique_queries: a.not_unique_queries,
+                recall: found.recall,
+                recall_se: sampled.and_then(|s| s.recall),
+            }
         }),
         samples_skipped: found.samples_skipped.len() as u64,
         kkt_residual_max: Some(f64::from(found.kkt_residual_max())),

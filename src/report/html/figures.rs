@@ -64,6 +64,9 @@ pub struct Series {
     pub style: &'static str,
     /// One value per position, `null` where there is none.
     pub values: Vec<Option<f64>>,
+    /// Half the length of the error bar at each position; empty where values have none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Option<f64>>,
 }
 
 /// A chart over channels or steps.

@@ -205,6 +205,7 @@ fn charts(layer: &FilterLayer, figures: &mut Figures) -> Vec<Captioned> {
             name: "value".into(),
             style: "line",
             values: history.clone(),
+            errors: Vec::new(),
         }],
         references: Vec::new(),
     });

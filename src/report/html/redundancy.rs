@@ -3,7 +3,7 @@
 use super::super::arrays::{self, Arrays};
 use super::super::order::by_similarity;
 use super::super::results::{RedundancyLayer, Results};
-use super::super::words::{self, Alike, mean, number, percent};
+use super::super::words::{self, Alike, mean, number, percent, with_error};
 use super::figures::{Chart, Figures, HeatMap, Series, View};
 use super::header::dimensions;
 use super::{Captioned, Fact, fact};
@@ -145,10 +145,11 @@ fn alike(layer: &RedundancyLayer, jaccard: &Array2<f64>) -> Option<Alike> {
 fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
     let live = live(layer);
     let aggregate = layer.aggregate.as_ref();
-    let whole = |value: Option<f64>, show: fn(Option<f64>) -> String| match value {
-        Some(_) => format!("whole layer {}", show(value)),
-        None => String::new(),
-    };
+    let whole =
+        |value: Option<f64>, error: Option<f64>, show: fn(Option<f64>) -> String| match value {
+            Some(_) => format!("whole layer {}", with_error(value, error, show)),
+            None => String::new(),
+        };
     let mut facts = Vec::new();
     if live == 0 {
         return facts;
@@ -156,25 +157,37 @@ fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
     if live > 1 {
         facts.push(fact(
             "Redundancy",
-            number(layer.redundancy),
+            with_error(layer.redundancy, layer.redundancy_se, number),
             format!("1 to {live}"),
         ));
-        facts.push(fact("Mean Jaccard", number(layer.jaccard_mean), "0 to 1"));
+        facts.push(fact(
+            "Mean Jaccard",
+            with_error(layer.jaccard_mean, layer.jaccard_mean_se, number),
+            "0 to 1",
+        ));
         facts.push(fact(
             "Mean overlap",
-            number(layer.overlap_mean),
+            with_error(layer.overlap_mean, layer.overlap_mean_se, number),
             "neighbours shared",
         ));
     }
     facts.push(fact(
         "Neighbours",
         number(mean(&layer.neighbors_mean)),
-        whole(aggregate.and_then(|a| a.neighbors_mean), number),
+        whole(
+            aggregate.and_then(|a| a.neighbors_mean),
+            aggregate.and_then(|a| a.neighbors_mean_se),
+            number,
+        ),
     ));
     facts.push(fact(
         "Dimension, PCA",
         number(mean(&layer.pca_dimension_mean)),
-        whole(aggregate.and_then(|a| a.pca_dimension_mean), number),
+        whole(
+            aggregate.and_then(|a| a.pca_dimension_mean),
+            aggregate.and_then(|a| a.pca_dimension_mean_se),
+            number,
+        ),
     ));
     if let Some(baselines) = &layer.baselines {
         if let Some(two_nn) = &baselines.two_nn {
@@ -193,13 +206,17 @@ fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
         facts.push(fact(
             "Label error",
             percent(mean(errors)),
-            whole(aggregate.and_then(|a| a.loo_error), percent),
+            whole(
+                aggregate.and_then(|a| a.loo_error),
+                aggregate.and_then(|a| a.loo_error_se),
+                percent,
+            ),
         ));
     }
     if let Some(recall) = aggregate.and_then(|a| a.recall) {
         facts.push(fact(
             "Aggregate recall",
-            percent(Some(recall)),
+            with_error(Some(recall), aggregate.and_then(|a| a.recall_se), percent),
             "of its neighbours",
         ));
     }
@@ -207,11 +224,13 @@ fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
 }
 
 fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
-    let series = |name: &str, style, values: &[Option<f64>]| Series {
-        name: name.into(),
-        style,
-        values: values.to_vec(),
-    };
+    let series =
+        |name: &str, style, values: &[Option<f64>], errors: &Option<Vec<Option<f64>>>| Series {
+            name: name.into(),
+            style,
+            values: values.to_vec(),
+            errors: errors.clone().unwrap_or_default(),
+        };
     let mut charts = Vec::new();
     let mut add = |title: &str,
                    caption: &str,
@@ -246,8 +265,18 @@ fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
         "Mean size of a channel's neighbourhoods, and the number of principal components they span.",
         false,
         vec![
-            series("neighbours", "bar", &layer.neighbors_mean),
-            series("principal components", "dot", &layer.pca_dimension_mean),
+            series(
+                "neighbours",
+                "bar",
+                &layer.neighbors_mean,
+                &layer.neighbors_mean_se,
+            ),
+            series(
+                "principal components",
+                "dot",
+                &layer.pca_dimension_mean,
+                &layer.pca_dimension_mean_se,
+            ),
         ],
         reference(
             "whole layer, neighbours",
@@ -257,12 +286,12 @@ fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
         .collect(),
     );
     if let Some(errors) = &layer.loo_error {
-        let mut lines = vec![series("error", "bar", errors)];
+        let mut lines = vec![series("error", "bar", errors, &layer.loo_error_se)];
         lines.extend(
             layer
                 .loo_soft_error
                 .as_ref()
-                .map(|soft| series("soft error", "dot", soft)),
+                .map(|soft| series("soft error", "dot", soft, &layer.loo_soft_error_se)),
         );
         let mut references = Vec::new();
         references.extend(reference(
@@ -279,7 +308,8 @@ fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
         );
     }
     let degenerate = &layer.degenerate_queries;
-    let samples = layer.shape.first().copied().unwrap_or(0).max(1) as f64;
+    let all = || layer.shape.first().copied().unwrap_or(0);
+    let samples = layer.queries.unwrap_or_else(all).max(1) as f64;
     let dead = dead(layer);
     let alive = |c: usize| !dead.contains(&name(layer, c));
     if (0..degenerate.len()).any(|c| alive(c) && degenerate[c] > 0) {
@@ -290,7 +320,7 @@ fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
             "Samples without a usable neighbourhood",
             "Degenerate queries: the channel's map is zero there, or only copies surround it. They enter no mean.",
             true,
-            vec![series("degenerate", "bar", &shares)],
+            vec![series("degenerate", "bar", &shares, &None)],
             Vec::new(),
         );
     }
@@ -299,18 +329,32 @@ fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
 
 fn rows(layer: &RedundancyLayer) -> Vec<Row> {
     let at = |values: &[Option<f64>], c: usize| values.get(c).copied().flatten();
+    let cell = |values: &[Option<f64>],
+                errors: &Option<Vec<Option<f64>>>,
+                c: usize,
+                show: fn(Option<f64>) -> String| {
+        let error = errors.as_ref().and_then(|errors| at(errors, c));
+        with_error(at(values, c), error, show)
+    };
     let all_dead = dead(layer);
     let row = |c: usize| {
         let mut cells = vec![
-            number(at(&layer.neighbors_mean, c)),
-            number(at(&layer.pca_dimension_mean, c)),
+            cell(&layer.neighbors_mean, &layer.neighbors_mean_se, c, number),
+            cell(
+                &layer.pca_dimension_mean,
+                &layer.pca_dimension_mean_se,
+                c,
+                number,
+            ),
             words::count(layer.degenerate_queries.get(c).copied().unwrap_or(0)),
         ];
-        for errors in [&layer.loo_error, &layer.loo_soft_error]
-            .into_iter()
-            .flatten()
-        {
-            cells.push(percent(at(errors, c)));
+        for (values, errors) in [
+            (&layer.loo_error, &layer.loo_error_se),
+            (&layer.loo_soft_error, &layer.loo_soft_error_se),
+        ] {
+            if let Some(values) = values {
+                cells.push(cell(values, errors, c, percent));
+            }
         }
         let name = name(layer, c);
         let dead = all_dead.contains(&name);
@@ -373,12 +417,20 @@ pub fn cells(layer: &RedundancyLayer) -> Vec<String> {
             0 => channels.to_string(),
             dead => format!("{channels} ({dead} dead)"),
         },
-        number(layer.redundancy),
-        number(layer.jaccard_mean),
+        with_error(layer.redundancy, layer.redundancy_se, number),
+        with_error(layer.jaccard_mean, layer.jaccard_mean_se, number),
         number(mean(&layer.neighbors_mean)),
         number(mean(&layer.pca_dimension_mean)),
         percent(layer.loo_error.as_ref().and_then(|e| mean(e))),
-        percent(aggregate.and_then(|a| a.loo_error)),
-        percent(aggregate.and_then(|a| a.recall)),
+        with_error(
+            aggregate.and_then(|a| a.loo_error),
+            aggregate.and_then(|a| a.loo_error_se),
+            percent,
+        ),
+        with_error(
+            aggregate.and_then(|a| a.recall),
+            aggregate.and_then(|a| a.recall_se),
+            percent,
+        ),
     ]
 }

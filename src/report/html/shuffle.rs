@@ -107,6 +107,7 @@ fn charts(tensor: &ShuffleTensor, figures: &mut Figures) -> Vec<Captioned> {
             name: o.name.clone(),
             style: "line",
             values: o.cosine_mean.clone(),
+            errors: Vec::new(),
         });
         let figure = figures.chart(&Chart {
             label: format!(
@@ -150,6 +151,7 @@ fn charts(tensor: &ShuffleTensor, figures: &mut Figures) -> Vec<Captioned> {
                 name: "accuracy".into(),
                 style: "dot",
                 values: accuracy.clone(),
+                errors: Vec::new(),
             }],
             references: baseline.into_iter().collect(),
         });

@@ -18,7 +18,7 @@ const chart = (box, fig) => {
   const key = make("div", { class: "key" });
   fig.series.forEach((s, i) => key.append(make("span", {}, make("i", { class: `${s.style} c${i % 6}` }), s.name)));
   // A line to compare with must not flatten what it is compared to: far away it is only named.
-  const values = fig.series.flatMap((s) => s.values).filter((v) => v !== null);
+  const values = fig.series.flatMap((s) => s.values.flatMap((v, i) => (v === null || !s.errors?.[i] ? [v] : [v, v + s.errors[i], Math.max(0, v - s.errors[i])]))).filter((v) => v !== null);
   const most = values.reduce((a, b) => Math.max(a, b), 0);
   const drawn = fig.references.map(([, v]) => v <= most * 2.5);
   fig.references.forEach(([name, v], i) => key.append(make("span", {}, make("i", { class: "reference r" + i }), `${name} ${show(v)}${drawn[i] ? "" : ", above the scale"}`)));
@@ -97,6 +97,12 @@ const chart = (box, fig) => {
       svg.append(draw("path", { class: "line " + colour, d: places.map(([px, v], i) => `${i ? "L" : "M"}${px} ${y(v)}`).join("") }));
     }
     const radius = clamp((inner / count) * 0.3, 1.4, 4.5);
+    // Error bars lie over bars and under dots.
+    const bars = order().map((i, at) => [x(at), s.values[i] ?? null, s.errors?.[i] ?? null]).filter(([, v, e]) => v !== null && e !== null);
+    if (bars.length) {
+      const cap = clamp((inner / count) * 0.2, 0, 4);
+      svg.append(draw("path", { class: "whisker", d: bars.map(([px, v, e]) => `M${px - cap} ${y(v + e)}h${2 * cap}M${px} ${y(v + e)}V${y(v - e)}M${px - cap} ${y(v - e)}h${2 * cap}`).join("") }));
+    }
     if (s.style === "dot" || (s.style === "line" && (state.sorted || count <= 60))) {
       for (const [px, v] of places) svg.append(draw("circle", { class: "dot " + colour, cx: px, cy: y(v), r: s.style === "dot" ? radius : Math.min(radius, 3), "stroke-width": radius > 2.5 ? 1 : 0 }));
     }
@@ -104,7 +110,8 @@ const chart = (box, fig) => {
 
   const describe = (at) => {
     const i = order()[at];
-    const what = fig.series.map((s) => `${s.name} ${show(s.values[i] ?? null)}`);
+    const error = (s) => ((s.errors?.[i] ?? null) === null ? "" : ` ± ${show(s.errors[i])}`);
+    const what = fig.series.map((s) => `${s.name} ${show(s.values[i] ?? null)}${error(s)}`);
     const none = fig.series.every((s) => (s.values[i] ?? null) === null);
     return `${fig.x[0].toUpperCase() + fig.x.slice(1)} ${label(i)}: ${none ? "no value" : what.join(", ")}`;
   };

@@ -38,6 +38,18 @@ pub fn number(x: Option<f64>) -> String {
     rounded
 }
 
+/// A value with its standard error, both written by `show`: `5.43 ± 0.02`. The value alone where there is no error.
+pub fn with_error(
+    value: Option<f64>,
+    error: Option<f64>,
+    show: fn(Option<f64>) -> String,
+) -> String {
+    match value.and(error) {
+        Some(error) => format!("{} ± {}", show(value), show(Some(error))),
+        None => show(value),
+    }
+}
+
 /// A share as a percentage, one decimal below 10 %; – for none.
 pub fn percent(x: Option<f64>) -> String {
     match x.filter(|x| x.is_finite()) {

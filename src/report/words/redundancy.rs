@@ -202,6 +202,13 @@ fn caveats(layer: &RedundancyLayer, channels: u64) -> Vec<String> {
         });
     }
     let samples = samples(layer);
+    if layer.queries.is_some() {
+        out.push(format!(
+            "Queries were {} of {}, drawn at random, with candidates among all. What stands behind ±, and the length of an error bar on either side, is one standard error.",
+            count(samples),
+            plural(measured(layer), "sample", "samples"),
+        ));
+    }
     let degenerate: Vec<u64> = (0..layer.degenerate_queries.len())
         .filter(|&c| !dead.contains(&channel(layer, c)))
         .filter(|&c| layer.degenerate_queries[c] as f64 > MANY_DEGENERATE * samples as f64)
@@ -255,8 +262,13 @@ fn channel(layer: &RedundancyLayer, position: usize) -> u64 {
     }
 }
 
-/// Samples that were analysed.
+/// Samples that were queries.
 fn samples(layer: &RedundancyLayer) -> u64 {
+    layer.queries.unwrap_or_else(|| measured(layer))
+}
+
+/// Samples that were not left out.
+fn measured(layer: &RedundancyLayer) -> u64 {
     let all = layer.shape.first().copied().unwrap_or(0);
     all.saturating_sub(layer.samples_skipped)
 }
