@@ -193,6 +193,7 @@ fn header(path: &Path) -> (String, Vec<usize>) {
         "<f4" => "f32",
         "<f2" => "f16",
         "<i4" => "i32",
+        "<i8" => "i64",
         "|b1" => "bool",
         other => panic!("{}: {other}", path.display()),
     };
