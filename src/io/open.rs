@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// Layers, and the labels that lay beside them.
 pub struct Dump {
-    /// In the order of the arguments; within a folder sorted by file name, within a file by key. Names are
-    /// unique and safe as file names.
+    /// In the order of the arguments; within a folder sorted by file name without extension, within a file by
+    /// key. Names are unique and safe as file names.
     pub layers: Vec<Box<dyn Layer>>,
     /// `labels.npy` of a folder, or the `.safetensors` file that holds a tensor `labels`.
     pub labels: Option<PathBuf>,
@@ -156,7 +156,8 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Option<PathBuf>)> {
         others.sort();
         return Err(Error::unsuitable(folder, no_activations(folder, &others)));
     }
-    files.sort();
+    // By what comes before the extension: `relu.npy` before `relu.1.npy`, a second call of the same module.
+    files.sort_by(|a, b| (a.file_stem(), a).cmp(&(b.file_stem(), b)));
     Ok((files, labels))
 }
 

@@ -19,6 +19,7 @@ fn a_folder_is_its_files_sorted_without_labels_and_subfolders() {
     for name in [
         "conv2.npy",
         "conv1.npy",
+        "conv1.1.npy",
         "labels.npy",
         ".hidden.npy",
         "readme.txt",
@@ -28,7 +29,7 @@ fn a_folder_is_its_files_sorted_without_labels_and_subfolders() {
     }
     std::fs::create_dir(dir.path().join("deeper.npy")).expect("subfolder");
     let dump = open_dump(&[dir.path()]).expect("open");
-    assert_eq!(names(&dump.layers), ["B", "conv1", "conv2"]);
+    assert_eq!(names(&dump.layers), ["B", "conv1", "conv1.1", "conv2"]);
     assert_eq!(dump.labels, Some(dir.path().join("labels.npy")));
     assert_eq!(
         dump.layers[1].path(),
