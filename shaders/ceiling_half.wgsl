@@ -8,10 +8,17 @@
 @compute @workgroup_size(THREADS)
 fn ceiling_half(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
                 @builtin(local_invocation_index) thread: u32,
-                @builtin(subgroup_id) subgroup: u32) {
+                @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_size) size: u32) {
     // This is `workgroup_index`, inlined: the validator does not see through the call that the value is
     // the same for all threads, as cooperative matrices require.
     let index = id.x + count.x * (id.y + count.y * id.z) + params.first;
+    if (thread == 0u) {
+        subgroup_threads = size;
+    }
+    workgroupBarrier();
+    if (subgroup_threads != SUBGROUP) {
+        return;
+    }
     for (var i = thread; i < BLOCK * STAGE_PITCH; i += THREADS) {
         stage_left[i] = vec4<f16>(vec4(f32(i % 61u) + params.a));
         stage_right[i] = vec4<f16>(vec4(f32(i % 59u) + params.b));

@@ -54,7 +54,7 @@ fn write(at: u32, lane: u32, row: u32, column: u32, base: u32, unit: vec2<f32>) 
 @compute @workgroup_size(THREADS)
 fn gram_half(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
              @builtin(local_invocation_index) thread: u32, @builtin(subgroup_id) subgroup: u32,
-             @builtin(subgroup_invocation_id) lane: u32) {
+             @builtin(subgroup_invocation_id) lane: u32, @builtin(subgroup_size) size: u32) {
     let per_group = params.blocks * (params.blocks + 1u) / 2u;
     // This is `workgroup_index`, inlined: the validator does not see through the call that the value is
     // the same for all threads, as cooperative matrices require.
@@ -64,6 +64,13 @@ fn gram_half(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
         return;
     }
     if (exactness[group].inexact != 0u) {
+        return;
+    }
+    if (thread == 0u) {
+        subgroup_threads = size;
+    }
+    workgroupBarrier();
+    if (subgroup_threads != SUBGROUP) {
         return;
     }
     let block = upper_tile(index % per_group, params.blocks) * BLOCK;

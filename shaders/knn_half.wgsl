@@ -86,7 +86,7 @@ fn note(at: u32, lane: u32, row: u32, column: u32, g: u32, first_query: u32, fir
 @compute @workgroup_size(THREADS)
 fn knn_half(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
             @builtin(local_invocation_index) thread: u32, @builtin(subgroup_id) subgroup: u32,
-            @builtin(subgroup_invocation_id) lane: u32) {
+            @builtin(subgroup_invocation_id) lane: u32, @builtin(subgroup_size) size: u32) {
     // This is `workgroup_index`, inlined: the validator does not see through the call that the value is
     // the same for all threads, as cooperative matrices require.
     let index = id.x + count.x * (id.y + count.y * id.z) + params.first;
@@ -98,6 +98,17 @@ fn knn_half(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count
     let first_query = index % query_blocks * BLOCK;
     let first_point = index / query_blocks % point_blocks * BLOCK;
     let g = index / (query_blocks * point_blocks);
+    if (thread == 0u) {
+        subgroup_threads = size;
+    }
+    workgroupBarrier();
+    if (subgroup_threads != SUBGROUP) {
+        // As if too many points were noted: the f32 filter then looks at these queries.
+        for (var i = thread; i < min(BLOCK, params.query_count - first_query); i += THREADS) {
+            atomicAdd(&progress[list_of(g, first_query + i)].noted, params.capacity + 1u);
+        }
+        return;
+    }
     for (var i = thread; i < BLOCK; i += THREADS) {
         query_terms[i] = query_term(g, first_query + i);
         point_terms[i] = point_term(g, first_point + i);

@@ -181,8 +181,8 @@ fn nnk_pca(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count:
     if (!wide_less(wide_zeroed(), trace)) {
         return;
     }
-    // The last dispatch has a quota of 0 and accepts the matrix as it is.
-    if (!diagonalise(s, trace) && params.quota > 0u) {
+    // The last dispatch accepts the matrix as it is.
+    if (!diagonalise(s, trace) && params.resumed == 0u) {
         return;
     }
     sync();

@@ -25,6 +25,10 @@ const STAGE_PITCH = 10u;
 // Numbers from one row of a subgroup's sums to the next: four more than needed, for the same reason.
 const SUMS_PITCH = 2u * SIDE + 4u;
 
+// Threads that a subgroup really has, which a driver may choose. Kernels compare it with SUBGROUP: with others, sums
+// would be left out.
+var<workgroup> subgroup_threads: u32;
+
 var<workgroup> stage_left: array<vec4<f16>, BLOCK * STAGE_PITCH>;
 var<workgroup> stage_right: array<vec4<f16>, BLOCK * STAGE_PITCH>;
 // One row of each subgroup's matrices at a time. Threads cannot read a cooperative matrix directly, so

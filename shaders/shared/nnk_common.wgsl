@@ -27,7 +27,8 @@ struct NnkParams {
     // 1: the bandwidth is given. 0: it is a third of the distance to the last candidate.
     fixed_sigma: u32,
     // Linear systems that one dispatch of the solver may solve per query, or sweeps of `nnk_pca`; 1 in
-    // `resumed` lets the solver continue with the queries that an earlier dispatch did not finish.
+    // `resumed` lets the solver continue with the queries that an earlier dispatch did not finish, and lets
+    // `nnk_pca` accept matrices that have not converged.
     quota: u32,
     resumed: u32,
     // Largest support that the adapter can factorise.

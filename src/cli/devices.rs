@@ -3,7 +3,7 @@
 use super::error::Result;
 use super::{Common, output};
 use chanscope::device::{Device, DeviceChoice};
-use chanscope::gpu::{Adapter, adapters, preferred};
+use chanscope::gpu::{Adapter, Missing, Visibility, adapters, missing, preferred};
 use chanscope::io::size::format_size;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -33,13 +33,14 @@ pub fn run(_args: &Args, common: &Common) -> Result<()> {
     for a in &adapters {
         let _ = writeln!(
             text,
-            "gpu:{}{}: {}, {}, {}, {}\n    buffers to {}, workgroup memory {}, subgroups {}-{}, {}",
+            "gpu:{}{}: {}, {}, {}, {}{}\n    buffers to {}, workgroup memory {}, subgroups {}-{}, {}",
             a.index,
             star(real == Some(a.index)),
             a.info.name,
             a.kind,
             a.info.backend,
             a.info.driver,
+            pci(a),
             format_size(a.max_buffer_bytes),
             format_size(u64::from(a.workgroup_bytes)),
             a.subgroup[0],
@@ -47,10 +48,8 @@ pub fn run(_args: &Args, common: &Common) -> Result<()> {
             a.features.join(", ")
         );
     }
-    if adapters.is_empty() {
-        text.push_str(
-            "No GPU adapter was found. A Vulkan, Metal or DirectX 12 driver would add one.\n",
-        );
+    for note in notes(&adapters) {
+        let _ = writeln!(text, "{note}");
     }
     output::print(&text)
 }
@@ -69,12 +68,65 @@ pub fn document(threads: usize) -> chanscope::Result<Vec<Value>> {
     Ok(devices)
 }
 
+fn pci(a: &Adapter) -> String {
+    match a.pci.is_empty() {
+        true => String::new(),
+        false => format!(", PCI {}", a.pci),
+    }
+}
+
+/// What there is to say beside the list: why a card may be missing, and which ones a scheduler assigned.
+fn notes(adapters: &[Adapter]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if adapters.is_empty() {
+        notes.push(
+            "No GPU adapter was found. A Vulkan, Metal or DirectX 12 driver would add one.".into(),
+        );
+    }
+    notes.extend(missing(adapters).iter().map(reason));
+    let with = |wanted: Visibility| {
+        let those = adapters.iter().filter(|a| a.visibility == wanted);
+        let names: Vec<String> = those.map(|a| format!("gpu:{}", a.index)).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    if let Some(names) = with(Visibility::Hidden) {
+        notes.push(format!(
+            "CUDA_VISIBLE_DEVICES does not list {names}, so that --device auto and gpu do not take it. Naming it does."
+        ));
+    }
+    if let Some(names) = with(Visibility::Unknown) {
+        notes.push(format!(
+            "CUDA_VISIBLE_DEVICES is set, but it cannot be told whether it lists {names}: the driver tells no PCI address \
+             or no identifier. Choose with --device gpu:INDEX."
+        ));
+    }
+    notes
+}
+
+fn reason(missing: &Missing) -> String {
+    match missing {
+        Missing::Loader => {
+            "No Vulkan loader (libvulkan.so.1) was found. Debian and Ubuntu have it in the package libvulkan1.".into()
+        }
+        Missing::Drivers(places) => {
+            let places: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+            let places = places.join(", ");
+            format!("No Vulkan driver was found: there is no manifest (*.json) in {places}.")
+        }
+        Missing::Graphics(cards) => format!(
+            "NVIDIA's driver has {cards} cards, and Vulkan shows none. A container needs the capability graphics \
+             (NVIDIA_DRIVER_CAPABILITIES=graphics,compute,utility); elsewhere the driver's package for Vulkan is missing."
+        ),
+    }
+}
+
 fn entry(a: &Adapter, auto: bool) -> Value {
     json!({
         "device": format!("gpu:{}", a.index), "name": a.info.name, "kind": a.kind,
         "backend": a.info.backend, "driver": a.info.driver, "max_buffer_bytes": a.max_buffer_bytes,
         "workgroup_bytes": a.workgroup_bytes, "subgroup": a.subgroup, "features": a.features,
         "cooperative_matrix": a.cooperative_matrix,
+        "pci": a.pci, "visible": a.visibility != Visibility::Hidden,
         "auto": auto,
     })
 }

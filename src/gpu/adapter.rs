@@ -1,6 +1,7 @@
 //! The adapters of this machine, and the choice of one.
 
 use super::cooperative::Cooperative;
+use super::visible::{Visibility, Visible, is_counted};
 use crate::error::FoundAdapter;
 use crate::ops::DeviceInfo;
 use crate::{Error, Result};
@@ -31,6 +32,10 @@ pub struct Adapter {
     pub subgroup: [u32; 2],
     /// Features that matter here: `f64`, `f16`, `subgroups`, `timestamps`, `cooperative-matrix`.
     pub features: Vec<&'static str>,
+    /// PCI address, as in `0000:01:00.0`; empty where the driver does not tell.
+    pub pci: String,
+    /// Whether `CUDA_VISIBLE_DEVICES` lets this process take it where none is named.
+    pub visibility: Visibility,
     /// Side of the cooperative matrices (f16 products, f32 sums) that kernels will use; `None` if they
     /// use none.
     pub cooperative_matrix: Option<u32>,
@@ -73,10 +78,23 @@ pub(super) fn buffer_limit(limits: &wgpu::Limits) -> u64 {
 /// Adapters of the native backends, software ones included, in the order that indices refer to.
 pub fn adapters() -> Vec<Adapter> {
     let found = pollster::block_on(instance().enumerate_adapters(BACKENDS));
-    found.iter().enumerate().map(summary).collect()
+    summaries(&found)
 }
 
-pub(super) fn summary((index, adapter): (usize, &wgpu::Adapter)) -> Adapter {
+pub(super) fn summaries(found: &[wgpu::Adapter]) -> Vec<Adapter> {
+    let infos = found.iter().map(wgpu::Adapter::get_info);
+    let counted = infos.filter(|i| is_counted(i.vendor) && !i.device_pci_bus_id.is_empty());
+    let addresses: Vec<String> = counted.map(|i| i.device_pci_bus_id).collect();
+    let visible = Visible::here();
+    let of = |(index, adapter): (usize, &wgpu::Adapter)| {
+        let info = adapter.get_info();
+        let visibility = visible.of(info.vendor, &info.device_pci_bus_id, &addresses);
+        summary(index, adapter, visibility)
+    };
+    found.iter().enumerate().map(of).collect()
+}
+
+fn summary(index: usize, adapter: &wgpu::Adapter, visibility: Visibility) -> Adapter {
     let (info, limits, has) = (adapter.get_info(), adapter.limits(), adapter.features());
     let known = [
         (wgpu::Features::SHADER_F64, "f64"),
@@ -100,11 +118,14 @@ pub(super) fn summary((index, adapter): (usize, &wgpu::Adapter)) -> Adapter {
             .filter(|(f, _)| has.contains(*f))
             .map(|(_, name)| *name)
             .collect(),
+        pci: info.device_pci_bus_id,
+        visibility,
         cooperative_matrix: Cooperative::of(adapter).map(|c| c.side),
     }
 }
 
-/// The adapter to take where none is named: the first real GPU, discrete ones first.
+/// The adapter to take where none is named: the first real GPU, those that a scheduler assigned first, then discrete
+/// ones. One that was assigned to others is never taken.
 pub fn preferred(found: &[Adapter]) -> Option<&Adapter> {
     let rank = |a: &Adapter| match a.kind {
         "discrete" => 0,
@@ -114,8 +135,8 @@ pub fn preferred(found: &[Adapter]) -> Option<&Adapter> {
     };
     found
         .iter()
-        .filter(|a| a.kind != "software")
-        .min_by_key(|a| (rank(a), a.index))
+        .filter(|a| a.kind != "software" && a.visibility != Visibility::Hidden)
+        .min_by_key(|a| (a.visibility != Visibility::Assigned, rank(a), a.index))
 }
 
 /// Chooses an adapter by its index or a part of its name; without a name, the preferred one.
@@ -163,6 +184,8 @@ mod tests {
             workgroup_bytes: 0,
             subgroup: [0, 0],
             features: Vec::new(),
+            pci: String::new(),
+            visibility: Visibility::Open,
             cooperative_matrix: None,
         }
     }
@@ -178,6 +201,13 @@ mod tests {
         assert_eq!(choose(None, &found[..2]).ok(), Some(1));
         assert_eq!(choose(Some("LLVMpipe"), &found).ok(), Some(0));
         assert_eq!(choose(Some("1"), &found).ok(), Some(1));
+        let mut assigned = found.clone();
+        assigned[2].visibility = Visibility::Hidden;
+        assert_eq!(choose(None, &assigned).ok(), Some(1));
+        assert_eq!(choose(Some("H200"), &assigned).ok(), Some(2));
+        assigned[1].visibility = Visibility::Assigned;
+        assigned[2].visibility = Visibility::Open;
+        assert_eq!(choose(None, &assigned).ok(), Some(1));
         let refused = choose(None, &found[..1]).map_err(|e| e.to_string());
         assert!(refused.is_err_and(|e| e.contains("llvmpipe (LLVM 15)")));
         let none = choose(Some("7"), &[]).map_err(|e| e.to_string());

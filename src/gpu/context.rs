@@ -1,9 +1,11 @@
 //! What all kernels share: the device with its limits and caches. `open` makes one.
 
 use super::adapter::{MAX_BUFFER, buffer_limit, describe};
+use super::ceiling;
 use super::cooperative::Cooperative;
 use super::guard::Guard;
 use super::memory::Pool;
+use super::pace::Pace;
 use super::pipeline::{Pipeline, Pipelines};
 use super::profile::Profiler;
 use super::shader::{Define, Shader};
@@ -53,6 +55,8 @@ pub(super) struct Context {
     pub(super) guard: Guard,
     pipelines: Pipelines,
     pub(super) profiler: Option<Profiler>,
+    /// How much work is recorded and submitted at a time.
+    pub(super) pace: Pace,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
 }
 
@@ -112,6 +116,7 @@ impl Context {
             software: adapter.device_type == wgpu::DeviceType::Cpu,
             wide,
             cooperative,
+            pace: Pace::default(),
             in_flight: Mutex::default(),
         })
     }
@@ -176,24 +181,38 @@ impl Context {
         self.cooperative.filter(|_| dim >= 16)
     }
 
+    /// Measures how fast the device is, and sizes dispatches by it. Software adapters and devices of the caller keep the
+    /// pace that suits a weak GPU.
+    pub(super) fn measure_pace(&mut self) -> Result<()> {
+        if !self.software {
+            let rate = self.guarded("a measurement of speed", || ceiling::rate(self))?;
+            self.pace = Pace::of(rate);
+            self.profiler.as_ref().map(Profiler::take);
+        }
+        Ok(())
+    }
+
     /// Submits commands, and waits for older ones so that only a few submissions are in flight: memory
     /// and driver queues stay bounded.
-    pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> Result<()> {
+    pub(super) fn submit(
+        &self,
+        commands: Option<wgpu::CommandBuffer>,
+    ) -> Result<wgpu::SubmissionIndex> {
         let index = self.queue.submit(commands);
         let oldest = {
             let mut queue = self
                 .in_flight
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            queue.push_back(index);
+            queue.push_back(index.clone());
             (queue.len() > IN_FLIGHT)
                 .then(|| queue.pop_front())
                 .flatten()
         };
-        match oldest {
-            Some(index) => self.wait(Some(index)),
-            None => Ok(()),
+        if oldest.is_some() {
+            self.wait(oldest)?;
         }
+        Ok(index)
     }
 
     /// Waits for one submission, or for all.
@@ -210,15 +229,26 @@ impl Context {
         }
     }
 
-    /// Waits for everything submitted, then copies the start of a mappable buffer.
-    pub(super) fn read_mapped(&self, staging: &wgpu::Buffer, out: &mut [u8]) -> Result<()> {
-        let end = out.len().next_multiple_of(4) as u64;
+    /// Asks for the start of a mappable buffer, as it is when everything submitted so far is done.
+    pub(super) fn map(&self, staging: &wgpu::Buffer, bytes: usize) -> Mapping {
         let (sender, receiver) = std::sync::mpsc::channel();
+        let end = bytes.next_multiple_of(4) as u64;
         staging.map_async(wgpu::MapMode::Read, 0..end, move |result| {
             let _ = sender.send(result);
         });
-        self.wait(None)?;
-        match receiver.try_recv() {
+        Mapping { bytes, receiver }
+    }
+
+    /// Waits for the submission that filled the buffer (`None`: for all), and lets `work` read what was asked for.
+    pub(super) fn mapped<T>(
+        &self,
+        staging: &wgpu::Buffer,
+        mapping: &Mapping,
+        index: Option<wgpu::SubmissionIndex>,
+        work: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
+        self.wait(index)?;
+        match mapping.receiver.try_recv() {
             Ok(Ok(())) => {}
             _ => {
                 return Err(self.fail(DeviceProblem::NoAnswer {
@@ -226,12 +256,25 @@ impl Context {
                 }));
             }
         }
+        let end = mapping.bytes.next_multiple_of(4) as u64;
         let view = staging
             .get_mapped_range(0..end)
             .map_err(|e| self.failed("reading results back", e))?;
-        out.copy_from_slice(&view[..out.len()]);
+        let result = work(&view[..mapping.bytes]);
         drop(view);
         staging.unmap();
-        Ok(())
+        Ok(result)
     }
+
+    /// Waits for everything submitted, then copies the start of a mappable buffer.
+    pub(super) fn read_mapped(&self, staging: &wgpu::Buffer, out: &mut [u8]) -> Result<()> {
+        let mapping = self.map(staging, out.len());
+        self.mapped(staging, &mapping, None, |bytes| out.copy_from_slice(bytes))
+    }
+}
+
+/// A part of a buffer that the host asked for.
+pub(super) struct Mapping {
+    bytes: usize,
+    receiver: std::sync::mpsc::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
 }

@@ -2,8 +2,9 @@
 //! shaders are told about them.
 //!
 //! The kernels use square matrices, f16 times f16 summed in f32, of a side of 16 (NVIDIA, AMD) or 8
-//! (Mesa's software adapter). An adapter without them, or whose subgroups vary in size, runs the f32
-//! kernels.
+//! (Mesa's software adapter). Where the size of subgroups is the driver's choice (32 or 64 on AMD), the kernels are made
+//! for one size and test it when they run; opening the adapter tries the sizes, the largest one first. An adapter
+//! without matrices, or where no trial succeeds, runs the f32 kernels.
 
 use super::shader::{Define, Threads};
 
@@ -34,11 +35,16 @@ pub(super) struct Cooperative {
 impl Cooperative {
     /// What the kernels would use on this adapter, if it can run them.
     pub(super) fn of(adapter: &wgpu::Adapter) -> Option<Self> {
+        Self::choices(adapter).first().copied()
+    }
+
+    /// What the kernels may use on this adapter, the best first. All are of the same side.
+    pub(super) fn choices(adapter: &wgpu::Adapter) -> Vec<Self> {
         if !adapter.features().contains(FEATURES) {
-            return None;
+            return Vec::new();
         }
         let info = adapter.get_info();
-        choose(
+        choices(
             &adapter.cooperative_matrix_properties(),
             [info.subgroup_min_size, info.subgroup_max_size],
             &adapter.limits(),
@@ -71,48 +77,39 @@ impl Cooperative {
     }
 
     /// Bytes of workgroup memory of the largest kernel: tiles of both factors, sums that threads read,
-    /// and what the filter of the neighbour search knows of each row and column.
+    /// what the filter of the neighbour search knows of each row and column, and the size of a subgroup.
     const fn workgroup_bytes(self) -> u32 {
         let block = 8 * self.side;
         let tiles = 2 * block * 10 * 8;
         let sums = SUBGROUPS * self.side * (2 * self.side + 4) * 4;
-        tiles + sums + 2 * block * 16
+        tiles + sums + 2 * block * 16 + 16
     }
 }
 
-/// The largest usable matrices.
-fn choose(
+/// The largest usable matrices, by the subgroups that may run them, large ones first.
+fn choices(
     found: &[wgpu::CooperativeMatrixProperties],
-    subgroup: [u32; 2],
+    [smallest, largest]: [u32; 2],
     limits: &wgpu::Limits,
-) -> Option<Cooperative> {
-    let [size, largest] = subgroup;
-    let threads = SUBGROUPS * size;
-    if size != largest
-        || threads > limits.max_compute_invocations_per_workgroup
-        || threads > limits.max_compute_workgroup_size_x
-    {
-        return None;
-    }
-    let fits = |c: &Cooperative| {
-        Cooperative::all().contains(c)
+) -> Vec<Cooperative> {
+    let usable = |c: &Cooperative| {
+        let threads = SUBGROUPS * c.subgroup;
+        (smallest..=largest).contains(&c.subgroup)
+            && threads <= limits.max_compute_invocations_per_workgroup
+            && threads <= limits.max_compute_workgroup_size_x
             && c.workgroup_bytes() <= limits.max_compute_workgroup_storage_size
+            && found.iter().any(|p| {
+                p.ab_type == wgpu::CooperativeScalarType::F16
+                    && p.cr_type == wgpu::CooperativeScalarType::F32
+                    && [p.m_size, p.n_size, p.k_size] == [c.side; 3]
+            })
     };
-    found
-        .iter()
-        .filter(|p| {
-            p.ab_type == wgpu::CooperativeScalarType::F16
-                && p.cr_type == wgpu::CooperativeScalarType::F32
-                && p.m_size == p.n_size
-                && p.m_size == p.k_size
-                && matches!(p.m_size, 8 | 16)
-        })
-        .map(|p| Cooperative {
-            side: p.m_size,
-            subgroup: size,
-        })
-        .filter(fits)
-        .max_by_key(|c| c.side)
+    let mut all = Cooperative::all();
+    all.retain(usable);
+    all.sort_by_key(|c| std::cmp::Reverse((c.side, c.subgroup)));
+    let side = all.first().map(|c| c.side);
+    all.retain(|c| Some(c.side) == side);
+    all
 }
 
 #[cfg(test)]
@@ -150,12 +147,24 @@ mod tests {
             properties(16, F16, F32),
             properties(8, F32, F32),
         ];
-        let side =
-            |found: &[_], subgroup, limits: &_| choose(found, subgroup, limits).map(|c| c.side);
+        let subgroups = |found: &[_], subgroup, limits: &_| -> Vec<u32> {
+            let all = choices(found, subgroup, limits);
+            all.iter().map(|c| c.subgroup).collect()
+        };
+        let side = |found: &[_], subgroup, limits: &_| {
+            choices(found, subgroup, limits).first().map(|c| c.side)
+        };
         assert_eq!(side(&all, [32, 32], &limits), Some(16));
         assert_eq!(side(&all[..2], [32, 32], &limits), Some(8));
         assert_eq!(side(&all, [8, 8], &limits), Some(8));
-        assert_eq!(side(&all, [16, 32], &limits), None);
+        assert_eq!(side(&all, [16, 32], &limits), Some(16));
+        assert_eq!(subgroups(&all, [16, 32], &limits), [32, 16]);
+        let large = wgpu::Limits {
+            max_compute_invocations_per_workgroup: 1024,
+            max_compute_workgroup_size_x: 1024,
+            ..limits.clone()
+        };
+        assert_eq!(subgroups(&all, [32, 64], &large), [64, 32]);
         assert_eq!(side(&all[1..2], [32, 32], &limits), None);
         assert_eq!(side(&all, [64, 64], &limits), None, "too many threads");
         let mut oblong = properties(16, F16, F32);

@@ -1,9 +1,10 @@
 //! The GPU backend, in WGSL through wgpu. It has one stem per kernel, as `cpu/` and `shaders/` do.
 //!
-//! * `adapter`, `open`: choosing an adapter, and opening it;
+//! * `adapter`, `visible`, `missing`, `open`: choosing an adapter among those that a scheduler assigned, why one may be
+//!   missing, and opening it;
 //! * `context`, `guard`: the device that all kernels share, and its failures as errors;
 //! * `shader`: what the host knows about every shader, checked against the WGSL by tests;
-//! * `pipeline`, `record`, `each`, `profile`: compiling, dispatching and timing kernels;
+//! * `pipeline`, `record`, `pace`, `each`, `profile`: compiling, dispatching and timing kernels;
 //! * `memory`, `tensor`, `wide`: buffers, copies from and to the host, numbers of the exact steps;
 //! * `cooperative`: matrix units (tensor cores), where the adapter has them;
 //! * all others: one kernel each. A kernel declares its parameters and its `SHADERS`, checks its
@@ -25,10 +26,12 @@ mod guard;
 mod knn;
 mod linear;
 mod memory;
+mod missing;
 mod net;
 mod nnk;
 mod open;
 mod overlap;
+mod pace;
 mod pipeline;
 mod pointwise;
 mod pool2d;
@@ -42,6 +45,7 @@ mod shader;
 mod shuffle;
 mod strided;
 mod tensor;
+mod visible;
 mod wide;
 
 #[cfg(feature = "internals")]
@@ -50,8 +54,10 @@ pub(crate) use shader::listing;
 pub use adapter::{Adapter, adapters, preferred};
 pub use context::Options;
 pub use knn::{Candidates, Points};
+pub use missing::{Missing, missing};
 pub use profile::KernelTime;
 pub use tensor::Tensor;
+pub use visible::Visibility;
 pub use wide::Wide;
 
 use crate::Result;
@@ -181,7 +187,7 @@ impl Backend for Gpu {
 
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
         knn::state_bytes(&self.context, groups, queries, k, dim)
-            + nnk::scratch_bytes(groups * queries, k)
+            + nnk::scratch_bytes(&self.context, groups * queries, k)
     }
 
     fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Tensor> {

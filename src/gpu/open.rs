@@ -1,6 +1,6 @@
 //! Opens an adapter, with the cooperative matrices that pass a trial.
 
-use super::adapter::{Adapter, BACKENDS, choose, instance, summary};
+use super::adapter::{BACKENDS, choose, instance, summaries};
 use super::context::{Context, Options};
 use super::cooperative::{self, Cooperative};
 use super::gram;
@@ -12,13 +12,17 @@ use crate::{Error, Result};
 pub(super) fn open(name: Option<&str>, options: &Options) -> Result<Context> {
     let instance = instance();
     let mut found = pollster::block_on(instance.enumerate_adapters(BACKENDS));
-    let list: Vec<Adapter> = found.iter().enumerate().map(summary).collect();
+    let list = summaries(&found);
     let adapter = found.swap_remove(choose(name, &list)?);
     let wants_matrices = options.cooperative_matrix != Some(false);
-    let matrices = Cooperative::of(&adapter).filter(|_| wants_matrices);
-    let (device, queue) = request(&adapter, matrices.is_some())?;
-    let mut context = Context::new(device, queue, options, matrices)?;
-    try_cooperative(&mut context, options)?;
+    let choices = match wants_matrices {
+        true => Cooperative::choices(&adapter),
+        false => Vec::new(),
+    };
+    let (device, queue) = request(&adapter, !choices.is_empty())?;
+    let mut context = Context::new(device, queue, options, choices.first().copied())?;
+    try_cooperative(&mut context, &choices, options)?;
+    context.measure_pace()?;
     context.guard.watch();
     Ok(context)
 }
@@ -50,23 +54,24 @@ fn request(adapter: &wgpu::Adapter, matrices: bool) -> Result<(wgpu::Device, wgp
     })
 }
 
-/// Tests cooperative matrices, and continues without them if the test fails.
-fn try_cooperative(context: &mut Context, options: &Options) -> Result<()> {
-    let Some(matrices) = context.cooperative else {
-        return Ok(());
-    };
-    let trial = || gram::products_are_right(context, matrices);
-    if matches!(
-        context.guarded("a trial of cooperative matrices", trial),
-        Ok(true)
-    ) {
-        // The test does not belong to the times that the caller asked for.
-        context.profiler.as_ref().map(Profiler::take);
+/// Takes the first of the cooperative matrices that pass a test, and continues without them if none does.
+fn try_cooperative(
+    context: &mut Context,
+    choices: &[Cooperative],
+    options: &Options,
+) -> Result<()> {
+    if choices.is_empty() {
         return Ok(());
     }
-    context.cooperative = None;
-    match options.cooperative_matrix {
-        Some(true) => Err(context.fail(DeviceProblem::Lacks {
+    context.cooperative = choices.iter().copied().find(|&matrices| {
+        let trial = || gram::products_are_right(context, matrices);
+        let passed = context.guarded("a trial of cooperative matrices", trial);
+        matches!(passed, Ok(true))
+    });
+    // The test does not belong to the times that the caller asked for.
+    context.profiler.as_ref().map(Profiler::take);
+    match (context.cooperative, options.cooperative_matrix) {
+        (None, Some(true)) => Err(context.fail(DeviceProblem::Lacks {
             feature: "cooperative matrices that pass a trial",
             advice: "leave the choice open",
         })),

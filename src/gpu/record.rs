@@ -8,14 +8,6 @@ use super::shader::ShaderParams;
 use crate::Result;
 use std::sync::Arc;
 
-/// Operations after which recorded work is submitted. A weak GPU (0.5 Tflop/s) takes a tenth of a second
-/// for them, a software adapter a few seconds. So no driver considers the device hung, and the memory
-/// that submitted work holds stays bounded.
-const SUBMIT_AFTER: u64 = 50_000_000_000;
-
-/// Most operations of one dispatch, unless a single workgroup does more.
-const DISPATCH_WORK: u64 = 20_000_000_000;
-
 /// Alignment of parameters in their buffer: the largest that wgpu lets an adapter require.
 const PARAMS_ALIGN: usize = 256;
 
@@ -26,7 +18,8 @@ enum Command {
         workgroups: [u32; 3],
     },
     Clear(wgpu::Buffer, u64),
-    Copy(wgpu::Buffer, u64, wgpu::Buffer, u64),
+    /// From a buffer and offset to another, bytes.
+    Copy(wgpu::Buffer, u64, wgpu::Buffer, u64, u64),
 }
 
 /// Records kernels, then submits them in order.
@@ -36,6 +29,7 @@ pub(super) struct Recorder<'a> {
     params: Vec<u8>,
     params_buffer: Option<Buffer>,
     work: u64,
+    last: Option<wgpu::SubmissionIndex>,
 }
 
 /// Bytes of parameters per submission.
@@ -49,11 +43,12 @@ impl<'a> Recorder<'a> {
             params: Vec::new(),
             params_buffer: None,
             work: 0,
+            last: None,
         }
     }
 
     /// Records `workgroups` workgroups of a kernel, each of which does `work` operations, in dispatches
-    /// of at most [`DISPATCH_WORK`] operations where that is possible.
+    /// of at most as many operations as [`super::pace::Pace`] allows, where that is possible.
     pub(super) fn dispatch<P: ShaderParams>(
         &mut self,
         pipeline: &Arc<Pipeline>,
@@ -64,7 +59,7 @@ impl<'a> Recorder<'a> {
     ) -> Result<()> {
         debug_assert_eq!(pipeline.shader.params.name, P::LAYOUT.name);
         debug_assert_eq!(pipeline.shader.storage.len(), buffers.len());
-        let step = (DISPATCH_WORK / work.max(1)).max(1);
+        let step = (self.context.pace.dispatch / work.max(1)).max(1);
         let mut first = 0;
         while first < workgroups {
             let count = step.min(workgroups - first);
@@ -91,7 +86,7 @@ impl<'a> Recorder<'a> {
         work: u64,
     ) -> Result<()> {
         let size = size_of::<P>().next_multiple_of(16);
-        if self.work > 0 && self.work.saturating_add(work) > SUBMIT_AFTER
+        if self.work > 0 && self.work.saturating_add(work) > self.context.pace.submit
             || self.params.len() + PARAMS_ALIGN + size > PARAMS_BYTES
         {
             self.submit()?;
@@ -156,10 +151,26 @@ impl<'a> Recorder<'a> {
 
     /// Records a copy of `bytes` bytes from `offset` of `from` to the start of `to`.
     pub(super) fn copy(&mut self, from: &wgpu::Buffer, offset: u64, to: &wgpu::Buffer, bytes: u64) {
+        self.copy_to((from, offset), (to, 0), bytes);
+    }
+
+    /// Records a copy of `bytes` bytes from an offset of a buffer to an offset of another.
+    pub(super) fn copy_to(
+        &mut self,
+        (from, offset): (&wgpu::Buffer, u64),
+        (to, at): (&wgpu::Buffer, u64),
+        bytes: u64,
+    ) {
         if bytes > 0 {
             self.commands
-                .push(Command::Copy(from.clone(), offset, to.clone(), bytes));
+                .push(Command::Copy(from.clone(), offset, to.clone(), at, bytes));
         }
+    }
+
+    /// Submits what is left, and tells the last submission, if there was one.
+    pub(super) fn finish(mut self) -> Result<Option<wgpu::SubmissionIndex>> {
+        self.submit()?;
+        Ok(self.last)
     }
 
     /// Submits everything recorded so far.
@@ -180,8 +191,8 @@ impl<'a> Recorder<'a> {
         for command in &commands {
             match command {
                 Command::Clear(buffer, bytes) => encoder.clear_buffer(buffer, 0, Some(*bytes)),
-                Command::Copy(from, offset, to, bytes) => {
-                    encoder.copy_buffer_to_buffer(from, *offset, to, 0, *bytes);
+                Command::Copy(from, offset, to, at, bytes) => {
+                    encoder.copy_buffer_to_buffer(from, *offset, to, *at, *bytes);
                 }
                 Command::Dispatch {
                     pipeline,
@@ -201,7 +212,7 @@ impl<'a> Recorder<'a> {
         if let Some(timed) = &timed {
             timed.resolve(&mut encoder);
         }
-        context.submit(Some(encoder.finish()))?;
+        self.last = Some(context.submit(Some(encoder.finish()))?);
         if let (Some(timed), Some(profiler)) = (timed, &context.profiler) {
             read_times(context, &timed, profiler)?;
         }

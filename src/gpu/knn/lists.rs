@@ -134,9 +134,9 @@ impl Entry {
         self.sample as i32 - 1
     }
 
-    /// Squared distance in units of `1 / scale^2`.
-    pub(in crate::gpu) fn sq_distance(self, wide: Wide, scale: f64) -> f64 {
-        wide.decode(self.distance) / scale / scale
+    /// Squared distance. `unit` is the length that distances are in units of, a power of two.
+    pub(in crate::gpu) fn sq_distance(self, wide: Wide, unit: f64) -> f64 {
+        wide.decode(self.distance) * unit * unit
     }
 }
 
@@ -149,8 +149,9 @@ pub(in crate::gpu) fn lists(
 ) -> Result<(Vec<i32>, Vec<f64>)> {
     let per_group = candidates.queries * candidates.k;
     let entries: Vec<Entry> = context.read(&candidates.entries, candidates.groups * per_group)?;
-    let decode =
-        |(i, entry): (usize, &Entry)| entry.sq_distance(context.wide, queries.scale(i / per_group));
+    let decode = |(i, entry): (usize, &Entry)| {
+        entry.sq_distance(context.wide, 1.0 / queries.scale(i / per_group))
+    };
     Ok((
         entries.iter().map(|e| e.index()).collect(),
         entries.iter().enumerate().map(decode).collect(),

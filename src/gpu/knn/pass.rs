@@ -199,8 +199,12 @@ impl Search<'_> {
         let defines = with_kernel(&defines, self.queries.kernel);
         let pipeline = self.context.pipeline(&MERGE, &defines)?;
         let all = u64::from(params.group_count) * u64::from(params.query_count);
-        // The worst case: the distances of all points are computed.
-        let work = u64::from(params.point_count) * (8 * u64::from(params.dim) + 100);
+        // The distances of as many points as can be noted are computed, and now and then those of all.
+        let noted = match params.direct {
+            0 => (params.capacity + params.point_count / 16).min(params.point_count),
+            _ => params.point_count,
+        };
+        let work = u64::from(noted) * (8 * u64::from(params.dim) + 100);
         params.workgroups = u32::try_from(all).unwrap_or(u32::MAX);
         recorder.dispatch(&pipeline, params, buffers, all, work)
     }

@@ -1,5 +1,7 @@
 //! The shaders of the solver, what they share with the host, and what they need in memory.
 
+use super::results::list_bytes;
+use crate::gpu::context::Context;
 use crate::gpu::knn::{Entry, RowNorm};
 use crate::gpu::shader::Definition::{Flag, OneOf};
 use crate::gpu::shader::{
@@ -8,8 +10,10 @@ use crate::gpu::shader::{
 };
 use crate::ops::MAX_K;
 
-/// Bytes of kernel matrices and working memory per pass.
-pub(super) const SCRATCH: u64 = 64 << 20;
+/// Bytes of kernel matrices, working memory and results per pass: about a wave of workgroups of a small GPU at 50
+/// candidates, and four of a large one.
+const SCRATCH: u64 = 64 << 20;
+const CARD_SCRATCH: u64 = 256 << 20;
 /// Rows and columns of a block of a kernel matrix that one workgroup computes.
 pub(super) const SIDE: usize = 32;
 /// Rows and columns of such a block of a polytope's matrix.
@@ -19,6 +23,10 @@ pub(super) const POLYTOPE_SIDE: usize = 16;
 const LOCAL_BYTES: usize = 20 << 10;
 /// Jacobi sweeps after which the eigenvalues are accepted as they are; ten are rarely needed.
 pub(super) const SWEEPS: u32 = 20;
+
+/// Operations of one matrix in one dispatch of `nnk_pca`: 0.2 s of the slowest GPU's workgroup, if all candidates have
+/// weight.
+pub(super) const PCA_WORK: u64 = 500_000_000;
 
 /// States of an outcome.
 pub(super) const SOLVED: u32 = 0;
@@ -244,15 +252,24 @@ const fn width(k: usize) -> usize {
 
 /// Scratch bytes of one query.
 pub(super) fn per_list(k: usize) -> u64 {
+    let results = 2 * list_bytes(k) as u64;
     let (k, work) = (k as u64, work(k) as u64);
-    8 * k * k + 8 * work + 16 * k + 128
+    8 * k * k + 8 * work + 16 * k + 128 + results
+}
+
+/// Scratch bytes of a pass.
+pub(super) const fn scratch(context: &Context) -> u64 {
+    match context.shares_host_memory {
+        true => SCRATCH,
+        false => CARD_SCRATCH,
+    }
 }
 
 /// Device bytes of a solve of `lists` queries: scratch of one pass, and the norms that gathered vectors
 /// have for the cosine kernel.
-pub(in crate::gpu) fn scratch_bytes(lists: usize, k: usize) -> u64 {
+pub(in crate::gpu) fn scratch_bytes(context: &Context, lists: usize, k: usize) -> u64 {
     let lists = lists as u64;
-    (lists * per_list(k)).min(SCRATCH.max(per_list(k))) + lists * 16 * k as u64
+    (lists * per_list(k)).min(scratch(context).max(per_list(k))) + lists * 16 * k as u64
 }
 
 fn sizes(k: usize, local: bool) -> Vec<Define> {

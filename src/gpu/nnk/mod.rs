@@ -1,8 +1,7 @@
 //! Exact non-negative kernel regression (NNK) on the device (docs/definitions.md#nnk; arXiv 1910.09383).
 //!
 //! All arithmetic is wide and in a fixed order, so a query's result does not depend on the block or pass
-//! that it is solved in. Queries are solved in passes whose kernel matrices fit in [`kernels::SCRATCH`]
-//! bytes:
+//! that it is solved in. Queries are solved in passes whose scratch fits in [`kernels::scratch`] bytes:
 //!
 //! ```text
 //! Candidates, Points   from gpu/knn: candidate lists, and vectors of queries and candidates
@@ -15,13 +14,14 @@
 //! ```
 //!
 //! * this file: arguments, and what all passes have in common;
-//! * `pass`: the kernels of one pass, and its results;
+//! * `pass`: the kernels of one pass;
+//! * `results`: its results on their way to the host, which reads them while the device works on the next pass;
 //! * `kernels`: shaders, structs that are shared with them, and sizes in memory.
 //!
 //! The solver keeps its working memory (vectors and the factor) in workgroup memory where it fits, and
 //! can then finish each query in one dispatch. Otherwise the memory is in a buffer, and the solver stops
-//! after a quota of linear systems, so that no dispatch takes too long; the host starts it again until
-//! all queries are finished.
+//! after a quota of linear systems, so that no dispatch takes too long. Three dispatches are submitted
+//! together; where a query needs more, which is rare, the host solves the pass once more and waits.
 //!
 //! Lower bounds of the cost per query, for `k` candidates of `d` numbers and a support of `s`: `4 k d +
 //! 12 k` bytes; `k^2 d` wide operations for the matrix, `8 k^2` for the sweeps, and about `s^3 / 3` per
@@ -29,6 +29,7 @@
 
 mod kernels;
 mod pass;
+mod results;
 
 pub(super) use kernels::{SHADERS, scratch_bytes};
 
@@ -38,7 +39,7 @@ use super::memory::{Buffer, Kind, tile};
 use super::tensor::Tensor;
 use crate::Result;
 use crate::ops::{GraphBlock, GraphParams, Identical, Kernel, Sigma, VectorsShape, check_nnk};
-use kernels::{NnkParams, SCRATCH, Unit, per_list};
+use kernels::{NnkParams, Unit, per_list, scratch};
 use pass::Solve;
 use std::ops::Range;
 
@@ -122,12 +123,20 @@ pub(super) fn solve(
         units: unit_buffer,
         pca_dimension: params.pca_dimension,
     };
-    let wanted = tile(lists, per_list(k), SCRATCH.min(context.max_buffer));
+    let wanted = tile(lists, per_list(k), scratch(context).min(context.max_buffer));
     let (step, kernels) = context.pool.get_tile(wanted, (k * k * 8) as u64)?;
+    // While the host reads the results of a pass, the device works on the next one.
+    let mut running = None;
     for first in (0..lists).step_by(step) {
-        work.pass(first, step.min(lists - first), &kernels, block)?;
+        let next = work.start(first, step.min(lists - first), &kernels, false)?;
+        if let Some(done) = running.replace(next) {
+            work.collect(done, &kernels, block)?;
+        }
     }
-    Ok(())
+    match running {
+        Some(done) => work.collect(done, &kernels, block),
+        None => Ok(()),
+    }
 }
 
 /// Parameters of a group.

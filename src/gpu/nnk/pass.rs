@@ -2,13 +2,14 @@
 
 use super::Source;
 use super::kernels::{
-    GRAM, MISSING, NOT_UNIQUE, NnkParams, Outcome, PCA, POLYTOPE, POLYTOPE_SIDE, PREPARE, Problem,
-    SIDE, SOLVE, SOLVED, SWEEPS, TOO_LARGE, UNFINISHED, UNRESOLVED, gram_defines, is_local,
-    is_pca_local, pca_defines, polytope_defines, solver_defines, work,
+    GRAM, MISSING, NOT_UNIQUE, NnkParams, Outcome, PCA, PCA_WORK, POLYTOPE, POLYTOPE_SIDE, PREPARE,
+    Problem, SIDE, SOLVE, SOLVED, SWEEPS, TOO_LARGE, UNFINISHED, UNRESOLVED, gram_defines,
+    is_local, is_pca_local, pca_defines, polytope_defines, solver_defines, work,
 };
+use super::results::{Pending, Results};
 use crate::Result;
 use crate::gpu::context::Context;
-use crate::gpu::knn::{self, Candidates, Entry, Points};
+use crate::gpu::knn::{self, Candidates, Points};
 use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::pipeline::Pipeline;
 use crate::gpu::record::Recorder;
@@ -30,6 +31,17 @@ pub(super) struct Solve<'a> {
     pub(super) pca_dimension: bool,
 }
 
+/// Dispatches of a solver whose working memory is in a buffer, before the host looks whether all queries are finished.
+/// Hardly any query needs the second.
+const DISPATCHES: usize = 3;
+
+/// A pass that is submitted.
+pub(super) struct Running {
+    first: usize,
+    lists: usize,
+    results: Pending,
+}
+
 /// Buffers of a pass.
 struct Pass {
     params: NnkParams,
@@ -41,14 +53,15 @@ struct Pass {
 }
 
 impl Solve<'_> {
-    /// Solves `lists` queries from list `first` on, with their kernel matrices in `kernels`.
-    pub(super) fn pass(
+    /// Submits the work for `lists` queries from list `first` on, with their kernel matrices in `kernels`. If `waits`,
+    /// the host waits until the solver has finished all of them; otherwise [`Solve::collect`] finds out.
+    pub(super) fn start(
         &self,
         first: usize,
         lists: usize,
         kernels: &Buffer,
-        block: &mut GraphBlock,
-    ) -> Result<()> {
+        waits: bool,
+    ) -> Result<Running> {
         let (pool, k) = (&self.context.pool, self.candidates.k);
         let count = lists as u64;
         let mut params = self.params;
@@ -64,12 +77,46 @@ impl Solve<'_> {
         };
         let mut recorder = Recorder::new(self.context);
         self.build(&mut recorder, &pass, kernels)?;
-        self.run_solver(&mut recorder, &pass, kernels)?;
+        self.run_solver(&mut recorder, &pass, kernels, waits)?;
         if self.pca_dimension {
             self.components(&mut recorder, &pass, kernels)?;
         }
-        recorder.submit()?;
-        self.collect(first, &pass, block)
+        let copied = [&pass.outcomes, &self.candidates.entries, &pass.weights];
+        let results = Pending::submit(self.context, recorder, copied, first, lists, k)?;
+        Ok(Running {
+            first,
+            lists,
+            results,
+        })
+    }
+
+    /// Waits for a pass and adds its results to `block`. Where queries are left unfinished, solves it once more, as
+    /// long as that takes.
+    pub(super) fn collect(
+        &self,
+        running: Running,
+        kernels: &Buffer,
+        block: &mut GraphBlock,
+    ) -> Result<()> {
+        let Running {
+            first,
+            lists,
+            results,
+        } = running;
+        let add = |block: &mut GraphBlock, found: &Results<'_>| {
+            let finished = found.outcomes.iter().all(|o| o.state != UNFINISHED);
+            finished.then(|| self.add(first, found, block)).transpose()
+        };
+        if results
+            .read(self.context, |found| add(block, found))??
+            .is_some()
+        {
+            return Ok(());
+        }
+        let again = self.start(first, lists, kernels, true)?;
+        again
+            .results
+            .read(self.context, |found| self.add(first, found, block))?
     }
 
     fn vectors(&self) -> wgpu::BufferBinding<'_> {
@@ -117,9 +164,15 @@ impl Solve<'_> {
         dispatch(recorder, &pipeline, pass.params, &buffers, blocks, cost)
     }
 
-    /// Records the solver. Where its working memory is not workgroup memory, submits it as often as it
-    /// takes to finish all queries.
-    fn run_solver(&self, recorder: &mut Recorder<'_>, pass: &Pass, kernels: &Buffer) -> Result<()> {
+    /// Records the solver. Where its working memory is not workgroup memory it may take several dispatches; if `waits`,
+    /// as many as it takes to finish all queries.
+    fn run_solver(
+        &self,
+        recorder: &mut Recorder<'_>,
+        pass: &Pass,
+        kernels: &Buffer,
+        waits: bool,
+    ) -> Result<()> {
         let (context, k) = (self.context, self.candidates.k);
         let local = is_local(k, context.workgroup_bytes);
         let lists = pass.lists as u64;
@@ -150,11 +203,18 @@ impl Solve<'_> {
             (false, _) => 5,
         };
         let cost = 500 * (k * k) as u64 + 20_000 * k as u64;
+        if local {
+            return dispatch(recorder, &pipeline, params, &buffers, lists, cost);
+        }
+        if !waits && context.loop_budget() == usize::MAX {
+            for _ in 0..DISPATCHES {
+                dispatch(recorder, &pipeline, params, &buffers, lists, cost)?;
+                params.resumed = 1;
+            }
+            return Ok(());
+        }
         loop {
             dispatch(recorder, &pipeline, params, &buffers, lists, cost)?;
-            if local {
-                return Ok(());
-            }
             recorder.submit()?;
             let outcomes: Vec<Outcome> = context.read(&pass.outcomes, pass.lists)?;
             if outcomes.iter().all(|o| o.state != UNFINISHED) {
@@ -166,7 +226,7 @@ impl Solve<'_> {
 
     /// Records the counting of principal components, which overwrites the kernel matrices.
     fn components(&self, recorder: &mut Recorder<'_>, pass: &Pass, kernels: &Buffer) -> Result<()> {
-        let (k, dim) = (self.candidates.k, self.queries.dim);
+        let (context, k, dim) = (self.context, self.candidates.k, self.queries.dim);
         let lists = pass.lists as u64;
         let polytope = [
             self.candidates.entries.whole(),
@@ -181,22 +241,25 @@ impl Solve<'_> {
         let side = k.div_ceil(POLYTOPE_SIDE) as u64;
         let cost = (POLYTOPE_SIDE * POLYTOPE_SIDE * 8 * dim) as u64 + 10_000;
         let defines = self.with_kernel(&polytope_defines());
-        let pipeline = self.context.pipeline(&POLYTOPE, &defines)?;
+        let pipeline = context.pipeline(&POLYTOPE, &defines)?;
         let blocks = lists * side * (side + 1) / 2;
         dispatch(recorder, &pipeline, pass.params, &polytope, blocks, cost)?;
-        let pipeline = self.context.pipeline(&PCA, &pca_defines(k))?;
+        let pipeline = context.pipeline(&PCA, &pca_defines(k))?;
         let buffers = [kernels.whole(), pass.outcomes.whole()];
-        let cost = 100 * (k * k * k) as u64;
+        let sweep = 16 * (k * k * k) as u64;
         let mut params = pass.params;
-        // All sweeps in one dispatch in workgroup memory; otherwise one sweep per dispatch, to bound its
-        // length. A last dispatch with a quota of 0 counts the components of matrices that have not
-        // converged.
-        let rounds = match is_pca_local(k) {
-            true => vec![SWEEPS],
-            false => vec![1; SWEEPS as usize],
+        // As many sweeps per dispatch as bound its length. The last dispatch accepts matrices as they are.
+        let most = match (is_pca_local(k), context.loop_budget()) {
+            (true, _) => u64::from(SWEEPS),
+            (false, usize::MAX) => (PCA_WORK / sweep).clamp(1, SWEEPS.into()),
+            (false, _) => 1,
         };
-        for quota in rounds.into_iter().chain([0]) {
-            params.quota = quota;
+        let mut left = SWEEPS;
+        while left > 0 {
+            params.quota = left.min(most as u32);
+            left -= params.quota;
+            params.resumed = u32::from(left == 0);
+            let cost = sweep * u64::from(params.quota);
             dispatch(recorder, &pipeline, params, &buffers, lists, cost)?;
         }
         Ok(())
@@ -207,30 +270,18 @@ impl Solve<'_> {
         knn::with_kernel(others, self.kernel)
     }
 
-    /// Copies the results of a pass to the host.
-    fn collect(&self, first: usize, pass: &Pass, block: &mut GraphBlock) -> Result<()> {
-        let (context, k, lists) = (self.context, self.candidates.k, pass.lists);
-        let outcomes: Vec<Outcome> = context.read(&pass.outcomes, lists)?;
+    /// Adds the results of a pass to `block`.
+    fn add(&self, first: usize, found: &Results<'_>, block: &mut GraphBlock) -> Result<()> {
+        let (context, queries) = (self.context, self.candidates.queries);
+        let outcomes = found.outcomes;
         if outcomes.iter().any(|o| o.state == TOO_LARGE) {
             context.check_loops("a support of more than 128 neighbours", usize::MAX)?;
         }
         if let Some(at) = outcomes.iter().position(|o| o.state == MISSING) {
-            return Err(missing_vectors((first + at) % self.candidates.queries));
+            return Err(missing_vectors((first + at) % queries));
         }
-        let entries: Vec<Entry> =
-            context.read_from(&self.candidates.entries, first * k, lists * k)?;
-        for (i, entry) in entries.iter().enumerate() {
-            let group = (first + i / k) / self.candidates.queries;
-            let scale = self.queries.scale(group);
-            block.neighbors.push(entry.index());
-            block
-                .sq_distances
-                .push(entry.sq_distance(context.wide, scale));
-        }
-        block
-            .weights
-            .extend(context.read::<f32>(&pass.weights, lists * k)?);
-        for outcome in &outcomes {
+        found.append((first, queries), self.queries, context.wide, block);
+        for outcome in outcomes {
             block.objective.push(context.wide.decode(outcome.objective));
             block.kkt_residual.push(outcome.residual);
             block.pca_dimension.push(match self.pca_dimension {
