@@ -38,6 +38,7 @@
 //! | [`measure`] | the papers' quantities |
 //! | [`model`] | networks: ONNX import, forward pass |
 //! | [`report`] | `results.json` as types, and the HTML made from it |
+//! | [`units`] | redundancy runs in units: killed and resumed, shared by processes and machines |
 //! | [`stream`] | block sizes under a memory cap, reading ahead, order-free sums |
 //! | [`control`] | progress and cancelling |
 //! | [`error`] | what can go wrong, as data |
@@ -59,5 +60,6 @@ pub mod report;
 mod simd;
 pub mod stream;
 pub mod tensor;
+pub mod units;
 
 pub use error::{Error, Result};

@@ -36,6 +36,7 @@ impl Error {
                 Library::Output { problem, .. } => match problem {
                     OutputProblem::Unfinished
                     | OutputProblem::Incomplete { .. }
+                    | OutputProblem::Units { .. }
                     | OutputProblem::TooLarge { .. } => 1,
                     _ => 2,
                 },
@@ -206,6 +207,9 @@ const FLAGS: &[(&str, &str)] = &[
     ("nesterov", "--nesterov"),
     ("image_size", "--size"),
     ("output", "--output"),
+    ("units", "--units"),
+    ("shard", "--shard"),
+    ("unit", "--unit"),
 ];
 
 /// The option that sets a parameter of the library.
@@ -250,6 +254,33 @@ fn output(path: &Path, problem: &OutputProblem) -> String {
             "{path} exists and is not empty; name another folder with --out, or replace the results in it with \
              --force"
         ),
+        OutputProblem::HoldsRun => format!(
+            "{path} holds a run that is not finished; go on with it by --resume (or `chanscope work`), or replace it with \
+             --force"
+        ),
+        OutputProblem::NoRun => format!("{path} holds no planned run; make one with `chanscope plan`"),
+        OutputProblem::OtherRun { what, was, is } => {
+            let option = match what.contains(' ') || what.contains('.') {
+                true => what.clone(),
+                false if what == "k" => "-k".into(),
+                false => format!("--{what}"),
+            };
+            format!(
+                "{path} holds a run with {option} {was}, not {is}; give the same, or name another folder with --out"
+            )
+        }
+        OutputProblem::Units { missing, damaged } => {
+            let both = [missing.as_str(), damaged.as_str()];
+            let list: Vec<&str> = both.into_iter().filter(|l| !l.is_empty()).collect();
+            let damaged = match damaged.is_empty() {
+                true => String::new(),
+                false => format!(" ({damaged} damaged)"),
+            };
+            format!(
+                "{path} lacks units {}{damaged}; compute them with `chanscope work {path}`",
+                list.join(",")
+            )
+        }
         OutputProblem::NotAFolder => format!("{path} is no folder; name another with --out"),
         OutputProblem::Foreign { holds } => format!(
             "{path} holds {}, which no run of chanscope wrote, so --force does not touch the folder; move that away, or \

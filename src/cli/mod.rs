@@ -19,6 +19,7 @@ pub mod run;
 pub mod samples;
 mod shuffle;
 mod signal;
+mod units;
 
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::sink::Output;
@@ -57,6 +58,10 @@ enum Command {
     Devices(devices::Args),
     Bench(bench::Args),
     Report(report::Args),
+    Plan(units::PlanArgs),
+    Work(units::WorkArgs),
+    Status(units::StatusArgs),
+    Merge(units::MergeArgs),
 }
 
 /// Options every command understands.
@@ -174,6 +179,10 @@ fn dispatch(cli: Cli) -> error::Result<()> {
         Command::Devices(args) => devices::run(&args, &common),
         Command::Bench(args) => bench::run(&args, &common),
         Command::Report(args) => report::run(&args, &common),
+        Command::Plan(args) => units::run_plan(&args, &common),
+        Command::Work(args) => units::run_work(&args, &common),
+        Command::Status(args) => units::run_status(&args, &common),
+        Command::Merge(args) => units::run_merge(&args, &common),
     }
 }
 

@@ -3,15 +3,18 @@
 use super::error::{Error, Result};
 use super::network::skipped;
 use super::progress::Reporter;
-use super::{Common, output, samples};
+use super::{Common, output, samples, signal};
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
 use chanscope::io::open::open_dump_with;
-use chanscope::measure::redundancy::{GraphSink, NonFinite, redundancy_each};
+use chanscope::io::sink::Output;
+use chanscope::io::whole::read_whole;
+use chanscope::measure::redundancy::{GraphSink, NonFinite, estimate, redundancy_each};
 use chanscope::measure::{Context, RedundancyInput, RedundancyOptions};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
 use chanscope::report::folder::ResultsFolder;
-use chanscope::report::results::{Results, Skipped};
+use chanscope::report::results::{RESULTS_FILE, Results, Skipped};
+use chanscope::units::{Earlier, Request, Selection, earlier, merge_into, plan_in, work};
 use clap::ValueEnum;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +25,23 @@ use std::path::{Path, PathBuf};
     after_help = "Example:  chanscope redundancy activations/ --labels labels.npy -k 25 --aggregate --out results"
 )]
 pub struct Args {
+    #[command(flatten)]
+    options: Options,
+    /// Go on with the run that --out holds: what was finished before is not computed again
+    #[arg(long)]
+    resume: bool,
+    /// Number of units of each stage that the run is cut into, about [default: so that one takes half a minute, and no
+    /// units for a run of less than a minute]
+    #[arg(long, value_name = "N")]
+    units: Option<usize>,
+    /// Keep the units beside the results
+    #[arg(long)]
+    keep_units: bool,
+}
+
+/// What to measure and how: also the options of `plan`.
+#[derive(clap::Args)]
+pub struct Options {
     /// Activations [N,C,H,W], [N,C,L] or [N,D]: .npy or .safetensors files, or folders of them
     #[arg(required = true, value_name = "DUMP")]
     dumps: Vec<PathBuf>,
@@ -82,13 +102,18 @@ enum NanArg {
     Skip,
 }
 
-impl Args {
-    /// Records the options as they were written on the command line.
-    fn describe(&self, folder: &ResultsFolder, ctx: &Context<'_>, options: &RedundancyOptions) {
-        folder.redundancy_parameters(ctx, options, self.save_graph);
-        folder.parameter("sigma", self.sigma.as_str());
-        folder.parameter("channels", self.channels.as_deref());
-        folder.parameter("skip-unreadable", self.skip_unreadable);
+impl Options {
+    /// The run that they ask for.
+    pub fn request(&self, common: &Common) -> Result<Request> {
+        let mut request = Request::new(self.dumps.clone(), self.options(common.seed)?);
+        request.labels = self.labels.clone();
+        request.save_graph = self.save_graph;
+        request.skip_unreadable = self.skip_unreadable;
+        // As they were written on the command line.
+        let written = &mut request.as_written;
+        written.insert("sigma".into(), self.sigma.as_str().into());
+        written.insert("channels".into(), self.channels.as_deref().into());
+        Ok(request)
     }
 
     fn options(&self, seed: u64) -> Result<RedundancyOptions> {
@@ -120,26 +145,71 @@ impl Args {
     }
 }
 
+/// Runs of fewer multiplications than this take seconds on any processor: they are not estimated, and not cut.
+const SHORT: f64 = 5e11;
+/// Seconds of a run that is worth cutting, and of a unit.
+const LONG: f64 = 60.0;
+const UNIT: f64 = 30.0;
+
 /// Measures every layer of the dumps.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     // Wrong options first, then wrong files; only then is a folder made.
+    if args.units == Some(0) {
+        return Err(Error::Usage("--units must be at least 1".into()));
+    }
     let memory = common.memory()?;
-    let options = args.options(common.seed)?;
-    let dump = open_dump_with(&args.dumps, samples::unreadable(args.skip_unreadable))?;
-    let label_file = args.labels.clone().or(dump.labels);
-    let mut inputs: Vec<Option<&Path>> = args.dumps.iter().map(|d| Some(d.as_path())).collect();
-    inputs.push(label_file.as_deref());
+    let options = &args.options;
+    let request = options.request(common)?;
+    let dump = open_dump_with(&options.dumps, samples::unreadable(options.skip_unreadable))?;
+    let label_file = options.labels.clone().or(dump.labels);
+    let mut inputs: Vec<&Path> = options.dumps.iter().map(PathBuf::as_path).collect();
+    inputs.extend(label_file.as_deref());
+    let layers: Vec<&dyn Layer> = dump.layers.iter().map(AsRef::as_ref).collect();
+    let notes: Vec<String> = (layers.iter())
+        .filter_map(|l| Some(format!("note {}: {}", l.name(), samples::lines(*l)?)))
+        .collect();
+    if args.resume {
+        let device = common.open_device()?;
+        let ctx = Context::new(&device).with_memory(memory);
+        match earlier(&ctx, &request, common.out())? {
+            Earlier::Nothing => {}
+            Earlier::Finished => return already(common),
+            Earlier::Begun => {
+                let output = Output::resume(common.out(), &inputs)?;
+                return in_units(&ctx, output, args, common, &notes);
+            }
+        }
+    }
+    let inputs: Vec<Option<&Path>> = inputs.into_iter().map(Some).collect();
     let output = common.output(&inputs)?;
     let device = common.open_device()?;
+    let ctx = Context::new(&device).with_memory(memory);
+    let units = match args.units {
+        Some(units) => Some(units),
+        None => units(&ctx, &layers, &request)?,
+    };
+    if let Some(units) = units {
+        advise(common);
+        Reporter::new(common.quiet)
+            .run(|control| plan_in(&ctx.clone().with_control(*control), &request, &output, units))?;
+        return in_units(&ctx, output, args, common, &notes);
+    }
     let folder = ResultsFolder::begin(output, "redundancy");
-    let ctx = Context::new(&device)
-        .with_memory(memory)
-        .with_scratch(folder.scratch());
-    args.describe(&folder, &ctx, &options);
+    let ctx = ctx.with_scratch(folder.scratch());
+    folder.redundancy_parameters(&ctx, &request.options, request.save_graph);
+    folder.parameter("skip-unreadable", request.skip_unreadable);
+    for (name, value) in &request.as_written {
+        folder.parameter(name, value.clone());
+    }
     for (name, reason) in dump.left_out {
         folder.skip(Skipped { name, reason });
     }
-    let layers: Vec<&dyn Layer> = dump.layers.iter().map(AsRef::as_ref).collect();
+    if let Some(reason) = samples::unequal(&layers) {
+        folder.skip(Skipped {
+            name: "CKA between layers".into(),
+            reason,
+        });
+    }
     let mut labels = None;
     for layer in &layers {
         folder.input_layer(*layer)?;
@@ -154,39 +224,97 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let graphs = folder.graphs();
     let input = RedundancyInput::new(&layers)
         .with_labels(labels.as_deref())
-        .with_graphs(args.save_graph.then_some(&graphs as &dyn GraphSink));
+        .with_graphs(request.save_graph.then_some(&graphs as &dyn GraphSink));
     let cka = Reporter::new(common.quiet).run(|control| {
         let ctx = ctx.with_control(*control);
-        redundancy_each(&ctx, &input, &options, |found| {
+        redundancy_each(&ctx, &input, &request.options, |found| {
             folder.redundancy_layer(&found)?;
             folder.stage(found.name);
             Ok(())
         })
     })?;
     drop(graphs);
-    if let Some(reason) = samples::unequal(&layers) {
-        folder.skip(Skipped {
-            name: "CKA between layers".into(),
-            reason,
-        });
-    }
     if let Some(cka) = &cka {
         folder.cka(cka);
     }
-    let path = folder.path().join("report.html");
-    let results = folder.finish()?;
+    let path = folder.path().to_path_buf();
+    finished(&folder.finish()?, &path, common, &notes)
+}
+
+/// Prints what a run found.
+pub fn finished(
+    results: &Results,
+    folder: &Path,
+    common: &Common,
+    notes: &[String],
+) -> Result<()> {
     if common.json {
+        return output::json(results);
+    }
+    let mut text = summary(results);
+    for note in notes {
+        let _ = writeln!(text, "{note}");
+    }
+    text += &skipped(results);
+    let _ = writeln!(text, "\nReport: {}", folder.join("report.html").display());
+    output::print(&text)
+}
+
+/// How many units a run is cut into; `None` where a kill would cost less than a minute anyway.
+fn units(ctx: &Context<'_>, layers: &[&dyn Layer], request: &Request) -> Result<Option<usize>> {
+    let options = &request.options;
+    let work = |layer: &&dyn Layer| {
+        let s = layer.shape();
+        let channels = options.channels.as_ref().map_or(s.channels, Vec::len);
+        let kinds = if options.aggregate { 2.0 } else { 1.0 };
+        (s.samples as f64).powi(2) * (channels * s.dim()) as f64 * kinds
+    };
+    if layers.iter().map(work).sum::<f64>() < SHORT {
+        return Ok(None);
+    }
+    let mut seconds = 0.0;
+    for layer in layers {
+        seconds += estimate(ctx, *layer, options)?.seconds;
+    }
+    Ok((seconds > LONG).then(|| (seconds / UNIT).ceil() as usize))
+}
+
+fn advise(common: &Common) {
+    let dir = common.out().display();
+    signal::advise(format!(
+        "what is finished is kept in {dir}: go on with the same command and --resume"
+    ));
+}
+
+/// Computes what is left of the run in the folder, and puts the results together.
+fn in_units(
+    ctx: &Context<'_>,
+    output: Output,
+    args: &Args,
+    common: &Common,
+    notes: &[String],
+) -> Result<()> {
+    advise(common);
+    let folder = output.folder().to_path_buf();
+    let scratch = output.scratch().to_path_buf();
+    Reporter::new(common.quiet).run(|control| {
+        let ctx = ctx.clone().with_scratch(scratch).with_control(*control);
+        work(&ctx, &folder, &Selection::default())
+    })?;
+    finished(&merge_into(output, args.keep_units)?, &folder, common, notes)
+}
+
+/// Says that the results are there.
+fn already(common: &Common) -> Result<()> {
+    let path = common.out().join(RESULTS_FILE);
+    if common.json {
+        let results = Results::from_json(&path, &read_whole(&path, 1 << 30)?)?;
         return output::json(&results);
     }
-    let mut text = summary(&results);
-    for layer in &layers {
-        if let Some(note) = samples::lines(*layer) {
-            let _ = writeln!(text, "note {}: {note}", layer.name());
-        }
-    }
-    text += &skipped(&results);
-    let _ = writeln!(text, "\nReport: {}", path.display());
-    output::print(&text)
+    output::print(&format!(
+        "{} holds the results of this run already\n",
+        common.out().display()
+    ))
 }
 
 /// A few lines per layer.
@@ -256,11 +384,15 @@ fn parse_sigma(text: &str) -> Result<Sigma> {
     }
 }
 
-/// `0,3,8-15` as a list, order kept.
 fn parse_channels(text: &str) -> Result<Vec<usize>> {
+    parse_list("--channels", "channels", text)
+}
+
+/// `0,3,8-15` as a list, order kept.
+pub fn parse_list(option: &str, what: &str, text: &str) -> Result<Vec<usize>> {
     let wrong = || {
         Error::Usage(format!(
-            "--channels '{text}' is not a list of channels such as 0,3,8-15"
+            "{option} '{text}' is not a list of {what} such as 0,3,8-15"
         ))
     };
     let number = |s: &str| s.trim().parse::<usize>().map_err(|_| wrong());

@@ -7,6 +7,7 @@
 use super::output;
 use chanscope::io::sink::abandon;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long the computation is waited for after a signal.
@@ -15,6 +16,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 static CANCELLED: AtomicBool = AtomicBool::new(false);
 /// The signal that came first; 0 for none.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
+/// What to do after a signal, where something was kept.
+static ADVICE: Mutex<Option<String>> = Mutex::new(None);
 /// Whether the user was told.
 static TOLD: AtomicBool = AtomicBool::new(false);
 
@@ -26,6 +29,11 @@ pub fn cancelled() -> &'static AtomicBool {
 /// Begins to listen for SIGINT (Ctrl-C), SIGTERM and SIGHUP. To be called before anything is written.
 pub fn listen() {
     system::listen();
+}
+
+/// Says what is to be told beside that the command was cancelled: what it leaves and how to go on.
+pub fn advise(advice: String) {
+    *ADVICE.lock().unwrap_or_else(PoisonError::into_inner) = Some(advice);
 }
 
 /// To be called with what stopped the command, after cleaning up. Ends the process if a signal was the reason.
@@ -53,7 +61,11 @@ fn receive(signal: i32) {
 
 fn tell(message: &str) {
     if !TOLD.swap(true, Ordering::SeqCst) {
-        output::error(message);
+        let advice = ADVICE.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*advice {
+            Some(advice) => output::error(&format!("{message}; {advice}")),
+            None => output::error(message),
+        }
     }
 }
 

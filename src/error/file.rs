@@ -121,6 +121,36 @@ pub enum OutputProblem {
     /// The folder holds something, and replacing it was not asked for.
     #[error("exists and is not empty; name another folder, or ask to replace the results in it")]
     NotEmpty,
+    /// The folder holds the units of a run that is not finished.
+    #[error("holds a run that is not finished; resume it, or ask to replace it")]
+    HoldsRun,
+    /// The folder holds no run in units.
+    #[error("holds no run in units; plan one, or name another folder")]
+    NoRun,
+    /// The folder holds a run that another version of the program planned.
+    #[error("holds a run that version {version} planned; finish it with that version, or plan again")]
+    OtherVersion {
+        /// The version, or the schema where that is another.
+        version: String,
+    },
+    /// The folder holds a run of other input or with other options.
+    #[error("holds a run with {what} {was}, not {is}; give the same, or name another folder")]
+    OtherRun {
+        /// What differs: an option by its long name, or an input.
+        what: String,
+        /// As the run has it.
+        was: String,
+        /// As it is now.
+        is: String,
+    },
+    /// Units of a run are missing or damaged.
+    #[error("lacks {}", lacking(missing, damaged))]
+    Units {
+        /// Numbers of units that are not there, such as `3,17-19`; empty for none.
+        missing: String,
+        /// Numbers of units that are damaged.
+        damaged: String,
+    },
     /// The path is not a folder.
     #[error("is not a folder; name another one")]
     NotAFolder,
@@ -186,4 +216,14 @@ pub enum OutputProblem {
         /// Elements of the array.
         expected: u64,
     },
+}
+
+/// Units that a run lacks, in words.
+fn lacking(missing: &str, damaged: &str) -> String {
+    let advice = "compute them, then merge";
+    match (missing.is_empty(), damaged.is_empty()) {
+        (false, true) => format!("units {missing}; {advice}"),
+        (true, false) => format!("sound units {damaged}, which are damaged; {advice}"),
+        _ => format!("units {missing}, and units {damaged} are damaged; {advice}"),
+    }
 }

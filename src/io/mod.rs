@@ -12,6 +12,7 @@
 //!   identifies an input
 //! - [`foreign`]: formats that are not read, and how to convert them
 //! - [`whole`]: small files read whole
+//! - [`parts`]: folders that appear whole by one rename, with checksums: what a long run keeps of its work
 //! - [`sink`]: output folders and arrays, whole or not at all
 //! - [`spill`]: supports of a layer, in memory while they fit
 //!
@@ -31,6 +32,7 @@ pub mod layer;
 pub mod names;
 pub mod npy;
 pub mod open;
+pub mod parts;
 pub mod safetensors;
 pub mod scan;
 pub mod sink;

@@ -1,9 +1,12 @@
 //! Parameters and results of neighbour search and non-negative kernel regression.
 
 use super::Backend;
+use crate::Error;
+use serde::{Deserialize, Serialize};
 
 /// Similarity between two vectors (docs/definitions.md#kernels).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kernel {
     /// `exp(-||x-y||^2 / (2 s^2))`.
     Gaussian,
@@ -12,7 +15,8 @@ pub enum Kernel {
 }
 
 /// Bandwidth of the Gaussian kernel.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Sigma {
     /// Per query: distance to the last used candidate, divided by 3.
     KthThird,
@@ -20,8 +24,31 @@ pub enum Sigma {
     Fixed(f64),
 }
 
+impl From<Sigma> for String {
+    fn from(sigma: Sigma) -> Self {
+        match sigma {
+            Sigma::KthThird => "kth/3".into(),
+            Sigma::Fixed(sigma) => sigma.to_string(),
+        }
+    }
+}
+
+impl TryFrom<String> for Sigma {
+    type Error = Error;
+
+    /// `kth/3`, or a number in decimal, which is read as it was before it was written.
+    fn try_from(text: String) -> Result<Self, Error> {
+        if text == "kth/3" {
+            return Ok(Self::KthThird);
+        }
+        let number = text.parse().map(Self::Fixed);
+        number.map_err(|_| Error::argument("sigma", text, "a positive number, or kth/3"))
+    }
+}
+
 /// What happens to candidates at distance 0 of the query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Identical {
     /// They are candidates like any other.
     Keep,
@@ -37,7 +64,7 @@ pub const MAX_K: usize = 1024;
 pub const SUPPORT_THRESHOLD: f32 = 1e-6;
 
 /// Parameters of an NNK graph.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GraphParams {
     /// Candidates per query, `1..=MAX_K`.
     pub k: usize,

@@ -37,6 +37,8 @@ mod shuffle;
 
 pub use filters::MATRICES_UP_TO;
 pub use graphs::{GraphFiles, narrowed};
+pub(crate) use graphs::{GraphWriters, out_of_range};
+pub(crate) use parameters::redundancy_parameters;
 
 use super::arrays::Folder;
 use super::html;
@@ -112,6 +114,16 @@ impl ResultsFolder {
     /// Records what computes.
     pub fn device(&self, device: &Device) {
         self.record().results.device = DeviceRecord::from(device.info());
+    }
+
+    /// Records what computed, where that was not a device of this process.
+    pub(crate) fn record_device(&self, device: DeviceRecord) {
+        self.record().results.device = device;
+    }
+
+    /// The folder in the making.
+    pub(crate) fn output(&self) -> &Output {
+        &self.output
     }
 
     /// Records an option as it was used, by its long name without dashes.

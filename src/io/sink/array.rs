@@ -113,6 +113,11 @@ impl<T: NpyElement> ArrayWriter<T> {
         })
     }
 
+    /// An array in a part of a run, which keeps its own list of files.
+    pub(in crate::io) fn in_part(at: &Path, path: PathBuf, shape: &[usize]) -> Result<Self> {
+        Self::create(at, path, shape, None)
+    }
+
     /// Writes `values` from element `first` on, in C order.
     ///
     /// # Errors

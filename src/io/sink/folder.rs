@@ -1,5 +1,6 @@
 //! The output folder itself: taking it, and putting a finished run in its place.
 
+use super::held::Units;
 use super::live::Guard;
 use super::lock::{JOURNAL, Lock, WORK, release};
 use super::write::RESULTS;
@@ -18,6 +19,7 @@ pub(super) struct Folder {
     path: PathBuf,
     staging: PathBuf,
     force: bool,
+    units: Units,
     guard: Guard,
     /// Held while the run lives, and while `guard` cleans up. The staging folder has a lock too if it is to take the
     /// folder's place.
@@ -26,11 +28,16 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Takes the folder for a run that reads `inputs`.
-    pub(super) fn begin(named: &Path, force: bool, inputs: &[&Path]) -> Result<Self> {
+    pub(super) fn begin(
+        named: &Path,
+        force: bool,
+        units: Units,
+        inputs: &[&Path],
+    ) -> Result<Self> {
         let path = place::resolve(named)?;
         place::check_apart(&path, named, inputs)?;
         let made = place::outermost_missing(&path);
-        let begun = Self::take(named, &path, force, made.as_deref());
+        let begun = Self::take(named, &path, force, units, made.as_deref());
         if begun.is_err() {
             place::unmake(&path, made.as_deref());
         }
@@ -53,6 +60,7 @@ impl Folder {
             path,
             staging,
             force,
+            units,
             guard,
             _locks: locks,
         })
@@ -63,12 +71,16 @@ impl Folder {
         named: &Path,
         path: &Path,
         force: bool,
+        units: Units,
         made: Option<&Path>,
     ) -> Result<(PathBuf, Vec<Lock>)> {
         let lock = Lock::of_folder(path).map_err(|e| rename(e, path, named))?;
         let ready = (|| {
             publish::recover(path)?;
-            held::check(path, named, force)?;
+            held::check(path, named, force, units)?;
+            if units == Units::Replace && held::holds_run(path) {
+                held::remove_run(path)?;
+            }
             sync_made(path, made)?;
             stage(path)
         })();
@@ -80,6 +92,11 @@ impl Folder {
                 Err(e)
             }
         }
+    }
+
+    /// Says that the units in the folder are this run's, and whether they stay when it is finished.
+    pub(super) fn own_units(&mut self, keep: bool) {
+        self.units = if keep { Units::Keep } else { Units::Own };
     }
 
     /// As the caller named it.
@@ -101,19 +118,20 @@ impl Folder {
         publish::sync_folders(&self.staging)?;
         let (named, path, staging) = (&self.named, &self.path, &self.staging);
         // The locks are held until everything is in its place.
-        let (force, _locks) = (self.force, self._locks);
+        let (force, units, _locks) = (self.force, self.units, self._locks);
+        let kept = units == Units::Keep;
         self.guard.finish(|| {
             // Something may have been put there since the run began.
-            held::check(path, named, force)?;
+            held::check(path, named, force, units)?;
             let inside = path.join(WORK).join(publish::NEW);
             let failed = |e| Error::io(named, "move the finished results to", e);
             if *staging == inside {
-                publish::moves(path)?;
-            } else if !publish::exchange(path, staging)? {
+                publish::moves(path, kept)?;
+            } else if !publish::exchange(path, staging, kept)? {
                 fs::rename(staging, &inside).map_err(failed)?;
                 // The lock in it was for the place that it does not take.
                 release(&inside);
-                publish::moves(path).inspect_err(|e| {
+                publish::moves(path, kept).inspect_err(|e| {
                     if !e.leave {
                         let _ = fs::rename(&inside, staging);
                     }

@@ -5,8 +5,8 @@ use std::fmt::{Debug, Formatter};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Removes what an output has written so far.
-type CleanUp = Box<dyn FnOnce() + Send>;
-type Slot = Mutex<Option<CleanUp>>;
+type Work = Box<dyn FnOnce() + Send>;
+type Slot = Mutex<Option<Work>>;
 
 /// Outputs of this process that are neither finished nor dropped.
 static LIVE: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
@@ -78,6 +78,33 @@ impl Drop for Guard {
 impl Debug for Guard {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         f.write_str("Guard")
+    }
+}
+
+/// A [`Guard`] for the rest of the crate's writers.
+#[derive(Debug)]
+pub(in crate::io) struct CleanUp(Guard);
+
+impl CleanUp {
+    /// Runs `clean_up` when it is dropped, or when [`abandon`] is called.
+    pub(in crate::io) fn new(clean_up: impl FnOnce() + Send + 'static) -> Self {
+        Self(Guard::new(clean_up))
+    }
+
+    /// Puts what was written in its place by `publish`, which says whether it did. If not, it is cleaned up.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] after [`abandon`]; what `publish` says.
+    pub(in crate::io) fn keep_if(self, publish: impl FnOnce() -> Result<bool>) -> Result<bool> {
+        let mut slot = lock(&self.0.0);
+        if slot.is_none() {
+            return Err(Error::Cancelled);
+        }
+        let published = publish()?;
+        if published {
+            *slot = None;
+        }
+        Ok(published)
     }
 }
 

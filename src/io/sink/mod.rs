@@ -28,6 +28,8 @@ mod write;
 
 pub use array::{ArrayWriter, NpyElement};
 pub use folder::Claim;
+pub use held::{PLAN, UNITS};
+pub(in crate::io) use live::CleanUp;
 pub use live::{abandon, abandon_unlocked};
 pub use memory::HeldArray;
 pub use output::Output;

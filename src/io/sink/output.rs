@@ -3,6 +3,7 @@
 use super::array::{ArrayWriter, NpyElement};
 use super::files::{Files, Ticket, lock};
 use super::folder::Folder;
+use super::held::Units;
 use super::memory::{HeldArray, Memory};
 use super::place;
 use super::write::RESULTS;
@@ -50,8 +51,9 @@ impl Output {
     /// # Errors
     /// As [`Output::create`]; [`Error::Output`] for a folder that holds one of them, or that lies in one of them.
     pub fn create_apart(folder: impl AsRef<Path>, force: bool, inputs: &[&Path]) -> Result<Self> {
+        let units = if force { Units::Replace } else { Units::Refuse };
         Ok(Self {
-            place: Place::Folder(Folder::begin(folder.as_ref(), force, inputs)?),
+            place: Place::Folder(Folder::begin(folder.as_ref(), force, units, inputs)?),
             files: Arc::default(),
         })
     }
@@ -61,6 +63,29 @@ impl Output {
         Self {
             place: Place::Memory(Memory::new()),
             files: Arc::default(),
+        }
+    }
+
+    /// Takes a folder that holds the units of a run, to finish that run. Earlier results in it are replaced.
+    ///
+    /// # Errors
+    /// As [`Output::create_apart`] with `force`.
+    pub fn resume(folder: impl AsRef<Path>, inputs: &[&Path]) -> Result<Self> {
+        Ok(Self {
+            place: Place::Folder(Folder::begin(
+                folder.as_ref(),
+                true,
+                Units::Own,
+                inputs,
+            )?),
+            files: Arc::default(),
+        })
+    }
+
+    /// Says that the units in the folder are those of this run, and whether they stay beside its results.
+    pub fn own_units(&mut self, keep: bool) {
+        if let Place::Folder(folder) = &mut self.place {
+            folder.own_units(keep);
         }
     }
 

@@ -29,18 +29,19 @@ struct Journal {
     new: Vec<String>,
 }
 
-/// Exchanges the folder of new results at `staging` with `folder`, and removes what was in that.
+/// Exchanges the folder of new results at `staging` with `folder`, and removes what was in that, but for units that are to
+/// be `kept`.
 ///
 /// # Errors
 /// `Ok(false)` where the system cannot exchange folders: then nothing has happened. [`Error::Io`] where the new results
 /// are in place but may not outlast a power cut.
-pub(super) fn exchange(folder: &Path, staging: &Path) -> Result<bool> {
+pub(super) fn exchange(folder: &Path, staging: &Path, kept: bool) -> Result<bool> {
     if fs::exchange(folder, staging).is_err() {
         return Ok(false);
     }
     let synced = staging.parent().map_or(Ok(()), fs::sync_path);
     // The earlier results are not needed any more, but what cannot be removed now is left to the next run.
-    let _ = held::discard(staging, folder);
+    let _ = held::discard(staging, folder, kept);
     match synced {
         Ok(()) => Ok(true),
         Err(e) => Err(Error::io(folder, "sync the folder of", e)),
@@ -48,14 +49,14 @@ pub(super) fn exchange(folder: &Path, staging: &Path) -> Result<bool> {
 }
 
 /// Moves new results from [`NEW`] into the folder that it lies in.
-pub(super) fn moves(folder: &Path) -> Result<(), Unpublished> {
+pub(super) fn moves(folder: &Path, kept: bool) -> Result<(), Unpublished> {
     let work = folder.join(WORK);
     let journal = Journal {
         old: names(folder)?,
         new: names(&work.join(NEW))?,
     };
     record(&work, &journal)?;
-    let Err(error) = complete(folder, &journal) else {
+    let Err(error) = complete(folder, &journal, kept) else {
         return Ok(());
     };
     // As it was before; or, if not even that can be done, as the journal says, by the next run.
@@ -68,17 +69,17 @@ pub(super) fn moves(folder: &Path) -> Result<(), Unpublished> {
 pub(super) fn recover(folder: &Path) -> Result<()> {
     let work = folder.join(WORK);
     if let Some(journal) = read(&work)? {
-        complete(folder, &journal)?;
+        complete(folder, &journal, false)?;
     }
     // Removed only after the journal, so that nothing is left of the moves.
     if fs::is_folder(&work.join(OLD)) {
-        held::discard(&work.join(OLD), folder)?;
+        held::discard(&work.join(OLD), folder, false)?;
     }
     lock::clear(folder).map_err(|e| Error::io(folder, "remove what an interrupted run left in", e))
 }
 
 /// Makes all moves that are not made yet, then removes the journal and the earlier results.
-fn complete(folder: &Path, journal: &Journal) -> Result<()> {
+fn complete(folder: &Path, journal: &Journal, kept: bool) -> Result<()> {
     let work = folder.join(WORK);
     let (new, old) = (work.join(NEW), work.join(OLD));
     let failed = |e| Error::io(folder, "move the finished results to", e);
@@ -108,7 +109,7 @@ fn complete(folder: &Path, journal: &Journal) -> Result<()> {
     fs::remove_file(&work.join(JOURNAL)).map_err(failed)?;
     // From here on only what is not needed any more is left.
     let _ = fs::sync_path(&work);
-    let _ = held::discard(&old, folder);
+    let _ = held::discard(&old, folder, kept);
     let _ = fs::remove_folder(&new);
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::io::layer::Layer;
 use crate::measure::setters::setters;
 use crate::ops::{GraphParams, Identical, Kernel, MAX_K, Sigma};
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The layers to measure and what belongs to their samples.
@@ -47,7 +48,8 @@ impl<'a> RedundancyInput<'a> {
 }
 
 /// What to do with samples that hold NaN or infinities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NonFinite {
     /// Refuse the layer, with the count and the first position.
     #[default]
@@ -57,7 +59,7 @@ pub enum NonFinite {
 }
 
 /// Options of [`super::redundancy`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RedundancyOptions {
     /// Candidates, kernel, bandwidth, identical points.

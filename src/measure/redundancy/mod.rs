@@ -14,7 +14,7 @@
 //! Everything is streamed under one memory cap, and every mean is a sum of integers or runs in the order of
 //! the samples, so that figures are equal to the bit whatever the block sizes or threads.
 //!
-//! [`redundancy`] runs everything in one go. For runs in parts (`units`) there are [`survey`], [`graphs`] of some
+//! [`redundancy`] runs everything in one go. For runs in parts ([`crate::units`]) there are [`survey`], [`graphs`] of some
 //! channels and queries, [`overlap`] of some queries, and [`LayerRedundancy::assemble`] of their sums; `stages.rs`
 //! explains why the result is the same.
 
@@ -130,7 +130,13 @@ pub fn check(
 }
 
 /// The channels of every layer that are measured.
-fn selected(input: &RedundancyInput<'_>, options: &RedundancyOptions) -> Result<Vec<Vec<usize>>> {
+///
+/// # Errors
+/// As [`redundancy`], for parameters, labels and channels.
+pub fn selected(
+    input: &RedundancyInput<'_>,
+    options: &RedundancyOptions,
+) -> Result<Vec<Vec<usize>>> {
     check_options(options)?;
     let of_layer = |layer: &&dyn Layer| {
         let shape = layer.shape();

@@ -1,11 +1,18 @@
 //! The graphs themselves, written as arrays while they are computed.
 
-use crate::io::sink::{ArrayWriter, Output};
+use crate::io::file::DataFile;
+use crate::io::parts::Part;
+use crate::io::sink::{ArrayWriter, NpyElement, Output};
 use crate::measure::redundancy::{GraphRows, GraphShape, GraphSink, Space};
 use crate::report::results::Skipped;
 use crate::{Error, Result};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Bytes of arrays that are copied at a time.
+const COPIED: usize = 1 << 20;
 
 /// Writes the graphs of every layer under `layers/NAME/`, and those of aggregates under
 /// `layers/NAME/aggregate/`: `neighbors.npy` i32, `sq_distances.npy` and `weights.npy` f32 `[C, N, k]`,
@@ -23,14 +30,34 @@ pub struct GraphFiles<'a> {
 
 struct LayerFiles {
     name: String,
-    /// Squared distances that float32 cannot hold.
-    out_of_range: AtomicU64,
-    shape: GraphShape,
-    channels: Files,
-    aggregate: Option<Files>,
+    channels: GraphWriters,
+    aggregate: Option<GraphWriters>,
 }
 
-struct Files {
+/// Where arrays are made: an output folder, or a part of a run.
+pub(crate) trait ArrayPlace {
+    /// Begins an array; `name` is relative, with `/` between folders.
+    fn begin<T: NpyElement>(&self, name: &str, shape: &[usize]) -> Result<ArrayWriter<T>>;
+}
+
+impl ArrayPlace for Output {
+    fn begin<T: NpyElement>(&self, name: &str, shape: &[usize]) -> Result<ArrayWriter<T>> {
+        self.array_writer(name, shape)
+    }
+}
+
+impl ArrayPlace for Part {
+    fn begin<T: NpyElement>(&self, name: &str, shape: &[usize]) -> Result<ArrayWriter<T>> {
+        self.array_writer(name, shape)
+    }
+}
+
+/// The arrays of the graphs of some spaces and queries.
+pub(crate) struct GraphWriters {
+    queries: usize,
+    k: usize,
+    /// Squared distances that float32 cannot hold.
+    out_of_range: AtomicU64,
     neighbors: ArrayWriter<i32>,
     sq_distances: ArrayWriter<f32>,
     weights: ArrayWriter<f32>,
@@ -38,25 +65,119 @@ struct Files {
     degenerate: ArrayWriter<bool>,
 }
 
-impl Files {
-    fn create(output: &Output, folder: &str, spaces: usize, shape: GraphShape) -> Result<Self> {
-        let slots = [spaces, shape.queries, shape.k];
-        let name = |array: &str| format!("{folder}/{array}.npy");
+impl GraphWriters {
+    /// Begins the arrays in `folder`, which is empty or ends in `/`.
+    pub(crate) fn create(
+        place: &impl ArrayPlace,
+        folder: &str,
+        spaces: usize,
+        queries: usize,
+        k: usize,
+    ) -> Result<Self> {
+        let slots = [spaces, queries, k];
+        let name = |array: &str| format!("{folder}{array}.npy");
         Ok(Self {
-            neighbors: output.array_writer(&name("neighbors"), &slots)?,
-            sq_distances: output.array_writer(&name("sq_distances"), &slots)?,
-            weights: output.array_writer(&name("weights"), &slots)?,
-            objective: output.array_writer(&name("objective"), &slots[..2])?,
-            degenerate: output.array_writer(&name("degenerate"), &slots[..2])?,
+            queries,
+            k,
+            out_of_range: AtomicU64::new(0),
+            neighbors: place.begin(&name("neighbors"), &slots)?,
+            sq_distances: place.begin(&name("sq_distances"), &slots)?,
+            weights: place.begin(&name("weights"), &slots)?,
+            objective: place.begin(&name("objective"), &slots[..2])?,
+            degenerate: place.begin(&name("degenerate"), &slots[..2])?,
         })
     }
 
-    fn finish(self) -> Result<()> {
+    /// Writes the graphs of some queries of a space.
+    pub(crate) fn put(&self, space: usize, rows: &GraphRows<'_>) -> Result<()> {
+        let first = space * self.queries + rows.first_query;
+        let objective: Vec<f32> = rows.objective.iter().map(|&j| j as f32).collect();
+        self.neighbors.write(first * rows.k, rows.neighbors)?;
+        let (sq_distances, out_of_range) = narrowed(rows.sq_distances);
+        self.out_of_range.fetch_add(out_of_range, Ordering::Relaxed);
+        self.sq_distances.write(first * rows.k, &sq_distances)?;
+        self.weights.write(first * rows.k, rows.weights)?;
+        self.objective.write(first, &objective)?;
+        self.degenerate.write(first, rows.degenerate)
+    }
+
+    /// Copies arrays that were written for a part of the spaces and queries: those that `folder` holds belong to `spaces`
+    /// and `queries` here.
+    pub(crate) fn copy(
+        &self,
+        folder: &Path,
+        spaces: &Range<usize>,
+        queries: &Range<usize>,
+    ) -> Result<()> {
+        let from = |name: &str| folder.join(name).with_extension("npy");
+        let place = |width| Copied {
+            spaces,
+            queries,
+            width,
+            of: self.queries,
+        };
+        let (slots, each) = (place(self.k), place(1));
+        slots.copy(&from("neighbors"), &self.neighbors, |b| b)?;
+        slots.copy(&from("sq_distances"), &self.sq_distances, |b| b)?;
+        slots.copy(&from("weights"), &self.weights, |b| b)?;
+        each.copy(&from("objective"), &self.objective, |b| b)?;
+        let flags = |bytes: Vec<u8>| bytes.into_iter().map(|b| b != 0).collect();
+        each.copy(&from("degenerate"), &self.degenerate, flags)
+    }
+
+    /// Ends the arrays. Returns how many squared distances float32 could not hold.
+    pub(crate) fn finish(self) -> Result<u64> {
         self.neighbors.finish()?;
         self.sq_distances.finish()?;
         self.weights.finish()?;
         self.objective.finish()?;
-        self.degenerate.finish()
+        self.degenerate.finish()?;
+        Ok(self.out_of_range.into_inner())
+    }
+}
+
+/// Which rows of an array are copied from another file.
+struct Copied<'a> {
+    spaces: &'a Range<usize>,
+    queries: &'a Range<usize>,
+    /// Elements of a row.
+    width: usize,
+    /// Queries of the array that is written.
+    of: usize,
+}
+
+impl Copied<'_> {
+    fn copy<S, T>(
+        &self,
+        from: &Path,
+        to: &ArrayWriter<T>,
+        convert: impl Fn(Vec<S>) -> Vec<T>,
+    ) -> Result<()>
+    where
+        S: bytemuck::Pod,
+        T: NpyElement,
+    {
+        let file = DataFile::open(from)?;
+        let row = self.width * size_of::<S>();
+        // Behind the header, the file holds just these rows.
+        let rows = self.spaces.len() * self.queries.len() * row;
+        let Some(data) = file.len().checked_sub(rows as u64) else {
+            let what = "holds fewer graphs than its unit; compute it again";
+            return Err(Error::malformed(from, None, what));
+        };
+        let step = (COPIED / row).max(1);
+        for (at, space) in self.spaces.clone().enumerate() {
+            for first in (0..self.queries.len()).step_by(step) {
+                let count = step.min(self.queries.len() - first);
+                let mut values = vec![S::zeroed(); count * self.width];
+                let offset = (at * self.queries.len() + first) * row;
+                let bytes = bytemuck::cast_slice_mut(&mut values);
+                file.read_exact_at(bytes, data + offset as u64)?;
+                let target = space * self.of + self.queries.start + first;
+                to.write(target * self.width, &convert(values))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -77,20 +198,18 @@ impl<'a> GraphFiles<'a> {
 
 impl GraphSink for GraphFiles<'_> {
     fn begin(&self, layer: &str, shape: GraphShape) -> Result<()> {
-        let folder = format!("layers/{layer}");
-        let channels = Files::create(self.output, &folder, shape.channels, shape)?;
-        let aggregate = if shape.aggregate {
-            let folder = format!("{folder}/aggregate");
-            Some(Files::create(self.output, &folder, 1, shape)?)
-        } else {
-            None
+        let (queries, k) = (shape.queries, shape.k);
+        let create = |folder: &str, spaces| {
+            let folder = format!("layers/{layer}/{folder}");
+            GraphWriters::create(self.output, &folder, spaces, queries, k)
         };
         let files = LayerFiles {
             name: layer.to_string(),
-            out_of_range: AtomicU64::new(0),
-            shape,
-            channels,
-            aggregate,
+            channels: create("", shape.channels)?,
+            aggregate: match shape.aggregate {
+                true => Some(create("aggregate/", 1)?),
+                false => None,
+            },
         };
         match self.replace(Some(files)) {
             None => Ok(()),
@@ -108,44 +227,36 @@ impl GraphSink for GraphFiles<'_> {
         let Some(layer) = current.as_ref() else {
             return Ok(());
         };
-        let (files, space) = match (space, &layer.aggregate) {
-            (Space::Channel(c), _) => (&layer.channels, c),
-            (Space::Aggregate, Some(files)) => (files, 0),
-            (Space::Aggregate, None) => return Ok(()),
-        };
-        let first = space * layer.shape.queries + rows.first_query;
-        let objective: Vec<f32> = rows.objective.iter().map(|&j| j as f32).collect();
-        files.neighbors.write(first * rows.k, rows.neighbors)?;
-        let (sq_distances, out_of_range) = narrowed(rows.sq_distances);
-        layer
-            .out_of_range
-            .fetch_add(out_of_range, Ordering::Relaxed);
-        files.sq_distances.write(first * rows.k, &sq_distances)?;
-        files.weights.write(first * rows.k, rows.weights)?;
-        files.objective.write(first, &objective)?;
-        files.degenerate.write(first, rows.degenerate)
+        match (space, &layer.aggregate) {
+            (Space::Channel(c), _) => layer.channels.put(c, &rows),
+            (Space::Aggregate, Some(files)) => files.put(0, &rows),
+            (Space::Aggregate, None) => Ok(()),
+        }
     }
 
     fn end(&self) -> Result<()> {
         if let Some(layer) = self.replace(None) {
-            layer.channels.finish()?;
+            let mut count = layer.channels.finish()?;
             if let Some(aggregate) = layer.aggregate {
-                aggregate.finish()?;
+                count += aggregate.finish()?;
             }
-            let count = layer.out_of_range.into_inner();
-            if count > 0 {
-                let notes = self.notes.lock();
-                notes.unwrap_or_else(PoisonError::into_inner).push(Skipped {
-                    name: format!("exact sq_distances.npy of layer {}", layer.name),
-                    reason: format!(
-                        "{count} squared distances lie outside the range of float32 and are stored as its largest or \
-                         smallest positive number; every other result uses them in float64"
-                    ),
-                });
-            }
+            let notes = self.notes.lock();
+            let mut notes = notes.unwrap_or_else(PoisonError::into_inner);
+            notes.extend(out_of_range(&layer.name, count));
         }
         Ok(())
     }
+}
+
+/// What the results say where so many squared distances of a layer do not fit float32.
+pub(crate) fn out_of_range(layer: &str, count: u64) -> Option<Skipped> {
+    (count > 0).then(|| Skipped {
+        name: format!("exact sq_distances.npy of layer {layer}"),
+        reason: format!(
+            "{count} squared distances lie outside the range of float32 and are stored as its largest or smallest positive \
+             number; every other result uses them in float64"
+        ),
+    })
 }
 
 /// Squared distances as float32, as `sq_distances.npy` has them: none of them infinite and none 0 that is not. Also how

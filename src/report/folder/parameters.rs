@@ -7,6 +7,7 @@ use crate::measure::impulse::ImpulseOptions;
 use crate::measure::redundancy::{NonFinite, RedundancyOptions};
 use crate::measure::shuffle::ShuffleOptions;
 use crate::ops::{Identical, Kernel, Sigma};
+use serde_json::{Map, Value};
 
 impl ResultsFolder {
     /// Records the device and the bounds of a context.
@@ -24,37 +25,10 @@ impl ResultsFolder {
         options: &RedundancyOptions,
         save_graph: bool,
     ) {
-        self.context(ctx);
-        let graph = &options.graph;
-        // Of files, which the library does not open: the command line says otherwise.
-        self.parameter("skip-unreadable", false);
-        self.parameter("k", graph.k);
-        let kernel = match graph.kernel {
-            Kernel::Gaussian => "gaussian",
-            Kernel::Cosine => "cosine",
-        };
-        self.parameter("kernel", kernel);
-        let sigma = match graph.sigma {
-            Sigma::KthThird => "kth/3".to_string(),
-            Sigma::Fixed(sigma) => sigma.to_string(),
-        };
-        self.parameter("sigma", sigma);
-        let identical = match graph.identical {
-            Identical::Keep => "keep",
-            Identical::Drop => "drop",
-            Identical::Replace => "replace",
-        };
-        self.parameter("identical", identical);
-        self.parameter("aggregate", options.aggregate);
-        self.parameter("channels", options.channels.as_deref().map(channel_list));
-        let nan = match options.non_finite {
-            NonFinite::Reject => "reject",
-            NonFinite::Skip => "skip",
-        };
-        self.parameter("nan", nan);
-        self.parameter("queries", options.queries);
-        self.parameter("seed", options.seed);
-        self.parameter("save-graph", save_graph);
+        self.device(ctx.device());
+        for (name, value) in redundancy_parameters(ctx, options, save_graph) {
+            self.parameter(&name, value);
+        }
     }
 
     /// Records context and options of [`crate::measure::filters()`], and of a minimisation.
@@ -128,4 +102,50 @@ fn channel_list(channels: &[usize]) -> String {
         [] => String::new(),
     });
     runs.collect::<Vec<_>>().join(",")
+}
+
+/// Bounds of a context and options of [`crate::measure::redundancy()`] as [`ResultsFolder::redundancy_parameters`] records
+/// them.
+pub(crate) fn redundancy_parameters(
+    ctx: &Context<'_>,
+    options: &RedundancyOptions,
+    save_graph: bool,
+) -> Map<String, Value> {
+    let mut parameters = Map::new();
+    let mut put = |name: &str, value: Value| {
+        parameters.insert(name.into(), value);
+    };
+    put("memory", ctx.memory().into());
+    put("threads", ctx.threads().into());
+    let graph = &options.graph;
+    // Of files, which the library does not open: the command line says otherwise.
+    put("skip-unreadable", false.into());
+    put("k", graph.k.into());
+    let kernel = match graph.kernel {
+        Kernel::Gaussian => "gaussian",
+        Kernel::Cosine => "cosine",
+    };
+    put("kernel", kernel.into());
+    let sigma = match graph.sigma {
+        Sigma::KthThird => "kth/3".to_string(),
+        Sigma::Fixed(sigma) => sigma.to_string(),
+    };
+    put("sigma", sigma.into());
+    let identical = match graph.identical {
+        Identical::Keep => "keep",
+        Identical::Drop => "drop",
+        Identical::Replace => "replace",
+    };
+    put("identical", identical.into());
+    put("aggregate", options.aggregate.into());
+    put("channels", options.channels.as_deref().map(channel_list).into());
+    let nan = match options.non_finite {
+        NonFinite::Reject => "reject",
+        NonFinite::Skip => "skip",
+    };
+    put("nan", nan.into());
+    put("queries", options.queries.into());
+    put("seed", options.seed.into());
+    put("save-graph", save_graph.into());
+    parameters
 }

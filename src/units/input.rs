@@ -1,0 +1,259 @@
+//! What a run reads: asked for by a request, or named by a plan and found to be the same.
+
+use super::plan::{Plan, PlannedLayer};
+use crate::error::OutputProblem;
+use crate::io::fingerprint::{Stamp, stamped};
+use crate::io::kept::Kept;
+use crate::io::labels::read_labels;
+use crate::io::layer::Layer;
+use crate::io::open::{Dump, Unreadable, open_dump_with};
+use crate::measure::Context;
+use crate::measure::redundancy::{Prepared, RedundancyInput, RedundancyOptions, selected};
+use crate::report::folder::redundancy_parameters;
+use crate::report::notes::unequal;
+use crate::report::results::{Input, Skipped};
+use crate::tensor::LayerShape;
+use crate::{Error, Result};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A redundancy run: what to measure and how.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Request {
+    /// Files and folders of activations ([`crate::io::open::open_dump`]).
+    pub dumps: Vec<PathBuf>,
+    /// Class of every sample; `None`: the labels that lie in a folder of `dumps`, if there are.
+    pub labels: Option<PathBuf>,
+    /// Options of the measure.
+    pub options: RedundancyOptions,
+    /// Whether to write the graphs.
+    pub save_graph: bool,
+    /// Whether to leave out files that cannot be read.
+    pub skip_unreadable: bool,
+    /// Options as the user wrote them, for `parameters` in `results.json`; the others are described by `options`.
+    pub as_written: Map<String, Value>,
+}
+
+impl Request {
+    /// A run over these files and folders.
+    pub fn new(dumps: Vec<PathBuf>, options: RedundancyOptions) -> Self {
+        Self {
+            dumps,
+            options,
+            ..Self::default()
+        }
+    }
+
+    /// Everything that is read, where the results may not go.
+    pub(super) fn paths<'a>(&'a self, data: &'a Data) -> Vec<&'a Path> {
+        let dumps = self.dumps.iter().map(PathBuf::as_path);
+        dumps.chain(data.label_file.as_deref()).collect()
+    }
+}
+
+/// Options in the words of `results.json`.
+pub(super) fn as_written(ctx: &Context<'_>, request: &Request) -> Map<String, Value> {
+    let mut parameters = redundancy_parameters(ctx, &request.options, request.save_graph);
+    parameters.insert("skip-unreadable".into(), request.skip_unreadable.into());
+    parameters.extend(request.as_written.clone());
+    parameters
+}
+
+/// Queries of a layer of which so many samples are measured.
+pub(super) fn query_count(_options: &RedundancyOptions, measured: usize) -> usize {
+    measured
+}
+
+/// The input of a run, opened.
+pub(super) struct Data {
+    dump: Vec<Box<dyn Layer>>,
+    pub label_file: Option<PathBuf>,
+    pub labels: Option<Vec<u32>>,
+    /// As in `results.json`.
+    pub input: Vec<Input>,
+    /// What is left out, as in `results.json`.
+    pub left_out: Vec<Skipped>,
+    stamps: Vec<Stamp>,
+}
+
+impl Data {
+    /// Opens what is asked for.
+    pub fn open(request: &Request) -> Result<Self> {
+        let unreadable = match request.skip_unreadable {
+            true => Unreadable::Skip,
+            false => Unreadable::Refuse,
+        };
+        let Dump {
+            layers: dump,
+            labels,
+            left_out,
+        } = open_dump_with(&request.dumps, unreadable)?;
+        let label_file = request.labels.clone().or(labels);
+        let left_out = left_out.into_iter();
+        let mut data = Self {
+            dump,
+            label_file,
+            labels: None,
+            input: Vec::new(),
+            left_out: left_out.map(|(name, reason)| Skipped { name, reason }).collect(),
+            stamps: Vec::new(),
+        };
+        if let Some(reason) = unequal(&data.layers()) {
+            let name = "CKA between layers".into();
+            data.left_out.push(Skipped { name, reason });
+        }
+        data.look()?;
+        Ok(data)
+    }
+
+    /// Opens what a plan names, and refuses it where it is not what was planned.
+    pub fn of_plan(plan: &Plan, folder: &Path) -> Result<Self> {
+        let request = Request {
+            dumps: plan.dumps.clone(),
+            labels: plan.labels.clone(),
+            skip_unreadable: plan.skip_unreadable,
+            ..Request::default()
+        };
+        let data = Self::open(&request)?;
+        let names = |layers: &[PlannedLayer]| {
+            let names: Vec<&str> = layers.iter().map(|l| l.name.as_str()).collect();
+            names.join(", ")
+        };
+        let found: Vec<&str> = data.dump.iter().map(|l| l.name()).collect();
+        let (was, is) = (names(&plan.layers), found.join(", "));
+        let differs = |what: &str, was: String, is: String| {
+            let what = what.to_string();
+            Error::output(folder, OutputProblem::OtherRun { what, was, is })
+        };
+        if was != is {
+            return Err(differs("the layers", was, is));
+        }
+        for (was, is) in plan.input.iter().zip(&data.input) {
+            if was.fingerprint != is.fingerprint || was.shape != is.shape {
+                let short = |i: &Input| format!("{:?} {}", i.shape, i.fingerprint);
+                return Err(differs(&was.path, short(was), short(is)));
+            }
+        }
+        match plan.input.len() == data.input.len() {
+            true => Ok(data),
+            false => Err(differs(
+                "a number of input files of",
+                plan.input.len().to_string(),
+                data.input.len().to_string(),
+            )),
+        }
+    }
+
+    /// Takes the fingerprints and reads the labels.
+    fn look(&mut self) -> Result<()> {
+        let mut known: BTreeMap<PathBuf, String> = BTreeMap::new();
+        let mut entry = |path: &Path, shape: Vec<u64>, dtype: &str| -> Result<Input> {
+            let fingerprint = match known.get(path) {
+                Some(found) => found.clone(),
+                None => {
+                    let (found, stamp) = stamped(path)?;
+                    self.stamps.push(stamp);
+                    known.insert(path.to_path_buf(), found.clone());
+                    found
+                }
+            };
+            Ok(Input {
+                path: path.display().to_string(),
+                shape,
+                dtype: dtype.into(),
+                fingerprint,
+            })
+        };
+        for layer in &self.dump {
+            let s = layer.shape();
+            let shape = [s.samples, s.channels, s.height, s.width].map(|d| d as u64);
+            if let Some(path) = layer.path() {
+                let found = entry(path, shape.to_vec(), layer.dtype().name())?;
+                self.input.push(found);
+            }
+            if let Some(path) = &self.label_file {
+                self.labels = Some(read_labels(path, s.samples)?);
+            }
+        }
+        if let Some(path) = &self.label_file {
+            let samples = self.dump.first().map_or(0, |l| l.shape().samples as u64);
+            self.input.push(entry(path, vec![samples], "labels")?);
+        }
+        Ok(())
+    }
+
+    /// The layers.
+    pub fn layers(&self) -> Vec<&dyn Layer> {
+        self.dump.iter().map(AsRef::as_ref).collect()
+    }
+
+    /// Refuses input that was changed since it was opened.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.stamps.iter().try_for_each(Stamp::check)?;
+        self.dump.iter().try_for_each(|l| l.check_unchanged())
+    }
+
+    /// A layer as the plan measures it.
+    pub fn view(&self, plan: &Plan, at: usize) -> Result<View<'_>> {
+        let (layer, planned) = (self.dump[at].as_ref(), &plan.layers[at]);
+        let layers = [layer];
+        let input = RedundancyInput::new(&layers).with_labels(self.labels.as_deref());
+        let channels = selected(&input, &plan.options)?;
+        let skipped = &planned.skipped;
+        let samples = 0..layer.shape().samples;
+        let good = || samples.clone().filter(|i| skipped.binary_search(i).is_err());
+        let kept = match skipped.is_empty() {
+            true => None,
+            false => Some(Kept::new(layer, good().collect())?),
+        };
+        let labels = match (&self.labels, &kept) {
+            (Some(labels), Some(kept)) => Some(kept.kept().iter().map(|&i| labels[i]).collect()),
+            (labels, _) => labels.clone(),
+        };
+        Ok(View {
+            layer,
+            kept,
+            labels,
+            channels: channels.into_iter().next().unwrap_or_default(),
+            skipped: skipped.clone(),
+        })
+    }
+}
+
+/// A layer as it is measured.
+pub(super) struct View<'a> {
+    layer: &'a dyn Layer,
+    kept: Option<Kept<&'a dyn Layer>>,
+    labels: Option<Vec<u32>>,
+    pub channels: Vec<usize>,
+    pub skipped: Vec<usize>,
+}
+
+impl View<'_> {
+    /// The samples that are measured.
+    pub fn layer(&self) -> &dyn Layer {
+        match &self.kept {
+            Some(kept) => kept,
+            None => self.layer,
+        }
+    }
+
+    /// Shape as stored.
+    pub fn shape(&self) -> LayerShape {
+        self.layer.shape()
+    }
+
+    /// For the stages, once it is known which channels are `dead`.
+    pub fn prepared<'a>(&'a self, dead: &'a [bool], options: &'a RedundancyOptions) -> Prepared<'a> {
+        Prepared {
+            layer: self.layer(),
+            kept: self.kept.as_ref().map(Kept::kept),
+            channels: &self.channels,
+            dead,
+            labels: self.labels.as_deref(),
+            options,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Putting the results together.
+
+use super::input::Data;
+use super::plan::{Plan, Work, range};
+use super::request::device_of;
+use super::status::{number_list, survey_units};
+use super::{graphs, overlap, survey};
+use crate::error::OutputProblem;
+use crate::io::parts::Done;
+use crate::io::sink::Output;
+use crate::measure::redundancy::{LayerRedundancy, OverlapPart, SpaceSums, Spaces};
+use crate::report::folder::{GraphWriters, ResultsFolder, out_of_range};
+use crate::report::results::{DeviceRecord, Results, Skipped};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Writes the results of the run in `folder` into it, and removes the units unless they are to be kept. Earlier results in
+/// the folder are replaced.
+///
+/// # Errors
+/// [`Error::Output`] with the list of units that are missing or damaged, where the folder holds no run, the input is not
+/// what it was, and while another run writes into the folder; [`Error::Io`].
+pub fn merge(folder: &Path, keep_units: bool) -> Result<Results> {
+    let plan = Plan::read(folder)?;
+    let inputs: Vec<&Path> = plan.dumps.iter().chain(&plan.labels).map(PathBuf::as_path).collect();
+    let output = Output::resume(folder, &inputs)?;
+    merge_into(output, keep_units)
+}
+
+/// As [`merge`], into a folder that the caller has taken by [`Output::resume`], or in which it has planned the run.
+///
+/// # Errors
+/// As [`merge`].
+pub fn merge_into(mut output: Output, keep_units: bool) -> Result<Results> {
+    let folder = output.folder().to_path_buf();
+    let plan = Plan::read(&folder)?;
+    let (status, done) = survey_units(&plan, &folder)?;
+    if done.len() < plan.units.len() {
+        let damaged: Vec<usize> = status.damaged.iter().map(|d| d.unit).collect();
+        let problem = OutputProblem::Units {
+            missing: number_list(&status.missing),
+            damaged: number_list(&damaged),
+        };
+        return Err(Error::output(&folder, problem));
+    }
+    let data = Data::of_plan(&plan, &folder)?;
+    output.own_units(keep_units);
+    let merging = Merging {
+        plan: &plan,
+        data: &data,
+        done: &done,
+        results: ResultsFolder::begin(output, "redundancy"),
+    };
+    merging.run()
+}
+
+struct Merging<'a> {
+    plan: &'a Plan,
+    data: &'a Data,
+    /// A unit each.
+    done: &'a [Done],
+    results: ResultsFolder,
+}
+
+impl Merging<'_> {
+    fn run(self) -> Result<Results> {
+        let results = &self.results;
+        for (name, value) in &self.plan.parameters {
+            results.parameter(name, value.clone());
+        }
+        self.device()?;
+        self.plan.input.iter().for_each(|i| results.input(i.clone()));
+        self.plan.skipped.iter().for_each(|s| results.skip(s.clone()));
+        let survey = (self.units())
+            .find(|(work, _)| **work == Work::Survey)
+            .map(|(_, done)| survey::read(done, self.plan));
+        let Some(survey) = survey.transpose()? else {
+            return Err(Error::argument("units", "without a survey", "one"));
+        };
+        let mut notes = Vec::new();
+        let similarity = survey.similarity.into_iter();
+        for (at, (dead, similarity)) in survey.dead.iter().zip(similarity).enumerate() {
+            let mut found = self.layer(at, dead, &mut notes)?;
+            found.similarity = similarity;
+            results.redundancy_layer(&found)?;
+            results.stage(found.name);
+        }
+        if let Some(cka) = &survey.cka {
+            results.cka(cka);
+        }
+        notes.into_iter().for_each(|note| results.skip(note));
+        self.data.check_unchanged()?;
+        self.results.finish()
+    }
+
+    fn units(&self) -> impl Iterator<Item = (&Work, &Done)> {
+        (self.plan.units.iter().zip(self.done)).map(|(unit, done)| (&unit.work, done))
+    }
+
+    /// Records what computed: all devices, where units come from several.
+    fn device(&self) -> Result<()> {
+        let mut devices: Vec<DeviceRecord> = Vec::new();
+        for done in self.done {
+            if let Some(device) = device_of(&done.marker().about)
+                && !devices.contains(&device)
+            {
+                devices.push(device);
+            }
+        }
+        devices.sort_by(|a, b| (&a.backend, &a.name).cmp(&(&b.backend, &b.name)));
+        let join = |of: &dyn Fn(&DeviceRecord) -> String| {
+            let mut names: Vec<String> = devices.iter().map(of).collect();
+            names.dedup();
+            names.join(" and ")
+        };
+        self.results.record_device(DeviceRecord {
+            name: join(&|d| d.name.clone()),
+            backend: join(&|d| d.backend.clone()),
+            driver: join(&|d| d.driver.clone()),
+        });
+        Ok(())
+    }
+
+    /// Adds up the units of a layer, and copies its graphs.
+    fn layer(
+        &self,
+        at: usize,
+        dead: &[bool],
+        notes: &mut Vec<Skipped>,
+    ) -> Result<LayerRedundancy> {
+        let (plan, planned) = (self.plan, &self.plan.layers[at]);
+        let view = self.data.view(plan, at)?;
+        let mut channels = vec![SpaceSums::default(); planned.channels];
+        let mut aggregate = SpaceSums::default();
+        let mut overlaps = OverlapPart::new(planned.channels);
+        let (queries, k) = (planned.queries, plan.options.graph.k);
+        let writers = |folder: &str, spaces| match plan.save_graph {
+            true => {
+                let folder = format!("layers/{}/{folder}", planned.name);
+                let output = self.results.output();
+                GraphWriters::create(output, &folder, spaces, queries, k).map(Some)
+            }
+            false => Ok(None),
+        };
+        let own = writers("", planned.channels)?;
+        let whole = match plan.options.aggregate {
+            true => writers("aggregate/", 1)?,
+            false => None,
+        };
+        let mut lost = 0;
+        for (work, done) in self.units() {
+            if let Work::Overlap { layer, queries } = work
+                && *layer == at
+            {
+                debug_assert!(!range(queries).is_empty());
+                overlaps.merge(&overlap::read(done, planned.channels)?);
+            }
+            let Some((layer, spaces, queries)) = graphs::job(work) else {
+                continue;
+            };
+            if layer != at {
+                continue;
+            }
+            let sums = graphs::read(done)?;
+            lost += sums.out_of_range;
+            let (range, targets, writers) = match &spaces {
+                Spaces::Channels(range) => (range.clone(), &mut channels[range.clone()], &own),
+                Spaces::Aggregate => (0..1, std::slice::from_mut(&mut aggregate), &whole),
+            };
+            if sums.spaces.len() != targets.len() {
+                let what = "holds sums of other channels; compute it again";
+                return Err(Error::malformed(done.path("sums.json"), None, what));
+            }
+            targets.iter_mut().zip(&sums.spaces).for_each(|(a, b)| a.merge(b));
+            if let Some(writers) = writers {
+                writers.copy(&done.path(""), &range, &queries)?;
+            }
+        }
+        for writers in [own, whole].into_iter().flatten() {
+            writers.finish()?;
+        }
+        notes.extend(out_of_range(&planned.name, lost));
+        let prepared = view.prepared(dead, &plan.options);
+        let aggregate = plan.options.aggregate.then_some(&aggregate);
+        Ok(LayerRedundancy::assemble(
+            &prepared,
+            view.shape(),
+            view.skipped.clone(),
+            &channels,
+            aggregate,
+            &overlaps,
+        ))
+    }
+}

@@ -1,0 +1,40 @@
+//! A redundancy run as a folder of units: it survives being killed, and any number of processes and machines share it.
+//!
+//! [`plan`] cuts the run into units and writes them to `run.json`. [`work`] computes units, each into a folder of its own
+//! below `units/`, which appears whole by one rename ([`crate::io::parts`]). [`status`] says which are done, and
+//! [`merge`] puts the results together. Files are the only protocol; whoever sees the folder may compute any unit at any
+//! time, also one that somebody else computes too.
+//!
+//! There are two stages, because channels are independent of each other for graphs but not for overlaps:
+//!
+//! - *graphs*: the graphs of some channels and queries, or of the aggregate for some queries. A unit keeps integer sums,
+//!   the supports of its queries, and with [`Request::save_graph`] the graphs themselves. The survey (correlation of
+//!   channels, CKA, dead channels) is a unit of this stage too: its sums are in the order of the samples and cannot be cut.
+//! - *overlap*: the overlaps of some queries in all channels. It needs the supports of all units of graphs.
+//!
+//! All sums are integers, except those of the survey, which one unit adds up. So the results have the same bits however
+//! the run is cut, and in whatever order and by how many processes units are computed. Nothing but the units' order in
+//! time depends on the memory cap, the number of threads, or the number of units.
+//!
+//! `plan` is the pure part: what the units are. `input` opens what the run reads and refuses it where it was changed since
+//! the plan was made. `request` names what differs between a run and a request. `graphs`, `overlap` and `survey` compute
+//! and read back a kind of unit each; `supports` is how supports lie in files. `work`, `status` and `merge` are what the
+//! commands of the same names call.
+
+mod graphs;
+mod input;
+mod merge;
+mod overlap;
+mod plan;
+mod request;
+mod status;
+mod supports;
+mod survey;
+mod work;
+
+pub use input::Request;
+pub use merge::{merge, merge_into};
+pub use plan::{Plan, PlannedLayer, SCHEMA, Stage, Unit, Work, plan, plan_in};
+pub use request::{Earlier, earlier};
+pub use status::{Damage, Status, number_list, status};
+pub use work::{Selection, Share, Worked, work};

@@ -1,0 +1,131 @@
+//! The unit of the survey: dead channels, correlations of channels, CKA between layers.
+
+use super::input::Data;
+use super::plan::Plan;
+use crate::error::OutputProblem;
+use crate::io::parts::{Done, Part};
+use crate::measure::Context;
+use crate::measure::baselines::{ChannelSimilarity, Cka};
+use crate::measure::redundancy::{RedundancyInput, survey};
+use crate::{Error, Result};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+const SURVEY: &str = "survey.json";
+const CKA: &str = "cka.bin";
+
+/// What the survey found, without matrices.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    /// Of every layer: which of the selected channels are zero on every sample.
+    dead: Vec<Vec<bool>>,
+    /// Whether there are correlations of each layer's channels.
+    similarity: Vec<bool>,
+    /// Layers that CKA compares.
+    cka: Option<Vec<String>>,
+}
+
+/// What the survey found.
+pub(super) struct Survey {
+    pub dead: Vec<Vec<bool>>,
+    pub similarity: Vec<Option<ChannelSimilarity>>,
+    pub cka: Option<Cka>,
+}
+
+/// Computes the unit.
+pub(super) fn compute(
+    ctx: &Context<'_>,
+    plan: &Plan,
+    data: &Data,
+    part: &Part,
+    folder: &Path,
+) -> Result<()> {
+    let layers = data.layers();
+    let input = RedundancyInput::new(&layers).with_labels(data.labels.as_deref());
+    let (found, cka) = survey(ctx, &input, &plan.options)?;
+    for (found, planned) in found.iter().zip(&plan.layers) {
+        if found.skipped != planned.skipped {
+            let count = |samples: &[usize]| format!("{} samples left out", samples.len());
+            let what = format!("the values of layer {}:", planned.name);
+            let (was, is) = (count(&planned.skipped), count(&found.skipped));
+            return Err(Error::output(folder, OutputProblem::OtherRun { what, was, is }));
+        }
+    }
+    for (at, layer) in found.iter().enumerate() {
+        if let Some(similarity) = &layer.similarity {
+            part.write(&format!("cosine-{at}.bin"), &bytes(&similarity.cosine))?;
+            part.write(&format!("pearson-{at}.bin"), &bytes(&similarity.pearson))?;
+        }
+    }
+    if let Some(cka) = &cka {
+        part.write(CKA, &bytes(&cka.values))?;
+    }
+    let head = Head {
+        similarity: found.iter().map(|l| l.similarity.is_some()).collect(),
+        dead: found.into_iter().map(|l| l.dead).collect(),
+        cka: cka.map(|cka| cka.layers),
+    };
+    let text = serde_json::to_vec(&head).map_err(|e| Error::io(SURVEY, "write", e.into()))?;
+    part.write(SURVEY, &text)
+}
+
+/// Reads which channels are dead.
+pub(super) fn dead(done: &Done, plan: &Plan) -> Result<Vec<Vec<bool>>> {
+    Ok(head(done, plan)?.dead)
+}
+
+fn head(done: &Done, plan: &Plan) -> Result<Head> {
+    let failed = |what: String| Error::malformed(done.path(SURVEY), None, what);
+    let head: Head = serde_json::from_slice(&done.read(SURVEY)?)
+        .map_err(|e| failed(format!("{e}; compute it again")))?;
+    let fits = head.similarity.len() == plan.layers.len()
+        && head.dead.len() == plan.layers.len()
+        && (head.dead.iter().zip(&plan.layers)).all(|(dead, l)| dead.len() == l.channels);
+    match fits {
+        true => Ok(head),
+        false => Err(failed("is of other layers; compute it again".into())),
+    }
+}
+
+/// Reads everything.
+pub(super) fn read(done: &Done, plan: &Plan) -> Result<Survey> {
+    let head = head(done, plan)?;
+    let similarity = plan.layers.iter().zip(&head.similarity).enumerate();
+    let similarity = similarity.map(|(at, (layer, &there))| {
+        if !there {
+            return Ok(None);
+        }
+        Ok(Some(ChannelSimilarity {
+            cosine: matrix(done, &format!("cosine-{at}.bin"), layer.channels)?,
+            pearson: matrix(done, &format!("pearson-{at}.bin"), layer.channels)?,
+        }))
+    });
+    let cka = match head.cka {
+        Some(layers) => Some(Cka {
+            values: matrix(done, CKA, layers.len())?,
+            layers,
+        }),
+        None => None,
+    };
+    Ok(Survey {
+        similarity: similarity.collect::<Result<_>>()?,
+        dead: head.dead,
+        cka,
+    })
+}
+
+/// A matrix as little-endian float64, row by row.
+fn bytes(matrix: &Array2<f64>) -> Vec<u8> {
+    matrix.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn matrix(done: &Done, name: &str, size: usize) -> Result<Array2<f64>> {
+    let bytes = done.read(name)?;
+    let values = bytes.as_chunks::<8>().0.iter();
+    let values = values.map(|b| f64::from_le_bytes(*b)).collect();
+    Array2::from_shape_vec((size, size), values).map_err(|_| {
+        let what = format!("is no matrix of {size} rows; compute it again");
+        Error::malformed(done.path(name), None, what)
+    })
+}

@@ -1,0 +1,233 @@
+//! Computing units.
+
+use super::input::Data;
+use super::plan::{Plan, Stage, Unit, Work};
+use super::status::number_list;
+use super::{graphs, overlap, survey};
+use crate::control::Progress;
+use crate::error::OutputProblem;
+use crate::io::parts::{Depth, Done, Part, State, look};
+use crate::measure::Context;
+use crate::{Error, Result};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Which units to compute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Units of this stage only; `None`: of graphs, and then of overlaps if all units of graphs are done.
+    pub stage: Option<Stage>,
+    /// Which of them.
+    pub share: Share,
+}
+
+/// A share of the units of each stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Share {
+    /// All.
+    #[default]
+    All,
+    /// Every `count`-th from the `index`-th on.
+    Shard {
+        /// From 0 to `count - 1`.
+        index: usize,
+        /// Shards.
+        count: usize,
+    },
+    /// These, by number.
+    Units(Vec<usize>),
+}
+
+/// What [`work`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Worked {
+    /// Units that were computed.
+    pub computed: Vec<usize>,
+    /// Units that were done before.
+    pub skipped: Vec<usize>,
+    /// Units of graphs that others still have to compute before overlaps can be.
+    pub waiting_for: Vec<usize>,
+}
+
+/// Computes units of the run in `folder` that are missing or damaged, one after another.
+///
+/// # Errors
+/// [`Error::Argument`] for shares and units that there are not; [`Error::Output`] where the folder holds no run or the
+/// input is not what it was, and where overlaps are asked for before all graphs are there; as
+/// [`crate::measure::redundancy()`].
+pub fn work(ctx: &Context<'_>, folder: &Path, selection: &Selection) -> Result<Worked> {
+    let plan = Plan::read(folder)?;
+    selection.check(&plan)?;
+    let data = Data::of_plan(&plan, folder)?;
+    let worker = Worker {
+        ctx,
+        plan: &plan,
+        data: &data,
+        folder,
+        units: Plan::units_folder(folder)?,
+    };
+    worker.run(selection)
+}
+
+impl Selection {
+    fn check(&self, plan: &Plan) -> Result<()> {
+        match &self.share {
+            Share::All => Ok(()),
+            Share::Shard { index, count } if index < count => Ok(()),
+            Share::Shard { index, count } => {
+                let expected = "I/N with I from 0 to N - 1";
+                Err(Error::argument("shard", format!("{index}/{count}"), expected))
+            }
+            Share::Units(units) => {
+                let wrong = |unit: &&usize| match plan.units.get(**unit) {
+                    Some(found) => self.stage.is_some_and(|stage| stage != found.stage),
+                    None => true,
+                };
+                let Some(unit) = units.iter().find(wrong) else {
+                    return Ok(());
+                };
+                let there = plan.units.iter().filter(|u| self.stage.is_none_or(|s| s == u.stage));
+                let there: Vec<usize> = there.map(|u| u.unit).collect();
+                let expected = format!("among {}", number_list(&there));
+                Err(Error::argument("unit", unit, expected))
+            }
+        }
+    }
+
+    /// The chosen units of a stage.
+    fn units<'a>(&self, plan: &'a Plan, stage: Stage) -> Vec<&'a Unit> {
+        let chosen = plan.stage(stage).enumerate().filter(|(at, unit)| match &self.share {
+            Share::All => true,
+            Share::Shard { index, count } => at % count == *index,
+            Share::Units(units) => units.contains(&unit.unit),
+        });
+        chosen.map(|(_, unit)| unit).collect()
+    }
+}
+
+/// One call of [`work`].
+struct Worker<'a> {
+    ctx: &'a Context<'a>,
+    plan: &'a Plan,
+    data: &'a Data,
+    folder: &'a Path,
+    /// The folder of units.
+    units: PathBuf,
+}
+
+impl Worker<'_> {
+    fn run(&self, selection: &Selection) -> Result<Worked> {
+        let mut worked = Worked::default();
+        let wanted = |stage| selection.stage.is_none_or(|s| s == stage);
+        if wanted(Stage::Graphs) {
+            for unit in selection.units(self.plan, Stage::Graphs) {
+                self.unit(unit, &[], &mut worked)?;
+            }
+        }
+        let overlaps = selection.units(self.plan, Stage::Overlap);
+        if !wanted(Stage::Overlap) || overlaps.is_empty() {
+            return Ok(worked);
+        }
+        let mut done = Vec::new();
+        for unit in self.plan.stage(Stage::Graphs) {
+            // What is read of a unit is checked when it is read.
+            match self.look(unit, Depth::Lengths)? {
+                State::Done(found) => done.push((unit.unit, found)),
+                _ => worked.waiting_for.push(unit.unit),
+            }
+        }
+        if worked.waiting_for.is_empty() {
+            for unit in overlaps {
+                self.unit(unit, &done, &mut worked)?;
+            }
+        } else if selection.stage.is_some() {
+            let problem = OutputProblem::Units {
+                missing: number_list(&worked.waiting_for),
+                damaged: String::new(),
+            };
+            return Err(Error::output(self.folder, problem));
+        }
+        Ok(worked)
+    }
+
+    fn look(&self, unit: &Unit, depth: Depth) -> Result<State> {
+        look(&self.units, &unit.name(), &self.plan.hash, depth)
+    }
+
+    /// Computes a unit unless it is done.
+    fn unit(&self, unit: &Unit, graphs: &[(usize, Done)], worked: &mut Worked) -> Result<()> {
+        self.ctx.control().check()?;
+        match self.look(unit, Depth::Contents)? {
+            State::Done(_) => {
+                worked.skipped.push(unit.unit);
+                return Ok(());
+            }
+            State::Missing => {}
+            State::Damaged(_) => {
+                let place = self.units.join(unit.name());
+                std::fs::remove_dir_all(&place)
+                    .map_err(|e| Error::io(&place, "remove the damaged unit", e))?;
+            }
+        }
+        let started = Instant::now();
+        let of = self.plan.units.len();
+        let outer = self.ctx.control();
+        let show = |p: Progress<'_>| {
+            let stage = format!("unit {} of {of}, {}", unit.unit, p.stage);
+            outer.report(Progress { stage: &stage, ..p });
+        };
+        let ctx = self.ctx.clone().with_progress(&show);
+        let part = Part::begin(&self.units, &unit.name())?;
+        self.compute(&ctx, unit, graphs, &part)?;
+        self.data.check_unchanged()?;
+        let info = self.ctx.device().info();
+        let about = json!({
+            "device": {"name": info.name, "backend": info.backend, "driver": info.driver},
+            "seconds": started.elapsed().as_secs_f64(),
+        });
+        part.finish(&self.plan.hash, about)?;
+        worked.computed.push(unit.unit);
+        Ok(())
+    }
+
+    fn compute(
+        &self,
+        ctx: &Context<'_>,
+        unit: &Unit,
+        done: &[(usize, Done)],
+        part: &Part,
+    ) -> Result<()> {
+        match &unit.work {
+            Work::Survey => survey::compute(ctx, self.plan, self.data, part, self.folder),
+            Work::Overlap { layer, queries } => {
+                let view = self.data.view(self.plan, *layer)?;
+                overlap::compute(ctx, self.plan, &view, (*layer, queries), done, part)
+            }
+            Work::Channels { .. } | Work::Aggregate { .. } => {
+                let Some(job) = graphs::job(&unit.work) else {
+                    return Ok(());
+                };
+                let view = self.data.view(self.plan, job.0)?;
+                let dead = match self.dead(job.0)? {
+                    Some(dead) => dead,
+                    None => graphs::dead_channels(ctx, self.data, &view, &job.1)?,
+                };
+                graphs::compute(ctx, self.plan, &view, &dead, &job, part)
+            }
+        }
+    }
+
+    /// Dead channels of a layer, where the survey is done: then the values are known to be finite too.
+    fn dead(&self, layer: usize) -> Result<Option<Vec<bool>>> {
+        let Some(unit) = self.plan.units.iter().find(|u| u.work == Work::Survey) else {
+            return Ok(None);
+        };
+        let State::Done(done) = self.look(unit, Depth::Lengths)? else {
+            return Ok(None);
+        };
+        // A damaged survey is computed again by whoever meets it in its turn; here the values are looked at instead.
+        let dead = survey::dead(&done, self.plan).ok();
+        Ok(dead.and_then(|mut layers| layers.get_mut(layer).map(std::mem::take)))
+    }
+}
