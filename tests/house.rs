@@ -76,8 +76,8 @@ const MAP: [(&str, &[&str]); 16] = [
     (
         "cli",
         &[
-            "units", "report", "measure", "model", "stream", "device", "io", "gpu", "ops", "control",
-            "tensor", "error",
+            "units", "report", "measure", "model", "stream", "device", "io", "gpu", "ops",
+            "control", "tensor", "error",
         ],
     ),
     (

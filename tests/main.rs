@@ -41,3 +41,4 @@ mod stream;
 mod strided;
 mod sum;
 mod support;
+mod units;

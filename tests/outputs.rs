@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The command, on the CPU and quiet, in a folder.
-fn chanscope(dir: &Path) -> Command {
+pub fn chanscope(dir: &Path) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin("chanscope"));
     command
         .current_dir(dir)
@@ -23,14 +23,14 @@ fn chanscope(dir: &Path) -> Command {
 }
 
 /// Runs the command, which has to end well.
-fn succeed(dir: &Path, args: &[&str]) {
+pub fn succeed(dir: &Path, args: &[&str]) {
     let out = chanscope(dir).args(args).output().expect("run");
     let stderr = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{args:?}: {stderr}");
 }
 
 /// Runs the command, which has to fail with one line that holds all of `parts`.
-fn refused(dir: &Path, args: &[&str], parts: &[&str]) {
+pub fn refused(dir: &Path, args: &[&str], parts: &[&str]) {
     let out = chanscope(dir).args(args).output().expect("run");
     let stderr = String::from_utf8_lossy(&out.stderr);
     assert!(
@@ -48,7 +48,7 @@ fn refused(dir: &Path, args: &[&str], parts: &[&str]) {
 }
 
 /// Everything in a folder with its content, hidden files too; nothing where there is no folder.
-fn content(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn content(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![root.to_path_buf()];
     while let Some(dir) = open.pop() {
@@ -66,7 +66,7 @@ fn content(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Names in a folder, sorted, hidden ones too.
-fn names(dir: &Path) -> Vec<String> {
+pub fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir)
         .expect("list")
         .map(|e| e.expect("entry").file_name().to_string_lossy().into_owned())

@@ -258,7 +258,9 @@ fn output(path: &Path, problem: &OutputProblem) -> String {
             "{path} holds a run that is not finished; go on with it by --resume (or `chanscope work`), or replace it with \
              --force"
         ),
-        OutputProblem::NoRun => format!("{path} holds no planned run; make one with `chanscope plan`"),
+        OutputProblem::NoRun => {
+            format!("{path} holds no planned run; make one with `chanscope plan`")
+        }
         OutputProblem::OtherRun { what, was, is } => {
             let option = match what.contains(' ') || what.contains('.') {
                 true => what.clone(),

@@ -190,8 +190,14 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     };
     if let Some(units) = units {
         advise(common);
-        Reporter::new(common.quiet)
-            .run(|control| plan_in(&ctx.clone().with_control(*control), &request, &output, units))?;
+        Reporter::new(common.quiet).run(|control| {
+            plan_in(
+                &ctx.clone().with_control(*control),
+                &request,
+                &output,
+                units,
+            )
+        })?;
         return in_units(&ctx, output, args, common, &notes);
     }
     let folder = ResultsFolder::begin(output, "redundancy");
@@ -242,12 +248,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 /// Prints what a run found.
-pub fn finished(
-    results: &Results,
-    folder: &Path,
-    common: &Common,
-    notes: &[String],
-) -> Result<()> {
+pub fn finished(results: &Results, folder: &Path, common: &Common, notes: &[String]) -> Result<()> {
     if common.json {
         return output::json(results);
     }
@@ -301,7 +302,12 @@ fn in_units(
         let ctx = ctx.clone().with_scratch(scratch).with_control(*control);
         work(&ctx, &folder, &Selection::default())
     })?;
-    finished(&merge_into(output, args.keep_units)?, &folder, common, notes)
+    finished(
+        &merge_into(output, args.keep_units)?,
+        &folder,
+        common,
+        notes,
+    )
 }
 
 /// Says that the results are there.

@@ -128,7 +128,9 @@ pub enum OutputProblem {
     #[error("holds no run in units; plan one, or name another folder")]
     NoRun,
     /// The folder holds a run that another version of the program planned.
-    #[error("holds a run that version {version} planned; finish it with that version, or plan again")]
+    #[error(
+        "holds a run that version {version} planned; finish it with that version, or plan again"
+    )]
     OtherVersion {
         /// The version, or the schema where that is another.
         version: String,

@@ -121,7 +121,13 @@ impl GraphSink for Shifted<'_> {
             Space::Aggregate => 0,
         };
         let first_query = rows.first_query - self.first;
-        self.writers.put(space, &GraphRows { first_query, ..rows })
+        self.writers.put(
+            space,
+            &GraphRows {
+                first_query,
+                ..rows
+            },
+        )
     }
 
     fn end(&self) -> Result<()> {

@@ -97,7 +97,9 @@ impl Data {
             label_file,
             labels: None,
             input: Vec::new(),
-            left_out: left_out.map(|(name, reason)| Skipped { name, reason }).collect(),
+            left_out: left_out
+                .map(|(name, reason)| Skipped { name, reason })
+                .collect(),
             stamps: Vec::new(),
         };
         if let Some(reason) = unequal(&data.layers()) {
@@ -203,7 +205,11 @@ impl Data {
         let channels = selected(&input, &plan.options)?;
         let skipped = &planned.skipped;
         let samples = 0..layer.shape().samples;
-        let good = || samples.clone().filter(|i| skipped.binary_search(i).is_err());
+        let good = || {
+            samples
+                .clone()
+                .filter(|i| skipped.binary_search(i).is_err())
+        };
         let kept = match skipped.is_empty() {
             true => None,
             false => Some(Kept::new(layer, good().collect())?),
@@ -246,7 +252,11 @@ impl View<'_> {
     }
 
     /// For the stages, once it is known which channels are `dead`.
-    pub fn prepared<'a>(&'a self, dead: &'a [bool], options: &'a RedundancyOptions) -> Prepared<'a> {
+    pub fn prepared<'a>(
+        &'a self,
+        dead: &'a [bool],
+        options: &'a RedundancyOptions,
+    ) -> Prepared<'a> {
         Prepared {
             layer: self.layer(),
             kept: self.kept.as_ref().map(Kept::kept),

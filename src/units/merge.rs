@@ -22,7 +22,12 @@ use std::path::{Path, PathBuf};
 /// what it was, and while another run writes into the folder; [`Error::Io`].
 pub fn merge(folder: &Path, keep_units: bool) -> Result<Results> {
     let plan = Plan::read(folder)?;
-    let inputs: Vec<&Path> = plan.dumps.iter().chain(&plan.labels).map(PathBuf::as_path).collect();
+    let inputs: Vec<&Path> = plan
+        .dumps
+        .iter()
+        .chain(&plan.labels)
+        .map(PathBuf::as_path)
+        .collect();
     let output = Output::resume(folder, &inputs)?;
     merge_into(output, keep_units)
 }
@@ -69,8 +74,14 @@ impl Merging<'_> {
             results.parameter(name, value.clone());
         }
         self.device()?;
-        self.plan.input.iter().for_each(|i| results.input(i.clone()));
-        self.plan.skipped.iter().for_each(|s| results.skip(s.clone()));
+        self.plan
+            .input
+            .iter()
+            .for_each(|i| results.input(i.clone()));
+        self.plan
+            .skipped
+            .iter()
+            .for_each(|s| results.skip(s.clone()));
         let survey = (self.units())
             .find(|(work, _)| **work == Work::Survey)
             .map(|(_, done)| survey::read(done, self.plan));
@@ -122,12 +133,7 @@ impl Merging<'_> {
     }
 
     /// Adds up the units of a layer, and copies its graphs.
-    fn layer(
-        &self,
-        at: usize,
-        dead: &[bool],
-        notes: &mut Vec<Skipped>,
-    ) -> Result<LayerRedundancy> {
+    fn layer(&self, at: usize, dead: &[bool], notes: &mut Vec<Skipped>) -> Result<LayerRedundancy> {
         let (plan, planned) = (self.plan, &self.plan.layers[at]);
         let view = self.data.view(plan, at)?;
         let mut channels = vec![SpaceSums::default(); planned.channels];
@@ -171,7 +177,10 @@ impl Merging<'_> {
                 let what = "holds sums of other channels; compute it again";
                 return Err(Error::malformed(done.path("sums.json"), None, what));
             }
-            targets.iter_mut().zip(&sums.spaces).for_each(|(a, b)| a.merge(b));
+            targets
+                .iter_mut()
+                .zip(&sums.spaces)
+                .for_each(|(a, b)| a.merge(b));
             if let Some(writers) = writers {
                 writers.copy(&done.path(""), &range, &queries)?;
             }

@@ -1,8 +1,8 @@
 //! Units of overlaps: the sums of all pairs of channels over some queries.
 
 use super::graphs;
-use super::plan::{Plan, range};
 use super::input::View;
+use super::plan::{Plan, range};
 use super::supports::{Holder, Supports};
 use crate::io::parts::{Done, Part};
 use crate::measure::Context;

@@ -149,11 +149,15 @@ impl Plan {
             return Err(Error::output(folder, OutputProblem::NoRun));
         }
         let bytes = read_whole(&path, LARGEST)?;
-        let damaged = |e: serde_json::Error| Error::malformed(&path, None, format!("{e}; plan again"));
+        let damaged =
+            |e: serde_json::Error| Error::malformed(&path, None, format!("{e}; plan again"));
         let head: Head = serde_json::from_slice(&bytes).map_err(damaged)?;
         if head.schema != SCHEMA || head.version != env!("CARGO_PKG_VERSION") {
             let version = format!("{} ({})", head.version, head.schema);
-            return Err(Error::output(folder, OutputProblem::OtherVersion { version }));
+            return Err(Error::output(
+                folder,
+                OutputProblem::OtherVersion { version },
+            ));
         }
         let plan: Self = serde_json::from_slice(&bytes).map_err(damaged)?;
         match plan.hash == plan.hashed() && plan.is_sound() {
@@ -200,7 +204,11 @@ impl Plan {
         let input: Vec<_> = (self.input.iter())
             .map(|i| (&i.fingerprint, &i.shape, &i.dtype))
             .collect();
-        let units: Vec<_> = self.units.iter().map(|u| (u.unit, u.stage, &u.work)).collect();
+        let units: Vec<_> = self
+            .units
+            .iter()
+            .map(|u| (u.unit, u.stage, &u.work))
+            .collect();
         let all = (
             (&self.schema, &self.version, self.save_graph),
             &self.options,
@@ -222,9 +230,10 @@ impl Plan {
                     layer,
                     channels,
                     queries,
-                } => self.layers.get(*layer).is_some_and(|l| {
-                    within(channels, l.channels) && within(queries, l.queries)
-                }),
+                } => self
+                    .layers
+                    .get(*layer)
+                    .is_some_and(|l| within(channels, l.channels) && within(queries, l.queries)),
                 Work::Aggregate { layer, queries } | Work::Overlap { layer, queries } => {
                     let layer = self.layers.get(*layer);
                     layer.is_some_and(|l| within(queries, l.queries))
@@ -264,7 +273,12 @@ pub fn plan(
 ///
 /// # Errors
 /// As [`plan`].
-pub fn plan_in(ctx: &Context<'_>, request: &Request, output: &Output, units: usize) -> Result<Plan> {
+pub fn plan_in(
+    ctx: &Context<'_>,
+    request: &Request,
+    output: &Output,
+    units: usize,
+) -> Result<Plan> {
     let plan = plan_of(ctx, request, &Data::open(request)?, units)?;
     plan.write(output.folder())?;
     Ok(plan)
@@ -383,7 +397,8 @@ fn cut(layers: &[PlannedLayer], aggregate: bool, count: usize) -> Vec<Unit> {
         }
         if aggregate {
             let queries = parts(l.queries, l.piece, share).map(Into::into);
-            units.extend(queries.map(|queries| (Stage::Graphs, Work::Aggregate { layer, queries })));
+            units
+                .extend(queries.map(|queries| (Stage::Graphs, Work::Aggregate { layer, queries })));
         }
     }
     for (layer, l) in layers.iter().enumerate() {
@@ -482,10 +497,17 @@ mod tests {
                         _ => {}
                     }
                 }
-                assert!(seen.iter().chain(&overlaps).all(|&times| times == 1), "{n} {c} {count}");
+                assert!(
+                    seen.iter().chain(&overlaps).all(|&times| times == 1),
+                    "{n} {c} {count}"
+                );
                 assert!(units.iter().enumerate().all(|(i, u)| u.unit == i));
                 let first = units.iter().position(|u| u.stage == Stage::Overlap);
-                assert!(units[first.unwrap()..].iter().all(|u| u.stage == Stage::Overlap));
+                assert!(
+                    units[first.unwrap()..]
+                        .iter()
+                        .all(|u| u.stage == Stage::Overlap)
+                );
             }
         }
     }

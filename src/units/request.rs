@@ -42,13 +42,22 @@ pub fn earlier(ctx: &Context<'_>, request: &Request, folder: &Path) -> Result<Ea
     let parameters = as_written(ctx, request);
     if begun {
         let plan = Plan::read(folder)?;
-        compare(folder, &plan.parameters, &parameters, &plan.input, &data.input)?;
+        compare(
+            folder,
+            &plan.parameters,
+            &parameters,
+            &plan.input,
+            &data.input,
+        )?;
         return Ok(Earlier::Begun);
     }
     let found = Results::from_json(&results, &read_whole(&results, LARGEST)?)?;
     let differs = |what: &str, was: &str, is: &str| {
         let (what, was, is) = (what.into(), was.into(), is.into());
-        Err(Error::output(folder, OutputProblem::OtherRun { what, was, is }))
+        Err(Error::output(
+            folder,
+            OutputProblem::OtherRun { what, was, is },
+        ))
     };
     if found.command != "redundancy" {
         return differs("the command", &found.command, "redundancy");
@@ -56,7 +65,13 @@ pub fn earlier(ctx: &Context<'_>, request: &Request, folder: &Path) -> Result<Ea
     if found.version != env!("CARGO_PKG_VERSION") {
         return differs("the version", &found.version, env!("CARGO_PKG_VERSION"));
     }
-    compare(folder, &found.parameters, &parameters, &found.input, &data.input)?;
+    compare(
+        folder,
+        &found.parameters,
+        &parameters,
+        &found.input,
+        &data.input,
+    )?;
     Ok(Earlier::Finished)
 }
 
@@ -70,7 +85,10 @@ fn compare(
 ) -> Result<()> {
     let differs = |what: &str, was: String, is: String| {
         let what = what.to_string();
-        Err(Error::output(folder, OutputProblem::OtherRun { what, was, is }))
+        Err(Error::output(
+            folder,
+            OutputProblem::OtherRun { what, was, is },
+        ))
     };
     let text = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "none".to_string(),

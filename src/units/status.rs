@@ -1,9 +1,9 @@
 //! Which units are done.
 
 use super::plan::{Plan, Stage};
+use crate::Result;
 use crate::io::parts::{Depth, Done, State, look};
 use crate::io::sink::{PLAN, RESULTS, UNITS};
-use crate::Result;
 use serde::Serialize;
 use std::path::Path;
 

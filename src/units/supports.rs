@@ -5,11 +5,11 @@
 //! one), then the members of all supports of the space in order, 32-bit integers. Numbers are little-endian.
 
 use super::plan::range;
+use crate::Result;
 use crate::error::Error;
 use crate::io::parts::{Done, Part};
 use crate::io::spill::{SupportBlock, SupportStore};
 use crate::measure::redundancy::SupportSource;
-use crate::Result;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -109,7 +109,13 @@ pub(super) struct Supports {
 
 impl Supports {
     /// Those that `holders` have together.
-    pub fn new(holders: Vec<Holder>, spaces: usize, k: usize, piece: usize, queries: usize) -> Self {
+    pub fn new(
+        holders: Vec<Holder>,
+        spaces: usize,
+        k: usize,
+        piece: usize,
+        queries: usize,
+    ) -> Self {
         Self {
             holders,
             spaces,
@@ -168,7 +174,11 @@ impl SupportSource for Supports {
                 _ => self.read(piece)?,
             };
             let own = self.range_of(piece);
-            let (n, from, to) = (own.end.min(queries.end) - at, at - own.start, at - queries.start);
+            let (n, from, to) = (
+                own.end.min(queries.end) - at,
+                at - own.start,
+                at - queries.start,
+            );
             for space in 0..self.spaces {
                 let (from, to) = (space * own.len() + from, space * count + to);
                 out.indices[to * k..][..n * k].copy_from_slice(&block.indices[from * k..][..n * k]);

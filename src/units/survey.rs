@@ -49,7 +49,10 @@ pub(super) fn compute(
             let count = |samples: &[usize]| format!("{} samples left out", samples.len());
             let what = format!("the values of layer {}:", planned.name);
             let (was, is) = (count(&planned.skipped), count(&found.skipped));
-            return Err(Error::output(folder, OutputProblem::OtherRun { what, was, is }));
+            return Err(Error::output(
+                folder,
+                OutputProblem::OtherRun { what, was, is },
+            ));
         }
     }
     for (at, layer) in found.iter().enumerate() {

@@ -77,7 +77,11 @@ impl Selection {
             Share::Shard { index, count } if index < count => Ok(()),
             Share::Shard { index, count } => {
                 let expected = "I/N with I from 0 to N - 1";
-                Err(Error::argument("shard", format!("{index}/{count}"), expected))
+                Err(Error::argument(
+                    "shard",
+                    format!("{index}/{count}"),
+                    expected,
+                ))
             }
             Share::Units(units) => {
                 let wrong = |unit: &&usize| match plan.units.get(**unit) {
@@ -87,7 +91,10 @@ impl Selection {
                 let Some(unit) = units.iter().find(wrong) else {
                     return Ok(());
                 };
-                let there = plan.units.iter().filter(|u| self.stage.is_none_or(|s| s == u.stage));
+                let there = plan
+                    .units
+                    .iter()
+                    .filter(|u| self.stage.is_none_or(|s| s == u.stage));
                 let there: Vec<usize> = there.map(|u| u.unit).collect();
                 let expected = format!("among {}", number_list(&there));
                 Err(Error::argument("unit", unit, expected))
@@ -97,11 +104,14 @@ impl Selection {
 
     /// The chosen units of a stage.
     fn units<'a>(&self, plan: &'a Plan, stage: Stage) -> Vec<&'a Unit> {
-        let chosen = plan.stage(stage).enumerate().filter(|(at, unit)| match &self.share {
-            Share::All => true,
-            Share::Shard { index, count } => at % count == *index,
-            Share::Units(units) => units.contains(&unit.unit),
-        });
+        let chosen = plan
+            .stage(stage)
+            .enumerate()
+            .filter(|(at, unit)| match &self.share {
+                Share::All => true,
+                Share::Shard { index, count } => at % count == *index,
+                Share::Units(units) => units.contains(&unit.unit),
+            });
         chosen.map(|(_, unit)| unit).collect()
     }
 }

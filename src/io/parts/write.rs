@@ -146,9 +146,7 @@ impl Part {
                 Err(e) => Err(failed(e)),
             })?;
         match (renamed, self.place.parent()) {
-            (true, Some(folder)) => {
-                fs::sync_path(folder).map_err(|e| Error::io(folder, "sync", e))
-            }
+            (true, Some(folder)) => fs::sync_path(folder).map_err(|e| Error::io(folder, "sync", e)),
             _ => Ok(()),
         }
     }

@@ -28,12 +28,7 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Takes the folder for a run that reads `inputs`.
-    pub(super) fn begin(
-        named: &Path,
-        force: bool,
-        units: Units,
-        inputs: &[&Path],
-    ) -> Result<Self> {
+    pub(super) fn begin(named: &Path, force: bool, units: Units, inputs: &[&Path]) -> Result<Self> {
         let path = place::resolve(named)?;
         place::check_apart(&path, named, inputs)?;
         let made = place::outermost_missing(&path);

@@ -72,12 +72,7 @@ impl Output {
     /// As [`Output::create_apart`] with `force`.
     pub fn resume(folder: impl AsRef<Path>, inputs: &[&Path]) -> Result<Self> {
         Ok(Self {
-            place: Place::Folder(Folder::begin(
-                folder.as_ref(),
-                true,
-                Units::Own,
-                inputs,
-            )?),
+            place: Place::Folder(Folder::begin(folder.as_ref(), true, Units::Own, inputs)?),
             files: Arc::default(),
         })
     }

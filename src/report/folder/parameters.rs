@@ -138,7 +138,10 @@ pub(crate) fn redundancy_parameters(
     };
     put("identical", identical.into());
     put("aggregate", options.aggregate.into());
-    put("channels", options.channels.as_deref().map(channel_list).into());
+    put(
+        "channels",
+        options.channels.as_deref().map(channel_list).into(),
+    );
     let nan = match options.non_finite {
         NonFinite::Reject => "reject",
         NonFinite::Skip => "skip",

@@ -1,0 +1,150 @@
+//! Units that are damaged, input that changes, a folder that goes away.
+
+use super::{ALL, cpu, dump, left, only, reference, request};
+use crate::formats::folder;
+use crate::outputs::{refused, succeed};
+use chanscope::measure::Context;
+use chanscope::units::{Selection, Share, Stage, merge, plan, status, work};
+use chanscope::{Error, error::OutputProblem};
+use std::path::Path;
+
+/// Changes a file of a unit.
+fn spoil(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(path).expect("a file of a unit");
+    change(&mut bytes);
+    std::fs::write(path, bytes).expect("write");
+}
+
+#[test]
+fn a_damaged_unit_is_named_and_computed_again() {
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    let expected = reference(dir, &ALL);
+    let device = cpu(2);
+    let ctx = Context::new(&device);
+    let out = dir.join("out");
+    let planned = plan(&ctx, &request(dir), &out, false, 3).expect("plan");
+    work(&ctx, &out, &Selection::default()).expect("work");
+    let unit = |number: usize| out.join("units").join(format!("{number:05}"));
+    let last = planned.units.len() - 1;
+    spoil(&unit(0).join("survey.json"), |bytes| bytes[10] ^= 1);
+    spoil(&unit(1).join("supports.bin"), |bytes| {
+        bytes.truncate(bytes.len() - 1)
+    });
+    spoil(&unit(2).join("done.json"), |bytes| bytes.truncate(20));
+    std::fs::remove_file(unit(3).join("sums.json")).expect("remove");
+    spoil(&unit(last).join("pairs.bin"), |bytes| {
+        *bytes.last_mut().unwrap() ^= 0x80
+    });
+    std::fs::remove_dir_all(unit(4)).expect("remove");
+    let found = status(&out).expect("status");
+    let damaged: Vec<usize> = found.damaged.iter().map(|d| d.unit).collect();
+    assert_eq!(
+        (damaged, found.missing.clone()),
+        (vec![0, 1, 2, 3, last], vec![4])
+    );
+    assert_eq!(found.array, format!("0-4,{last}"));
+    let problem = match merge(&out, false) {
+        Err(Error::Output { problem, .. }) => problem,
+        other => panic!("{other:?}"),
+    };
+    let (missing, damaged) = ("4".to_string(), format!("0-3,{last}"));
+    assert_eq!(problem, OutputProblem::Units { missing, damaged });
+    refused(dir, &["merge", "out"], &["4,0-3", "chanscope work out"]);
+    // Overlaps need what is damaged.
+    let wrong = work(&ctx, &out, &only(Stage::Overlap, Share::All));
+    assert!(wrong.is_err());
+    let done = work(&ctx, &out, &Selection::default()).expect("work");
+    assert_eq!(done.computed, [0, 1, 2, 3, 4, last]);
+    merge(&out, false).expect("merge");
+    assert!(left(&out) == expected);
+}
+
+#[test]
+fn a_flipped_byte_of_a_support_is_never_used() {
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    let device = cpu(2);
+    let ctx = Context::new(&device);
+    let out = dir.join("out");
+    plan(&ctx, &request(dir), &out, false, 2).expect("plan");
+    work(&ctx, &out, &only(Stage::Graphs, Share::All)).expect("work");
+    // Of the same length, so that only reading it tells.
+    spoil(&out.join("units/00001/supports.bin"), |bytes| bytes[3] ^= 4);
+    let refused = work(&ctx, &out, &only(Stage::Overlap, Share::All)).expect_err("damaged");
+    assert!(
+        refused.to_string().contains("units/00001/supports.bin"),
+        "{refused}"
+    );
+    assert!(status(&out).expect("status").missing.len() >= 2);
+}
+
+#[test]
+fn input_that_is_not_what_it_was_is_refused() {
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    succeed(
+        dir,
+        &[&["plan"], &ALL[..], &["--units", "2", "--out", "out"]].concat(),
+    );
+    let original = std::fs::read(dir.join("a.npy")).expect("read");
+    let mut other = original.clone();
+    *other.last_mut().unwrap() ^= 1;
+    std::fs::write(dir.join("a.npy"), &other).expect("write");
+    refused(dir, &["work", "out"], &["a.npy"]);
+    std::fs::write(dir.join("a.npy"), &original[..original.len() - 4]).expect("write");
+    refused(dir, &["work", "out"], &["a.npy"]);
+    std::fs::write(dir.join("a.npy"), &original).expect("write");
+    let labels = std::fs::read(dir.join("l.npy")).expect("read");
+    let mut other = labels.clone();
+    other[200] ^= 1;
+    std::fs::write(dir.join("l.npy"), other).expect("write");
+    refused(dir, &["work", "out"], &["l.npy"]);
+    std::fs::write(dir.join("l.npy"), labels).expect("write");
+    succeed(dir, &["work", "out"]);
+    succeed(dir, &["merge", "out"]);
+}
+
+#[test]
+fn input_that_changes_while_a_unit_is_computed_spoils_no_unit() {
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    let device = cpu(2);
+    let ctx = Context::new(&device);
+    let out = dir.join("out");
+    plan(&ctx, &request(dir), &out, false, 2).expect("plan");
+    let path = dir.join("b.npy");
+    let change = |_: chanscope::control::Progress<'_>| {
+        let mut bytes = std::fs::read(&path).expect("read");
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, bytes).expect("write");
+    };
+    let changing = Context::new(&device).with_progress(&change);
+    let error = work(&changing, &out, &Selection::default()).expect_err("changed");
+    assert!(error.to_string().contains("b.npy"), "{error}");
+    assert_eq!(status(&out).expect("status").done, [] as [usize; 0]);
+    let left = std::fs::read_dir(out.join("units")).expect("list").count();
+    assert_eq!(left, 0, "temporary folders");
+}
+
+#[test]
+fn a_folder_that_is_removed_while_it_is_used_is_an_error_and_stays_away() {
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    let device = cpu(2);
+    let ctx = Context::new(&device);
+    let out = dir.join("out");
+    plan(&ctx, &request(dir), &out, false, 2).expect("plan");
+    let remove = |_: chanscope::control::Progress<'_>| {
+        let _ = std::fs::remove_dir_all(&out);
+    };
+    let removing = Context::new(&device).with_progress(&remove);
+    let error = work(&removing, &out, &Selection::default()).expect_err("removed");
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(!out.exists());
+}

@@ -1,0 +1,131 @@
+//! kill -9 at any moment, and disks that are full at any write: the run goes on to the same bytes.
+//!
+//! The calls at which a run is killed are spread over its whole life. `CHANSCOPE_KILLS` sets how many; 100 take minutes.
+
+use super::{ALL, dump, left, reference};
+use crate::formats::folder;
+use crate::outputs::{chanscope, content, names, succeed};
+use std::path::Path;
+use std::process::Output;
+
+fn kills() -> usize {
+    let asked = std::env::var("CHANSCOPE_KILLS").ok();
+    asked.map_or(12, |text| text.parse().expect("CHANSCOPE_KILLS: a number"))
+}
+
+/// The run in units, with a fault if wanted.
+fn start(dir: &Path, more: &[&str], fault: Option<&str>) -> Output {
+    let mut command = chanscope(dir);
+    command.args(["redundancy"]).args(ALL);
+    command.args(["--out", "out", "--units", "3"]).args(more);
+    if let Some(fault) = fault {
+        command.env("CHANSCOPE_FAULT", fault);
+    }
+    command.output().expect("run")
+}
+
+/// How many calls of a kind an undisturbed run makes.
+fn calls(kind: &str) -> usize {
+    let dir = folder();
+    dump(dir.path());
+    let out = start(dir.path(), &[], Some(&format!("{kind}:0:trace")));
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success(), "{said}");
+    said.lines().filter(|l| l.starts_with("call ")).count()
+}
+
+/// Names in a folder that a run works with.
+fn hidden(dir: &Path) -> Vec<String> {
+    let mut names = names(dir);
+    names.retain(|name| name.starts_with('.'));
+    names
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_no_finished_unit_and_no_bit() {
+    let calls = calls("any");
+    let step = (calls / kills()).max(1);
+    let reference_dir = folder();
+    dump(reference_dir.path());
+    let expected = reference(reference_dir.path(), &ALL);
+    for at in (1..=calls).step_by(step) {
+        let dir = folder();
+        let dir = dir.path();
+        dump(dir);
+        let killed = start(dir, &[], Some(&format!("any:{at}:kill")));
+        assert!(!killed.status.success(), "call {at}");
+        let done = || {
+            let units = content(&dir.join("out/units"));
+            units
+                .into_keys()
+                .filter(|name| name.ends_with("done.json"))
+                .count()
+        };
+        let (before, merged) = (done(), dir.join("out/results.json").is_file());
+        // Killed again on the way, where there is still something to do.
+        let again = start(dir, &["--resume"], Some(&format!("any:{}:kill", calls / 3)));
+        assert!(
+            again.status.success() || merged || done() >= before,
+            "call {at}"
+        );
+        let last = start(dir, &["--resume"], None);
+        let said = String::from_utf8_lossy(&last.stderr).into_owned();
+        assert!(last.status.success(), "call {at}: {said}");
+        assert!(left(&dir.join("out")) == expected, "call {at}");
+        assert_eq!(hidden(dir), [] as [&str; 0], "call {at}");
+        assert_eq!(hidden(&dir.join("out")), [] as [&str; 0], "call {at}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_write_is_one_line_and_the_run_goes_on_later() {
+    let reference_dir = folder();
+    dump(reference_dir.path());
+    let expected = reference(reference_dir.path(), &ALL);
+    for kind in ["write", "reserve", "mkdir"] {
+        let calls = calls(kind);
+        for at in (1..=calls).step_by((calls / 5).max(1)) {
+            let dir = folder();
+            let dir = dir.path();
+            dump(dir);
+            let full = start(dir, &[], Some(&format!("{kind}:{at}:full")));
+            let said = String::from_utf8_lossy(&full.stderr).into_owned();
+            // Where new results cannot be made beside the folder, they are made in it.
+            if !full.status.success() {
+                assert_eq!(said.lines().count(), 1, "{kind} {at}: {said}");
+                assert!(
+                    said.contains("make room") || said.contains("space"),
+                    "{kind} {at}: {said}"
+                );
+                let last = start(dir, &["--resume"], None);
+                assert!(last.status.success(), "{kind} {at}");
+            }
+            assert!(left(&dir.join("out")) == expected, "{kind} {at}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_what_is_done_and_says_how_to_go_on() {
+    use std::os::unix::process::ExitStatusExt;
+    let calls = calls("any");
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    let expected = reference(dir, &ALL);
+    let out = start(dir, &[], Some(&format!("any:{}:terminate", calls / 2)));
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.signal(), Some(15), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains("cancelled") && said.contains("--resume"),
+        "{said}"
+    );
+    assert!(dir.join("out/run.json").is_file());
+    succeed(
+        dir,
+        &[&["redundancy"], &ALL[..], &["--out", "out", "--resume"]].concat(),
+    );
+    assert!(left(&dir.join("out")) == expected);
+}
