@@ -89,15 +89,26 @@ pub fn run_plan(args: &PlanArgs, common: &Common) -> Result<()> {
         plan(&ctx, &request, folder, common.force, args.units)
     })?;
     if common.json {
-        return output::json(&plan);
+        return output::json(&serde_json::json!({
+            "folder": folder.display().to_string(),
+            "hash": plan.hash,
+            "units": plan.units.len(),
+            "graphs": plan.stage(Stage::Graphs).count(),
+            "seconds": seconds(&plan),
+        }));
     }
     output::print(&planned(&plan, folder))
+}
+
+/// Estimated seconds of all units.
+fn seconds(plan: &Plan) -> f64 {
+    plan.units.iter().filter_map(|u| u.seconds).sum()
 }
 
 fn planned(plan: &Plan, folder: &Path) -> String {
     let graphs = plan.stage(Stage::Graphs).count();
     let all = plan.units.len();
-    let seconds: f64 = plan.units.iter().filter_map(|u| u.seconds).sum();
+    let seconds = seconds(plan);
     let dir = folder.display();
     let last = number_list(&(graphs..all).collect::<Vec<_>>());
     format!(
