@@ -16,13 +16,14 @@
 //! the run is cut, and in whatever order and by how many processes units are computed. Nothing but the units' order in
 //! time depends on the memory cap, the number of threads, or the number of units.
 //!
-//! `plan` is the pure part: what the units are. `input` opens what the run reads and refuses it where it was changed since
+//! `plan` is the pure part: what the units are; `make` makes a plan of a request. `input` opens what the run reads and refuses it where it was changed since
 //! the plan was made. `request` names what differs between a run and a request. `graphs`, `overlap` and `survey` compute
 //! and read back a kind of unit each; `supports` is how supports lie in files. `work`, `status` and `merge` are what the
 //! commands of the same names call.
 
 mod graphs;
 mod input;
+mod make;
 mod merge;
 mod overlap;
 mod plan;
@@ -33,8 +34,9 @@ mod survey;
 mod work;
 
 pub use input::Request;
+pub use make::{plan, plan_in};
 pub use merge::{merge, merge_into};
-pub use plan::{Plan, PlannedLayer, SCHEMA, Stage, Unit, Work, plan, plan_in};
+pub use plan::{Plan, PlannedLayer, SCHEMA, Stage, Unit, Work};
 pub use request::{Earlier, earlier};
 pub use status::{Damage, Status, number_list, status};
 pub use work::{Selection, Share, Worked, work};

@@ -153,7 +153,11 @@ impl Runs {
         runs.document(dir, "filters --study --json", &["filters", "--study"]);
         runs.document(dir, "report --json", &["report", "redundancy"]);
         let plan = ["plan", "acts", "-k", "3", "--units", "2", "--nan", "skip"];
-        runs.document(dir, "plan --json", &[&plan[..], &["--out", "units"]].concat());
+        runs.document(
+            dir,
+            "plan --json",
+            &[&plan[..], &["--out", "units"]].concat(),
+        );
         runs.document(dir, "work --json", &["work", "units"]);
         std::fs::write(dir.join("units/units/00001/sums.json"), b"{}").expect("written");
         runs.document(dir, "status --json", &["status", "units"]);

@@ -1,0 +1,138 @@
+//! Making the plan of what is asked for.
+
+use super::input::{Data, Request, as_written, query_count};
+use super::plan::{Plan, PlannedLayer, SCHEMA, cut};
+use crate::error::LayerProblem;
+use crate::io::scan::scan;
+use crate::io::sink::Output;
+use crate::measure::redundancy::{NonFinite, RedundancyOptions, check, estimate, selected};
+use crate::measure::{Context, RedundancyInput};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Bytes of supports in a piece of a file, in all channels together: what a unit of overlaps reads at a time.
+const PIECE: u64 = 64 << 20;
+
+/// Plans a run of about `units` units in each of its two stages, and writes it to `folder`, which must not exist or be
+/// empty; with `force` it may hold earlier results, which stay until the run is merged, or another run, which is removed.
+/// Reads the dumps' headers, the blocks of their fingerprints, and with [`NonFinite::Skip`] everything once.
+///
+/// # Errors
+/// [`Error::Argument`] for `units` of 0; as [`crate::measure::redundancy()`], and as [`Output::create_apart`].
+pub fn plan(
+    ctx: &Context<'_>,
+    request: &Request,
+    folder: &Path,
+    force: bool,
+    units: usize,
+) -> Result<Plan> {
+    if units == 0 {
+        return Err(Error::argument("units", 0, "at least 1"));
+    }
+    let data = Data::open(request)?;
+    let output = Output::create_apart(folder, force, &request.paths(&data))?;
+    let plan = plan_of(ctx, request, &data, units)?;
+    plan.write(folder)?;
+    drop(output);
+    Ok(plan)
+}
+
+/// As [`plan`], into a folder that the caller has taken.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_in(
+    ctx: &Context<'_>,
+    request: &Request,
+    output: &Output,
+    units: usize,
+) -> Result<Plan> {
+    let plan = plan_of(ctx, request, &Data::open(request)?, units)?;
+    plan.write(output.folder())?;
+    Ok(plan)
+}
+
+fn plan_of(ctx: &Context<'_>, request: &Request, data: &Data, units: usize) -> Result<Plan> {
+    let options = &request.options;
+    let layers = data.layers();
+    let input = RedundancyInput::new(&layers).with_labels(data.labels.as_deref());
+    check(ctx, &input, options)?;
+    let channels = selected(&input, options)?;
+    let skipped = skipped_samples(ctx, &input, options, &channels)?;
+    let mut planned = Vec::new();
+    for ((layer, channels), skipped) in layers.iter().zip(&channels).zip(skipped) {
+        let s = layer.shape();
+        let measured = s.samples - skipped.len();
+        if measured < 2 {
+            let problem = match measured {
+                0 if s.samples > 0 => LayerProblem::NoFiniteSample,
+                got => LayerProblem::TooFewSamples { got, needed: 2 },
+            };
+            return Err(Error::layer(layer.name(), layer.path(), problem));
+        }
+        let queries = query_count(options, measured);
+        let each = (channels.len() * (4 * options.graph.k + 2)) as u64;
+        let most = usize::try_from(PIECE / each.max(1)).unwrap_or(usize::MAX);
+        planned.push(PlannedLayer {
+            name: layer.name().to_string(),
+            shape: [s.samples, s.channels, s.height, s.width],
+            channels: channels.len(),
+            skipped,
+            queries,
+            piece: most.min(queries.div_ceil(units)).max(1),
+        });
+    }
+    let mut plan = Plan {
+        schema: SCHEMA.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        hash: String::new(),
+        dumps: request.dumps.iter().map(absolute).collect::<Result<_>>()?,
+        labels: data.label_file.as_ref().map(absolute).transpose()?,
+        skip_unreadable: request.skip_unreadable,
+        save_graph: request.save_graph,
+        options: options.clone(),
+        parameters: as_written(ctx, request),
+        input: data.input.clone(),
+        skipped: data.left_out.clone(),
+        units: cut(&planned, options.aggregate, units),
+        layers: planned,
+    };
+    plan.hash = plan.hashed();
+    for (at, layer) in layers.iter().enumerate() {
+        let found = estimate(ctx, *layer, options)?;
+        plan.estimated(at, found.seconds, found.memory_bytes);
+    }
+    data.check_unchanged()?;
+    Ok(plan)
+}
+
+fn absolute(path: impl AsRef<Path>) -> Result<PathBuf> {
+    let path = path.as_ref();
+    std::path::absolute(path).map_err(|e| Error::io(path, "find", e))
+}
+
+/// Samples of every layer that are left out; those of all layers in each, where all have the same samples.
+fn skipped_samples(
+    ctx: &Context<'_>,
+    input: &RedundancyInput<'_>,
+    options: &RedundancyOptions,
+    channels: &[Vec<usize>],
+) -> Result<Vec<Vec<usize>>> {
+    let layers = input.layers;
+    if options.non_finite == NonFinite::Reject {
+        return Ok(vec![Vec::new(); layers.len()]);
+    }
+    let scanned = (layers.iter().zip(channels)).map(|(layer, channels)| {
+        let found = ctx.run(|| scan(*layer, channels, ctx.memory(), ctx.control()))?;
+        Ok(found.bad_samples)
+    });
+    let mut skipped: Vec<Vec<usize>> = scanned.collect::<Result<_>>()?;
+    let samples = layers.first().map_or(0, |l| l.shape().samples);
+    if layers.iter().all(|l| l.shape().samples == samples) {
+        let mut all = skipped.concat();
+        all.sort_unstable();
+        all.dedup();
+        skipped.fill(all);
+    }
+    Ok(skipped)
+}
