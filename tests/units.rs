@@ -154,6 +154,29 @@ fn any_number_of_units_and_shards_in_any_order_gives_the_same_bytes() {
 }
 
 #[test]
+fn drawn_queries_and_their_standard_errors_are_those_of_one_run() {
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    let draw = [&ALL[..], &["--queries", "20", "--seed", "3"]].concat();
+    let expected = reference(dir, &draw);
+    assert!(expected.arrays.contains_key(Path::new("queries.npy")));
+    let device = cpu(2);
+    let ctx = Context::new(&device);
+    let mut request = request(dir);
+    request.options = request.options.with_queries(Some(20)).with_seed(3);
+    for units in [1, 5] {
+        let out = dir.join(format!("out-{units}"));
+        plan(&ctx, &request, &out, false, units).expect("plan");
+        work(&ctx, &out, &Selection::default()).expect("work");
+        merge(&out, false).expect("merge");
+        let found = left(&out);
+        assert_eq!(found.results, expected.results, "{units} units");
+        assert!(found == expected, "{units} units");
+    }
+}
+
+#[test]
 fn the_command_in_units_leaves_the_same_bytes_and_finds_them_again() {
     let dir = folder();
     let dir = dir.path();

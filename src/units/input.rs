@@ -8,7 +8,9 @@ use crate::io::labels::read_labels;
 use crate::io::layer::Layer;
 use crate::io::open::{Dump, Unreadable, open_dump_with};
 use crate::measure::Context;
-use crate::measure::redundancy::{Prepared, RedundancyInput, RedundancyOptions, selected};
+use crate::measure::redundancy::{
+    Prepared, RedundancyInput, RedundancyOptions, draw_queries, selected,
+};
 use crate::report::folder::redundancy_parameters;
 use crate::report::notes::unequal;
 use crate::report::results::{Input, Skipped};
@@ -62,8 +64,10 @@ pub(super) fn as_written(ctx: &Context<'_>, request: &Request) -> Map<String, Va
 }
 
 /// Queries of a layer of which so many samples are measured.
-pub(super) fn query_count(_options: &RedundancyOptions, measured: usize) -> usize {
-    measured
+pub(super) fn query_count(options: &RedundancyOptions, measured: usize) -> usize {
+    options
+        .queries
+        .map_or(measured, |count| count.min(measured))
 }
 
 /// The input of a run, opened.
@@ -218,8 +222,10 @@ impl Data {
             (Some(labels), Some(kept)) => Some(kept.kept().iter().map(|&i| labels[i]).collect()),
             (labels, _) => labels.clone(),
         };
+        let measured = layer.shape().samples - skipped.len();
         Ok(View {
             layer,
+            queries: draw_queries(&plan.options, measured, kept.as_ref().map(Kept::kept)),
             kept,
             labels,
             channels: channels.into_iter().next().unwrap_or_default(),
@@ -233,6 +239,7 @@ pub(super) struct View<'a> {
     layer: &'a dyn Layer,
     kept: Option<Kept<&'a dyn Layer>>,
     labels: Option<Vec<u32>>,
+    queries: Option<Vec<usize>>,
     pub channels: Vec<usize>,
     pub skipped: Vec<usize>,
 }
@@ -263,6 +270,7 @@ impl View<'_> {
             channels: &self.channels,
             dead,
             labels: self.labels.as_deref(),
+            queries: self.queries.as_deref(),
             options,
         }
     }

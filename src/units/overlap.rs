@@ -6,7 +6,7 @@ use super::plan::{Plan, range};
 use super::supports::{Holder, Supports};
 use crate::io::parts::{Done, Part};
 use crate::measure::Context;
-use crate::measure::redundancy::{OverlapPart, SupportSource, Unions, overlap};
+use crate::measure::redundancy::{OverlapPart, Scatter, Spaces, SupportSource, Unions, overlap};
 use crate::ops::OverlapSums;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ const UNIONS: &str = "unions.json";
 #[derive(Serialize, Deserialize)]
 struct Others {
     unions: Unions,
+    scatter: Option<Scatter>,
 }
 
 /// Computes a unit from the units of graphs `done`, by number.
@@ -36,8 +37,8 @@ pub(super) fn compute(
         let holders = done.iter().filter_map(|(unit, done)| {
             let (of, spaces, queries) = graphs::job(&plan.units[*unit].work)?;
             let (spaces, is_aggregate) = match spaces {
-                crate::measure::redundancy::Spaces::Channels(range) => (range, false),
-                crate::measure::redundancy::Spaces::Aggregate => (0..1, true),
+                Spaces::Channels(range) => (range, false),
+                Spaces::Aggregate => (0..1, true),
             };
             (of == layer && is_aggregate == aggregate).then(|| Holder {
                 done: done.clone(),
@@ -80,6 +81,7 @@ fn write(found: &OverlapPart, c: usize, part: &Part) -> Result<()> {
     file.finish()?;
     let others = Others {
         unions: found.unions.clone(),
+        scatter: found.scatter.clone(),
     };
     let text = serde_json::to_vec(&others).map_err(|e| Error::io(UNIONS, "write", e.into()))?;
     part.write(UNIONS, &text)
@@ -120,5 +122,6 @@ pub(super) fn read(done: &Done, c: usize) -> Result<OverlapPart> {
     let others: Others =
         serde_json::from_slice(&text).map_err(|e| damaged(UNIONS, e.to_string()))?;
     part.unions = others.unions;
+    part.scatter = others.scatter;
     Ok(part)
 }
