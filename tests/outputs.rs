@@ -4,6 +4,7 @@
 #[cfg(unix)]
 mod faults;
 mod inputs;
+mod memory;
 mod place;
 #[cfg(unix)]
 mod signals;

@@ -21,9 +21,10 @@ from ._errors import (
 from ._filters import Filters, LayerFilters, filters
 from ._graph import NNKGraph, knn, nnk
 from ._inspect import devices, inspect
+from ._layer import LayerRedundancy
 from ._load import load, report
 from ._network import Impulse, LayerImpulse, Run, Shuffle, TensorShuffle, impulse, run, shuffle
-from ._redundancy import LayerRedundancy, Redundancy, redundancy
+from ._redundancy import Redundancy, redundancy
 from ._results import Results
 
 # What is imported when it is first used, so that `import chanscope` costs little and needs numpy only:

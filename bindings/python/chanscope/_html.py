@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ._filters import LayerFilters
     from ._network import LayerImpulse, TensorShuffle
-    from ._redundancy import LayerRedundancy
+    from ._layer import LayerRedundancy
 
 #: Channels along the side of a heat map; more are averaged.
 _PIXELS = 256

@@ -58,6 +58,8 @@ pub struct Arguments {
     non_finite: String,
     skip_unreadable: bool,
     save_graph: bool,
+    queries: Option<usize>,
+    seed: u64,
 }
 
 pub fn unknown(py: Python<'_>, name: &str, got: &str, choices: &str) -> PyErr {
@@ -96,6 +98,8 @@ pub fn redundancy(
         .with_graph(graph.params(py, true)?)
         .with_aggregate(arguments.aggregate)
         .with_channels(arguments.channels.clone())
+        .with_queries(arguments.queries)
+        .with_seed(arguments.seed)
         .with_non_finite(match arguments.non_finite.as_str() {
             "raise" => NonFinite::Reject,
             "skip" => NonFinite::Skip,

@@ -38,6 +38,8 @@ WRONG = [
     (dict(X=X, sigma=1.0, kernel="cosine"), cs.UsageError, ValueError, "sigma"),
     (dict(X=X, identical="skip"), cs.UsageError, ValueError, "unknown identical 'skip'"),
     (dict(X=X, non_finite="reject"), cs.UsageError, ValueError, "unknown non_finite 'reject'"),
+    (dict(X=X, queries=0), cs.UsageError, ValueError, "queries is 0"),
+    (dict(X=X, seed=-1), cs.UsageError, ValueError, "seed is -1"),
     (dict(X=X, channels=[5]), cs.UsageError, ValueError, "channel 5"),
     (dict(X=X, channels="0-x"), cs.UsageError, ValueError, "channels is '0-x'"),
     (dict(X=X, channels=[0.5]), cs.UsageError, ValueError, "channels is"),

@@ -20,6 +20,7 @@ OPTIONS = [
     ({"k": 7, "kernel": "cosine", "aggregate": True}, ["-k", "7", "--kernel", "cosine", "--aggregate"]),
     ({"sigma": 1.5, "identical": "drop", "k": 5}, ["--sigma", "1.5", "--identical", "drop", "-k", "5"]),
     ({"channels": [3, 0], "identical": "replace"}, ["--channels", "3,0", "--identical", "replace"]),
+    ({"queries": 20, "seed": 7, "k": 6, "aggregate": True}, ["--queries", "20", "--seed", "7", "-k", "6", "--aggregate"]),
     ({"channels": "1-2", "k": 4, "threads": 1, "memory": "64MiB"}, ["--channels", "1-2", "-k", "4"]),
 ]
 
@@ -71,6 +72,8 @@ def test_attributes_are_the_fields_of_results_json(activations, labels):
     assert layer.aggregate.neighbors.shape == (1, 60, 5) and 0 < layer.aggregate.recall <= 1
     fields = {p for p in dir(type(layer)) if not p.startswith("_")}
     assert set(layer.fields) - {"name"} <= fields
+    sampled = cs.redundancy(activations, labels, k=5, queries=20, device="cpu")["layer"]
+    assert set(sampled.fields) - {"name"} <= fields
 
 
 def test_graphs_are_sparse_matrices_kept_or_not(activations):
@@ -97,6 +100,20 @@ def test_skipped_samples_keep_their_numbers(activations):
     assert layer.samples_skipped == 2 and len(layer.kept) == 58 and 4 not in layer.kept
     graph = layer.graph(0)
     assert graph.shape == (60, 60) and graph[[4, 9]].nnz == 0 and graph[:, [4, 9]].nnz == 0 and graph[[59]].nnz > 0
+
+
+def test_sampled_queries(activations, labels):
+    pytest.importorskip("scipy")
+    all_queries = cs.redundancy(activations, labels, k=5, save_graph=True, device="cpu")["layer"]
+    layer = cs.redundancy(activations, labels, k=5, save_graph=True, aggregate=True, queries=15, device="cpu")["layer"]
+    assert all_queries.queries is None and all_queries.jaccard_se is None
+    assert layer.queries.shape == (15,) and layer.graphs.neighbors.shape == (4, 15, 5)
+    np.testing.assert_array_equal(layer.graphs.neighbors, all_queries.graphs.neighbors[:, layer.queries])
+    graph, whole = layer.graph(0), all_queries.graph(0)
+    assert graph.shape == (60, 60) and (graph[layer.queries] != whole[layer.queries]).nnz == 0
+    assert graph.nnz == graph[layer.queries].nnz
+    assert layer.jaccard_se.shape == (4, 4) and layer.neighbors_mean_se[0] > 0 and layer.loo_error_se[0] > 0
+    assert layer.jaccard_mean_se > 0 and layer.redundancy_se > 0 and layer.aggregate.standard_error("recall") >= 0
 
 
 def test_frame_has_a_row_for_each_channel(activations, labels):

@@ -98,7 +98,7 @@ impl<T: NpyElement> ArrayWriter<T> {
             let shape = shape.to_vec();
             return Err(Error::output(path, OutputProblem::TooLarge { shape }));
         };
-        let Some(unfinished) = memory.begin::<T>(name, shape, total) else {
+        let Some(unfinished) = memory.begin(name, T::KIND, shape, total) else {
             let action = format!("reserve {total} bytes of memory for");
             return Err(Error::io(path, action, ErrorKind::OutOfMemory.into()));
         };

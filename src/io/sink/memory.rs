@@ -1,6 +1,5 @@
 //! Outputs that are kept in memory, for programs that want arrays and no files.
 
-use super::array::NpyElement;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,9 +32,10 @@ impl Memory {
     }
 
     /// Room for an array that is filled block by block; `None` where there is not enough memory.
-    pub(super) fn begin<T: NpyElement>(
+    pub(super) fn begin(
         &self,
         name: &str,
+        kind: &'static str,
         shape: &[usize],
         bytes: usize,
     ) -> Option<Unfinished> {
@@ -44,7 +44,7 @@ impl Memory {
         room.resize(bytes, 0);
         let array = HeldArray {
             name: name.to_string(),
-            kind: T::KIND,
+            kind,
             shape: shape.to_vec(),
             bytes: room,
         };
