@@ -47,7 +47,6 @@ reveal_type(layer.overlap_mean)
 def test_types_are_seen_by_users():
     assert Path(chanscope.__file__).with_name("py.typed").exists()
     Path("use.py").write_text(USE)
-    # Large packages that are not looked into.
-    Path("mypy.ini").write_text("[mypy]\n[mypy-torch.*,matplotlib.*,scipy.*]\nfollow_imports = skip\n")
+    Path("mypy.ini").write_text(CONFIGURATION)
     done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "use.py"], capture_output=True, text=True)
     assert done.returncode == 0 and '"float | None"' in done.stdout, done.stdout
