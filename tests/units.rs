@@ -193,6 +193,9 @@ fn the_command_in_units_leaves_the_same_bytes_and_finds_them_again() {
     kept.arrays
         .retain(|name, _| !name.starts_with("units") && name != Path::new("run.json"));
     assert!(kept == expected);
+    let before = content(&dir.join("out"));
+    succeed(dir, &with(&["--out", "out", "--resume"]));
+    assert!(content(&dir.join("out")) == before, "finished already");
     succeed(dir, &["merge", "out"]);
     assert!(left(&dir.join("out")) == expected);
     // A finished run is found, of whatever units.

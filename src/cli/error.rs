@@ -37,6 +37,7 @@ impl Error {
                     OutputProblem::Unfinished
                     | OutputProblem::Incomplete { .. }
                     | OutputProblem::Units { .. }
+                    | OutputProblem::NoRoom { .. }
                     | OutputProblem::TooLarge { .. } => 1,
                     _ => 2,
                 },
@@ -271,6 +272,12 @@ fn output(path: &Path, problem: &OutputProblem) -> String {
                 "{path} holds a run with {option} {was}, not {is}; give the same, or name another folder with --out"
             )
         }
+        OutputProblem::NoRoom { needed, free } => format!(
+            "{path} needs about {} for the run, but its disk has {} left; make room, name a folder on another disk with \
+             --out, or measure a sample with --queries",
+            format_size_up(*needed),
+            format_size(*free)
+        ),
         OutputProblem::Units { missing, damaged } => {
             let both = [missing.as_str(), damaged.as_str()];
             let list: Vec<&str> = both.into_iter().filter(|l| !l.is_empty()).collect();

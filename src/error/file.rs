@@ -145,6 +145,16 @@ pub enum OutputProblem {
         /// As it is now.
         is: String,
     },
+    /// The disk has too little room for a run.
+    #[error(
+        "needs about {needed} bytes for the run, but the disk has {free}; make room, name a folder on another disk, or measure a sample of the queries"
+    )]
+    NoRoom {
+        /// Bytes of units and results, estimated.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// Units of a run are missing or damaged.
     #[error("lacks {}", lacking(missing, damaged))]
     Units {

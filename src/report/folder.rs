@@ -67,6 +67,8 @@ struct Record {
     started: Instant,
     /// When the last stage ended.
     stage: Instant,
+    /// Seconds of work that was done before this run began.
+    before: f64,
     /// Files of which a fingerprint was taken.
     read: Vec<Stamp>,
     /// What `queries.npy` holds.
@@ -87,6 +89,7 @@ impl ResultsFolder {
                 results,
                 started: now,
                 stage: now,
+                before: 0.0,
                 read: Vec::new(),
                 queries: None,
             }),
@@ -189,6 +192,14 @@ impl ResultsFolder {
         record.stage = now;
     }
 
+    /// Records a stage that was computed before, by this process or others.
+    pub(crate) fn stage_before(&self, name: impl Into<String>, seconds: f64) {
+        let mut record = self.record();
+        let name = name.into();
+        record.results.timing.stages.push(Stage { name, seconds });
+        record.before += seconds;
+    }
+
     /// Writes the report, `results.json` last, and moves everything to its place.
     ///
     /// # Errors
@@ -249,6 +260,6 @@ fn stopped(record: Mutex<Record>, notes: &Mutex<Vec<Skipped>>) -> Result<Results
     let mut results = record.results;
     let notes = &mut *notes.lock().unwrap_or_else(PoisonError::into_inner);
     results.skipped.append(notes);
-    results.timing.total_seconds = record.started.elapsed().as_secs_f64();
+    results.timing.total_seconds = record.before + record.started.elapsed().as_secs_f64();
     Ok(results)
 }

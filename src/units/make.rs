@@ -1,10 +1,11 @@
 //! Making the plan of what is asked for.
 
 use super::input::{Data, Request, as_written, query_count};
-use super::plan::{Plan, PlannedLayer, SCHEMA, cut};
-use crate::error::LayerProblem;
+use super::plan::{Plan, PlannedLayer, SCHEMA, Work, cut};
+use crate::error::{LayerProblem, OutputProblem};
 use crate::io::scan::scan;
 use crate::io::sink::Output;
+use crate::io::size::available_disk;
 use crate::measure::redundancy::{NonFinite, RedundancyOptions, check, estimate, selected};
 use crate::measure::{Context, RedundancyInput};
 use crate::{Error, Result};
@@ -32,6 +33,7 @@ pub fn plan(
     let data = Data::open(request)?;
     let output = Output::create_apart(folder, force, &request.paths(&data))?;
     let plan = plan_of(ctx, request, &data, units)?;
+    check_room(&plan, folder, available_disk(folder))?;
     plan.write(folder)?;
     drop(output);
     Ok(plan)
@@ -48,6 +50,7 @@ pub fn plan_in(
     units: usize,
 ) -> Result<Plan> {
     let plan = plan_of(ctx, request, &Data::open(request)?, units)?;
+    check_room(&plan, output.folder(), available_disk(output.folder()))?;
     plan.write(output.folder())?;
     Ok(plan)
 }
@@ -106,6 +109,38 @@ fn plan_of(ctx: &Context<'_>, request: &Request, data: &Data, units: usize) -> R
     Ok(plan)
 }
 
+/// Refuses a run for which a disk with so many bytes `free` has no room.
+fn check_room(plan: &Plan, folder: &Path, free: Option<u64>) -> Result<()> {
+    let needed = disk_bytes(plan);
+    match free {
+        Some(free) if free < needed => {
+            let problem = OutputProblem::NoRoom { needed, free };
+            Err(Error::output(folder, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that units and results of a run take at the most, estimated: supports hold about a third of the candidates.
+fn disk_bytes(plan: &Plan) -> u64 {
+    let k = plan.options.graph.k as u64;
+    // Written for the unit, and copied when the run is merged.
+    let graphs = if plan.save_graph { 2 * (12 * k + 5) } else { 0 };
+    let of_layer = |(at, layer): (usize, &PlannedLayer)| {
+        let spaces = layer.channels as u64 + u64::from(plan.options.aggregate);
+        let queries = spaces * layer.queries as u64;
+        let overlaps = plan
+            .units
+            .iter()
+            .filter(|unit| matches!(unit.work, Work::Overlap { layer, .. } if layer == at));
+        // Upper triangles of four matrices in each unit, and whole matrices in survey and results.
+        let pairs = (layer.channels as u64).pow(2);
+        let matrices = 16 * pairs * overlaps.count() as u64 + 64 * pairs;
+        queries * (2 + 4 * k.div_ceil(3) + graphs) + matrices
+    };
+    plan.layers.iter().enumerate().map(of_layer).sum()
+}
+
 fn absolute(path: impl AsRef<Path>) -> Result<PathBuf> {
     let path = path.as_ref();
     std::path::absolute(path).map_err(|e| Error::io(path, "find", e))
@@ -135,4 +170,37 @@ fn skipped_samples(
         skipped.fill(all);
     }
     Ok(skipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Device, DeviceChoice};
+
+    #[test]
+    fn a_disk_without_room_is_refused_with_the_figures() {
+        let dir = tempfile::tempdir().expect("folder");
+        let dump = dir.path().join("dump");
+        let output = Output::create(&dump, false).expect("folder");
+        let values: Vec<f32> = (0..400).map(|i| (i as f32).sin()).collect();
+        output
+            .array("a.npy", &[50, 2, 2, 2], &values)
+            .expect("array");
+        output.finish(&serde_json::json!({})).expect("written");
+        let request = Request::new(vec![dump.join("a.npy")], RedundancyOptions::default());
+        let device = Device::open(&DeviceChoice::Cpu, 1).expect("CPU");
+        let ctx = Context::new(&device);
+        let data = Data::open(&request).expect("opened");
+        let plan = plan_of(&ctx, &request, &data, 3).expect("planned");
+        // 100 queries of channels with 2 + 4 * 9 bytes, three units of sums, and the matrices.
+        let needed = 100 * 38 + 16 * 4 * 3 + 64 * 4;
+        assert_eq!(disk_bytes(&plan), needed);
+        let folder = dir.path();
+        assert!(check_room(&plan, folder, Some(needed)).is_ok());
+        assert!(check_room(&plan, folder, None).is_ok());
+        let free = needed - 1;
+        let problem = OutputProblem::NoRoom { needed, free };
+        let refused = check_room(&plan, folder, Some(free));
+        assert_eq!(refused, Err(Error::output(folder, problem)));
+    }
 }

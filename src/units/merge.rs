@@ -1,7 +1,7 @@
 //! Putting the results together.
 
 use super::input::Data;
-use super::plan::{Plan, Work, range};
+use super::plan::{Plan, Work};
 use super::request::device_of;
 use super::status::{number_list, survey_units};
 use super::{graphs, overlap, survey};
@@ -94,8 +94,9 @@ impl Merging<'_> {
             let mut found = self.layer(at, dead, &mut notes)?;
             found.similarity = similarity;
             results.redundancy_layer(&found)?;
-            results.stage(found.name);
+            results.stage_before(found.name, self.seconds(Some(at)));
         }
+        results.stage_before("survey", self.seconds(None));
         if let Some(cka) = &survey.cka {
             results.cka(cka);
         }
@@ -106,6 +107,19 @@ impl Merging<'_> {
 
     fn units(&self) -> impl Iterator<Item = (&Work, &Done)> {
         (self.plan.units.iter().zip(self.done)).map(|(unit, done)| (&unit.work, done))
+    }
+
+    /// Seconds that the units of a layer took, or those of no layer.
+    fn seconds(&self, at: Option<usize>) -> f64 {
+        let of = |work: &Work| match work {
+            Work::Survey => None,
+            Work::Channels { layer, .. }
+            | Work::Aggregate { layer, .. }
+            | Work::Overlap { layer, .. } => Some(*layer),
+        };
+        let own = self.units().filter(|(work, _)| of(work) == at);
+        own.filter_map(|(_, done)| done.marker().about.get("seconds")?.as_f64())
+            .sum()
     }
 
     /// Records what computed: all devices, where units come from several.
@@ -155,10 +169,9 @@ impl Merging<'_> {
         };
         let mut lost = 0;
         for (work, done) in self.units() {
-            if let Work::Overlap { layer, queries } = work
+            if let Work::Overlap { layer, .. } = work
                 && *layer == at
             {
-                debug_assert!(!range(queries).is_empty());
                 overlaps.merge(&overlap::read(done, planned.channels)?);
             }
             let Some((layer, spaces, queries)) = graphs::job(work) else {

@@ -3,7 +3,8 @@
 use super::input::{Data, Request, as_written};
 use super::plan::Plan;
 use crate::error::OutputProblem;
-use crate::io::sink::{PLAN, RESULTS};
+use crate::io::parts::{Depth, State, look};
+use crate::io::sink::{PLAN, RESULTS, UNITS};
 use crate::io::whole::read_whole;
 use crate::measure::Context;
 use crate::report::results::{DeviceRecord, Input, Results};
@@ -49,9 +50,23 @@ pub fn earlier(ctx: &Context<'_>, request: &Request, folder: &Path) -> Result<Ea
             &plan.input,
             &data.input,
         )?;
-        return Ok(Earlier::Begun);
+        // With the units kept, the plan stands beside the results.
+        let merged = results.is_file()
+            && all_done(&plan, folder)?
+            && compare_results(folder, &parameters, &data.input).is_ok();
+        return Ok(match merged {
+            true => Earlier::Finished,
+            false => Earlier::Begun,
+        });
     }
-    let found = Results::from_json(&results, &read_whole(&results, LARGEST)?)?;
+    compare_results(folder, &parameters, &data.input)?;
+    Ok(Earlier::Finished)
+}
+
+/// Refuses a folder whose results are of another run.
+fn compare_results(folder: &Path, parameters: &Map<String, Value>, input: &[Input]) -> Result<()> {
+    let path = folder.join(RESULTS);
+    let found = Results::from_json(&path, &read_whole(&path, LARGEST)?)?;
     let differs = |what: &str, was: &str, is: &str| {
         let (what, was, is) = (what.into(), was.into(), is.into());
         Err(Error::output(
@@ -65,14 +80,19 @@ pub fn earlier(ctx: &Context<'_>, request: &Request, folder: &Path) -> Result<Ea
     if found.version != env!("CARGO_PKG_VERSION") {
         return differs("the version", &found.version, env!("CARGO_PKG_VERSION"));
     }
-    compare(
-        folder,
-        &found.parameters,
-        &parameters,
-        &found.input,
-        &data.input,
-    )?;
-    Ok(Earlier::Finished)
+    compare(folder, &found.parameters, parameters, &found.input, input)
+}
+
+/// Whether all units are there.
+fn all_done(plan: &Plan, folder: &Path) -> Result<bool> {
+    let units = folder.join(UNITS);
+    for unit in &plan.units {
+        let found = look(&units, &unit.name(), &plan.hash, Depth::Lengths)?;
+        if !matches!(found, State::Done(_)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Refuses parameters and input that are not those of the run in the folder.

@@ -4,14 +4,17 @@ use crate::support::runs::{options, relu_layer, run, run_in, same};
 use crate::{Devices, Test};
 use chanscope::device::Device;
 use chanscope::gpu::{Gpu, Options};
+use chanscope::io::sink::Output;
 use chanscope::measure::Context;
 use chanscope::measure::redundancy::Arrays;
 use chanscope::ops::{Backend, Kernel};
+use chanscope::units::{Request, Selection, merge, plan, work};
 use ndarray::Axis;
 
 pub const TESTS: &[Test] = &[
     ("redundancy::gaussian_bits", gaussian_bits),
     ("redundancy::cosine_bits", cosine_bits),
+    ("redundancy::units_bits", units_bits),
 ];
 
 fn gaussian_bits(devices: &Devices) {
@@ -22,6 +25,43 @@ fn cosine_bits(devices: &Devices) {
     // The other arithmetic, where there are two.
     let gpu = devices.all().last().unwrap();
     same_bits(devices, gpu, Kernel::Cosine);
+}
+
+/// A run in units, one or many, has the bits of the run in one go.
+fn units_bits(devices: &Devices) {
+    let a = relu_layer(60, 5, 2, 4);
+    let options = options(Kernel::Gaussian, 6);
+    let device = Device::Gpu(Box::new(devices.reopen(&Options {
+        wide: Some(devices.gpu().wide()),
+        ..Options::default()
+    })));
+    let expected = run(&device, &a, &options).unwrap().0;
+    let dir = tempfile::tempdir().unwrap();
+    let values: Vec<f32> = a.iter().copied().collect();
+    let dump = Output::create(dir.path().join("dump"), false).unwrap();
+    dump.array("a.npy", a.shape(), &values).unwrap();
+    dump.finish(&serde_json::json!({})).unwrap();
+    let request = Request::new(vec![dir.path().join("dump/a.npy")], options);
+    for units in [1, 4] {
+        let ctx = Context::new(&device).with_memory(64 << 20);
+        let out = dir.path().join(format!("out-{units}"));
+        plan(&ctx, &request, &out, false, units).unwrap();
+        work(&ctx, &out, &Selection::default()).unwrap();
+        let results = merge(&out, false).unwrap();
+        let layer = &results.redundancy.unwrap().layers[0];
+        assert_eq!(layer.redundancy, expected.redundancy);
+        let means = expected.per_channel.iter().map(|c| c.neighbors_mean);
+        assert_eq!(layer.neighbors_mean, means.collect::<Vec<_>>());
+        assert_eq!(layer.aggregate.as_ref().unwrap().recall, expected.recall);
+        for (name, matrix) in [
+            ("overlap", &expected.overlap),
+            ("jaccard", &expected.jaccard),
+        ] {
+            let bytes: Vec<u8> = matrix.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let found = std::fs::read(out.join(format!("layers/a/{name}.npy"))).unwrap();
+            assert!(found.ends_with(&bytes), "{name}, {units} units");
+        }
+    }
 }
 
 /// Memory caps that hold all channels, one, or blocks of points only; threads; buffers that hold little.

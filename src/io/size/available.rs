@@ -5,6 +5,20 @@ use std::path::{Path, PathBuf};
 /// Assumed where the system does not say.
 const FALLBACK: u64 = 4 << 30;
 
+/// Bytes that a user may still write to the disk of a folder; `None` where the system does not say.
+pub fn available_disk(folder: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let found = rustix::fs::statvfs(folder).ok()?;
+        found.f_bavail.checked_mul(found.f_frsize)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        None
+    }
+}
+
 /// Bytes that can be taken without swapping or being killed: the least of what the machine has available
 /// and what the limits of the control groups above this process leave. 4 GiB where neither is known.
 pub fn available_memory() -> u64 {

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 mod available;
-pub use available::available_memory;
+pub use available::{available_disk, available_memory};
 
 /// Smallest memory cap there is room to work in, bytes.
 pub const MIN_MEMORY: u64 = 64 << 20;
