@@ -33,12 +33,14 @@ _LAZY: dict[str, tuple[str, str | None]] = {
     "NNKTransformer": ("._transformer", "NNKTransformer"),
     "RecordWarning": ("._record", "RecordWarning"),
     "plot": (".plot", None),
+    "ray": (".ray", None),
     "record": ("._record", "record"),
     "torch": (".torch", None),
 }
 
 if TYPE_CHECKING:
     from . import plot as plot
+    from . import ray as ray
     from . import torch as torch
     from ._record import RecordWarning as RecordWarning
     from ._record import record as record
