@@ -53,7 +53,7 @@ def record(
         own, `"layer4.1.relu.1"`.
     dtype
         Type of the files: `"float16"`, `"float32"`, `"float64"`, or `None` for the type that is computed in. bfloat16
-        is then stored as float32, which holds it exactly. Losses of float16 are told: a warning if finite values become
+        is then stored as float32, which holds it exactly. Losses of float16 are told: a warning if values of the file are
         infinite, or a channel becomes 0.
     channel_axis
         Axis of the channels of the layers that `layers` names. `None`: it is followed through the pass, so that

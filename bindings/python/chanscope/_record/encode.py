@@ -1,7 +1,8 @@
 """Turns a tensor into the rows of a file, and watches what is lost where the file's type is narrower.
 
-float16 holds magnitudes up to 65504, and below 2^-25 nothing but 0. Two losses are told: finite values that became
-infinite, and channels that became 0 throughout although they were not.
+float16 holds magnitudes up to 65504, and below 2^-25 nothing but 0. Two losses are told: values that are infinite in the file,
+and channels that are 0 throughout the file although they were not. The thread that writes looks at what is written; the thread
+that computes looks only at channels of which nothing but 0 has been written so far.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ class Encoder:
         self.stored = stored or (torch.float32 if computed is torch.bfloat16 else computed)
         self.dtype = np.dtype(str(self.stored).removeprefix("torch."))
         self._narrows = computed not in _EXACT[self.stored]
-        #: Finite values that became infinite.
-        self.overflowed = 0
+        #: Values that are infinite in the file.
+        self.infinite = 0
         self._live: np.ndarray | None = None
-        self._stored_live: np.ndarray | None = None
+        self._written_live: np.ndarray | None = None
 
     def shape(self, value: torch.Tensor) -> tuple[int, ...]:
         """Shape of a sample in the file. Maps of more than two dimensions are stored as two."""
@@ -67,54 +68,65 @@ class Encoder:
             shape[2:] = [int(np.prod(shape[2:-1])), shape[-1]]
         return tuple(shape[1:])
 
+    @property
+    def watches(self) -> bool:
+        """Whether values may be lost."""
+        return self._narrows
+
     def encode(self, value: torch.Tensor, out: np.ndarray) -> None:
         """Writes `value` to `out`, of the file's type and shape."""
         value = value.detach().movedim(self.axis, 1)
         value = value.reshape(out.shape) if value.ndim > 4 else value
-        target = torch.from_numpy(out)
+        if self._narrows:
+            self._look(value)
         if value.device.type != "cpu":
-            converted = value.to(self.stored).contiguous()
-            self._watch(value, converted)
-            target.copy_(converted)
-            return
-        target.copy_(value)
-        self._watch(value, target)
+            value = value.to(self.stored).contiguous()
+        torch.from_numpy(out).copy_(value)
+
+    def written(self, values: np.ndarray) -> None:
+        """Notes what the file holds. Called by the thread that writes."""
+        magnitudes = _magnitudes(values)
+        if not np.isfinite(magnitudes).all():
+            self.infinite += int(np.isinf(values).sum())
+        if self._written_live is None:
+            self._written_live = np.zeros(len(magnitudes), bool)
+        self._written_live |= magnitudes != 0
 
     @property
     def lost(self) -> list[int]:
         """Channels that are 0 in the file and were not."""
-        if self._live is None or self._stored_live is None:
+        if self._live is None or self._written_live is None:
             return []
-        return np.flatnonzero(self._live & ~self._stored_live).tolist()
+        return np.flatnonzero(self._live & ~self._written_live).tolist()
 
-    def _watch(self, value: torch.Tensor, stored: torch.Tensor) -> None:
-        if not self._narrows or value.numel() == 0:
-            return
-        magnitudes = _magnitudes(stored)
+    def _look(self, value: torch.Tensor) -> None:
+        """Notes which channels are not 0, among those of which it is not known yet and matters."""
+        channels = value.shape[1] if value.ndim > 2 else 1
         if self._live is None:
-            self._live, self._stored_live = (np.zeros(len(magnitudes), bool) for _ in range(2))
-        if np.isinf(magnitudes).any() or np.isnan(magnitudes).any():
-            self.overflowed += int((torch.isinf(stored) & torch.isfinite(value)).sum())
-        nonzero = magnitudes != 0
-        self._stored_live |= nonzero
-        # Only where nothing is left, and nothing was seen before, the values themselves are looked at.
-        doubtful = np.flatnonzero(~(nonzero | self._stored_live | self._live))
-        if len(doubtful):
-            channels = value if value.ndim < 3 else value[:, torch.from_numpy(doubtful).to(value.device)]
-            live = channels.ne(0).any() if value.ndim < 3 else channels.transpose(0, 1).flatten(1).ne(0).any(1)
-            self._live[doubtful] = live.cpu().numpy()
+            self._live = np.zeros(channels, bool)
+        known = self._live if self._written_live is None else self._live | self._written_live
+        unknown = np.flatnonzero(~known)
+        if len(unknown) == 0:
+            return
+        if value.ndim == 2:
+            self._live[0] = bool(value.any())
+            return
+        if len(unknown) < channels:
+            value = value.index_select(1, torch.from_numpy(unknown).to(value.device))
+        self._live[unknown] = value.flatten(2).any(2).any(0).cpu().numpy()
 
 
-def _magnitudes(stored: torch.Tensor) -> np.ndarray:
+def _magnitudes(values: np.ndarray) -> np.ndarray:
     """Largest magnitude of each channel, NaN if one is NaN; of `[N, D]`, which is one channel, a single number."""
-    channels = stored.shape[1] if stored.ndim > 2 else 1
-    if stored.device.type != "cpu" or stored.dtype is not torch.float16:
-        return stored.abs().reshape(len(stored), channels, -1).amax((0, 2)).float().cpu().numpy()
+    channels = values.shape[1] if values.ndim > 2 else 1
+    flat = values.reshape(len(values), -1)
+    if values.dtype != np.float16:
+        largest = np.maximum(flat.max(axis=0), -flat.min(axis=0))
+        return largest.reshape(channels, -1).max(axis=1)
     # As integers the bits of float16 are ordered: as uint16 all negative numbers come after the positive ones, as int16
     # the positive ones come after all others. The second look is needed where there are negative numbers.
-    bits = stored.numpy().reshape(len(stored), -1)
-    largest = bits.view(np.uint16).max(axis=0)
-    if (largest >= 0x8000).any():
-        positive = np.maximum(bits.view(np.int16).max(axis=0), 0).astype(np.uint16)
-        largest = np.maximum(positive, np.where(largest >= 0x8000, largest & 0x7FFF, 0).astype(np.uint16))
-    return largest.reshape(channels, -1).max(axis=1).view(np.float16)
+    bits = flat.view(np.uint16).max(axis=0)
+    if (bits >= 0x8000).any():
+        positive = np.maximum(flat.view(np.int16).max(axis=0), 0).astype(np.uint16)
+        bits = np.maximum(positive, np.where(bits >= 0x8000, bits & 0x7FFF, 0).astype(np.uint16))
+    return bits.reshape(channels, -1).max(axis=1).view(np.float16)

@@ -31,7 +31,7 @@ class Layer:
             "shape": [rows, *self.file.shape],
             "dtype": self.file.dtype.name,
             **self.about,
-            "overflowed": self.encoder.overflowed,
+            "infinite": self.encoder.infinite,
             "lost_channels": self.encoder.lost,
         }
 

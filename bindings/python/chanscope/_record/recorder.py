@@ -58,6 +58,7 @@ class Recorder:
         self._folder = Folder(path, force)
         self._layers: dict[str, Layer] = {}
         self._left_out: set[str] = set()
+        self._told: set[str] = set()
         self._settled = False
         self._thread: int | None = None
         self._trace: Trace | None = None
@@ -257,20 +258,14 @@ class Recorder:
             self._rows = len(out)
             raw = self._writer.buffer(len(out) * layer.file.row_bytes)
             values = raw.view(layer.file.dtype).reshape(len(out), *shape)
-            before = layer.encoder.overflowed
             try:
                 layer.encoder.encode(out, values)
             except BaseException:
                 self._writer.give_back(raw)
                 raise
-            self._writer.append(layer.file, values, raw)
+            watch = layer.encoder.written if layer.encoder.watches else None
+            self._writer.append(layer.file, values, raw, watch)
         self._written.add(layer.name)
-        if layer.encoder.overflowed and not before:
-            warnings.warn(
-                f"layer {layer.name!r}: finite values became infinite in {layer.file.dtype}; record it with dtype='float32'",
-                RecordWarning,
-                stacklevel=2,
-            )
 
     @contextmanager
     def _unseen(self) -> Iterator[None]:
@@ -299,6 +294,7 @@ class Recorder:
         if not self._settled:
             self._first_names, self._settled = set(self._names), True
         self._ends.append(self.samples + rows)
+        self._warn_infinite()
 
     def _is_new_call(self, name: str) -> bool:
         """Whether this is a further call of a recorded layer, which the first batch did not have."""
@@ -345,6 +341,7 @@ class Recorder:
             labels,
             ids,
         )
+        self._warn_infinite()
         self._warn_lost()
         if note is not None:
             raise note
@@ -370,16 +367,20 @@ class Recorder:
             note = self._storage_error(rows)
         return rows, None if failed else note
 
+    def _warn_infinite(self) -> None:
+        for layer in self._layers.values():
+            if layer.encoder.infinite and layer.name not in self._told:
+                self._told.add(layer.name)
+                self._warn(layer, f"values are infinite in {layer.file.dtype}, too large for it or infinite before")
+
     def _warn_lost(self) -> None:
         for layer in self._layers.values():
             lost = layer.encoder.lost
             if lost:
-                warnings.warn(
-                    f"layer {layer.name!r}: {len(lost)} channels became 0 in {layer.file.dtype}, the first is {lost[0]}; record it "
-                    "with dtype='float32'",
-                    RecordWarning,
-                    stacklevel=4,
-                )
+                self._warn(layer, f"{len(lost)} channels became 0 in {layer.file.dtype}, the first is {lost[0]}")
+
+    def _warn(self, layer: Layer, what: str) -> None:
+        warnings.warn(f"layer {layer.name!r}: {what}; record it with dtype='float32'", RecordWarning, stacklevel=5)
 
     def _raise_storage(self) -> None:
         raise self._storage_error(None)
