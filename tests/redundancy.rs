@@ -7,13 +7,16 @@ use crate::oracle::redundancy::{self as oracle, Graph, Row};
 use crate::oracle::{knn, nnk};
 use crate::support::runs::{labels, measure, options, relu_layer, run, run_in, same};
 use chanscope::Error;
+use chanscope::control::Progress;
 use chanscope::device::{Device, DeviceChoice};
 use chanscope::io::array::ArrayLayer;
+use chanscope::io::layer::Layer;
 use chanscope::measure::redundancy::{Arrays, LayerRedundancy, NonFinite, symmetric_graph};
-use chanscope::measure::{Context, RedundancyOptions};
+use chanscope::measure::{Context, RedundancyInput, RedundancyOptions, redundancy};
 use chanscope::ops::{Backend, Identical, Kernel, Sigma};
 use ndarray::{Array4, Axis, s};
 use proptest::prelude::*;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 fn cpu() -> Device {
@@ -294,6 +297,35 @@ fn labels_of_another_length_are_refused_and_cancelling_works() {
     let stop = AtomicBool::new(true);
     let error = measure(&ctx.with_cancel(&stop), &layer, None, &options).unwrap_err();
     assert!(matches!(error, Error::Cancelled));
+}
+
+/// One job with all its layers and stages, of which some samples are skipped.
+#[test]
+fn progress_never_falls_and_ends_with_the_job() {
+    let mut a = relu_layer(60, 4, 3, 5);
+    a[[7, 1, 1, 0]] = f32::NAN;
+    let b = relu_layer(60, 3, 2, 6);
+    let layers = [
+        ArrayLayer::from_array("a", a.view()).unwrap(),
+        ArrayLayer::from_array("b", b.view()).unwrap(),
+    ];
+    let layers = [&layers[0] as &dyn Layer, &layers[1]];
+    let shares = Mutex::new(Vec::new());
+    let show = |p: Progress<'_>| shares.lock().unwrap().push((p.stage.to_string(), p.share));
+    let device = cpu();
+    let ctx = Context::new(&device).with_progress(&show);
+    let mut options = options(Kernel::Gaussian, 5);
+    options.non_finite = NonFinite::Skip;
+    redundancy(&ctx, &RedundancyInput::new(&layers), &options).unwrap();
+    let shares = shares.into_inner().unwrap();
+    assert!(
+        shares.windows(2).all(|w| w[0].1 <= w[1].1 + 1e-12),
+        "{shares:?}"
+    );
+    assert!((shares.last().unwrap().1 - 1.0).abs() < 1e-9, "{shares:?}");
+    for stage in ["a: graphs", "b: aggregate graph", "b: overlap"] {
+        assert!(shares.iter().any(|s| s.0 == stage), "{shares:?}");
+    }
 }
 
 proptest! {

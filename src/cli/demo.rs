@@ -5,7 +5,7 @@
 use super::network::on_device;
 use super::progress::Reporter;
 use super::{Common, error, filters, impulse, output, redundancy, shuffle};
-use chanscope::control::{Control, Progress};
+use chanscope::control::{Control, Step};
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::layer::Layer;
 use chanscope::io::names::module_path;
@@ -286,7 +286,7 @@ fn activations<B: NetOps>(
         for (all, tensor) in values.iter_mut().zip(session.run(&[&input])?) {
             all.extend(backend.download(&tensor)?);
         }
-        control.report(Progress {
+        control.report(Step {
             stage: &stage,
             done: rows.end as u64,
             total: DIGITS as u64,

@@ -3,7 +3,7 @@
 
 use super::Context;
 use super::setters::setters;
-use crate::control::Progress;
+use crate::control::Step;
 use crate::device::on_backend;
 use crate::ops::{Backend, GraphBlock, GraphParams, PointsBlock, Vectors};
 use crate::{Error, Result};
@@ -225,7 +225,7 @@ fn search<B: Backend>(
             found.neighbors.extend(neighbors);
             found.sq_distances.extend(sq_distances);
         }
-        ctx.control().report(Progress {
+        ctx.control().report(Step {
             stage: "neighbours",
             done: rows.end as u64,
             total: total as u64,

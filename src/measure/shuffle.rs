@@ -15,7 +15,7 @@ pub use permute::{check as check_permutation, seeded as seeded_permutation};
 
 use super::Context;
 use super::setters::setters;
-use crate::control::Progress;
+use crate::control::Step;
 use crate::device::on_backend;
 use crate::io::layer::Layer;
 use crate::model::graph::Graph;
@@ -245,7 +245,7 @@ fn shuffle_on<B: NetOps>(
     let channels = input.graph.value(input.tensor.value).shape[0];
     let stage = format!("shuffle {} {}s", input.tensor.name, options.mode.name());
     let watch = |done: u64| {
-        control.report(Progress {
+        control.report(Step {
             stage: &stage,
             done,
             total: samples as u64 * channels as u64,

@@ -10,6 +10,7 @@ use crate::io::parts::{Depth, Done, Part, State, look};
 use crate::measure::Context;
 use crate::{Error, Result};
 use serde_json::json;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -117,6 +118,39 @@ impl Selection {
 }
 
 /// One call of [`work`].
+/// Where the units of a job lie in it, by their estimated time.
+struct Turns {
+    total: f64,
+    done: f64,
+    /// Time of a unit of which nothing is known.
+    usual: f64,
+}
+
+impl Turns {
+    fn new(units: &[&Unit]) -> Self {
+        let known: Vec<f64> = units.iter().filter_map(|unit| unit.seconds).collect();
+        // Units without an estimate are the survey and overlaps, which as a rule take less than graphs.
+        let usual = match known.is_empty() {
+            true => 1.0,
+            false => 0.25 * known.iter().sum::<f64>() / known.len() as f64,
+        };
+        let time = |unit: &&Unit| unit.seconds.unwrap_or(usual);
+        Self {
+            total: units.iter().map(time).sum(),
+            done: 0.0,
+            usual,
+        }
+    }
+
+    /// The share of the next unit.
+    fn next(&mut self, unit: &Unit) -> Range<f64> {
+        let start = self.done;
+        self.done += unit.seconds.unwrap_or(self.usual);
+        let total = self.total.max(f64::MIN_POSITIVE);
+        start / total..self.done / total
+    }
+}
+
 struct Worker<'a> {
     ctx: &'a Context<'a>,
     plan: &'a Plan,
@@ -130,12 +164,19 @@ impl Worker<'_> {
     fn run(&self, selection: &Selection) -> Result<Worked> {
         let mut worked = Worked::default();
         let wanted = |stage| selection.stage.is_none_or(|s| s == stage);
-        if wanted(Stage::Graphs) {
-            for unit in selection.units(self.plan, Stage::Graphs) {
-                self.unit(unit, &[], &mut worked)?;
-            }
-        }
+        let graphs = match wanted(Stage::Graphs) {
+            true => selection.units(self.plan, Stage::Graphs),
+            false => Vec::new(),
+        };
         let overlaps = selection.units(self.plan, Stage::Overlap);
+        let all = match wanted(Stage::Overlap) {
+            true => [&graphs[..], &overlaps].concat(),
+            false => graphs.clone(),
+        };
+        let mut turns = Turns::new(&all);
+        for unit in graphs {
+            self.unit(unit, &turns.next(unit), &[], &mut worked)?;
+        }
         if !wanted(Stage::Overlap) || overlaps.is_empty() {
             return Ok(worked);
         }
@@ -149,7 +190,7 @@ impl Worker<'_> {
         }
         if worked.waiting_for.is_empty() {
             for unit in overlaps {
-                self.unit(unit, &done, &mut worked)?;
+                self.unit(unit, &turns.next(unit), &done, &mut worked)?;
             }
         } else if selection.stage.is_some() {
             let problem = OutputProblem::Units {
@@ -165,8 +206,14 @@ impl Worker<'_> {
         look(&self.units, &unit.name(), &self.plan.hash, depth)
     }
 
-    /// Computes a unit unless it is done.
-    fn unit(&self, unit: &Unit, graphs: &[(usize, Done)], worked: &mut Worked) -> Result<()> {
+    /// Computes a unit unless it is done. `share` is its part in the progress of the job.
+    fn unit(
+        &self,
+        unit: &Unit,
+        share: &Range<f64>,
+        graphs: &[(usize, Done)],
+        worked: &mut Worked,
+    ) -> Result<()> {
         self.ctx.control().check()?;
         match self.look(unit, Depth::Contents)? {
             State::Done(_) => {
@@ -182,12 +229,13 @@ impl Worker<'_> {
         }
         let started = Instant::now();
         let of = self.plan.units.len();
-        let outer = self.ctx.control();
+        let outer = self.ctx.control().part(share.start, share.end);
         let show = |p: Progress<'_>| {
             let stage = format!("unit {} of {of}, {}", unit.unit, p.stage);
-            outer.report(Progress { stage: &stage, ..p });
+            outer.relay(p.with_stage(&stage));
         };
-        let ctx = self.ctx.clone().with_progress(&show);
+        let own = outer.whole().with_progress(&show);
+        let ctx = self.ctx.clone().with_control(own);
         let part = Part::begin(&self.units, &unit.name())?;
         self.compute(&ctx, unit, graphs, &part)?;
         self.data.check_unchanged()?;

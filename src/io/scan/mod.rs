@@ -5,7 +5,7 @@
 //! threads' counts, and `found` is the result.
 
 use super::layer::Layer;
-use crate::control::{Control, Progress};
+use crate::control::{Control, Step};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -47,7 +47,7 @@ pub fn scan(
             layer.read_rows(rows.clone(), &channels[slots.clone()], block)?;
             counts.block(rows, slots, block);
             let bytes = (block.len() * layer.dtype().size()) as u64;
-            control.report(Progress {
+            control.report(Step {
                 stage: &stage,
                 done: done.fetch_add(bytes, Ordering::Relaxed) + bytes,
                 total,

@@ -2,7 +2,7 @@
 
 use super::sums::{ChannelSimilarity, ChannelSums};
 use crate::Result;
-use crate::control::Progress;
+use crate::control::Step;
 use crate::device::on_backend;
 use crate::io::layer::Layer;
 use crate::measure::Context;
@@ -64,7 +64,7 @@ fn measure<B: Backend>(
     let control = ctx.control();
     let work = |read: &Read, data: &[f32]| {
         sums.add(backend, data)?;
-        control.report(Progress {
+        control.report(Step {
             stage: &stage,
             done: read.rows.end as u64,
             total: samples as u64,

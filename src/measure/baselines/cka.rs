@@ -1,7 +1,7 @@
 //! Linear CKA between layers, from unbiased estimates on mini-batches.
 
 use super::gram::{self, FEWEST, unpack};
-use crate::control::{Control, Progress};
+use crate::control::{Control, Step};
 use crate::device::on_backend;
 use crate::error::LayerProblem;
 use crate::io::layer::Layer;
@@ -141,7 +141,7 @@ pub(in crate::measure) fn compare<B: Backend>(
         for (&(i, j), product) in pairs.iter().zip(products) {
             sums[[i, j]] += product / (n * (n - 3.0));
         }
-        control.report(Progress {
+        control.report(Step {
             stage: "CKA between layers",
             done: rows.end as u64,
             total: batches.samples as u64,

@@ -1,7 +1,7 @@
 //! Minimising Convolutional Similarity: the paper's iterative initialisation.
 
 use super::{FilterBank, cosine};
-use crate::control::Progress;
+use crate::control::Step;
 use crate::device::on_backend;
 use crate::measure::Context;
 use crate::measure::setters::setters;
@@ -258,7 +258,7 @@ fn minimize_on<B: FilterOps>(
         if options.keep_norm {
             rescale(&mut weights, &norms);
         }
-        control.report(Progress {
+        control.report(Step {
             stage: &stage,
             done: step as u64 + 1,
             total: options.steps as u64,

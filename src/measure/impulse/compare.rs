@@ -2,7 +2,7 @@
 
 use super::ncc::{Match, Ncc, Ready, Similar, across, ready, within};
 use super::{ImpulseOptions, Response};
-use crate::control::{Control, Progress};
+use crate::control::{Control, Step};
 use crate::device::on_backend;
 use crate::measure::Context;
 use crate::ops::net::NetOps;
@@ -66,7 +66,7 @@ fn compare_on<B: NetOps>(
     let (pairs, skipped) = affordable(&ready);
     let total = (ready.len() + pairs.len()) as u64;
     let step = |done: usize| {
-        control.report(Progress {
+        control.report(Step {
             stage: "correlate responses",
             done: done as u64,
             total,

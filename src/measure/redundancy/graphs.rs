@@ -6,7 +6,7 @@
 use super::stats::{QueryGraph, SpaceSums};
 use super::{GraphRows, GraphSink, Space};
 use crate::Result;
-use crate::control::{Control, Progress};
+use crate::control::{Control, Step};
 use crate::io::kept::Kept;
 use crate::io::layer::Layer;
 use crate::io::spill::SupportStore;
@@ -78,7 +78,7 @@ impl<B: Backend> GraphStage<'_, B> {
             let count = (spaces.len() * queries.len()) as u64;
             self.absorb(&mut sums, spaces, queries, block)?;
             done += count;
-            self.control.report(Progress {
+            self.control.report(Step {
                 stage: &self.stage,
                 done,
                 total: (job.spaces * self.queries.len()) as u64,

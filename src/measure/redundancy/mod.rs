@@ -30,6 +30,7 @@ mod stages;
 mod stats;
 mod streamed;
 mod survey;
+mod work;
 
 pub use estimate::{Estimate, estimate};
 pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions, draw_queries};

@@ -2,7 +2,7 @@
 
 use super::draw::Sampling;
 use super::scatter::{Scatter, ScatterErrors};
-use crate::control::{Control, Progress};
+use crate::control::{Control, Step};
 use crate::io::spill::{SupportBlock, SupportStore};
 use crate::ops::{Backend, OverlapSums, Supports};
 use crate::stream::run::ranges;
@@ -162,7 +162,7 @@ impl<B: Backend> OverlapStage<'_, B> {
             };
             let unions = self.unions(&supports, aggregate.as_deref());
             part.unions.merge(&unions);
-            self.control.report(Progress {
+            self.control.report(Step {
                 stage: &self.stage,
                 done: step.end as u64,
                 total: self.queries.len() as u64,

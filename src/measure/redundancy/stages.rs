@@ -10,6 +10,7 @@ use super::graphs::GraphStage;
 use super::input::Prepared;
 use super::overlap::{OverlapPart, OverlapStage, SupportSource};
 use super::stats::SpaceSums;
+use super::work::{Work, part};
 use super::{GraphShape, GraphSink, LayerRedundancy};
 use crate::Result;
 use crate::device::on_backend;
@@ -109,13 +110,21 @@ impl<B: Backend> Stages<'_, B> {
             SupportStore::new(spaces, queries, k, budget, self.ctx.scratch())
         };
         let all = 0..queries;
+        let [of_graphs, of_aggregate, of_overlap] =
+            Work::new(prepared.layer.shape(), channels, prepared.options).shares();
+        let stage = |share| part(self.ctx, share);
+        let backend = self.backend;
         let supports = store(channels)?;
         let spaces = Spaces::Channels(0..channels);
-        let sums = self.graphs(prepared, &spaces, all.clone(), &supports, sink)?;
+        let ctx = &stage(&of_graphs);
+        let stages = Stages { backend, ctx };
+        let sums = stages.graphs(prepared, &spaces, all.clone(), &supports, sink)?;
         let aggregate = match prepared.options.aggregate {
             true => {
                 let (spaces, supports) = (Spaces::Aggregate, store(1)?);
-                let sums = self.graphs(prepared, &spaces, all.clone(), &supports, sink)?;
+                let ctx = &stage(&of_aggregate);
+                let stages = Stages { backend, ctx };
+                let sums = stages.graphs(prepared, &spaces, all.clone(), &supports, sink)?;
                 Some((sums, supports))
             }
             false => None,
@@ -123,7 +132,8 @@ impl<B: Backend> Stages<'_, B> {
         let own = aggregate
             .as_ref()
             .map(|(_, store)| store as &dyn SupportSource);
-        let overlap = self.overlap(prepared, all, &supports, own)?;
+        let ctx = &stage(&of_overlap);
+        let overlap = Stages { backend, ctx }.overlap(prepared, all, &supports, own)?;
         if let Some(sink) = sink {
             sink.end()?;
         }

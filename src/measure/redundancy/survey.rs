@@ -2,8 +2,9 @@
 
 use super::input::{NonFinite, Prepared, draw_queries};
 use super::stages::Stages;
+use super::work::{Schedule, Work, part};
 use super::{LayerRedundancy, RedundancyInput, RedundancyOptions};
-use crate::control::Progress;
+use crate::control::Step;
 use crate::error::LayerProblem;
 use crate::io::kept::Kept;
 use crate::io::layer::Layer;
@@ -75,10 +76,12 @@ impl<B: Backend> Session<'_, B> {
     /// Surveys all layers, so that bad values are found before anything is computed at length; compares them;
     /// then measures one after another.
     pub fn run(&self, mut take: impl FnMut(LayerRedundancy) -> Result<()>) -> Result<Option<Cka>> {
-        let (views, cka) = self.survey_all()?;
-        for (view, channels) in views.into_iter().zip(self.channels) {
+        let schedule = self.schedule();
+        let (views, cka) = self.survey_all(&schedule)?;
+        for (at, (view, channels)) in views.into_iter().zip(self.channels).enumerate() {
             let layer = view.layer;
-            let found = self.measure(view, channels)?;
+            let ctx = part(self.ctx, &schedule.layer(at));
+            let found = self.measure(&ctx, view, channels)?;
             layer.check_unchanged()?;
             take(found)?;
         }
@@ -87,7 +90,7 @@ impl<B: Backend> Session<'_, B> {
 
     /// What is known of all layers before their graphs are computed.
     pub fn surveyed(&self) -> Result<(Vec<Surveyed>, Option<Cka>)> {
-        let (views, cka) = self.survey_all()?;
+        let (views, cka) = self.survey_all(&self.schedule())?;
         let layers = views.into_iter().zip(self.channels);
         let layers = layers.map(|(view, channels)| {
             view.layer.check_unchanged()?;
@@ -100,7 +103,15 @@ impl<B: Backend> Session<'_, B> {
         Ok((layers.collect::<Result<_>>()?, cka))
     }
 
-    fn survey_all(&self) -> Result<(Vec<View<'_>>, Option<Cka>)> {
+    /// When which layer's turn is.
+    fn schedule(&self) -> Schedule {
+        let layers = self.input.layers.iter().zip(self.channels);
+        let work =
+            layers.map(|(layer, channels)| Work::new(layer.shape(), channels.len(), self.options));
+        Schedule::new(work.collect())
+    }
+
+    fn survey_all(&self, schedule: &Schedule) -> Result<(Vec<View<'_>>, Option<Cka>)> {
         let samples = self.input.layers.first().map_or(0, |l| l.shape().samples);
         let same = self
             .input
@@ -110,8 +121,10 @@ impl<B: Backend> Session<'_, B> {
         let compared = self.options.baselines && self.input.layers.len() > 1 && same;
         let mut store = self.store();
         let mut views = Vec::with_capacity(self.input.layers.len());
-        for (&layer, channels) in self.input.layers.iter().zip(self.channels) {
-            let survey = self.survey(layer, channels, compared.then_some(&mut store))?;
+        let layers = self.input.layers.iter().zip(self.channels);
+        for (at, (&layer, channels)) in layers.enumerate() {
+            let ctx = part(self.ctx, &schedule.survey(at));
+            let survey = self.survey(&ctx, layer, channels, compared.then_some(&mut store))?;
             layer.check_unchanged()?;
             let skipped = match (self.options.non_finite, survey.scan.refusal(layer)) {
                 (NonFinite::Reject, Some(error)) => return Err(error),
@@ -133,7 +146,8 @@ impl<B: Backend> Session<'_, B> {
         if views.iter().any(|v| !v.skipped.is_empty()) {
             // The mini-batches are of other samples now.
             store = self.store();
-            self.survey_again(&mut views, compared.then_some(&mut store))?;
+            let ctx = part(self.ctx, &schedule.surveyed());
+            self.survey_again(&ctx, &mut views, compared.then_some(&mut store))?;
         }
         for view in &views {
             if view.layer().shape().samples < 2 {
@@ -145,7 +159,10 @@ impl<B: Backend> Session<'_, B> {
             }
         }
         let cka = match compared {
-            true => Some(self.compare(&mut views, &store)?),
+            true => {
+                let ctx = part(self.ctx, &schedule.surveyed());
+                Some(self.compare(&ctx, &mut views, &store)?)
+            }
             false => None,
         };
         Ok((views, cka))
@@ -159,6 +176,7 @@ impl<B: Backend> Session<'_, B> {
     /// Repeats the first pass over the layers that leave out samples, without these.
     fn survey_again(
         &self,
+        ctx: &Context<'_>,
         views: &mut [View<'_>],
         mut store: Option<&mut FloatStore>,
     ) -> Result<()> {
@@ -175,14 +193,19 @@ impl<B: Backend> Session<'_, B> {
                 return Err(Error::layer(view.layer.name(), view.layer.path(), problem));
             }
             let kept = Kept::new(view.layer, good)?;
-            view.survey = self.survey(&kept, channels, store.as_deref_mut())?;
+            view.survey = self.survey(ctx, &kept, channels, store.as_deref_mut())?;
             view.kept = Some(kept);
         }
         Ok(())
     }
 
     /// CKA of all layers, which are of the same samples.
-    fn compare(&self, views: &mut [View<'_>], store: &FloatStore) -> Result<Cka> {
+    fn compare(
+        &self,
+        ctx: &Context<'_>,
+        views: &mut [View<'_>],
+        store: &FloatStore,
+    ) -> Result<Cka> {
         let grams: Vec<_> = views.iter_mut().map(|v| v.survey.grams.take()).collect();
         let sources: Vec<Source<'_>> = (views.iter().zip(grams).zip(self.channels))
             .map(|((view, grams), channels)| match grams {
@@ -201,12 +224,17 @@ impl<B: Backend> Session<'_, B> {
             names.collect(),
             &sources,
             &batches,
-            self.ctx.control(),
+            ctx.control(),
         )
     }
 
     /// The graphs and overlaps of one layer.
-    fn measure(&self, view: View<'_>, channels: &[usize]) -> Result<LayerRedundancy> {
+    fn measure(
+        &self,
+        ctx: &Context<'_>,
+        view: View<'_>,
+        channels: &[usize],
+    ) -> Result<LayerRedundancy> {
         let dead = view.dead(channels);
         let labels: Option<Vec<u32>> = match (self.input.labels, &view.kept) {
             (Some(labels), Some(kept)) => Some(kept.kept().iter().map(|&i| labels[i]).collect()),
@@ -225,7 +253,7 @@ impl<B: Backend> Session<'_, B> {
         };
         let stages = Stages {
             backend: self.backend,
-            ctx: self.ctx,
+            ctx,
         };
         let shape = view.layer.shape();
         let mut found =
@@ -238,11 +266,12 @@ impl<B: Backend> Session<'_, B> {
     /// mini-batches.
     fn survey(
         &self,
+        ctx: &Context<'_>,
         layer: &dyn Layer,
         channels: &[usize],
         store: Option<&mut FloatStore>,
     ) -> Result<Survey> {
-        let (memory, control) = (self.ctx.memory(), self.ctx.control());
+        let (memory, control) = (ctx.memory(), ctx.control());
         if !self.options.baselines {
             return Ok(Survey {
                 scan: scan(layer, channels, memory, control)?,
@@ -279,7 +308,7 @@ impl<B: Backend> Session<'_, B> {
             if let Some((batches, store)) = &mut grams {
                 batches.add(self.backend, data, store)?;
             }
-            control.report(Progress {
+            control.report(Step {
                 stage: &stage,
                 done: read.rows.end as u64,
                 total: samples as u64,
