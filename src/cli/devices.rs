@@ -16,7 +16,8 @@ pub struct Args {}
 /// Prints the list. `auto` stands beside what `--device auto` would take.
 pub fn run(_args: &Args, common: &Common) -> Result<()> {
     if common.json {
-        return output::json(&json!({ "devices": document(common.threads())? }));
+        let notes = notes(&adapters());
+        return output::json(&json!({ "devices": document(common.threads())?, "notes": notes }));
     }
     let cpu = Device::open(&DeviceChoice::Cpu, common.threads())?;
     let adapters = adapters();

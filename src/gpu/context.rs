@@ -1,7 +1,6 @@
 //! What all kernels share: the device with its limits and caches. `open` makes one.
 
 use super::adapter::{MAX_BUFFER, buffer_limit, describe};
-use super::ceiling;
 use super::cooperative::Cooperative;
 use super::guard::Guard;
 use super::memory::Pool;
@@ -179,17 +178,6 @@ impl Context {
     /// the operands would be padding.
     pub(super) fn cooperative_for(&self, dim: usize) -> Option<Cooperative> {
         self.cooperative.filter(|_| dim >= 16)
-    }
-
-    /// Measures how fast the device is, and sizes dispatches by it. Software adapters and devices of the caller keep the
-    /// pace that suits a weak GPU.
-    pub(super) fn measure_pace(&mut self) -> Result<()> {
-        if !self.software {
-            let rate = self.guarded("a measurement of speed", || ceiling::rate(self))?;
-            self.pace = Pace::of(rate);
-            self.profiler.as_ref().map(Profiler::take);
-        }
-        Ok(())
     }
 
     /// Submits commands, and waits for older ones so that only a few submissions are in flight: memory

@@ -1,9 +1,11 @@
 //! Opens an adapter, with the cooperative matrices that pass a trial.
 
 use super::adapter::{BACKENDS, choose, instance, summaries};
+use super::ceiling;
 use super::context::{Context, Options};
 use super::cooperative::{self, Cooperative};
 use super::gram;
+use super::pace::Pace;
 use super::profile::Profiler;
 use crate::error::DeviceProblem;
 use crate::{Error, Result};
@@ -22,7 +24,7 @@ pub(super) fn open(name: Option<&str>, options: &Options) -> Result<Context> {
     let (device, queue) = request(&adapter, !choices.is_empty())?;
     let mut context = Context::new(device, queue, options, choices.first().copied())?;
     try_cooperative(&mut context, &choices, options)?;
-    context.measure_pace()?;
+    measure_pace(&mut context)?;
     context.guard.watch();
     Ok(context)
 }
@@ -52,6 +54,17 @@ fn request(adapter: &wgpu::Adapter, matrices: bool) -> Result<(wgpu::Device, wgp
             reason: e.to_string(),
         },
     })
+}
+
+/// Measures how fast the device is, and sizes dispatches by it. Software adapters, and devices that a caller opened, keep
+/// the pace that suits a weak GPU.
+fn measure_pace(context: &mut Context) -> Result<()> {
+    if context.loop_budget() == usize::MAX {
+        let rate = context.guarded("a measurement of speed", || ceiling::rate(context))?;
+        context.pace = Pace::of(rate);
+        context.profiler.as_ref().map(Profiler::take);
+    }
+    Ok(())
 }
 
 /// Takes the first of the cooperative matrices that pass a test, and continues without them if none does.

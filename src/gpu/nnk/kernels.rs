@@ -1,6 +1,5 @@
 //! The shaders of the solver, what they share with the host, and what they need in memory.
 
-use super::results::list_bytes;
 use crate::gpu::context::Context;
 use crate::gpu::knn::{Entry, RowNorm};
 use crate::gpu::shader::Definition::{Flag, OneOf};
@@ -255,6 +254,11 @@ pub(super) fn per_list(k: usize) -> u64 {
     let results = 2 * list_bytes(k) as u64;
     let (k, work) = (k as u64, work(k) as u64);
     8 * k * k + 8 * work + 16 * k + 128 + results
+}
+
+/// Bytes of a list's results: its outcome, entries and weights.
+pub(super) const fn list_bytes(k: usize) -> usize {
+    size_of::<Outcome>() + k * (size_of::<Entry>() + 4)
 }
 
 /// Scratch bytes of a pass.

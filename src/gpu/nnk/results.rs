@@ -1,7 +1,7 @@
 //! The results of a pass on their way to the host: one copy, submitted with the kernels. The host reads it while the
 //! device works on the next pass.
 
-use super::kernels::Outcome;
+use super::kernels::{Outcome, list_bytes};
 use crate::Result;
 use crate::gpu::context::{Context, Mapping};
 use crate::gpu::knn::{Entry, Points};
@@ -13,11 +13,6 @@ use rayon::prelude::*;
 
 /// Lists that a thread decodes at a time.
 const RUN: usize = 512;
-
-/// Bytes of a list's results: its outcome, entries and weights.
-pub(super) const fn list_bytes(k: usize) -> usize {
-    size_of::<Outcome>() + k * (size_of::<Entry>() + 4)
-}
 
 /// A copy that is submitted.
 pub(super) struct Pending {
