@@ -11,13 +11,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 #: Length of the header, of which the text takes 60 to 100 bytes.
 HEADER = 128
-#: Bytes of encoded values that may wait for the disk. A value larger than that waits alone.
+#: Bytes of buffers, waiting for the disk or for their next use. A value larger than that waits alone.
 WAITING = 256 << 20
 
 Watch = Callable[[np.ndarray], None]
@@ -83,7 +82,11 @@ class Writer:
             self._changed.wait_for(lambda: self.error or self._waiting == 0 or self._waiting + nbytes <= WAITING)
             self._waiting += nbytes
             spare = self._spare.get(nbytes)
-            return spare.pop() if spare else np.empty(nbytes, np.uint8)
+            if spare:
+                return spare.pop()
+            if self._waiting + self._spare_bytes() > WAITING:
+                self._spare.clear()
+            return np.empty(nbytes, np.uint8)
 
     def append(self, file: NpyFile, values: np.ndarray, buffer: np.ndarray, then: Watch | None) -> None:
         """Queues rows that lie in a buffer of this writer. When they are written, `then` is called with them."""
@@ -145,7 +148,9 @@ class Writer:
 
     def _release(self, buffer: np.ndarray) -> None:
         self._waiting -= buffer.nbytes
-        kept: Any = self._spare.setdefault(buffer.nbytes, [])
-        if sum(n * len(b) for n, b in self._spare.items()) + buffer.nbytes <= WAITING:
-            kept.append(buffer)
+        if self._waiting + self._spare_bytes() + buffer.nbytes <= WAITING:
+            self._spare.setdefault(buffer.nbytes, []).append(buffer)
         self._changed.notify_all()
+
+    def _spare_bytes(self) -> int:
+        return sum(nbytes * len(buffers) for nbytes, buffers in self._spare.items())
