@@ -24,6 +24,9 @@ pub struct Collected {
     namer: Namer,
 }
 
+/// Name, shape `(N, C, H, W)` and element type of a layer.
+type Described = (String, (usize, usize, usize, usize), &'static str);
+
 /// Layers to be measured.
 #[pyclass(frozen)]
 #[derive(Default)]
@@ -55,6 +58,7 @@ impl Input {
     }
 
     /// Adds an array whose elements lie `strides` bytes from each other.
+    #[allow(clippy::too_many_arguments)] // what describes an array in memory
     fn add_strided(
         &self,
         py: Python<'_>,
@@ -100,6 +104,7 @@ impl Input {
 
     /// Adds an array in memory: the address of its first element, its shape and strides in bytes, its element type as
     /// in `results.json`, and the object that keeps it alive.
+    #[allow(clippy::too_many_arguments)] // as Python calls it
     fn add_memory(
         &self,
         py: Python<'_>,
@@ -222,7 +227,7 @@ impl Input {
     }
 
     /// Name, shape `(N, C, H, W)` and element type of every layer.
-    fn layers(&self) -> Vec<(String, (usize, usize, usize, usize), &'static str)> {
+    fn layers(&self) -> Vec<Described> {
         let collected = self.collected();
         let describe = |layer: &Arc<dyn Layer>| {
             let LayerShape {
