@@ -26,6 +26,7 @@ from ._load import load, report
 from ._network import Impulse, LayerImpulse, Run, Shuffle, TensorShuffle, impulse, run, shuffle
 from ._redundancy import Redundancy, redundancy
 from ._results import Results
+from ._units import Plan, Status, Worked, merge, plan, status, work
 
 # What is imported when it is first used, so that `import chanscope` costs little and needs numpy only:
 # the name, the module that holds it, and its name there (None for the module itself).
@@ -59,12 +60,15 @@ __all__ = [
     "LayerRedundancy",
     "NNKGraph",
     "OutOfMemoryError",
+    "Plan",
     "Redundancy",
     "Results",
     "Run",
     "Shuffle",
+    "Status",
     "TensorShuffle",
     "UsageError",
+    "Worked",
     "__version__",
     "devices",
     "filters",
@@ -72,11 +76,15 @@ __all__ = [
     "inspect",
     "knn",
     "load",
+    "merge",
     "nnk",
+    "plan",
     "redundancy",
     "report",
     "run",
     "shuffle",
+    "status",
+    "work",
     *_LAZY,
 ]
 

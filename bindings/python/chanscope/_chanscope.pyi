@@ -27,6 +27,11 @@ __all__ = [
     "redundancy",
     "run",
     "shuffle",
+    "merge",
+    "plan",
+    "resume",
+    "status",
+    "work",
     "write_folder",
     "write_report",
 ]
@@ -128,3 +133,14 @@ def write_folder(
     report: bool,
 ) -> None: ...
 def write_report(folder: str) -> list[str]: ...
+def merge(keep_units: bool, settings: dict[str, Any]) -> None: ...
+def plan(
+    files: dict[str, Any], graph: dict[str, Any], arguments: dict[str, Any], units: int, settings: dict[str, Any]
+) -> tuple[str, int, int, float]: ...
+def resume(
+    files: dict[str, Any], graph: dict[str, Any], arguments: dict[str, Any], settings: dict[str, Any]
+) -> None: ...
+def status(folder: str) -> str: ...
+def work(
+    stage: str | None, shard: tuple[int, int] | None, unit: list[int] | None, settings: dict[str, Any]
+) -> tuple[list[int], list[int], list[int]]: ...

@@ -65,28 +65,33 @@ def labels(y: Any) -> bytes | str | None:
 
 def channels(given: Any) -> list[int] | None:
     """Channels in their order: None for all, a list, a range, or a text such as "0,3,8-15"."""
+    return numbers("channels", given)
+
+
+def numbers(name: str, given: Any) -> list[int] | None:
+    """A list of numbers from 0 on, such as [0, 3] or "0,3,8-15"; None for all."""
     if given is None:
         return None
     if isinstance(given, str):
-        return [c for part in given.split(",") for c in _span(given, part)]
+        return [c for part in given.split(",") for c in _span(name, given, part)]
     try:
         found = [int(c) for c in np.asarray(given).reshape(-1).tolist() if int(c) == c]
         whole = len(found) == np.asarray(given).size
     except (TypeError, ValueError):
         whole = False
     if not whole or any(c < 0 for c in found):
-        raise UsageError(f"channels is {given!r}, expected channel numbers such as [0, 3] or '0,3,8-15'")
+        raise UsageError(f"{name} is {given!r}, expected numbers such as [0, 3] or '0,3,8-15'")
     return found
 
 
-def _span(given: str, part: str) -> range:
+def _span(name: str, given: str, part: str) -> range:
     first, dash, last = part.strip().partition("-")
     try:
         low, high = int(first), int(last if dash else first)
         if not 0 <= low <= high:
             raise ValueError
     except ValueError:
-        raise UsageError(f"channels is {given!r}, expected channel numbers such as [0, 3] or '0,3,8-15'") from None
+        raise UsageError(f"{name} is {given!r}, expected numbers such as [0, 3] or '0,3,8-15'") from None
     return range(low, high + 1)
 
 

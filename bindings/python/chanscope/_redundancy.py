@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from . import _call, _chanscope, _inputs
+from ._errors import UsageError
 from ._layer import LayerRedundancy, shown
-from ._results import Entries, Results, made, numbers
+from ._results import Arrays, Entries, Results, made, numbers, read_document
 
 
 class Redundancy(Entries[LayerRedundancy]):
@@ -89,6 +90,7 @@ def redundancy(
     progress: _call.Progress | bool | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
+    resume: bool = False,
 ) -> Redundancy:
     """Measures how redundant the channels of layers are, by channel-wise NNK graphs.
 
@@ -107,7 +109,8 @@ def redundancy(
     `device`: "auto" (a real GPU if there is one, else the CPU), "cpu", "gpu", or "gpu:NAME_OR_INDEX". `memory`: the cap of
     the working sets, bytes or a text such as "8GiB"; half of the free memory by default. `threads`: all cores by default.
     `progress`: None (a tqdm bar where somebody sees it), False, or a function of (stage, done, total). `out`: a folder that
-    the results are written to, as the command line does; `force` replaces earlier results there.
+    the results are written to, as the command line does; `force` replaces earlier results there. `resume`: for files, go on with the
+    run that `out` holds, and leave one there that can be gone on with if this call does not come to its end.
 
     The results are those of ``chanscope redundancy``, to the bit. Raises :class:`chanscope.Error`.
     """
@@ -125,6 +128,17 @@ def redundancy(
     call = _call.settings(
         device=device, memory=memory, threads=threads, progress=progress, out=out, force=force
     )
+    if _call.boolean("resume", resume):
+        from ._units import files
+
+        if out is None:
+            raise UsageError("resume=True goes on with the run in a folder, so it needs out=")
+        try:
+            _chanscope.resume(files(X, y, sigma), graph, arguments, call)
+        finally:
+            _call.close(call)
+        folder = _call.path("out", out)
+        return Redundancy(read_document(folder), Arrays(folder=folder), folder=folder)
     labels = _inputs.labels(y)
     found = _inputs.collect(X, skip_unreadable=skip)
     try:

@@ -27,6 +27,7 @@ mod network;
 mod output;
 mod redundancy;
 mod regularizer;
+mod units;
 
 /// The functions and classes of the module.
 #[pymodule(gil_used = false)]
@@ -52,5 +53,10 @@ fn _chanscope(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(output::write_report, module)?)?;
     module.add_function(wrap_pyfunction!(redundancy::redundancy, module)?)?;
     module.add_function(wrap_pyfunction!(regularizer::minimize_filters, module)?)?;
+    module.add_function(wrap_pyfunction!(units::merge, module)?)?;
+    module.add_function(wrap_pyfunction!(units::plan, module)?)?;
+    module.add_function(wrap_pyfunction!(units::resume, module)?)?;
+    module.add_function(wrap_pyfunction!(units::status, module)?)?;
+    module.add_function(wrap_pyfunction!(units::work, module)?)?;
     Ok(())
 }

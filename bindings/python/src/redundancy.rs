@@ -56,8 +56,8 @@ pub struct Arguments {
     aggregate: bool,
     channels: Option<Vec<usize>>,
     non_finite: String,
-    skip_unreadable: bool,
-    save_graph: bool,
+    pub skip_unreadable: bool,
+    pub save_graph: bool,
     queries: Option<usize>,
     seed: u64,
 }
@@ -67,6 +67,25 @@ pub fn unknown(py: Python<'_>, name: &str, got: &str, choices: &str) -> PyErr {
         py,
         format!("unknown {name} '{}': use {choices}", got.escape_debug()),
     )
+}
+
+/// The options of the measure.
+pub fn options(
+    py: Python<'_>,
+    graph: &GraphArguments,
+    arguments: &Arguments,
+) -> PyResult<RedundancyOptions> {
+    Ok(RedundancyOptions::default()
+        .with_graph(graph.params(py, true)?)
+        .with_aggregate(arguments.aggregate)
+        .with_channels(arguments.channels.clone())
+        .with_queries(arguments.queries)
+        .with_seed(arguments.seed)
+        .with_non_finite(match arguments.non_finite.as_str() {
+            "raise" => NonFinite::Reject,
+            "skip" => NonFinite::Skip,
+            other => return Err(unknown(py, "non_finite", other, "raise or skip")),
+        }))
 }
 
 /// Labels: a file, or the bytes of a uint32 per sample.
@@ -94,17 +113,7 @@ pub fn redundancy(
     arguments: Arguments,
     settings: Settings,
 ) -> PyResult<Found> {
-    let options = RedundancyOptions::default()
-        .with_graph(graph.params(py, true)?)
-        .with_aggregate(arguments.aggregate)
-        .with_channels(arguments.channels.clone())
-        .with_queries(arguments.queries)
-        .with_seed(arguments.seed)
-        .with_non_finite(match arguments.non_finite.as_str() {
-            "raise" => NonFinite::Reject,
-            "skip" => NonFinite::Skip,
-            other => return Err(unknown(py, "non_finite", other, "raise or skip")),
-        });
+    let options = options(py, &graph, &arguments)?;
     let (layers, mut paths, left_out, beside) = {
         let collected = input.collected();
         (
