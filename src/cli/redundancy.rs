@@ -1,7 +1,10 @@
 //! `chanscope redundancy`: channel-wise NNK graphs of dumped activations.
 
+mod summary;
+
+pub use summary::{finished, summary};
+
 use super::error::{Error, Result};
-use super::network::skipped;
 use super::progress::Reporter;
 use super::{Common, output, samples, signal};
 use chanscope::io::labels::read_labels;
@@ -16,7 +19,6 @@ use chanscope::report::folder::ResultsFolder;
 use chanscope::report::results::{RESULTS_FILE, Results, Skipped};
 use chanscope::units::{Earlier, Request, Selection, earlier, merge_into, plan_in, work};
 use clap::ValueEnum;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Measure how redundant the channels of dumped activations are, by channel-wise NNK graphs
@@ -247,20 +249,6 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     finished(&folder.finish()?, &path, common, &notes)
 }
 
-/// Prints what a run found.
-pub fn finished(results: &Results, folder: &Path, common: &Common, notes: &[String]) -> Result<()> {
-    if common.json {
-        return output::json(results);
-    }
-    let mut text = summary(results);
-    for note in notes {
-        let _ = writeln!(text, "{note}");
-    }
-    text += &skipped(results);
-    let _ = writeln!(text, "\nReport: {}", folder.join("report.html").display());
-    output::print(&text)
-}
-
 /// How many units a run is cut into; `None` where a kill would cost less than a minute anyway.
 fn units(ctx: &Context<'_>, layers: &[&dyn Layer], request: &Request) -> Result<Option<usize>> {
     let options = &request.options;
@@ -321,51 +309,6 @@ fn already(common: &Common) -> Result<()> {
         "{} holds the results of this run already\n",
         common.out().display()
     ))
-}
-
-/// A few lines per layer.
-pub fn summary(results: &Results) -> String {
-    let mut text = String::new();
-    let number = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.3}"));
-    let mean = |xs: &[Option<f64>]| {
-        let live: Vec<f64> = xs.iter().copied().flatten().collect();
-        (!live.is_empty()).then(|| live.iter().sum::<f64>() / live.len() as f64)
-    };
-    let _ = writeln!(
-        text,
-        "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}",
-        "layer", "channels", "dead", "neighbours", "overlap", "Jaccard", "redundancy", "LOO error"
-    );
-    for layer in results.redundancy.iter().flat_map(|r| &r.layers) {
-        let _ = writeln!(
-            text,
-            "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}",
-            layer.name,
-            layer.neighbors_mean.len(),
-            layer.dead_channels.len(),
-            number(mean(&layer.neighbors_mean)),
-            number(layer.overlap_mean),
-            number(layer.jaccard_mean),
-            number(layer.redundancy),
-            number(layer.loo_error.as_deref().and_then(mean)),
-        );
-        if let Some(a) = &layer.aggregate {
-            let _ = writeln!(
-                text,
-                "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}  recall {}",
-                "  aggregate",
-                1,
-                "",
-                number(a.neighbors_mean),
-                "",
-                "",
-                "",
-                number(a.loo_error),
-                number(a.recall)
-            );
-        }
-    }
-    text
 }
 
 /// Refuses a run without queries.

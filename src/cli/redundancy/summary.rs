@@ -1,0 +1,67 @@
+//! What a redundancy run prints at its end.
+
+use super::super::error::Result;
+use super::super::network::skipped;
+use super::super::{Common, output};
+use chanscope::report::results::Results;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Prints what a run found.
+pub fn finished(results: &Results, folder: &Path, common: &Common, notes: &[String]) -> Result<()> {
+    if common.json {
+        return output::json(results);
+    }
+    let mut text = summary(results);
+    for note in notes {
+        let _ = writeln!(text, "{note}");
+    }
+    text += &skipped(results);
+    let _ = writeln!(text, "\nReport: {}", folder.join("report.html").display());
+    output::print(&text)
+}
+
+/// A few lines per layer.
+pub fn summary(results: &Results) -> String {
+    let mut text = String::new();
+    let number = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.3}"));
+    let mean = |xs: &[Option<f64>]| {
+        let live: Vec<f64> = xs.iter().copied().flatten().collect();
+        (!live.is_empty()).then(|| live.iter().sum::<f64>() / live.len() as f64)
+    };
+    let _ = writeln!(
+        text,
+        "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}",
+        "layer", "channels", "dead", "neighbours", "overlap", "Jaccard", "redundancy", "LOO error"
+    );
+    for layer in results.redundancy.iter().flat_map(|r| &r.layers) {
+        let _ = writeln!(
+            text,
+            "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}",
+            layer.name,
+            layer.neighbors_mean.len(),
+            layer.dead_channels.len(),
+            number(mean(&layer.neighbors_mean)),
+            number(layer.overlap_mean),
+            number(layer.jaccard_mean),
+            number(layer.redundancy),
+            number(layer.loo_error.as_deref().and_then(mean)),
+        );
+        if let Some(a) = &layer.aggregate {
+            let _ = writeln!(
+                text,
+                "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}  recall {}",
+                "  aggregate",
+                1,
+                "",
+                number(a.neighbors_mean),
+                "",
+                "",
+                "",
+                number(a.loo_error),
+                number(a.recall)
+            );
+        }
+    }
+    text
+}
