@@ -14,13 +14,14 @@ use std::time::{Duration, Instant};
 type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     ("npy", targets::npy),
     ("safetensors", targets::safetensors),
     ("labels", targets::labels),
     ("onnx", targets::model),
     ("network", network::network),
     ("results", targets::results),
+    ("run", targets::units),
 ];
 
 /// Inputs per target without `CHANSCOPE_FUZZ`.
@@ -200,6 +201,11 @@ fn network() {
 #[test]
 fn results() {
     run("results");
+}
+
+#[test]
+fn units() {
+    run("run");
 }
 
 /// Every target has a program for cargo-fuzz, and seeds.

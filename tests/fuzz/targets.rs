@@ -19,6 +19,7 @@ use chanscope::model::onnx;
 use chanscope::report::html::render;
 use chanscope::report::results::Results;
 use chanscope::tensor::LayerShape;
+use chanscope::units::status;
 use ndarray::ArrayD;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
     }
     FOLDER.with_borrow(|folder| {
         let path = folder.path().join(name);
+        let parent = path.parent().expect("a folder");
+        std::fs::create_dir_all(parent).expect("a folder");
         std::fs::write(&path, bytes).expect("write");
         path
     })
@@ -206,4 +209,17 @@ pub fn results(bytes: &[u8]) {
         ("shuffle/a.t/u.cosine.npy".to_string(), square(2)),
     ]);
     render(&results, &arrays).expect("a page");
+}
+
+/// A run in units: `run.json`, and after a zero byte the marker of unit 1, whose files are missing.
+pub fn units(bytes: &[u8]) {
+    let split = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+    let folder = file("run/run.json", &bytes[..split]);
+    let folder = folder.parent().expect("the folder of the run");
+    let marker = bytes.get(split + 1..).unwrap_or_default();
+    file("run/units/00001/done.json", marker);
+    if let Ok(found) = status(folder) {
+        let told = found.done.len() + found.missing.len() + found.damaged.len();
+        assert_eq!(told, found.units, "every unit is done or to be computed");
+    }
 }
