@@ -6,12 +6,17 @@
 //! last run computed as raw little-endian files. Arrays come as raw `f32` files with their shapes.
 
 use chanscope::cpu::{Cpu, FilterScratch};
+use chanscope::device::{Device, DeviceChoice};
+use chanscope::io::array::ArrayLayer;
+use chanscope::measure::baselines::ChannelSimilarity;
+use chanscope::measure::{ChannelSimilarityOptions, Context, channel_similarity};
 use chanscope::ops::filters::{FilterOps, FilterParams, FilterShape};
 use chanscope::ops::net::{Correlation, NetOps};
 use chanscope::ops::{
     Activation, Backend, Conv2dParams, GramKind, GraphBlock, GraphParams, Identical, Kernel,
-    PointsBlock, Sigma, Vectors,
+    OverlapSums, PointsBlock, Sigma, Supports, Vectors,
 };
+use chanscope::tensor::LayerShape;
 use serde::Deserialize;
 use std::cell::RefCell;
 use std::error::Error;
@@ -61,6 +66,10 @@ enum Job {
     },
     /// Extremes over all lags of the cross-correlation of all pairs of maps, `[P, 1, h, w]`.
     Correlate { x: Array },
+    /// Overlaps of the supports `[C, Q, k]` of all pairs of channels; -1 where a slot is not used.
+    Overlap { supports: Array },
+    /// Cosine and Pearson correlation of the channels of `[N, C, H, W]`.
+    Channels { x: Array },
     /// Convolutional Similarity of all pairs of filters `[M, C, h, w]`, value and gradient.
     Filters { weight: Array },
 }
@@ -91,6 +100,15 @@ enum Loaded {
     Correlate {
         x: <Cpu as Backend>::Tensor,
     },
+    Overlap {
+        indices: Vec<i32>,
+        degenerate: Vec<bool>,
+        shape: [usize; 3],
+    },
+    Channels {
+        device: Device,
+        layer: ArrayLayer<'static>,
+    },
     Filters {
         weights: Vec<f32>,
         shape: FilterShape,
@@ -110,6 +128,8 @@ enum Output {
         k: usize,
     },
     Correlation(Correlation),
+    Overlap(OverlapSums),
+    Channels(ChannelSimilarity),
     Similarity {
         value: f64,
         gradient: Rc<RefCell<Vec<f32>>>,
@@ -124,7 +144,7 @@ fn main() -> Result<()> {
             Request::Load { threads, job } => {
                 output = None;
                 let cpu = Cpu::new(threads)?;
-                let job = load(&cpu, job)?;
+                let job = load(&cpu, threads, job)?;
                 let driver = cpu.info().driver.clone();
                 loaded = Some((cpu, job));
                 serde_json::json!({ "driver": driver })
@@ -181,7 +201,7 @@ fn block(data: &[f32], [rows, dim]: [usize; 2]) -> PointsBlock<'_> {
     }
 }
 
-fn load(cpu: &Cpu, job: Job) -> Result<Loaded> {
+fn load(cpu: &Cpu, threads: usize, job: Job) -> Result<Loaded> {
     let upload = |array: &Array| -> Result<_> { Ok(cpu.upload(&array.shape, &read(array)?)?) };
     Ok(match job {
         Job::Knn { points, k } => Loaded::Knn {
@@ -206,6 +226,22 @@ fn load(cpu: &Cpu, job: Job) -> Result<Loaded> {
         }
         Job::Gram { x } => Loaded::Gram { x: upload(&x)? },
         Job::Correlate { x } => Loaded::Correlate { x: upload(&x)? },
+        Job::Overlap { supports } => {
+            let shape = <[usize; 3]>::try_from(&supports.shape[..])?;
+            Loaded::Overlap {
+                indices: read(&supports)?.iter().map(|&i| i as i32).collect(),
+                degenerate: vec![false; shape[0] * shape[1]],
+                shape,
+            }
+        }
+        Job::Channels { x } => {
+            let [n, c, h, w] = <[usize; 4]>::try_from(&x.shape[..])?;
+            let shape = LayerShape::new(n, c, h, w)?;
+            Loaded::Channels {
+                device: Device::open(&DeviceChoice::Cpu, threads)?,
+                layer: ArrayLayer::new("x", shape, read(&x)?)?,
+            }
+        }
         Job::Filters { weight } => {
             let weights = read(&weight)?;
             Loaded::Filters {
@@ -278,6 +314,33 @@ fn run(cpu: &Cpu, job: &Loaded) -> Result<Output> {
             Output::Tensor(cpu.conv2d(x, weight, None, params)?)
         }
         Loaded::Correlate { x } => Output::Correlation(cpu.correlate(x, None)?),
+        Loaded::Overlap {
+            indices,
+            degenerate,
+            shape: [channels, queries, k],
+        } => {
+            let zeros = || vec![0; channels * channels];
+            let mut sums = OverlapSums {
+                intersection: zeros(),
+                jaccard_q40: zeros(),
+                queries: zeros(),
+                unions: zeros(),
+            };
+            let supports = Supports {
+                indices,
+                degenerate,
+                channels: *channels,
+                queries: *queries,
+                k: *k,
+            };
+            cpu.overlap(supports, &mut sums)?;
+            Output::Overlap(sums)
+        }
+        Loaded::Channels { device, layer } => Output::Channels(channel_similarity(
+            &Context::new(device),
+            layer,
+            &ChannelSimilarityOptions::default(),
+        )?),
         Loaded::Filters {
             weights,
             shape,
@@ -321,6 +384,26 @@ fn save(cpu: &Cpu, output: &Output, folder: &Path) -> Result<()> {
         Output::Correlation(found) => {
             write("max.f32", bytemuck::cast_slice(&found.max))?;
             write("lag.i32", bytemuck::cast_slice(&found.lag))?;
+        }
+        Output::Overlap(sums) => {
+            let float = |sums: &[u64], unit: f64| -> Vec<f64> {
+                sums.iter().map(|&sum| sum as f64 * unit).collect()
+            };
+            let jaccard = float(&sums.jaccard_q40, 1.0 / (1u64 << 40) as f64);
+            write(
+                "intersection.f64",
+                bytemuck::cast_slice(&float(&sums.intersection, 1.0)),
+            )?;
+            write("jaccard.f64", bytemuck::cast_slice(&jaccard))?;
+        }
+        Output::Channels(found) => {
+            for (name, matrix) in [
+                ("cosine.f64", &found.cosine),
+                ("pearson.f64", &found.pearson),
+            ] {
+                let values: Vec<f64> = matrix.iter().copied().collect();
+                write(name, bytemuck::cast_slice(&values))?;
+            }
         }
         Output::Similarity { value, gradient } => {
             write("value.f64", bytemuck::bytes_of(value))?;

@@ -70,7 +70,7 @@ const ENTRY: u64 = 16;
 /// Fewest points per block; queries may go down to one.
 const MIN_POINTS: usize = 32;
 /// Fewest points per block beside rows that are in memory. A block is searched for all queries, which takes long enough.
-const FEW_POINTS: usize = 64;
+const FEW_POINTS: usize = 32;
 /// Vectors are fetched from blocks of so many times fewer points than are searched: such a block needs no more than to be
 /// read, and the memory is better used for vectors.
 const SMALLER: usize = 8;

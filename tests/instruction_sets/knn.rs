@@ -11,6 +11,7 @@ pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
     random_rows,
     large_offset,
     far_clusters_at_any_scale,
+    rows_of_very_different_lengths,
     blocks_do_not_matter,
     blocks_do_not_matter_for_reals,
     any_samples_as_queries,
@@ -237,6 +238,36 @@ fn far_clusters_at_any_scale(set: InstructionSet) {
         }
         check_rank_distances(set, &data, &params(k, kernel, Identical::Keep));
     });
+}
+
+/// Rows whose lengths differ by many orders of magnitude, the shortest of which have neighbours of their own length: each
+/// distance is right in its own size.
+fn rows_of_very_different_lengths(set: InstructionSet) {
+    for (seed, (n, dim, octaves)) in [(400, 16, 58.0), (300, 64, 58.0), (200, 5, 125.0)]
+        .into_iter()
+        .enumerate()
+    {
+        let mut data = random(1, n, dim, seed as u64);
+        let mut next = noise(77);
+        for row in data.x.chunks_mut(dim) {
+            let factor = (next() * octaves).exp2();
+            row.iter_mut().for_each(|v| *v *= factor);
+        }
+        for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+            // Cosines are rounded beside 1.
+            let floor = if kernel == Kernel::Cosine { 1e-3 } else { 0.0 };
+            let params = params(12, kernel, Identical::Keep);
+            let lists = search(&cpu(set), &data, &params, &[], &[], false);
+            for (query, list) in lists.iter().enumerate() {
+                let want = oracle::knn::neighbors(&data.x, dim, query, kernel, Identical::Keep);
+                assert_eq!(list.len(), 12);
+                for (got, (d, _)) in list.iter().zip(&want) {
+                    let error = (got.sq_distance - d).abs();
+                    assert!(error <= 1e-11 * d.max(floor), "{query}: {got:?} {d}");
+                }
+            }
+        }
+    }
 }
 
 fn blocks_do_not_matter(set: InstructionSet) {

@@ -59,7 +59,7 @@ def peer_channel(job):
     path, c, supports = job
     faiss.omp_set_num_threads(1)
     layer = np.load(path, mmap_mode="r")
-    points = np.ascontiguousarray(layer[:, c].reshape(len(layer), -1))
+    points = np.ascontiguousarray(layer[:, c].reshape(len(layer), -1), dtype=np.float32)
     if not points.any():
         return None
     index = faiss.IndexFlatL2(points.shape[1])

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 /// The filters' copy of a group's rows: `(x - centre) * scale`, in tiles of [`COLS`] points.
 pub(super) struct Packed {
-    /// `[dim]` the mean of a sample of rows.
+    /// `[dim]` what a row is made a difference from: see [`frame`].
     pub(super) centre: Vec<f64>,
     /// A power of two that brings typical values near 1, so that squares neither overflow nor underflow.
     pub(super) scale: f64,
@@ -139,8 +139,20 @@ pub(super) fn gamma(dim: usize) -> f64 {
     (dim.min(CHUNK) as f64 + (dim / CHUNK) as f64 + 20.0) * 2f64.powi(-24)
 }
 
-/// The mean of a sample of rows, and the power of two that brings the largest deviation from it to about 1.
+/// Rows that tell whether the others are of very different lengths.
+const TRIAL: usize = 64;
+/// The largest deviation over the median one from which rows are of very different lengths. Beside a centre that is made
+/// by the longest of them, float32 has too few digits for the others.
+const HEAVY: f64 = 1024.0;
+
+/// The centre and the scale of packed rows: the mean of a sample of rows, and the power of two that brings the largest
+/// deviation from it to about 1. Where rows are of very different lengths, the medians of the coordinates, and the power of
+/// two that does so for the median deviation.
 fn frame(points: &Rows, group: usize) -> (Vec<f64>, f64) {
+    let power = |deviation: f64| 2f64.powf(-deviation.log2().ceil());
+    if let Some((centre, typical)) = heavy_tailed(points, group) {
+        return (centre, power(typical));
+    }
     let mut centre = vec![0f64; points.dim];
     let mut count = 0.0;
     for (row, factor) in sample(points, group) {
@@ -151,18 +163,44 @@ fn frame(points: &Rows, group: usize) -> (Vec<f64>, f64) {
     }
     centre.iter_mut().for_each(|c| *c /= f64::max(count, 1.0));
     let largest = sample(points, group)
-        .flat_map(|(row, factor)| {
-            row.iter()
-                .zip(&centre)
-                .map(move |(&x, c)| (f64::from(x) * factor - c).abs())
-        })
+        .map(|row| deviation(row, &centre))
         .fold(0.0, f64::max);
-    let scale = if largest > 0.0 && largest.is_finite() {
-        2f64.powf(-largest.log2().ceil())
-    } else {
-        1.0
+    let scale = match largest > 0.0 && largest.is_finite() {
+        true => power(largest),
+        false => 1.0,
     };
     (centre, scale)
+}
+
+/// The largest deviation of a row's coordinates, multiplied by its factor, from a centre.
+fn deviation((row, factor): (&[f32], f64), centre: &[f64]) -> f64 {
+    let each = row.iter().zip(centre);
+    each.map(|(&x, c)| (f64::from(x) * factor - c).abs())
+        .fold(0.0, f64::max)
+}
+
+/// The medians of the coordinates of some rows, and the median deviation from them, if the largest is [`HEAVY`] times as
+/// large.
+fn heavy_tailed(points: &Rows, group: usize) -> Option<(Vec<f64>, f64)> {
+    let rows: Vec<_> = sample(points, group).collect();
+    let rows: Vec<_> = (rows.iter().step_by(rows.len().div_ceil(TRIAL).max(1)))
+        .copied()
+        .collect();
+    let mut column = vec![0f64; rows.len()];
+    let middle = rows.len().checked_sub(1)? / 2;
+    let mut centre = vec![0f64; points.dim];
+    for (t, c) in centre.iter_mut().enumerate() {
+        for (to, (row, factor)) in column.iter_mut().zip(&rows) {
+            *to = f64::from(row[t]) * factor;
+        }
+        *c = *column.select_nth_unstable_by(middle, f64::total_cmp).1;
+    }
+    for (to, row) in column.iter_mut().zip(&rows) {
+        *to = deviation(*row, &centre);
+    }
+    column.sort_unstable_by(f64::total_cmp);
+    let (typical, largest) = (column[middle], *column.last()?);
+    (typical > 0.0 && largest > HEAVY * typical).then_some((centre, typical))
 }
 
 /// For each row, how many rows before it have the same values (at most `u16::MAX`).

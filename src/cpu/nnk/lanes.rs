@@ -80,13 +80,15 @@ impl GramLanes {
             close.add::<I>(to_query);
             close.equal = 0;
             let row = &mut self.kernel[packed(j, 0)..packed(j, j)];
+            let mut largest = zero;
             for (k, norm) in row.iter_mut().zip(&self.scale) {
                 let dot = I::F64x8::load(k);
                 let sq_distance = (own + I::F64x8::load(norm) - (dot + dot)).max(zero);
                 let value = (sq_distance * minus_gamma).exp();
-                close.add::<I>(value);
+                largest = largest.max(value);
                 value.store(k);
             }
+            close.add_row::<I>(row, largest);
             I::F64x8::splat(1.0).store(&mut self.kernel[packed(j, j)]);
             self.near |= close.near;
             self.equal |= close.equal;
@@ -105,14 +107,16 @@ impl GramLanes {
             own.store(&mut self.scale[j]);
             let mut close = Close::default();
             let row = &mut self.kernel[packed(j, 0)..=packed(j, j)];
+            let mut largest = zero;
             for (l, (k, norm)) in row.iter_mut().zip(&self.scale).enumerate() {
                 let cos = I::F64x8::load(k) * (I::F64x8::load(norm) * own);
                 let value = cos.mul_add(half, half);
                 if l < j {
-                    close.add::<I>(value);
+                    largest = largest.max(value);
                 }
                 value.store(k);
             }
+            close.add_row::<I>(&row[..j], largest);
             self.near |= close.near;
             // The last row is the query's.
             self.equal |= if j < self.n { close.equal } else { 0 };
@@ -130,14 +134,21 @@ struct Close {
 }
 
 impl Close {
+    /// Adds the values of a row, the largest of which are given: hardly any row needs more than one comparison.
+    #[inline(always)]
+    fn add_row<I: Simd>(&mut self, row: &[LineF64], largest: I::F64x8) {
+        if I::F64x8::splat(1.0 - near::RANGE.end).lt(largest) != 0 {
+            for value in row {
+                self.add::<I>(I::F64x8::load(value));
+            }
+        }
+    }
+
     #[inline(always)]
     fn add<I: Simd>(&mut self, value: I::F64x8) {
         let close = I::F64x8::splat(1.0 - near::RANGE.end).lt(value);
-        // Rare, so that one comparison is all that most values need.
-        if close != 0 {
-            let equal = I::F64x8::splat(near::EQUAL).lt(value);
-            self.equal |= equal;
-            self.near |= close & !equal;
-        }
+        let equal = I::F64x8::splat(near::EQUAL).lt(value);
+        self.equal |= equal;
+        self.near |= close & !equal;
     }
 }

@@ -152,6 +152,11 @@ impl Pca {
 /// Fills `to` with the first numbers of `from`, and with 0 beyond its end.
 #[inline(always)]
 fn copy(from: &[f32], to: &mut [f32]) {
+    // Nearly always, of long vectors: a call would take longer than the copy.
+    if let (Ok(to), Some(from)) = (<&mut [f32; DEPTH]>::try_from(&mut *to), from.first_chunk()) {
+        *to = *from;
+        return;
+    }
     let len = to.len().min(from.len());
     to[..len].copy_from_slice(&from[..len]);
     to[len..].fill(0.0);

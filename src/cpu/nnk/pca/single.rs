@@ -5,15 +5,19 @@
 use super::SHARE;
 use crate::cpu::nnk::layout::packed;
 use crate::cpu::nnk::source::Source;
+use std::ops::Range;
 
 /// Relative slack of the comparison with the 95 %. Some polytopes, such as equal integer vectors, hold exactly
 /// that fraction, and rounding errors must not make them count one component more.
 const SLACK: f64 = 1e-12;
 
+/// Numbers of a vector that are widened at a time, where vectors are long.
+const PIECE: usize = 512;
+
 /// Working memory for one query.
 #[derive(Default)]
 pub(super) struct Single {
-    /// The vectors minus the query, `[m, dim]`.
+    /// The vectors minus the query, `[m, dim]`, or a piece of them.
     vectors: Vec<f64>,
     /// The Gram matrix, a packed lower triangle.
     matrix: Vec<f64>,
@@ -28,23 +32,18 @@ pub(super) struct Single {
 /// Bytes of a [`Single`] for `k` candidates.
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
     let n = k.min(dim);
-    (size_of::<f64>() * (k * dim + packed(n, 0) + 3 * n)) as u64
+    (size_of::<f64>() * (k * dim.min(PIECE.max(k)) + packed(n, 0) + 3 * n)) as u64
 }
 
 impl Single {
     /// Counts the principal components of `vectors - query`, for at least one vector; 0 if all equal the query.
     pub(super) fn dimension(&mut self, source: &Source<'_>) -> u16 {
         let (m, dim) = (source.vectors.len(), source.query.len());
-        self.vectors.clear();
-        for vector in &source.vectors {
-            let less = vector.iter().zip(source.query);
-            self.vectors
-                .extend(less.map(|(&x, &q)| f64::from(x) - f64::from(q)));
-        }
         let n = m.min(dim);
         self.matrix.clear();
         self.matrix.resize(packed(n, 0), 0.0);
         if dim < m {
+            self.widen(source, 0..dim);
             for y in self.vectors.chunks_exact(dim) {
                 for i in 0..n {
                     for (a, x) in self.matrix[packed(i, 0)..=packed(i, i)].iter_mut().zip(y) {
@@ -53,11 +52,17 @@ impl Single {
                 }
             }
         } else {
-            let rows = |j: usize| &self.vectors[j * dim..][..dim];
-            for i in 0..n {
-                for l in 0..=i {
-                    self.matrix[packed(i, l)] =
-                        rows(i).iter().zip(rows(l)).map(|(a, b)| a * b).sum();
+            for first in (0..dim).step_by(PIECE) {
+                let piece = first..dim.min(first + PIECE);
+                self.widen(source, piece.clone());
+                let rows = |j: usize| &self.vectors[j * piece.len()..][..piece.len()];
+                for i in 0..n {
+                    for l in 0..=i {
+                        let sum = &mut self.matrix[packed(i, l)];
+                        for (a, b) in rows(i).iter().zip(rows(l)) {
+                            *sum += a * b;
+                        }
+                    }
                 }
             }
         }
@@ -74,6 +79,18 @@ impl Single {
             count += 1;
         }
         count
+    }
+
+    /// Writes some numbers of the vectors minus the query to `vectors`.
+    fn widen(&mut self, source: &Source<'_>, piece: Range<usize>) {
+        self.vectors.clear();
+        for vector in &source.vectors {
+            let less = vector[piece.clone()]
+                .iter()
+                .zip(&source.query[piece.clone()]);
+            self.vectors
+                .extend(less.map(|(&x, &q)| f64::from(x) - f64::from(q)));
+        }
     }
 
     /// Householder's reduction of the matrix to `diagonal` and `beside`, from the last row up.

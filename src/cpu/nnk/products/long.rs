@@ -4,18 +4,30 @@
 //! products are finished together: one shuffle network adds up the lanes of all eight. So products are computed
 //! in tiles of eight pairs, listed once in [`Tile::list`]: the list tells both what to multiply and where the
 //! products belong.
+//!
+//! Vectors are converted and multiplied in pieces that stay in the second-level cache. The partial sums of each tile are
+//! kept from piece to piece, so that every sum has the same terms in the same order as it would in one piece.
 
 use crate::cpu::nnk::layout::{lines, packed};
 use crate::cpu::nnk::source::{Source, Sources};
 use crate::simd::{F64_LANES, F64x8, LineF64, Simd, prefetch};
+use std::ops::Range;
+
+/// Lines of a vector in a piece: 25 candidates take 100 KiB.
+const PIECE: usize = 64;
+
+/// Eight partial sums of the eight products of a tile.
+type Partial = [LineF64; F64_LANES];
 
 /// Working memory.
 #[derive(Default)]
 pub(super) struct Long {
-    /// The query's vector in float64, `[lines]`; zeros if vectors are not centred.
+    /// A piece of the query's vector in float64, `[lines]`; zeros if vectors are not centred.
     origin: Vec<LineF64>,
-    /// The vectors of one query in float64, `[rows, lines]`.
+    /// A piece of the vectors of one query in float64, `[rows, lines]`.
     vectors: Vec<LineF64>,
+    /// `[tile]`, of one query, between two pieces.
+    partial: Vec<Partial>,
     /// `[lane, tile]`: the eight products of each tile, for each query.
     products: Vec<LineF64>,
     /// The tiles that cover the lower triangle of `tiled_rows` rows.
@@ -26,7 +38,7 @@ pub(super) struct Long {
 /// Bytes of [`Long`] for `rows` vectors of `dim` numbers.
 pub(super) fn bytes(rows: usize, dim: usize) -> u64 {
     let tiles = packed(rows + 1, 0) / F64_LANES + 3 * rows;
-    let lines = (rows + 1) * lines(dim) + F64_LANES * tiles;
+    let lines = (rows + 1) * lines(dim).min(PIECE) + 2 * F64_LANES * tiles;
     (size_of::<LineF64>() * lines + size_of::<Tile>() * tiles) as u64
 }
 
@@ -45,9 +57,10 @@ impl Long {
             self.tiled_rows = rows;
             self.tiles = Tile::list(rows);
         }
-        let (width, tiles) = (lines(dim), self.tiles.len());
-        self.origin.resize(width, LineF64::ZERO);
-        self.vectors.resize(rows * width, LineF64::ZERO);
+        let (whole, tiles) = (lines(dim), self.tiles.len());
+        self.origin.resize(whole.min(PIECE), LineF64::ZERO);
+        self.vectors.resize(rows * whole.min(PIECE), LineF64::ZERO);
+        self.partial.resize(tiles, [LineF64::ZERO; F64_LANES]);
         self.products.resize(F64_LANES * tiles, LineF64::ZERO);
         for (lane, source) in sources.iter().enumerate() {
             let products = &mut self.products[lane * tiles..][..tiles];
@@ -57,12 +70,20 @@ impl Long {
             }
             if let Some(next) = sources.get(lane + 1) {
                 for v in &next.vectors {
-                    prefetch(v);
+                    prefetch(&v[..v.len().min(PIECE * F64_LANES)]);
                 }
             }
-            widen::<I>(source, rows, centred, &mut self.origin, &mut self.vectors);
-            for (tile, out) in self.tiles.iter().zip(products) {
-                tile.multiply::<I>(&self.vectors, width, out);
+            for first in (0..whole).step_by(PIECE) {
+                let width = PIECE.min(whole - first);
+                let numbers = first * F64_LANES..dim.min((first + width) * F64_LANES);
+                let origin = &mut self.origin[..width];
+                let vectors = &mut self.vectors[..rows * width];
+                widen::<I>(source, rows, centred, numbers, origin, vectors);
+                let ends = (first == 0, first + width == whole);
+                let sums = products.iter_mut().zip(&mut self.partial);
+                for (tile, (out, partial)) in self.tiles.iter().zip(sums) {
+                    tile.multiply::<I>(vectors, width, ends, partial, out);
+                }
             }
         }
         // Eight products of eight queries become eight lines of a query per lane.
@@ -79,19 +100,20 @@ impl Long {
     }
 }
 
-/// Converts a query's vectors to float64, minus `origin`: the query's vector if `centred`, else zeros. The
-/// rows beyond its candidates are as [`Products::compute`](super::Products::compute) says.
+/// Converts some numbers of a query's vectors to float64, minus `origin`: the query's vector if `centred`, else zeros.
+/// The rows beyond its candidates are as [`Products::compute`](super::Products::compute) says.
 #[inline(always)]
 fn widen<I: Simd>(
     source: &Source<'_>,
     rows: usize,
     centred: bool,
+    numbers: Range<usize>,
     origin: &mut [LineF64],
     out: &mut [LineF64],
 ) {
     match centred {
         true => {
-            let (whole, rest) = source.query.as_chunks::<F64_LANES>();
+            let (whole, rest) = source.query[numbers.clone()].as_chunks::<F64_LANES>();
             for (out, v) in origin.iter_mut().zip(whole) {
                 I::F64x8::widen(v).store(out);
             }
@@ -110,7 +132,7 @@ fn widen<I: Simd>(
                 continue;
             }
         };
-        let (whole, rest) = vector.as_chunks::<F64_LANES>();
+        let (whole, rest) = vector[numbers.clone()].as_chunks::<F64_LANES>();
         for ((out, v), o) in out.iter_mut().zip(whole).zip(&*origin) {
             (I::F64x8::widen(v) - I::F64x8::load(o)).store(out);
         }
@@ -200,15 +222,36 @@ impl Tile {
         }
     }
 
-    /// Computes the products from `vectors [rows, width]`.
+    /// Adds the products of a piece, `vectors [rows, width]`, to `partial`. `ends` tells whether it is the first piece,
+    /// before which `partial` is 0, and whether it is the last, whose sums go to `out`.
     #[inline(always)]
-    fn multiply<I: Simd>(&self, vectors: &[LineF64], width: usize, out: &mut LineF64) {
+    fn multiply<I: Simd>(
+        &self,
+        vectors: &[LineF64],
+        width: usize,
+        ends: (bool, bool),
+        partial: &mut Partial,
+        out: &mut LineF64,
+    ) {
         let (row, column) = (usize::from(self.row), usize::from(self.column));
+        let mut sums = [I::F64x8::splat(0.0); F64_LANES];
+        if !ends.0 {
+            for (sum, line) in sums.iter_mut().zip(&*partial) {
+                *sum = I::F64x8::load(line);
+            }
+        }
         match self.shape {
-            Shape::FourByTwo => multiply::<I, 4, 2>(vectors, width, row, column, out),
-            Shape::TwoByFour => multiply::<I, 2, 4>(vectors, width, row, column, out),
-            Shape::OneByEight => multiply::<I, 1, 8>(vectors, width, row, column, out),
-            Shape::Diagonal => multiply_diagonal::<I>(vectors, width, row, out),
+            Shape::FourByTwo => multiply::<I, 4, 2>(vectors, width, row, column, &mut sums),
+            Shape::TwoByFour => multiply::<I, 2, 4>(vectors, width, row, column, &mut sums),
+            Shape::OneByEight => multiply::<I, 1, 8>(vectors, width, row, column, &mut sums),
+            Shape::Diagonal => multiply_diagonal::<I>(vectors, width, row, &mut sums),
+        }
+        if ends.1 {
+            I::F64x8::sums(sums).store(out);
+        } else {
+            for (line, sum) in partial.iter_mut().zip(sums) {
+                sum.store(line);
+            }
         }
     }
 }
@@ -221,7 +264,7 @@ fn multiply<I: Simd, const R: usize, const C: usize>(
     width: usize,
     row: usize,
     column: usize,
-    out: &mut LineF64,
+    sums: &mut [I::F64x8; F64_LANES],
 ) {
     let mut left: [&[LineF64]; R] = [&[]; R];
     for (i, left) in left.iter_mut().enumerate() {
@@ -232,6 +275,9 @@ fn multiply<I: Simd, const R: usize, const C: usize>(
         *right = &vectors[(column + i).min(row + R - 1) * width..][..width];
     }
     let mut partial = [[I::F64x8::splat(0.0); C]; R];
+    for (partial, sum) in partial.as_flattened_mut().iter_mut().zip(&*sums) {
+        *partial = *sum;
+    }
     for t in 0..width {
         let mut b = [I::F64x8::splat(0.0); C];
         for (b, right) in b.iter_mut().zip(right) {
@@ -244,23 +290,24 @@ fn multiply<I: Simd, const R: usize, const C: usize>(
             }
         }
     }
-    let mut sums = [I::F64x8::splat(0.0); F64_LANES];
     for (sum, partial) in sums.iter_mut().zip(partial.as_flattened()) {
         *sum = *partial;
     }
-    I::F64x8::sums(sums).store(out);
 }
 
-/// Products of the two rows from `row` on with each other; the last five lanes are 0.
+/// Products of the two rows from `row` on with each other; the last five lines are not used.
 #[inline(always)]
-fn multiply_diagonal<I: Simd>(vectors: &[LineF64], width: usize, row: usize, out: &mut LineF64) {
+fn multiply_diagonal<I: Simd>(
+    vectors: &[LineF64],
+    width: usize,
+    row: usize,
+    sums: &mut [I::F64x8; F64_LANES],
+) {
     let (upper, lower) = vectors[row * width..][..2 * width].split_at(width);
-    let mut sums = [I::F64x8::splat(0.0); F64_LANES];
     for (upper, lower) in upper.iter().zip(lower) {
         let (a, b) = (I::F64x8::load(upper), I::F64x8::load(lower));
         sums[0] = a.mul_add(a, sums[0]);
         sums[1] = b.mul_add(a, sums[1]);
         sums[2] = b.mul_add(b, sums[2]);
     }
-    I::F64x8::sums(sums).store(out);
 }
