@@ -10,7 +10,7 @@ use super::{Common, output, samples, signal};
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
 use chanscope::io::open::open_dump_with;
-use chanscope::io::sink::Output;
+use chanscope::io::sink::{Claim, Output};
 use chanscope::io::whole::read_whole;
 use chanscope::measure::redundancy::{GraphSink, NonFinite, estimate, redundancy_each};
 use chanscope::measure::{Context, RedundancyInput, RedundancyOptions};
@@ -175,7 +175,11 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         let ctx = Context::new(&device).with_memory(memory);
         match earlier(&ctx, &request, common.out())? {
             Earlier::Nothing => {}
-            Earlier::Finished => return already(common),
+            Earlier::Finished => {
+                // A run that was killed at its very end may have left something to remove.
+                drop(Claim::new(common.out())?);
+                return already(common);
+            }
             Earlier::Begun => {
                 let output = Output::resume(common.out(), &inputs)?;
                 return in_units(&ctx, output, args, common, &notes);

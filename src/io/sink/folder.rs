@@ -223,6 +223,10 @@ impl Claim {
         let lock = Lock::of_folder(&path).map_err(|e| rename(e, &path, named))?;
         let claim = Self { path, _lock: lock };
         publish::recover(&claim.path)?;
+        // Of a run that was killed when its results were in place already.
+        if let Some(staging) = place::beside(&claim.path) {
+            clear(&staging);
+        }
         Ok(claim)
     }
 }
