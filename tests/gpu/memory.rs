@@ -28,7 +28,8 @@ fn too_large_is_an_error(devices: &Devices) {
         max_buffer_bytes: Some(1 << 20),
         ..Options::default()
     });
-    assert_eq!(small.limits().max_block_bytes, 1 << 20);
+    // Blocks of rows leave room for the padding that the search adds.
+    assert_eq!(small.limits().max_block_bytes, (1 << 20) / 16 * 15);
     assert!(small.zeros(&[1 << 18]).is_ok());
     let error = |shape: &[usize]| small.zeros(shape).map(|_| ()).unwrap_err().to_string();
     let text = error(&[(1 << 18) + 1]);
