@@ -3,10 +3,11 @@
 //! The calls at which a run is killed are spread over its whole life. `CHANSCOPE_KILLS` sets how many; 100 take minutes.
 
 use super::{ALL, dump, left, reference};
-use crate::formats::folder;
+use crate::formats::{f32_bytes, folder, npy_bytes, write};
 use crate::outputs::{chanscope, content, names, succeed};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 fn kills() -> usize {
     let asked = std::env::var("CHANSCOPE_KILLS").ok();
@@ -111,31 +112,39 @@ fn a_disk_that_is_full_at_any_write_is_one_line_and_the_run_goes_on_later() {
 #[test]
 fn ctrl_c_leaves_what_is_done_and_says_how_to_go_on() {
     use std::os::unix::process::ExitStatusExt;
-    let calls = calls("any");
-    let reference_dir = folder();
-    dump(reference_dir.path());
-    let expected = reference(reference_dir.path(), &ALL);
-    let mut begun = 0;
-    for part in [8, 5, 4, 3] {
-        let dir = folder();
-        let dir = dir.path();
-        dump(dir);
-        let out = start(dir, &[], Some(&format!("any:{}:terminate", calls / part)));
-        let said = String::from_utf8_lossy(&out.stderr).into_owned();
-        if out.status.success() {
-            // A busy machine passes the signal on too late.
-            continue;
-        }
-        assert_eq!(out.status.signal(), Some(15), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(
-            said.contains("cancelled") && said.contains("--resume"),
-            "{said}"
-        );
-        begun += usize::from(dir.join("out/run.json").is_file());
-        let all = [&["redundancy"], &ALL[..], &["--out", "out", "--resume"]].concat();
-        succeed(dir, &all);
-        assert!(left(&dir.join("out")) == expected);
+    let dir = folder();
+    let dir = dir.path();
+    let values: Vec<f32> = (0..2000 * 8 * 4).map(|i| (i as f32 * 0.37).sin()).collect();
+    let bytes = npy_bytes("<f4", "(2000, 8, 2, 2)", &f32_bytes(&values));
+    write(dir, "long.npy", &bytes);
+    let expected = reference(dir, &["long.npy"]);
+    let args = ["redundancy", "long.npy", "--units", "8", "--out", "out"];
+    let mut command = chanscope(dir);
+    let mut child = command
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start");
+    // The survey is done, and at least eight units are still to come.
+    while !dir.join("out/units/00000").is_dir() {
+        assert!(child.try_wait().expect("status").is_none(), "ended");
+        std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(begun > 0, "no run was cancelled while units were computed");
+    let kill = Command::new("kill")
+        .args(["-s", "INT", &child.id().to_string()])
+        .status();
+    assert!(kill.expect("kill").success());
+    let out = child.wait_with_output().expect("wait");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.signal(), Some(2), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains("cancelled") && said.contains("--resume"),
+        "{said}"
+    );
+    assert!(dir.join("out/run.json").is_file());
+    assert!(!dir.join("out/results.json").exists());
+    succeed(dir, &[&args[..], &["--resume"]].concat());
+    assert!(left(&dir.join("out")) == expected);
 }
