@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How far sampled queries are from all queries: the table in docs/experiments.md.
+"""How far sampled queries are from all queries: the table in docs/large-dumps.md.
 
 Runs `chanscope redundancy` on a dump once with all queries and several times with --queries and different seeds. Counts how
 often one and two standard errors on either side of an estimate hold the figure of all queries, and compares the times.

@@ -52,13 +52,14 @@ fn timed(devices: &Devices) {
     let found: Vec<&str> = times.keys().copied().collect();
     // On matrices it takes finding out first which groups they are for.
     let expected: &[&str] = match gpu.cooperative_matrix() {
-        None => &["gram", "gram_factors"],
+        None => &["gram", "gram_factors", "gram_rows"],
         Some(_) => &[
             "gram",
             "gram_factors",
             "gram_half",
             "gram_largest",
             "gram_pack",
+            "gram_rows",
         ],
     };
     assert_eq!(found, expected);
