@@ -15,7 +15,7 @@ pub struct Redundancy {
     pub layers: Vec<LayerRedundancy>,
     /// Linear CKA between the layers, on the samples that none of them left out. `None` for a single layer,
     /// for layers of different numbers of samples, and unless
-    /// [`RedundancyOptions::baselines`] asks for it.
+    /// [`super::RedundancyOptions::baselines`] asks for it.
     pub cka: Option<Cka>,
 }
 
@@ -56,7 +56,7 @@ pub struct LayerRedundancy {
     pub majority_error: Option<f64>,
     /// Cosine and Pearson correlation of the channels, on the same samples, if asked for.
     pub similarity: Option<ChannelSimilarity>,
-    /// The queries and what standard errors there are, where [`RedundancyOptions::queries`] drew some of the samples.
+    /// The queries and what standard errors there are, where [`super::RedundancyOptions::queries`] drew some of the samples.
     /// Those per channel are in [`SpaceSummary::errors`].
     pub sampled: Option<Sampled>,
 }
