@@ -55,6 +55,11 @@ pub struct Piece {
 impl FileRecord {
     /// Bytes of the file.
     pub fn bytes(&self) -> u64 {
-        self.pieces.iter().map(|p| p.bytes).sum()
+        total(&self.pieces)
     }
+}
+
+/// Bytes of all pieces; the largest number where a damaged marker claims more, which no file has.
+fn total(pieces: &[Piece]) -> u64 {
+    pieces.iter().fold(0, |all, p| all.saturating_add(p.bytes))
 }

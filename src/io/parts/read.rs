@@ -1,6 +1,6 @@
 //! Finding, checking and reading parts.
 
-use super::{FileRecord, MARKER, Marker};
+use super::{FileRecord, MARKER, Marker, total};
 use crate::io::file::DataFile;
 use crate::io::whole::read_whole;
 use crate::{Error, Result};
@@ -135,7 +135,7 @@ impl Done {
         let Some((file, piece)) = file.and_then(|f| Some((f, f.pieces.get(index)?))) else {
             return Err(damaged(&path, format!("has no piece {index}")));
         };
-        let at: u64 = file.pieces[..index].iter().map(|p| p.bytes).sum();
+        let at = total(&file.pieces[..index]);
         let opened = DataFile::open(&path)?;
         if opened.len() != file.bytes() {
             let reason = format!("has {} of {} bytes", opened.len(), file.bytes());
