@@ -358,10 +358,10 @@ mod tests {
     }
 
     #[test]
-    fn every_argument_that_a_measure_or_model_refuses_has_its_option() {
+    fn every_argument_that_a_measure_model_or_run_refuses_has_its_option() {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut names = BTreeSet::new();
-        for folder in ["measure", "model"] {
+        for folder in ["measure", "model", "units"] {
             refused_arguments(&sources.join(folder), &mut names);
         }
         assert!(names.len() > 10, "{names:?}");

@@ -260,7 +260,8 @@ fn units(ctx: &Context<'_>, layers: &[&dyn Layer], request: &Request) -> Result<
         let s = layer.shape();
         let channels = options.channels.as_ref().map_or(s.channels, Vec::len);
         let kinds = if options.aggregate { 2.0 } else { 1.0 };
-        (s.samples as f64).powi(2) * (channels * s.dim()) as f64 * kinds
+        let queries = options.queries.map_or(s.samples, |m| m.min(s.samples));
+        s.samples as f64 * queries as f64 * (channels * s.dim()) as f64 * kinds
     };
     if layers.iter().map(work).sum::<f64>() < SHORT {
         return Ok(None);

@@ -25,7 +25,7 @@ mod convert;
 pub(crate) mod file;
 pub mod fingerprint;
 pub mod foreign;
-mod fs;
+pub(crate) mod fs;
 pub mod kept;
 pub mod labels;
 pub mod layer;

@@ -7,6 +7,7 @@ use crate::io::kept::Kept;
 use crate::io::labels::read_labels;
 use crate::io::layer::Layer;
 use crate::io::open::{Dump, Unreadable, open_dump_with};
+use crate::io::sink::PLAN;
 use crate::measure::Context;
 use crate::measure::redundancy::{
     Prepared, RedundancyInput, RedundancyOptions, draw_queries, selected,
@@ -48,19 +49,19 @@ impl Request {
         }
     }
 
+    /// All options in the words of `results.json`.
+    pub(super) fn parameters(&self, ctx: &Context<'_>) -> Map<String, Value> {
+        let mut parameters = redundancy_parameters(ctx, &self.options, self.save_graph);
+        parameters.insert("skip-unreadable".into(), self.skip_unreadable.into());
+        parameters.extend(self.as_written.clone());
+        parameters
+    }
+
     /// Everything that is read, where the results may not go.
     pub(super) fn paths<'a>(&'a self, data: &'a Data) -> Vec<&'a Path> {
         let dumps = self.dumps.iter().map(PathBuf::as_path);
         dumps.chain(data.label_file.as_deref()).collect()
     }
-}
-
-/// Options in the words of `results.json`.
-pub(super) fn as_written(ctx: &Context<'_>, request: &Request) -> Map<String, Value> {
-    let mut parameters = redundancy_parameters(ctx, &request.options, request.save_graph);
-    parameters.insert("skip-unreadable".into(), request.skip_unreadable.into());
-    parameters.extend(request.as_written.clone());
-    parameters
 }
 
 /// Queries of a layer of which so many samples are measured.
@@ -142,14 +143,37 @@ impl Data {
                 return Err(differs(&was.path, short(was), short(is)));
             }
         }
-        match plan.input.len() == data.input.len() {
-            true => Ok(data),
-            false => Err(differs(
+        if plan.input.len() != data.input.len() {
+            return Err(differs(
                 "a number of input files of",
                 plan.input.len().to_string(),
                 data.input.len().to_string(),
-            )),
+            ));
         }
+        data.check_layers(plan, folder)?;
+        Ok(data)
+    }
+
+    /// Refuses a plan whose layers are not those of the input: what units allocate is in proportion to them.
+    fn check_layers(&self, plan: &Plan, folder: &Path) -> Result<()> {
+        let layers = self.layers();
+        let channels = selected(&RedundancyInput::new(&layers), &plan.options)?;
+        for ((layer, channels), planned) in layers.iter().zip(channels).zip(&plan.layers) {
+            let s = layer.shape();
+            let measured = s.samples.checked_sub(planned.skipped.len());
+            let ascending = planned.skipped.windows(2).all(|w| w[0] < w[1]);
+            let fits = planned.shape == [s.samples, s.channels, s.height, s.width]
+                && planned.channels == channels.len()
+                && ascending
+                && planned.skipped.last().is_none_or(|&last| last < s.samples)
+                && measured.map(|n| query_count(&plan.options, n)) == Some(planned.queries)
+                && planned.piece <= planned.queries;
+            if !fits {
+                let what = format!("layer {} is of another shape; plan again", planned.name);
+                return Err(Error::malformed(folder.join(PLAN), None, what));
+            }
+        }
+        Ok(())
     }
 
     /// Takes the fingerprints and reads the labels.

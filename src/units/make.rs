@@ -1,6 +1,6 @@
 //! Making the plan of what is asked for.
 
-use super::input::{Data, Request, as_written, query_count};
+use super::input::{Data, Request, query_count};
 use super::plan::{Plan, PlannedLayer, SCHEMA, Work, cut};
 use crate::error::{LayerProblem, OutputProblem};
 use crate::io::scan::scan;
@@ -94,7 +94,7 @@ fn plan_of(ctx: &Context<'_>, request: &Request, data: &Data, units: usize) -> R
         skip_unreadable: request.skip_unreadable,
         save_graph: request.save_graph,
         options: options.clone(),
-        parameters: as_written(ctx, request),
+        parameters: request.parameters(ctx),
         input: data.input.clone(),
         skipped: data.left_out.clone(),
         units: cut(&planned, options.aggregate, units),
@@ -177,10 +177,9 @@ mod tests {
     use super::*;
     use crate::device::{Device, DeviceChoice};
 
-    #[test]
-    fn a_disk_without_room_is_refused_with_the_figures() {
-        let dir = tempfile::tempdir().expect("folder");
-        let dump = dir.path().join("dump");
+    /// A dump of 50 x 2 x 2 x 2 in a folder, and the plan of a run over it in three units.
+    fn planned(folder: &Path) -> Plan {
+        let dump = folder.join("dump");
         let output = Output::create(&dump, false).expect("folder");
         let values: Vec<f32> = (0..400).map(|i| (i as f32).sin()).collect();
         output
@@ -189,9 +188,34 @@ mod tests {
         output.finish(&serde_json::json!({})).expect("written");
         let request = Request::new(vec![dump.join("a.npy")], RedundancyOptions::default());
         let device = Device::open(&DeviceChoice::Cpu, 1).expect("CPU");
-        let ctx = Context::new(&device);
         let data = Data::open(&request).expect("opened");
-        let plan = plan_of(&ctx, &request, &data, 3).expect("planned");
+        plan_of(&Context::new(&device), &request, &data, 3).expect("planned")
+    }
+
+    #[test]
+    fn a_plan_that_claims_more_than_the_input_has_is_refused() {
+        let dir = tempfile::tempdir().expect("folder");
+        let plan = planned(dir.path());
+        assert!(Data::of_plan(&plan, dir.path()).is_ok());
+        let changes: [fn(&mut PlannedLayer); 5] = [
+            |layer| layer.channels = 1 << 40,
+            |layer| layer.queries = 1 << 40,
+            |layer| layer.piece = 1 << 40,
+            |layer| layer.shape[0] = 1 << 40,
+            |layer| layer.skipped = vec![1 << 40],
+        ];
+        for change in changes {
+            let mut wrong = plan.clone();
+            change(&mut wrong.layers[0]);
+            let refused = Data::of_plan(&wrong, dir.path()).err().expect("refused");
+            assert!(refused.to_string().contains("layer a is of another shape"));
+        }
+    }
+
+    #[test]
+    fn a_disk_without_room_is_refused_with_the_figures() {
+        let dir = tempfile::tempdir().expect("folder");
+        let plan = planned(dir.path());
         // 100 queries of channels with 2 + 4 * 9 bytes, three units of sums, and the matrices.
         let needed = 100 * 38 + 16 * 4 * 3 + 64 * 4;
         assert_eq!(disk_bytes(&plan), needed);

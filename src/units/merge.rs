@@ -7,7 +7,7 @@ use super::status::{number_list, survey_units};
 use super::{graphs, overlap, survey};
 use crate::error::OutputProblem;
 use crate::io::parts::Done;
-use crate::io::sink::Output;
+use crate::io::sink::{Output, PLAN};
 use crate::measure::redundancy::{LayerRedundancy, OverlapPart, SpaceSums, Spaces};
 use crate::report::folder::{GraphWriters, ResultsFolder, out_of_range};
 use crate::report::results::{DeviceRecord, Results, Skipped};
@@ -86,7 +86,8 @@ impl Merging<'_> {
             .find(|(work, _)| **work == Work::Survey)
             .map(|(_, done)| survey::read(done, self.plan));
         let Some(survey) = survey.transpose()? else {
-            return Err(Error::argument("units", "without a survey", "one"));
+            let path = results.path().join(PLAN);
+            return Err(Error::malformed(path, None, "has no survey; plan again"));
         };
         let mut notes = Vec::new();
         let similarity = survey.similarity.into_iter();

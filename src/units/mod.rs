@@ -16,8 +16,8 @@
 //! the run is cut, and in whatever order and by how many processes units are computed. Nothing but the units' order in
 //! time depends on the memory cap, the number of threads, or the number of units.
 //!
-//! `plan` is the pure part: what the units are; `make` makes a plan of a request. `input` opens what the run reads and refuses it where it was changed since
-//! the plan was made. `request` names what differs between a run and a request. `graphs`, `overlap` and `survey` compute
+//! `plan` is the pure part: what the units are; `make` makes a plan of a request. `input` opens what the run reads and
+//! refuses it where it was changed since the plan was made. `request` names what differs between a run and a request. `graphs`, `overlap` and `survey` compute
 //! and read back a kind of unit each; `supports` is how supports lie in files. `work`, `status` and `merge` are what the
 //! commands of the same names call.
 

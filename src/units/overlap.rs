@@ -78,7 +78,7 @@ fn write(found: &OverlapPart, c: usize, part: &Part) -> Result<()> {
             file.put(&bytes)?;
         }
     }
-    file.finish()?;
+    file.finish();
     let others = Others {
         unions: found.unions.clone(),
         scatter: found.scatter.clone(),

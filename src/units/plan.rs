@@ -1,6 +1,7 @@
 //! What the units of a run are: a pure function of the input's fingerprints, the options and the number of units.
 
 use crate::error::OutputProblem;
+use crate::io::fs;
 use crate::io::sink::{PLAN, UNITS, write_file};
 use crate::io::whole::read_whole;
 use crate::measure::redundancy::RedundancyOptions;
@@ -174,14 +175,13 @@ impl Plan {
                 .and_then(|()| out.write_all(b"\n"))
                 .map_err(|e| Error::io(&path, "write", e))
         })?;
-        let units = folder.join(UNITS);
-        std::fs::create_dir(&units).map_err(|e| Error::io(&units, "make the folder", e))
+        Self::units_folder(folder).map(drop)
     }
 
     /// The folder of units, made if a kill came between the plan and it.
     pub(super) fn units_folder(folder: &Path) -> Result<PathBuf> {
         let units = folder.join(UNITS);
-        match std::fs::create_dir(&units) {
+        match fs::make_folder(&units) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
                 Err(Error::io(&units, "make the folder", e))
             }
@@ -215,7 +215,7 @@ impl Plan {
         format!("blake3:{}", blake3::hash(&text).to_hex())
     }
 
-    /// Whether every unit lies within its layer, as those of [`cut`] do.
+    /// Whether there is one survey and every unit lies within its layer, as [`cut`] makes them.
     fn is_sound(&self) -> bool {
         let within = |range: &[usize; 2], len: usize| range[0] < range[1] && range[1] <= len;
         let sound = |(place, unit): (usize, &Unit)| {
@@ -236,7 +236,10 @@ impl Plan {
             };
             unit.unit == place && inside
         };
-        self.layers.iter().all(|l| l.piece > 0) && self.units.iter().enumerate().all(sound)
+        let surveys = self.units.iter().filter(|u| u.work == Work::Survey);
+        surveys.count() == 1
+            && self.layers.iter().all(|l| l.piece > 0)
+            && self.units.iter().enumerate().all(sound)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a folder holds the run that is asked for, finished or not.
 
-use super::input::{Data, Request, as_written};
+use super::input::{Data, Request};
 use super::plan::Plan;
 use crate::error::OutputProblem;
 use crate::io::parts::{Depth, State, look};
@@ -40,7 +40,7 @@ pub fn earlier(ctx: &Context<'_>, request: &Request, folder: &Path) -> Result<Ea
         return Ok(Earlier::Nothing);
     }
     let data = Data::open(request)?;
-    let parameters = as_written(ctx, request);
+    let parameters = request.parameters(ctx);
     if begun {
         let plan = Plan::read(folder)?;
         compare(

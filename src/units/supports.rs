@@ -33,7 +33,8 @@ pub(super) fn write(
         file.put(&encode(&block, spaces, k))?;
         file.end_piece();
     }
-    file.finish()
+    file.finish();
+    Ok(())
 }
 
 fn encode(block: &SupportBlock, spaces: usize, k: usize) -> Vec<u8> {

@@ -6,6 +6,7 @@ use super::status::number_list;
 use super::{graphs, overlap, survey};
 use crate::control::Progress;
 use crate::error::OutputProblem;
+use crate::io::fs;
 use crate::io::parts::{Depth, Done, Part, State, look};
 use crate::measure::Context;
 use crate::{Error, Result};
@@ -117,7 +118,6 @@ impl Selection {
     }
 }
 
-/// One call of [`work`].
 /// Where the units of a job lie in it, by their estimated time.
 struct Turns {
     total: f64,
@@ -151,6 +151,7 @@ impl Turns {
     }
 }
 
+/// One call of [`work`].
 struct Worker<'a> {
     ctx: &'a Context<'a>,
     plan: &'a Plan,
@@ -223,7 +224,7 @@ impl Worker<'_> {
             State::Missing => {}
             State::Damaged(_) => {
                 let place = self.units.join(unit.name());
-                std::fs::remove_dir_all(&place)
+                fs::remove_tree(&place)
                     .map_err(|e| Error::io(&place, "remove the damaged unit", e))?;
             }
         }

@@ -6,12 +6,10 @@ unit, and writes what it finds into the folder. Results are those of one process
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 import ray
@@ -19,13 +17,9 @@ import ray
 from . import _call
 from ._errors import Error, FileError, UsageError
 from ._load import load
+from ._units import merge, plan, status
 
 __all__ = ["redundancy", "work"]
-
-_VALUES = {"k": "-k", "kernel": "--kernel", "sigma": "--sigma", "identical": "--identical", "queries": "--queries"}
-_VALUES |= {"seed": "--seed"}
-_FLAGS = {"aggregate": "--aggregate", "save_graph": "--save-graph", "skip_unreadable": "--skip-unreadable"}
-
 
 def redundancy(
     dump: str | os.PathLike[str] | list[str | os.PathLike[str]],
@@ -71,15 +65,11 @@ def redundancy(
 
     Returns the results in `out`. If it is interrupted, :func:`work` goes on.
     """
-    folder, dumps = _absolute("out", out), dump if isinstance(dump, (list, tuple)) else [dump]
-    arguments = [*(_absolute("dump", d) for d in dumps), "--out", folder, *_arguments(options)]
-    if y is not None:
-        arguments += ["--labels", _absolute("y", y)]
-    if _call.boolean("force", force):
-        arguments.append("--force")
+    folder = os.path.abspath(_call.path("out", out))
     _start()
-    count = 4 * _slots(num_cpus, num_gpus) if units is None else _call.integer("units", units, least=1)
-    _command(["plan", *arguments, "--units", str(count), "--device", "cpu"])
+    count = 4 * _slots(num_cpus, num_gpus) if units is None else units
+    # Naming `threads` here refuses it among the options: tasks have as many as CPUs.
+    plan(dump, y, units=count, out=folder, device="cpu", threads=None, progress=False, force=force, **options)
     return work(
         folder,
         num_cpus=num_cpus,
@@ -104,7 +94,7 @@ def work(
     keep_units: bool = False,
 ) -> Any:
     """Computes the units that a planned or interrupted run in `out` lacks, and merges them. Arguments as in `redundancy`."""
-    folder = _absolute("out", out)
+    folder = os.path.abspath(_call.path("out", out))
     settings = _call.settings(memory=memory, progress=progress)
     _start()
     slots = _slots(num_cpus, num_gpus)
@@ -119,15 +109,15 @@ def work(
     )
     try:
         for stage in ("graphs", "overlap"):
-            found = _command(["status", folder])
-            if found["finished"]:
+            found = status(folder)
+            if found.finished:
                 break
-            wanted = {*found["missing"], *(damage["unit"] for damage in found["damaged"])}
-            last = range(found["graphs"]) if stage == "graphs" else range(found["graphs"], found["units"])
+            wanted = {*found.missing, *found.damaged}
+            last = range(found.graphs) if stage == "graphs" else range(found.graphs, found.units)
             pending = sorted(wanted.intersection(last))
             _run(task, folder, stage, pending, chosen, settings["progress"])
         else:
-            _command(["merge", folder, *(["--keep-units"] if _call.boolean("keep_units", keep_units) else [])])
+            merge(folder, keep_units=keep_units)
     finally:
         _call.close(settings)
     return load(folder)
@@ -157,7 +147,7 @@ def _unit(folder: str, stage: str, unit: int, chosen: dict[str, Any]) -> None:
         raise FileError(f"{folder}: not there on node {socket.gethostname()}; use a folder that all nodes share")
     memory = chosen["memory"] or str(_free_memory() // 2 // chosen["share"])
     arguments = ["--stage", stage, "--unit", str(unit), "--device", chosen["device"], "--memory", memory]
-    _command(["work", folder, *arguments, "--threads", str(chosen["threads"])])
+    _compute([folder, *arguments, "--threads", str(chosen["threads"])])
 
 
 #: Ends with the process that started it, so that a killed task does not go on unseen.
@@ -173,40 +163,14 @@ sys.exit(command(["chanscope", *sys.argv[1:]]))
 """
 
 
-def _command(arguments: list[str]) -> Any:
-    """Runs the command line in a process of its own, and returns what ``--json`` prints."""
-    run = [sys.executable, "-c", _CHILD, str(os.getpid()), *arguments, "--quiet", "--json"]
-    done = subprocess.run(run, capture_output=True, text=True)
+def _compute(arguments: list[str]) -> None:
+    """Runs ``chanscope work`` in a process of its own, which ends when Ray kills the task."""
+    run = [sys.executable, "-c", _CHILD, str(os.getpid()), "work", *arguments, "--quiet"]
+    done = subprocess.run(run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
-        text = lines[-1].removeprefix("error: ") if lines else f"chanscope {arguments[0]} ended with {done.returncode}"
+        text = lines[-1].removeprefix("chanscope: ") if lines else f"chanscope work ended with {done.returncode}"
         raise (UsageError if done.returncode == 2 else Error)(text)
-    return json.loads(done.stdout)
-
-
-def _arguments(options: dict[str, Any]) -> list[str]:
-    """Keywords as the command line's options."""
-    out: list[str] = []
-    for name, value in options.items():
-        if name in _VALUES:
-            out += [] if value is None else [_VALUES[name], str(value)]
-        elif name in _FLAGS:
-            out += [_FLAGS[name]] if _call.boolean(name, value) else []
-        elif name == "channels":
-            if value is not None:
-                numbers: Iterable[Any] = [value] if isinstance(value, int) else value
-                out += ["--channels", value if isinstance(value, str) else ",".join(str(int(c)) for c in numbers)]
-        elif name == "non_finite":
-            if value not in ("raise", "skip"):
-                raise UsageError(f"non_finite is {value!r}, expected 'raise' or 'skip'")
-            out += ["--nan", "skip"] if value == "skip" else []
-        else:
-            raise TypeError(f"redundancy() got an unexpected keyword argument {name!r}")
-    return out
-
-
-def _absolute(name: str, path: Any) -> str:
-    return os.path.abspath(_call.path(name, path))
 
 
 def _start() -> None:

@@ -166,7 +166,7 @@ pub(super) fn exchange(a: &Path, b: &Path) -> Result<()> {
 }
 
 /// Makes a folder. One that is there already is an error.
-pub(super) fn make_folder(path: &Path) -> Result<()> {
+pub(crate) fn make_folder(path: &Path) -> Result<()> {
     again(Call::MakeFolder, || std::fs::create_dir(path))
 }
 
@@ -186,7 +186,7 @@ pub(super) fn remove_folder(path: &Path) -> Result<()> {
 }
 
 /// Removes a folder with everything in it. Symbolic links in it are removed, never followed.
-pub(super) fn remove_tree(path: &Path) -> Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     again(Call::Remove, || std::fs::remove_dir_all(path))
 }
 

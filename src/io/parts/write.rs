@@ -82,7 +82,8 @@ impl Part {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let mut file = self.file(name)?;
         file.put(bytes)?;
-        file.finish()
+        file.finish();
+        Ok(())
     }
 
     /// Begins an array that is filled block by block, in any order. It is a file of one piece, and has to be finished
@@ -220,14 +221,10 @@ impl PartFile<'_> {
     }
 
     /// Ends the file, and with it the piece that has begun.
-    ///
-    /// # Errors
-    /// None today.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(mut self) {
         if self.begun > 0 || self.pieces.is_empty() {
             self.end_piece();
         }
         self.part.add(self.name, self.pieces);
-        Ok(())
     }
 }
