@@ -16,8 +16,9 @@
 //! matrices directly. On a card with 30 TB/s of workgroup memory the last bound dominates up to about d
 //! = 64.
 
-use super::kernels::{HALF, HalfParams, KnnParams, OVERFLOW, PACK, PackParams, with_kernel};
+use super::kernels::{HALF, HalfParams, KnnParams, OVERFLOW, PACK, with_kernel};
 use super::packing::pitch;
+use super::rows::pack_params;
 use super::{Candidates, Points};
 use crate::Result;
 use crate::gpu::context::Context;
@@ -52,17 +53,7 @@ pub(super) fn pack(
         halves: context.pool.get(Kind::Storage, all * pitch as u64 * 8)?,
         bounds: context.pool.get(Kind::Storage, all * 16)?,
     };
-    let params = PackParams {
-        dim: of.dim as u32,
-        rows: of.rows as u32,
-        row_first: rows.start as u32,
-        row_count: rows.len() as u32,
-        group_first: groups.start as u32,
-        group_count: groups.len() as u32,
-        pitch: pitch as u32,
-        workgroups: all as u32,
-        ..PackParams::default()
-    };
+    let params = pack_params(of, &groups, &rows, pitch, all);
     let pipeline = context.pipeline(&PACK, &with_kernel(&[], of.kernel))?;
     let buffers = [
         of.raw.whole(),

@@ -80,6 +80,27 @@ fn run_norms(
     Ok(result)
 }
 
+/// For kernels that write some rows of `of`, in some of its groups, in another form of `pitch` vectors each.
+pub(super) fn pack_params(
+    of: &Points,
+    groups: &Range<usize>,
+    rows: &Range<usize>,
+    pitch: usize,
+    workgroups: u64,
+) -> PackParams {
+    PackParams {
+        dim: of.dim as u32,
+        rows: of.rows as u32,
+        row_first: rows.start as u32,
+        row_count: rows.len() as u32,
+        group_first: groups.start as u32,
+        group_count: groups.len() as u32,
+        pitch: pitch as u32,
+        workgroups: workgroups as u32,
+        ..PackParams::default()
+    }
+}
+
 /// Some rows of `of` in the frames of `frame`, `[groups, rows, 4 framed_pitch]`, for the f32 filter. `norms` are the
 /// norms of those rows.
 pub(super) fn framed(
@@ -94,17 +115,7 @@ pub(super) fn framed(
     let vectors = groups.len() * rows.len() * pitch;
     let result = context.pool.get(Kind::Storage, vectors as u64 * 16)?;
     let all = FRAMED.workgroups(vectors);
-    let params = PackParams {
-        dim: of.dim as u32,
-        rows: of.rows as u32,
-        row_first: rows.start as u32,
-        row_count: rows.len() as u32,
-        group_first: groups.start as u32,
-        group_count: groups.len() as u32,
-        pitch: pitch as u32,
-        workgroups: all as u32,
-        ..PackParams::default()
-    };
+    let params = pack_params(of, &groups, &rows, pitch, all);
     let pipeline = context.pipeline(&FRAMED, &with_kernel(&[], of.kernel))?;
     let buffers = [
         of.raw.whole(),
