@@ -29,31 +29,77 @@ var<workgroup> largest: array<f32, 256>;
 var<workgroup> smallest: array<f32, 256>;
 var<workgroup> place: array<u32, 256>;
 
-// Correlation of maps i and j at one lag. Each row is summed on its own, to keep rounding errors small.
-fn at_lag(i: u32, j: u32, dy: i32, dx: i32) -> f32 {
+// Value of the row of z that starts at `line`, 0 beside it.
+fn z_or_zero(line: i32, column: i32) -> f32 {
+    let last = i32(params.right_width) - 1;
+    return select(0.0, z[line + clamp(column, 0, last)], column >= 0 && column <= last);
+}
+
+// Correlation of maps i and j at the lags (dy, dx) to (dy, dx + 3), so that a value that was loaded serves four of them.
+// Each row is summed on its own, to keep rounding errors small.
+fn at_lags(i: u32, j: u32, dy: i32, dx: i32) -> vec4<f32> {
     let h = i32(params.height);
     let w = i32(params.width);
     let h2 = i32(params.right_height);
     let w2 = i32(params.right_width);
     let top = max(0, -dy);
     let bottom = min(h, h2 - dy);
-    let left = max(0, -dx);
+    // Columns that meet one of z at some of these lags.
+    let left = max(0, -dx - 3);
     let right = min(w, w2 - dx);
-    var total = 0.0;
+    var total = vec4<f32>();
     for (var c = 0u; c < params.inputs; c++) {
         let a = i32((i * params.inputs + c)) * h * w;
         let b = i32((j * params.inputs + c)) * h2 * w2;
         for (var row = top; row < bottom; row++) {
             let from_a = a + row * w;
-            let from_b = b + (row + dy) * w2 + dx;
-            var sum = 0.0;
-            for (var column = left; column < right; column++) {
-                sum += x[from_a + column] * z[from_b + column];
+            let from_b = b + (row + dy) * w2;
+            var sum = vec4<f32>();
+            var column = left;
+            while (column < right) {
+                let at = column + dx;
+                let p = from_a + column;
+                if (at >= 0 && at + 6 < w2 && column + 4 <= right) {
+                    // Four columns, which meet seven.
+                    let q = from_b + at;
+                    let near = vec4<f32>(z[q], z[q + 1], z[q + 2], z[q + 3]);
+                    let far = vec3<f32>(z[q + 4], z[q + 5], z[q + 6]);
+                    sum += x[p] * near;
+                    sum += x[p + 1] * vec4<f32>(near.yzw, far.x);
+                    sum += x[p + 2] * vec4<f32>(near.zw, far.xy);
+                    sum += x[p + 3] * vec4<f32>(near.w, far);
+                    column += 4;
+                } else {
+                    sum += x[p] * vec4<f32>(z_or_zero(from_b, at), z_or_zero(from_b, at + 1),
+                        z_or_zero(from_b, at + 2), z_or_zero(from_b, at + 3));
+                    column += 1;
+                }
             }
             total += sum;
         }
     }
     return total;
+}
+
+// The best of a thread's lags so far.
+struct Best {
+    high: f32,
+    low: f32,
+    // Lag of the largest value; of equal ones the first.
+    place: u32,
+}
+
+// Takes lag number `lag` into account, which is one unless `column` lies beside them.
+fn consider(best: Best, value: f32, lag: u32, column: u32, columns: u32) -> Best {
+    var next = best;
+    if (column < columns) {
+        if (value > best.high) {
+            next.high = value;
+            next.place = lag;
+        }
+        next.low = min(best.low, value);
+    }
+    return next;
 }
 
 @compute @workgroup_size(256)
@@ -64,25 +110,24 @@ fn correlate(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
     let j = pair % params.right_maps;
     let wanted = pair < params.len && (params.symmetric == 0u || i <= j);
     let columns = params.width + params.right_width - 1u;
-    let lags = columns * (params.height + params.right_height - 1u);
-    var high = bitcast<f32>(0xff800000u);
-    var low = bitcast<f32>(0x7f800000u);
-    var best = 0u;
+    let fours = (columns + 3u) / 4u;
+    let all = fours * (params.height + params.right_height - 1u);
+    var best = Best(bitcast<f32>(0xff800000u), bitcast<f32>(0x7f800000u), 0u);
     if (wanted) {
-        for (var lag = lane; lag < lags; lag += 256u) {
-            let dy = i32(lag / columns) - i32(params.height) + 1;
-            let dx = i32(lag % columns) - i32(params.width) + 1;
-            let v = at_lag(i, j, dy, dx);
-            if (v > high) {
-                high = v;
-                best = lag;
-            }
-            low = min(low, v);
+        for (var four = lane; four < all; four += 256u) {
+            let column = four % fours * 4u;
+            let lag = four / fours * columns + column;
+            let dy = i32(four / fours) - i32(params.height) + 1;
+            let v = at_lags(i, j, dy, i32(column) - i32(params.width) + 1);
+            best = consider(best, v.x, lag, column, columns);
+            best = consider(best, v.y, lag + 1u, column + 1u, columns);
+            best = consider(best, v.z, lag + 2u, column + 2u, columns);
+            best = consider(best, v.w, lag + 3u, column + 3u, columns);
         }
     }
-    largest[lane] = high;
-    smallest[lane] = low;
-    place[lane] = best;
+    largest[lane] = best.high;
+    smallest[lane] = best.low;
+    place[lane] = best.place;
     workgroupBarrier();
     for (var step = 128u; step > 0u; step /= 2u) {
         if (lane < step) {

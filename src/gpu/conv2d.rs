@@ -34,7 +34,11 @@ static DIRECT: Shader = Shader::new::<Conv2dShape>(
     STORAGE,
 )
 .define(&[OneOf(|| BLOCKS.map(block_defines).to_vec())])
-.constants(&[("ACTIVATION_CLIP", CLIP), ("ACTIVATION_LEAKY", LEAKY)]);
+.constants(&[
+    ("STRIP", STRIP),
+    ("ACTIVATION_CLIP", CLIP),
+    ("ACTIVATION_LEAKY", LEAKY),
+]);
 
 /// Shaders of this module.
 pub(super) static SHADERS: &[&Shader] = &[&CONV2D, &DIRECT];
@@ -48,6 +52,8 @@ const TILE: u64 = 64;
 const DIRECT_BELOW: u32 = 24;
 /// Filters that a thread of the direct kernel may compute.
 const BLOCKS: [u32; 3] = [1, 4, 8];
+/// Positions that it computes, side by side in a row.
+const STRIP: u32 = 4;
 
 shader_params! {
     /// Shape of one convolution; `shaders/shared/conv2d_shape.wgsl` explains the fields.
@@ -113,7 +119,7 @@ pub(super) fn conv2d(
     let terms = u64::from(shape.group_channels * shape.kernel_height * shape.kernel_width);
     let work = match tiled {
         true => TILE * TILE * 2 * terms.max(1),
-        false => 64 * 2 * 8 * terms.max(1),
+        false => 64 * 2 * 8 * u64::from(STRIP) * terms.max(1),
     };
     // The tiled kernel takes 26 steps per 16 taps, the direct one nine per tap.
     let loops = terms as usize * if tiled { 2 } else { 9 };
@@ -139,7 +145,8 @@ fn plan(s: &Conv2dShape) -> (&'static Shader, Vec<Define>, u64) {
         _ => BLOCKS[2],
     };
     let blocks = groups * u64::from(s.group_filters.div_ceil(block));
-    let threads = u64::from(s.batch) * blocks * plane;
+    let strips = u64::from(s.out_height) * u64::from(s.out_width.div_ceil(STRIP));
+    let threads = u64::from(s.batch) * blocks * strips;
     let workgroups = DIRECT.workgroups(threads as usize);
     (&DIRECT, block_defines(block), workgroups)
 }

@@ -50,6 +50,10 @@ pub(super) fn correlate(context: &Context, x: &Tensor, y: Option<&Tensor>) -> Re
         right_width: size(w2)?,
         symmetric: u32::from(y.is_none()),
     };
+    // A thread has every 256th four of lags, and goes through where maps overlap.
+    let fours = (w + w2 - 1).div_ceil(4) * (h + h2 - 1);
+    let loops = fours.div_ceil(256) * inputs * h.min(h2) * w.min(w2);
+    context.check_loops("a correlation of maps of this size", loops)?;
     let buffers = [x.buffer.whole(), right.buffer.whole(), found.buffer.whole()];
     let work = 4 * (inputs * h * w) as u64 * (h2 * w2) as u64;
     each(
