@@ -4,12 +4,15 @@
 //! ```text
 //! shader_stats compile FILE [KERNEL]   on the first Vulkan device; writes a file of statistics
 //! shader_stats text FOLDER KERNEL      writes the texts of all of the compiler's stages
+//! shader_stats host                    on the first Vulkan device, which does nothing: what the host allows
 //! shader_stats table FILE...           prints these files as one table of Markdown
 //! ```
 //!
-//! Exit code of `compile`: 1 where a kernel does not compile, or where registers are in memory.
+//! Exit code: 1 of `compile` where a kernel does not compile, or where registers are in memory; of `host` where dispatches
+//! are too small for a large card.
 
 mod code;
+mod host;
 mod report;
 mod vulkan;
 
@@ -29,9 +32,11 @@ fn main() -> ExitCode {
         ["compile", file] => compile(file, ""),
         ["compile", file, kernel] => compile(file, kernel),
         ["text", folder, kernel] => texts(Path::new(folder), kernel),
+        ["host"] => host::measure(),
         ["table", ref files @ ..] => table(files),
         _ => Err(
-            "usage: shader_stats compile FILE [KERNEL] | text FOLDER KERNEL | table FILE...".into(),
+            "usage: shader_stats compile FILE [KERNEL] | text FOLDER KERNEL | host | table FILE..."
+                .into(),
         ),
     };
     match done {

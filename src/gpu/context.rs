@@ -1,9 +1,10 @@
 //! What all kernels share: the device with its limits and caches. `open` makes one.
 
 use super::adapter::{MAX_BUFFER, buffer_limit, describe};
+use super::calls::Call;
 use super::cooperative::Cooperative;
 use super::guard::Guard;
-use super::memory::Pool;
+use super::memory::{Pool, Stages};
 use super::pace::Pace;
 use super::pipeline::{Pipeline, Pipelines};
 use super::profile::Profiler;
@@ -14,13 +15,9 @@ use crate::ops::DeviceInfo;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// Submissions in flight before the host waits for the oldest.
 const IN_FLIGHT: usize = 3;
-
-/// Longest time that a submission may take before the device is considered hung.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How to use an adapter. The default suits every adapter.
 #[derive(Clone, Debug, Default)]
@@ -51,12 +48,15 @@ pub(super) struct Context {
     pub(super) wide: Wide,
     pub(super) cooperative: Option<Cooperative>,
     pub(super) pool: Arc<Pool>,
-    pub(super) guard: Guard,
+    pub(super) guard: Arc<Guard>,
     pipelines: Pipelines,
     pub(super) profiler: Option<Profiler>,
+    pub(super) stages: Stages,
     /// How much work is recorded and submitted at a time.
     pub(super) pace: Pace,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
+    #[cfg(feature = "internals")]
+    pub(super) tally: super::tally::Tally,
 }
 
 impl Context {
@@ -100,9 +100,10 @@ impl Context {
             wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu
         );
         let timestamps = device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let guard = Arc::new(Guard::new(device.clone(), info.name.clone()));
         Ok(Self {
-            pool: Arc::new(Pool::new(device.clone(), info.name.clone())),
-            guard: Guard::new(device.clone(), info.name.clone()),
+            pool: Arc::new(Pool::new(Arc::clone(&guard), shares_host_memory)),
+            guard,
             pipelines: Pipelines::default(),
             profiler: (options.profile && timestamps).then(Profiler::default),
             max_buffer: buffer_limit(&limits).min(cap & !255),
@@ -115,8 +116,11 @@ impl Context {
             software: adapter.device_type == wgpu::DeviceType::Cpu,
             wide,
             cooperative,
+            stages: Stages::default(),
             pace: Pace::default(),
             in_flight: Mutex::default(),
+            #[cfg(feature = "internals")]
+            tally: super::tally::Tally::default(),
         })
     }
 
@@ -180,12 +184,19 @@ impl Context {
         self.cooperative.filter(|_| dim >= 16)
     }
 
+    /// Copies bytes to a buffer, before anything that is submitted later.
+    pub(super) fn copy_in(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+        self.guard.meet(Call::Write, bytes.len() as u64);
+        self.queue.write_buffer(buffer, offset, bytes);
+    }
+
     /// Submits commands, and waits for older ones so that only a few submissions are in flight: memory
     /// and driver queues stay bounded.
     pub(super) fn submit(
         &self,
         commands: Option<wgpu::CommandBuffer>,
     ) -> Result<wgpu::SubmissionIndex> {
+        self.guard.meet(Call::Submit, 0);
         let index = self.queue.submit(commands);
         let oldest = {
             let mut queue = self
@@ -205,16 +216,7 @@ impl Context {
 
     /// Waits for one submission, or for all.
     pub(super) fn wait(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let poll = wgpu::PollType::Wait {
-            submission_index: index,
-            timeout: Some(PATIENCE),
-        };
-        match self.device.poll(poll) {
-            Ok(_) => self.guard.check_lost(),
-            Err(e) => Err(self.fail(DeviceProblem::NoAnswer {
-                reason: e.to_string(),
-            })),
-        }
+        self.guard.wait(index)
     }
 
     /// Asks for the start of a mappable buffer, as it is when everything submitted so far is done.

@@ -1,8 +1,22 @@
 //! Failures of the device as typed errors.
+//!
+//! Drivers fail where memory is allocated, copied to, or where work is submitted or waited for. Each of these calls is
+//! made in one place of this folder, which first asks [`Guard::meet`], so that a test can make any single one fail.
 
+use super::calls::{Call, Failure};
+use super::fault::Faults;
 use crate::error::DeviceProblem;
 use crate::{Error, Result};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// Longest time that a submission may take before the device is considered hung.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What wgpu 30 begins its panic with when a wait finds that the device is lost.
+const WAIT_PANIC: &str = "Error in Device::poll";
 
 /// A device whose failures are caught.
 pub(super) struct Guard {
@@ -11,6 +25,7 @@ pub(super) struct Guard {
     name: String,
     /// Why the device was lost, once it is.
     lost: Arc<OnceLock<String>>,
+    pub(super) faults: Faults,
 }
 
 impl Guard {
@@ -19,6 +34,7 @@ impl Guard {
             device,
             name,
             lost: Arc::default(),
+            faults: Faults::default(),
         }
     }
 
@@ -52,9 +68,56 @@ impl Guard {
     pub(super) fn check_lost(&self) -> Result<()> {
         match self.lost.get() {
             None => Ok(()),
-            Some(why) => Err(self.fail(DeviceProblem::Lost {
-                reason: why.lines().next().unwrap_or("no reason given").into(),
+            Some(why) => Err(self.is_lost(why)),
+        }
+    }
+
+    fn is_lost(&self, why: &str) -> Error {
+        let first = why.lines().map(str::trim).find(|l| !l.is_empty());
+        self.fail(DeviceProblem::Lost {
+            reason: first.unwrap_or("no reason given").into(),
+        })
+    }
+
+    /// To be called before every call of a kind: how a test wants it to fail. A device that is to be lost is lost when
+    /// this returns, and the call is then made as on any lost device. `bytes`: what is allocated or copied.
+    pub(super) fn meet(&self, call: Call, bytes: u64) -> Option<Failure> {
+        let failure = self.faults.meet(call, bytes)?;
+        if failure == Failure::Lost || call != Call::Allocate {
+            self.device.destroy();
+            let _ = self
+                .lost
+                .set(format!("a test made {call:?} fail: {failure:?}"));
+        }
+        Some(failure)
+    }
+
+    /// Waits for one submission, or for all.
+    pub(super) fn wait(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        self.check_lost()?;
+        let until = wgpu::PollType::Wait {
+            submission_index: index,
+            timeout: Some(PATIENCE),
+        };
+        let wait = || {
+            if let Some(failure) = self.meet(Call::Wait, 0) {
+                panic!("{WAIT_PANIC}: {failure:?}");
+            }
+            self.device.poll(until)
+        };
+        // wgpu calls back, and then panics, where it is the wait that tells that the device is lost.
+        let waited = catch_unwind(AssertUnwindSafe(wait));
+        self.check_lost()?;
+        match waited {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(e)) => Err(self.fail(DeviceProblem::NoAnswer {
+                reason: e.to_string(),
             })),
+            // A device of the caller's, whose callback is not ours.
+            Err(panic) => match wait_panic(&*panic) {
+                Some(text) => Err(self.is_lost(text)),
+                None => resume_unwind(panic),
+            },
         }
     }
 
@@ -73,17 +136,95 @@ impl Guard {
         for scope in scopes.into_iter().rev() {
             complaint = pollster::block_on(scope.pop()).or(complaint);
         }
+        // Memory first: where it is used up in the middle of a submission, wgpu also takes the device for lost.
+        if let Some(wgpu::Error::OutOfMemory { .. }) = complaint {
+            return Err(self.fail(DeviceProblem::OutOfMemory {
+                what: what.into(),
+                bytes: None,
+            }));
+        }
         self.check_lost()?;
         match (result, complaint) {
             (Err(e), _) => Err(e),
-            (Ok(_), Some(wgpu::Error::OutOfMemory { .. })) => {
-                Err(self.fail(DeviceProblem::OutOfMemory {
-                    what: what.into(),
-                    bytes: None,
-                }))
-            }
             (Ok(_), Some(other)) => Err(self.failed(what, other)),
             (Ok(value), None) => Ok(value),
         }
+    }
+}
+
+/// The text of wgpu's panic when a wait finds that the device is lost, after its first words.
+fn wait_panic(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<String>()?;
+    Some(text.strip_prefix(WAIT_PANIC)?.trim_start_matches(':'))
+}
+
+/// Whether a panic is one that wgpu 30 uses to tell that a device is lost. This library catches it and returns
+/// [`crate::error::DeviceProblem::Lost`], so a program may keep its panic hook from printing it.
+pub fn is_loss(panic: &std::panic::PanicHookInfo<'_>) -> bool {
+    let text = panic.payload().downcast_ref::<String>();
+    text.is_some_and(|text| text.starts_with(WAIT_PANIC))
+}
+
+/// Whether a device had too little memory, so that less at a time may do.
+fn is_out_of_memory(error: &Error) -> bool {
+    let Error::Device { problem, .. } = error else {
+        return false;
+    };
+    matches!(problem, DeviceProblem::OutOfMemory { .. })
+}
+
+/// Halves what is done at a time if the device was out of memory; gives the error back where it is another one, or
+/// where less than one is not possible.
+pub(super) fn halve(step: &mut usize, error: Error) -> Result<()> {
+    if *step <= 1 || !is_out_of_memory(&error) {
+        return Err(error);
+    }
+    *step = step.div_ceil(2);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_halved_for_lack_of_memory_only() {
+        let error = |problem| Error::Device {
+            device: "a card".into(),
+            problem,
+        };
+        let full = || {
+            error(DeviceProblem::OutOfMemory {
+                what: "a buffer".into(),
+                bytes: Some(1 << 30),
+            })
+        };
+        let mut step = 5;
+        for expected in [3, 2, 1] {
+            halve(&mut step, full()).unwrap();
+            assert_eq!(step, expected);
+        }
+        assert_eq!(halve(&mut step, full()), Err(full()));
+        let lost = || {
+            error(DeviceProblem::Lost {
+                reason: "unplugged".into(),
+            })
+        };
+        let mut step = 5;
+        assert_eq!(halve(&mut step, lost()), Err(lost()));
+        assert_eq!(step, 5);
+    }
+
+    #[test]
+    fn only_the_panic_of_a_wait_is_a_loss() {
+        let text = |s: &str| -> Box<dyn Any + Send> { Box::new(s.to_string()) };
+        let lost = text("Error in Device::poll: \n  Parent device is lost\n");
+        assert!(
+            wait_panic(&*lost)
+                .unwrap()
+                .contains("Parent device is lost")
+        );
+        assert_eq!(wait_panic(&*text("Error in Queue::submit: x")), None);
+        assert_eq!(wait_panic(&7), None);
     }
 }

@@ -1,7 +1,9 @@
 //! Device memory: a pool of buffers, and the sizes of tiles.
 
+use super::calls::{Call, Failure};
+use super::guard::Guard;
+use crate::Result;
 use crate::error::DeviceProblem;
-use crate::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Use of a pooled buffer, which never changes.
@@ -13,6 +15,10 @@ pub(super) enum Kind {
     Params,
     /// Copied to and mapped by the host.
     Readback,
+    /// Timestamps of kernels.
+    Times,
+    /// Mapped by the host and copied from.
+    Upload,
 }
 
 impl Kind {
@@ -23,12 +29,16 @@ impl Kind {
                 .union(wgpu::BufferUsages::COPY_DST),
             Self::Params => wgpu::BufferUsages::UNIFORM.union(wgpu::BufferUsages::COPY_DST),
             Self::Readback => wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST),
+            Self::Upload => wgpu::BufferUsages::MAP_WRITE.union(wgpu::BufferUsages::COPY_SRC),
+            Self::Times => wgpu::BufferUsages::QUERY_RESOLVE.union(wgpu::BufferUsages::COPY_SRC),
         }
     }
 }
 
-/// Bytes of free buffers that are kept for reuse. They are negligible beside any memory cap.
+/// Bytes of free buffers that are kept for reuse, which is negligible beside any memory cap. Cards keep the buffers of a
+/// whole pass of the search and of the solver, as allocating takes longer than such a pass.
 const KEEP: u64 = 64 << 20;
+const KEEP_ON_CARD: u64 = 512 << 20;
 
 /// Rounds a size up by at most 1/8, so that buffers of similar sizes can replace each other.
 pub(super) fn size_class(bytes: u64) -> u64 {
@@ -43,32 +53,41 @@ pub(super) fn tile(rows: usize, bytes_per_row: u64, budget: u64) -> usize {
     fit.clamp(1, rows.max(1))
 }
 
+/// The same in passes of equal size. Where there are several, none is below half of what fits.
+pub(super) fn share(rows: usize, bytes_per_row: u64, budget: u64) -> usize {
+    let passes = rows.div_ceil(tile(rows, bytes_per_row, budget));
+    rows.div_ceil(passes.max(1)).max(1)
+}
+
 /// Buffers for reuse.
 pub(super) struct Pool {
-    device: wgpu::Device,
-    name: String,
+    guard: Arc<Guard>,
     largest: u64,
+    keep: u64,
     free: Mutex<Vec<(Kind, wgpu::Buffer)>>,
 }
 
 impl Pool {
-    pub(super) fn new(device: wgpu::Device, name: String) -> Self {
+    pub(super) fn new(guard: Arc<Guard>, shares_host_memory: bool) -> Self {
         Self {
-            largest: device.limits().max_buffer_size & !255,
-            device,
-            name,
+            keep: if shares_host_memory {
+                KEEP
+            } else {
+                KEEP_ON_CARD
+            },
+            largest: guard.device.limits().max_buffer_size & !255,
+            guard,
             free: Mutex::default(),
         }
     }
 
     /// A buffer of at least `bytes` bytes, whose content is undefined.
     pub(super) fn get(self: &Arc<Self>, kind: Kind, bytes: u64) -> Result<Buffer> {
-        self.try_get(kind, bytes)?.ok_or_else(|| Error::Device {
-            device: self.name.clone(),
-            problem: DeviceProblem::OutOfMemory {
+        self.try_get(kind, bytes)?.ok_or_else(|| {
+            self.guard.fail(DeviceProblem::OutOfMemory {
                 what: "a buffer".into(),
                 bytes: Some(bytes),
-            },
+            })
         })
     }
 
@@ -77,13 +96,14 @@ impl Pool {
         if let Some(inner) = self.reuse(kind, bytes) {
             return Ok(Some(self.wrap(kind, bytes, inner)));
         }
-        if let Some(inner) = self.create(kind, bytes)? {
+        if let Some(inner) = self.create(kind, bytes) {
             return Ok(Some(self.wrap(kind, bytes, inner)));
         }
         // The free buffers may occupy the memory that is missing.
-        self.lock().clear();
-        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
-        Ok(self.create(kind, bytes)?.map(|b| self.wrap(kind, bytes, b)))
+        self.clear();
+        self.guard.wait(None)?;
+        let created = self.create(kind, bytes);
+        Ok(created.map(|b| self.wrap(kind, bytes, b)))
     }
 
     /// Scratch for `rows` rows, or, while the device is out of memory, for half as many, again and
@@ -101,6 +121,11 @@ impl Pool {
                 None => return self.get(Kind::Storage, bytes).map(|b| (rows, b)),
             }
         }
+    }
+
+    /// Frees all buffers that are not in use.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Kind, wgpu::Buffer)>> {
@@ -128,17 +153,23 @@ impl Pool {
         Some(free.swap_remove(best).1)
     }
 
-    fn create(&self, kind: Kind, bytes: u64) -> Result<Option<wgpu::Buffer>> {
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+    /// Allocates a buffer; `None` if the device is out of memory.
+    fn create(&self, kind: Kind, bytes: u64) -> Option<wgpu::Buffer> {
+        let size = size_class(bytes).min(self.largest).max(bytes);
+        if self.guard.meet(Call::Allocate, size) == Some(Failure::OutOfMemory) {
+            return None;
+        }
+        let device = &self.guard.device;
+        let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
-            size: size_class(bytes).min(self.largest).max(bytes),
+            size,
             usage: kind.usage(),
             mapped_at_creation: false,
         });
         match pollster::block_on(scope.pop()) {
-            None => Ok(Some(buffer)),
-            Some(_) => Ok(None),
+            None => Some(buffer),
+            Some(_) => None,
         }
     }
 
@@ -147,7 +178,7 @@ impl Pool {
         free.push((kind, buffer));
         let mut kept: u64 = free.iter().map(|(_, b)| b.size()).sum();
         // The oldest ones are freed first, because they are the least likely to be needed again.
-        while kept > KEEP && !free.is_empty() {
+        while kept > self.keep && !free.is_empty() {
             kept -= free.remove(0).1.size();
         }
     }
@@ -192,6 +223,34 @@ impl Drop for Buffer {
     }
 }
 
+/// A buffer that copies from the host go through.
+pub(super) struct Stage {
+    pub(super) buffer: Buffer,
+    /// The last submission that copies from it.
+    pub(super) used: wgpu::SubmissionIndex,
+}
+
+/// Bytes of such a buffer, and how many there are.
+pub(super) const STAGE: usize = 8 << 20;
+const STAGES: usize = 3;
+
+/// The stages of a device, the one that was used last at the end.
+#[derive(Default)]
+pub(super) struct Stages(Mutex<Vec<Stage>>);
+
+impl Stages {
+    /// The stage that was used before all others; `None` while there are too few.
+    pub(super) fn take(&self) -> Option<Stage> {
+        let mut stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (stages.len() >= STAGES).then(|| stages.remove(0))
+    }
+
+    pub(super) fn put(&self, stage: Stage) {
+        let mut stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.push(stage);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,5 +281,19 @@ mod tests {
         assert_eq!(tile(100, 10, 95), 9);
         assert_eq!(tile(100, 10, 5), 1);
         assert_eq!(tile(0, 10, 5), 1);
+    }
+
+    #[test]
+    fn shares_are_equal_and_not_below_half() {
+        assert_eq!(share(0, 10, 5), 1);
+        assert_eq!(share(100, 10, 1000), 100);
+        assert_eq!(share(101, 10, 1000), 51);
+        for rows in 1..500 {
+            for fit in 1..50 {
+                let share = share(rows, 1, fit);
+                assert!(share as u64 <= fit);
+                assert!(share == rows || 2 * share as u64 > fit, "{rows} {fit}");
+            }
+        }
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! * `adapter`, `visible`, `missing`, `open`: choosing an adapter among those that a scheduler assigned, why one may be
 //!   missing, and opening it;
-//! * `context`, `guard`: the device that all kernels share, and its failures as errors;
+//! * `context`, `guard`, `calls`: the device that all kernels share, and its failures as errors; `fault`: failures that tests ask for, `tally`: counts for
+//!   tests;
 //! * `shader`: what the host knows about every shader, checked against the WGSL by tests;
 //! * `pipeline`, `record`, `pace`, `each`, `profile`: compiling, dispatching and timing kernels;
-//! * `memory`, `tensor`, `wide`: buffers, copies from and to the host, numbers of the exact steps;
+//! * `memory`, `tensor`, `upload`, `wide`: buffers, copies from and to the host, numbers of the exact steps;
 //! * `cooperative`: matrix units (tensor cores), where the adapter has them;
 //! * all others: one kernel each. A kernel declares its parameters and its `SHADERS`, checks its
 //!   arguments, and records dispatches of bounded length. `knn` and `nnk` describe how a query passes
@@ -14,12 +15,15 @@
 //! Only this folder knows wgpu.
 
 mod adapter;
+mod calls;
 mod ceiling;
 mod context;
 mod conv2d;
 mod cooperative;
 mod correlate;
 mod each;
+#[cfg(feature = "internals")]
+mod fault;
 mod filters;
 mod gram;
 mod guard;
@@ -44,15 +48,40 @@ mod resample;
 mod shader;
 mod shuffle;
 mod strided;
+#[cfg(feature = "internals")]
+mod tally;
 mod tensor;
+mod upload;
 mod visible;
 mod wide;
 
 #[cfg(feature = "internals")]
+pub use calls::{Call, Failure};
+#[cfg(feature = "internals")]
+pub use fault::Fault;
+#[cfg(feature = "internals")]
 pub(crate) use shader::listing;
+#[cfg(feature = "internals")]
+pub use tally::Launch;
+
+/// Without the feature for tests no call is ever made to fail.
+#[cfg(not(feature = "internals"))]
+mod fault {
+    use super::calls::{Call, Failure};
+
+    #[derive(Default)]
+    pub(super) struct Faults;
+
+    impl Faults {
+        pub(super) const fn meet(&self, _: Call, _: u64) -> Option<Failure> {
+            None
+        }
+    }
+}
 
 pub use adapter::{Adapter, adapters, preferred};
 pub use context::Options;
+pub use guard::is_loss;
 pub use knn::{Candidates, Points};
 pub use missing::{Missing, missing};
 pub use profile::KernelTime;
@@ -155,6 +184,32 @@ impl Gpu {
             .map_or_else(BTreeMap::new, profile::Profiler::take)
     }
 
+    /// Makes calls of the device fail from now on, or none, and frees all buffers that are not in use. Gives back how many calls of each kind there were since the
+    /// last time, in the order of [`Call::ALL`].
+    #[cfg(feature = "internals")]
+    pub fn fail(&self, fault: Option<Fault>) -> [u64; Call::ALL.len()] {
+        self.context.pool.clear();
+        self.context.guard.faults.set(fault)
+    }
+
+    /// How many calls of each kind there were since the last time, in the order of [`Call::ALL`].
+    #[cfg(feature = "internals")]
+    pub fn calls(&self) -> [u64; Call::ALL.len()] {
+        self.context.guard.faults.set(None)
+    }
+
+    /// Kernels that were run since the last call.
+    #[cfg(feature = "internals")]
+    pub fn launches(&self) -> Vec<Launch> {
+        self.context.tally.take()
+    }
+
+    /// Sizes dispatches as for a device that does `rate` operations a second.
+    #[cfg(feature = "internals")]
+    pub fn pretend(&mut self, rate: f64) {
+        self.context.pace = pace::Pace::of(rate);
+    }
+
     /// Waits until all submitted work is done, for callers that measure time.
     ///
     /// # Errors
@@ -175,14 +230,17 @@ impl Backend for Gpu {
 
     fn limits(&self) -> Limits {
         Limits {
-            // The search pads rows to whole vectors.
-            max_block_bytes: self.context.max_buffer / 16 * 15,
+            max_block_bytes: self.context.max_buffer,
             shares_host_memory: self.context.shares_host_memory,
         }
     }
 
     fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
         knn::points_bytes(&self.context, groups, rows, dim)
+    }
+
+    fn row_bytes(&self, dim: usize) -> u64 {
+        knn::padded_bytes(dim)
     }
 
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {

@@ -23,9 +23,9 @@ pub(super) fn open(name: Option<&str>, options: &Options) -> Result<Context> {
     };
     let (device, queue) = request(&adapter, !choices.is_empty())?;
     let mut context = Context::new(device, queue, options, choices.first().copied())?;
+    context.guard.watch();
     try_cooperative(&mut context, &choices, options)?;
     measure_pace(&mut context)?;
-    context.guard.watch();
     Ok(context)
 }
 
@@ -81,6 +81,7 @@ fn try_cooperative(
         let passed = context.guarded("a trial of cooperative matrices", trial);
         matches!(passed, Ok(true))
     });
+    context.guard.check_lost()?;
     // The test does not belong to the times that the caller asked for.
     context.profiler.as_ref().map(Profiler::take);
     match (context.cooperative, options.cooperative_matrix) {

@@ -4,6 +4,7 @@
 //! bytes in, `C^2 Q s` steps of merging.
 
 use super::context::Context;
+use super::guard::halve;
 use super::memory::{Buffer, Kind, tile};
 use super::record::Recorder;
 use super::shader::{
@@ -93,22 +94,29 @@ pub(super) fn accumulate(
         return Ok(());
     }
     let per_query = (channels * k.max(1) * 4) as u64;
-    let step = tile(queries, per_query, LIST_BYTES.min(context.max_buffer));
-    for first in (0..queries).step_by(step) {
-        let chunk = first..queries.min(first + step);
-        let (lists, sizes) = upload(context, supports, chunk.clone())?;
-        let rows = tile(channels, (channels * size_of::<Sums>()) as u64, SUM_BYTES);
-        for row in (0..channels).step_by(rows) {
-            let rows = row..channels.min(row + rows);
-            count(
-                context,
-                supports,
-                chunk.len(),
-                &rows,
-                [&lists, &sizes],
-                sums,
-            )?;
+    // Less at a time where the device is out of memory.
+    let mut query_step = tile(queries, per_query, LIST_BYTES.min(context.max_buffer));
+    let mut row_step = tile(channels, (channels * size_of::<Sums>()) as u64, SUM_BYTES);
+    let mut first = 0;
+    while first < queries {
+        let chunk = first..queries.min(first + query_step);
+        let (lists, sizes) = match upload(context, supports, chunk.clone()) {
+            Ok(found) => found,
+            Err(e) => {
+                halve(&mut query_step, e)?;
+                continue;
+            }
+        };
+        let mut row = 0;
+        while row < channels {
+            let rows = row..channels.min(row + row_step);
+            let lists = [&lists, &sizes];
+            match count(context, supports, chunk.len(), &rows, lists, sums) {
+                Ok(()) => row = rows.end,
+                Err(e) => halve(&mut row_step, e)?,
+            }
         }
+        first = chunk.end;
     }
     Ok(())
 }

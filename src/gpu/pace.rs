@@ -31,6 +31,13 @@ impl Pace {
         Self::with((rate * SHARE * DISPATCH_SECONDS) as u64)
     }
 
+    /// Workgroups of a dispatch where a kernel has `workgroups` of them, each of which does `work` operations. All
+    /// dispatches of a kernel have about as many, so that the last one fills the device as the others do.
+    pub(super) fn step(self, workgroups: u64, work: u64) -> u64 {
+        let most = (self.dispatch / work.max(1)).max(1);
+        workgroups.div_ceil(workgroups.div_ceil(most).max(1)).max(1)
+    }
+
     fn with(dispatch: u64) -> Self {
         let dispatch = dispatch.clamp(FEWEST, MOST);
         Self {
@@ -43,6 +50,32 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dispatches_of_a_kernel_are_alike() {
+        let pace = Pace::default();
+        for (workgroups, work) in [
+            (0, 1),
+            (1, 1),
+            (7, 0),
+            (1000, 1 << 26),
+            (3, FEWEST),
+            (9, MOST),
+        ] {
+            let step = pace.step(workgroups, work);
+            let count = workgroups.div_ceil(step);
+            assert!(step == 1 || step * work <= pace.dispatch);
+            assert_eq!(
+                count,
+                workgroups.div_ceil((pace.dispatch / work.max(1)).max(1))
+            );
+            let last = workgroups - count.saturating_sub(1) * step;
+            assert!(
+                workgroups == 0 || last > 0 && step - last < count.max(1),
+                "{workgroups} {work}"
+            );
+        }
+    }
 
     #[test]
     fn dispatches_grow_with_the_device() {

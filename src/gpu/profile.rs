@@ -1,5 +1,6 @@
 //! Measures the device time of kernels with timestamps. `record` puts them around every kernel and reads them back.
 
+use super::memory::Buffer;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -21,23 +22,18 @@ pub(super) struct Profiler {
 /// The timestamps of one submission.
 pub(super) struct Timed {
     queries: wgpu::QuerySet,
-    resolved: wgpu::Buffer,
+    resolved: Buffer,
     names: Vec<&'static str>,
 }
 
 impl Timed {
-    pub(super) fn new(device: &wgpu::Device, passes: usize) -> Self {
+    /// For `passes` kernels, whose timestamps go to `resolved`.
+    pub(super) fn new(device: &wgpu::Device, resolved: Buffer, passes: usize) -> Self {
         let count = u32::try_from(passes * 2).unwrap_or(u32::MAX);
         let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("timestamps"),
             ty: wgpu::QueryType::Timestamp,
             count,
-        });
-        let resolved = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("timestamps"),
-            size: u64::from(count) * 8,
-            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
         });
         Self {
             queries,
@@ -69,7 +65,7 @@ impl Timed {
     }
 
     /// The buffer that [`Timed::resolve`] fills with the timestamps, `u64` each.
-    pub(super) const fn resolved(&self) -> &wgpu::Buffer {
+    pub(super) fn resolved(&self) -> &wgpu::Buffer {
         &self.resolved
     }
 }

@@ -59,7 +59,15 @@ impl<'a> Recorder<'a> {
     ) -> Result<()> {
         debug_assert_eq!(pipeline.shader.params.name, P::LAYOUT.name);
         debug_assert_eq!(pipeline.shader.storage.len(), buffers.len());
-        let step = (self.context.pace.dispatch / work.max(1)).max(1);
+        let step = self.context.pace.step(workgroups, work);
+        #[cfg(feature = "internals")]
+        self.context.tally.add(super::tally::Launch {
+            kernel: pipeline.shader.entry,
+            workgroups,
+            work,
+            dispatches: workgroups.div_ceil(step),
+            smallest: workgroups - workgroups.saturating_sub(1) / step * step,
+        });
         let mut first = 0;
         while first < workgroups {
             let count = step.min(workgroups - first);
@@ -181,13 +189,17 @@ impl<'a> Recorder<'a> {
         }
         let context = self.context;
         if let Some(buffer) = &self.params_buffer {
-            context.queue.write_buffer(buffer, 0, &self.params);
+            context.copy_in(buffer, 0, &self.params);
         }
         let mut encoder = context.device.create_command_encoder(&Default::default());
-        let mut timed = context
-            .profiler
-            .as_ref()
-            .map(|_| Timed::new(&context.device, commands.len()));
+        let mut timed = match &context.profiler {
+            Some(_) => {
+                // A start and an end, 8 bytes each.
+                let resolved = context.pool.get(Kind::Times, commands.len() as u64 * 16)?;
+                Some(Timed::new(&context.device, resolved, commands.len()))
+            }
+            None => None,
+        };
         for command in &commands {
             match command {
                 Command::Clear(buffer, bytes) => encoder.clear_buffer(buffer, 0, Some(*bytes)),

@@ -75,18 +75,6 @@ impl Context {
         Ok(tensor)
     }
 
-    /// Copies `data` to the start of `buffer`, in chunks, so that staging memory is freed in between.
-    pub(super) fn write<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer, data: &[T]) -> Result<()> {
-        let bytes: &[u8] = bytemuck::cast_slice(data);
-        for (i, chunk) in bytes.chunks(CHUNK).enumerate() {
-            self.queue.write_buffer(buffer, (i * CHUNK) as u64, chunk);
-            if chunk.len() == CHUNK {
-                self.submit(None)?;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn download(&self, tensor: &Tensor) -> Result<Vec<f32>> {
         self.read(&tensor.buffer, tensor.len())
     }

@@ -122,6 +122,19 @@ pub struct GraphBlock {
 }
 
 impl GraphBlock {
+    /// Makes room for `queries` queries of all groups together. What the block held stays where it was, to be overwritten.
+    pub fn resize(&mut self, queries: usize, k: usize) {
+        self.neighbors.resize(queries * k, 0);
+        self.sq_distances.resize(queries * k, 0.0);
+        self.weights.resize(queries * k, 0.0);
+        self.objective.resize(queries, 0.0);
+        self.kkt_residual.resize(queries, 0.0);
+        self.pca_dimension.resize(queries, 0);
+        self.degenerate.resize(queries, false);
+        self.not_unique.resize(queries, false);
+        self.unresolved.resize(queries, false);
+    }
+
     /// Takes all queries out; the memory stays.
     pub fn clear(&mut self) {
         let Self {

@@ -54,6 +54,11 @@ pub trait Backend: Send + Sync + 'static {
     fn rows_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
         self.points_bytes(groups, rows, dim)
     }
+    /// Bytes of a row in the largest single allocation that a search makes for the rows of one group, which is bounded by
+    /// [`Limits::max_block_bytes`]. Pure, for planning.
+    fn row_bytes(&self, dim: usize) -> u64 {
+        4 * dim as u64
+    }
     /// Device bytes that [`Backend::candidates`], [`Backend::knn`] and [`Backend::nnk`] take for a block
     /// of queries, scratch included, the host's [`GraphBlock`] and the gathered vectors not. Pure.
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64;

@@ -42,6 +42,10 @@ pub trait Costs {
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64;
     /// Largest single allocation, bytes.
     fn max_block_bytes(&self) -> u64;
+    /// Bytes of a row in the largest allocation that a search makes for the rows of one channel.
+    fn row_bytes(&self, dim: usize) -> u64 {
+        4 * dim as u64
+    }
     /// Whether one cap bounds host and device together.
     fn shares_host_memory(&self) -> bool;
 }
@@ -85,7 +89,7 @@ pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPl
     let n = job.samples;
     let few = FEW_QUERIES.min(job.queries);
     let fits = |p: &GraphPlan| {
-        p.bytes(job, costs) <= memory && p.block_bytes(job) <= costs.max_block_bytes()
+        p.bytes(job, costs) <= memory && p.block_bytes(job, costs) <= costs.max_block_bytes()
     };
     let whole = |groups| GraphPlan {
         groups,
@@ -206,9 +210,9 @@ impl GraphPlan {
         as_queries + blocks + fetches as u64
     }
 
-    /// Largest single allocation on the device: rows, gathered vectors, or the `ENTRY` bytes that a row's
-    /// norm or a listed candidate takes.
-    fn block_bytes(&self, job: &GraphJob) -> u64 {
+    /// Largest single allocation on the device: rows, those of a channel as a search reads them, gathered vectors, or
+    /// the `ENTRY` bytes that a row's norm or a listed candidate takes.
+    fn block_bytes(&self, job: &GraphJob, costs: &dyn Costs) -> u64 {
         let listed = self.queries.saturating_mul(job.k);
         let whole = self.whole(job);
         let rows = self.points.max(if whole { 0 } else { self.queries });
@@ -217,7 +221,9 @@ impl GraphPlan {
             false => self.solved.saturating_mul(job.k),
         };
         let vectors = 4 * product(&[self.groups, rows.max(gathered), job.dim]);
-        vectors.max(ENTRY * product(&[self.groups, rows.max(listed)]))
+        let searched = costs.row_bytes(job.dim).saturating_mul(rows as u64);
+        let listed = ENTRY * product(&[self.groups, rows.max(listed)]);
+        vectors.max(searched).max(listed)
     }
 
     /// Bytes in use at the worst moment, on the side that `memory` bounds.

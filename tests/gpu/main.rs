@@ -18,9 +18,11 @@ mod cooperative;
 mod cosine;
 mod data;
 mod exact;
+mod failures;
 mod filters;
 mod gram;
 mod knn;
+mod launches;
 mod memory;
 mod misuse;
 mod net;
@@ -98,9 +100,11 @@ fn main() {
         cosine::TESTS,
         cooperative::WITH_MATRICES,
         exact::TESTS,
+        failures::TESTS,
         filters::TESTS,
         gram::TESTS,
         knn::TESTS,
+        launches::TESTS,
         memory::TESTS,
         misuse::TESTS,
         nnk::TESTS,

@@ -81,23 +81,33 @@ pub fn graph(
     rows: std::ops::Range<usize>,
     gathered: bool,
 ) -> GraphBlock {
-    let points = data.points(gpu, 0..data.n, params.kernel);
-    let mut found = gpu.candidates(data.groups, rows.len(), params.k).unwrap();
-    gpu.knn(&points, rows.clone(), &points, params, &mut found)
-        .unwrap();
+    try_graph(gpu, data, params, rows, gathered).unwrap()
+}
+
+/// The same on a device that may fail.
+pub fn try_graph(
+    gpu: &Gpu,
+    data: &Data,
+    params: &GraphParams,
+    rows: std::ops::Range<usize>,
+    gathered: bool,
+) -> chanscope::Result<GraphBlock> {
+    let points = data.try_points(gpu, 0..data.n, params.kernel)?;
+    let mut found = gpu.candidates(data.groups, rows.len(), params.k)?;
+    gpu.knn(&points, rows.clone(), &points, params, &mut found)?;
     if !gathered {
         let vectors = Vectors::Points(&points);
-        return gpu.nnk(&points, rows, &found, vectors, params).unwrap();
+        return gpu.nnk(&points, rows, &found, vectors, params);
     }
     let shape = [data.groups, rows.len(), params.k, data.dim];
-    let mut into = gpu.zeros(&shape).unwrap();
+    let mut into = gpu.zeros(&shape)?;
     // The vectors arrive in blocks.
     for block in ranges(&[data.n / 3], data.n) {
-        let block = data.points(gpu, block, params.kernel);
-        gpu.gather(&block, &found, &mut into).unwrap();
+        let block = data.try_points(gpu, block, params.kernel)?;
+        gpu.gather(&block, &found, &mut into)?;
     }
     let vectors = Vectors::Gathered(&into);
-    gpu.nnk(&points, rows, &found, vectors, params).unwrap()
+    gpu.nnk(&points, rows, &found, vectors, params)
 }
 
 /// Allowed relative gap of the objective, and KKT residual.

@@ -8,6 +8,7 @@
 use crate::Result;
 use crate::error::DeviceProblem;
 use crate::gpu::context::Context;
+use rayon::prelude::*;
 
 /// 2^24: the smallest number, 2^-149, becomes 2^-125.
 pub(super) const LIFT: f32 = 16_777_216.0;
@@ -16,7 +17,7 @@ pub(super) const LIFT: f32 = 16_777_216.0;
 pub(super) fn has_subnormals(values: &[f32]) -> bool {
     // Without a branch in the inner loop, which is then bound by memory.
     let subnormal = |v: &f32| v.abs().to_bits().wrapping_sub(1) < 0x7f_ffff;
-    (values.chunks(4096)).any(|part| part.iter().fold(false, |found, v| found | subnormal(v)))
+    (values.par_chunks(4096)).any(|part| part.iter().fold(false, |found, v| found | subnormal(v)))
 }
 
 /// The values times [`LIFT`].
@@ -24,7 +25,7 @@ pub(super) fn has_subnormals(values: &[f32]) -> bool {
 /// # Errors
 /// [`DeviceProblem::Lacks`] where the largest of them are too large for that.
 pub(super) fn lift(context: &Context, values: &[f32]) -> Result<Vec<f32>> {
-    let lifted: Vec<f32> = values.iter().map(|v| v * LIFT).collect();
+    let lifted: Vec<f32> = values.par_iter().map(|v| v * LIFT).collect();
     match lifted.iter().all(|v| v.is_finite()) {
         true => Ok(lifted),
         false => Err(context.fail(DeviceProblem::Lacks {

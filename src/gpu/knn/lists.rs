@@ -1,15 +1,21 @@
 //! Candidate lists on the device.
 
+use super::Points;
 use super::kernels::{Entry, Progress, RowNorm};
 use super::packing::row_bytes;
-use super::{Points, SCRATCH};
 use crate::Result;
 use crate::gpu::context::Context;
-use crate::gpu::memory::{Buffer, Kind};
+use crate::gpu::memory::{Buffer, Kind, share, tile};
 use crate::gpu::record::Recorder;
 use crate::gpu::wide::Wide;
 use crate::ops::{ListsShape, check_lists, check_part};
 use std::ops::Range;
+
+/// Most bytes per pass for noted points, and for queries as the filters read them.
+const SCRATCH: u64 = 64 << 20;
+/// Queries per pass that fill a card of 132 units with four workgroups each, even where a tile has only 1024 points: a
+/// workgroup of the filter takes 64 queries and 64 points.
+const CARD_LISTS: u64 = 33 * 64;
 
 /// Device bytes of one list entry, of a query's progress, and of a row's norm.
 const ENTRY: u64 = size_of::<Entry>() as u64;
@@ -44,8 +50,26 @@ pub(in crate::gpu) fn state_bytes(
     dim: usize,
 ) -> u64 {
     let lists = groups as u64 * queries as u64;
-    let scratch = per_list(k, row_bytes(context, dim));
-    lists * (k as u64 * ENTRY + PROGRESS) + (lists * scratch).min(SCRATCH.max(scratch))
+    let each = per_list(k, row_bytes(context, dim));
+    lists * (k as u64 * ENTRY + PROGRESS) + (lists * each).min(scratch(context, each).max(each))
+}
+
+/// Most scratch bytes of a pass, whose lists take `each` bytes.
+fn scratch(context: &Context, each: u64) -> u64 {
+    match context.shares_host_memory {
+        true => SCRATCH,
+        false => SCRATCH.max(2 * CARD_LISTS.saturating_mul(each)),
+    }
+}
+
+/// Lists of a pass, of `count` lists in each of some groups: whole groups, or equal parts of one. So no part is below half
+/// of what there is room for, and each fills a card.
+pub(super) fn per_pass(context: &Context, groups: usize, count: usize, each: u64) -> usize {
+    let room = scratch(context, each).min(context.max_buffer);
+    match tile(groups * count, each, room) {
+        most if most < count => share(count, each, room),
+        most => most,
+    }
 }
 
 /// Scratch bytes of one list during a search. `packed` is the size of its query for the filter on

@@ -42,22 +42,22 @@ mod rows;
 pub(super) use kernels::{Entry, RowNorm, SHADERS, with_kernel};
 pub use lists::Candidates;
 pub(super) use lists::{lists, state_bytes};
+pub(super) use packing::padded_bytes;
 pub use points::Points;
 pub(super) use points::points_bytes;
 pub(super) use rows::{cosine_norms, gather, norms};
 
 use super::context::Context;
+use super::guard::halve;
 use super::memory::tile;
 use crate::Result;
 use crate::error::DeviceProblem;
 use crate::ops::{GraphParams, Identical, check_search};
 use kernels::{KnnParams, merge_bytes};
-use lists::{capacity, per_list};
-use pass::{Pass, Prepared, Search};
+use lists::{capacity, per_list, per_pass};
+use pass::{Pass, Search};
 use std::ops::Range;
 
-/// Bytes for noted points per pass.
-const SCRATCH: u64 = 64 << 20;
 /// Most points of a tile. It bounds the cost of one query in one dispatch.
 const MAX_TILE: usize = 32 << 10;
 
@@ -122,38 +122,42 @@ pub(super) fn search(
             ..KnnParams::default()
         },
     };
-    let budget = SCRATCH.min(context.max_buffer);
     let bytes = per_list(state.k, packing::row_bytes(context, queries.dim));
-    let lists = tile(groups * count, bytes, budget);
+    let lists = per_pass(context, groups, count, bytes);
     let (lists, survivors) = context.pool.get_tile(lists, capacity(state.k) as u64 * 4)?;
     // The rows of a group's points as the filter reads them are one buffer, and those of several groups too.
-    let framed = points.rows as u64 * packing::framed_pitch(queries.dim) as u64 * 16;
+    let framed = points.rows as u64 * padded_bytes(queries.dim);
     let together = tile(groups, framed, context.max_buffer);
-    let group_step = (lists / count).clamp(1, together);
-    let query_step = lists.min(count);
-    for g in (0..groups).step_by(group_step) {
-        let chunk = g..groups.min(g + group_step);
-        let point_norms = norms(
-            context,
-            points,
-            queries,
-            chunk.clone(),
-            0..points.rows,
-            state.k,
-        )?;
-        let all = 0..points.rows;
-        let prepared = Prepared {
-            packed: search.pack(points, chunk.clone(), all.clone(), &point_norms)?,
-            framed: search.frame(points, chunk.clone(), all, &point_norms)?,
-            norms: point_norms,
+    // Less at a time where the device is out of memory.
+    let mut group_step = (lists / count).clamp(1, together);
+    let mut query_step = lists.min(count);
+    let mut first = 0;
+    while first < groups {
+        let chunk = first..groups.min(first + group_step);
+        let prepared = match search.prepare(points, &chunk, 0..points.rows, state.k) {
+            Ok(prepared) => prepared,
+            Err(e) => {
+                halve(&mut group_step, e)?;
+                continue;
+            }
         };
-        for q in (0..count).step_by(query_step) {
+        let mut done = 0;
+        while done < count {
             let pass = Pass {
                 groups: chunk.clone(),
-                queries: q..count.min(q + query_step),
+                queries: done..count.min(done + query_step),
             };
-            search.pass(&pass, &rows, &prepared, &survivors)?;
+            let own = rows.start + pass.queries.start..rows.start + pass.queries.end;
+            match search.prepare(queries, &chunk, own, 0) {
+                Ok(queries) => search.pass(&pass, &queries, &prepared, &survivors)?,
+                Err(e) => {
+                    halve(&mut query_step, e)?;
+                    continue;
+                }
+            }
+            done = pass.queries.end;
         }
+        first = chunk.end;
     }
     state.seen += points.rows;
     Ok(())

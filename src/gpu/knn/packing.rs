@@ -12,6 +12,11 @@ pub(super) const fn framed_pitch(dim: usize) -> usize {
     dim.div_ceil(4)
 }
 
+/// Bytes of such a row.
+pub(in crate::gpu) const fn padded_bytes(dim: usize) -> u64 {
+    framed_pitch(dim) as u64 * 16
+}
+
 /// Vectors of four numbers per packed row, which is padded to a multiple of 16 numbers.
 pub(super) const fn pitch(dim: usize) -> usize {
     dim.div_ceil(16) * 4
@@ -28,5 +33,5 @@ pub(super) fn row_bytes(context: &Context, dim: usize) -> u64 {
         Some(_) => pitch(dim) as u64 * 8 + 16,
         None => 0,
     };
-    packed + framed_pitch(dim) as u64 * 16
+    packed + padded_bytes(dim)
 }

@@ -9,6 +9,7 @@ use super::packing;
 use super::rows::{framed, norms};
 use super::{MAX_TILE, Points};
 use crate::Result;
+use crate::error::DeviceProblem;
 use crate::gpu::context::Context;
 use crate::gpu::memory::Buffer;
 use crate::gpu::record::Recorder;
@@ -23,11 +24,11 @@ pub(super) struct Search<'a> {
     pub(super) params: KnnParams,
 }
 
-/// The points of one search, or some groups of them, as its kernels read them.
+/// Some rows of one search, points or queries, as its kernels read them.
 pub(super) struct Prepared {
-    pub(super) norms: Buffer,
-    pub(super) framed: Buffer,
-    pub(super) packed: Option<Packed>,
+    norms: Buffer,
+    framed: Buffer,
+    packed: Option<Packed>,
 }
 
 /// The queries that one pass searches for.
@@ -38,28 +39,37 @@ pub(super) struct Pass {
 }
 
 impl Search<'_> {
-    /// Packs rows for the filter on cooperative matrices; `None` where the search does not use it.
-    pub(super) fn pack(
+    /// Prepares rows for both filters, and leaves no trace where that fails. Points with more than `k` identical ones
+    /// before them are marked, because they can be in no list; with `k` = 0 none is.
+    pub(super) fn prepare(
         &self,
         of: &Points,
-        groups: Range<usize>,
+        groups: &Range<usize>,
         rows: Range<usize>,
-        norms: &Buffer,
-    ) -> Result<Option<Packed>> {
-        packing::usable(self.context, of.dim)
-            .map(|m| half::pack(self.context, m, of, self.queries, groups, rows, norms))
-            .transpose()
-    }
-
-    /// Rows as the f32 filter reads them.
-    pub(super) fn frame(
-        &self,
-        of: &Points,
-        groups: Range<usize>,
-        rows: Range<usize>,
-        norms: &Buffer,
-    ) -> Result<Buffer> {
-        framed(self.context, of, self.queries, groups, rows, norms)
+        k: usize,
+    ) -> Result<Prepared> {
+        let (context, frame) = (self.context, self.queries);
+        // Norms take no more.
+        let bytes = groups.len() as u64 * rows.len() as u64 * packing::padded_bytes(of.dim);
+        if bytes > context.max_buffer {
+            return Err(context.fail(DeviceProblem::TooLarge {
+                what: format!(
+                    "{} rows of {} numbers, padded for a search,",
+                    rows.len(),
+                    of.dim
+                ),
+                limit: Some(context.max_buffer),
+            }));
+        }
+        let norms = norms(context, of, frame, groups.clone(), rows.clone(), k)?;
+        let packed = packing::usable(context, of.dim)
+            .map(|m| half::pack(context, m, of, frame, groups.clone(), rows.clone(), &norms))
+            .transpose()?;
+        Ok(Prepared {
+            packed,
+            framed: framed(context, of, frame, groups.clone(), rows, &norms)?,
+            norms,
+        })
     }
 
     /// Searches all points, tile by tile. Tiles grow with the number of points seen, because the
@@ -67,24 +77,12 @@ impl Search<'_> {
     pub(super) fn pass(
         &self,
         pass: &Pass,
-        rows: &Range<usize>,
+        queries: &Prepared,
         points: &Prepared,
         survivors: &Buffer,
     ) -> Result<()> {
         let (context, state) = (self.context, self.state);
-        let own = rows.start + pass.queries.start..rows.start + pass.queries.end;
-        let query_norms = norms(
-            context,
-            self.queries,
-            self.queries,
-            pass.groups.clone(),
-            own.clone(),
-            0,
-        )?;
-        let packed_queries =
-            self.pack(self.queries, pass.groups.clone(), own.clone(), &query_norms)?;
-        let framed_queries = self.frame(self.queries, pass.groups.clone(), own, &query_norms)?;
-        let packed = packed_queries.as_ref().zip(points.packed.as_ref());
+        let packed = queries.packed.as_ref().zip(points.packed.as_ref());
         let half = packed.map(|(queries, points)| Half {
             queries,
             points,
@@ -97,9 +95,9 @@ impl Search<'_> {
         params.query_count = pass.queries.len() as u32;
         params.list_first = pass.queries.start as u32;
         let filtered = [
-            framed_queries.whole(),
+            queries.framed.whole(),
             points.framed.whole(),
-            query_norms.whole(),
+            queries.norms.whole(),
             points.norms.whole(),
             state.progress.whole(),
             survivors.whole(),
@@ -108,7 +106,7 @@ impl Search<'_> {
             self.queries.raw.whole(),
             self.points.raw.whole(),
             self.queries.frames.whole(),
-            query_norms.whole(),
+            queries.norms.whole(),
             points.norms.whole(),
             state.progress.whole(),
             survivors.whole(),

@@ -11,6 +11,8 @@ use rayon::prelude::*;
 /// Rows that the frame is computed from. Every frame gives the same result; one that is typical of the
 /// rows lets the filter rule out more points.
 const FRAME_SAMPLE: usize = 63;
+/// Hashes of a row that are computed side by side.
+const HASHES: usize = 8;
 
 /// Rows of a few channels on the device, `[groups, rows, dim]`.
 pub struct Points {
@@ -211,17 +213,30 @@ fn frame(x: &[f32], rows: usize, dim: usize) -> Vec<f32> {
     frame
 }
 
+/// A hash that equal rows share. Several are computed side by side, as one alone would wait for each multiplication.
+fn hash(row: &[f32]) -> u64 {
+    let mut lanes = [0u64; HASHES];
+    let mut parts = row.chunks_exact(HASHES);
+    let mut step = |values: &[f32]| {
+        for (lane, value) in lanes.iter_mut().zip(values) {
+            // Adding 0 turns -0 into 0, which is the same value.
+            let bits = u64::from((value + 0.0).to_bits());
+            *lane = (lane.rotate_left(5) ^ bits).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    };
+    parts.by_ref().for_each(&mut step);
+    step(parts.remainder());
+    lanes.iter().fold(0, |hash: u64, lane| {
+        (hash.rotate_left(5) ^ lane).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
+}
+
 /// Counts for each row how many rows before it have the same values.
 fn count_copies(x: &[f32], rows: usize, dim: usize) -> Vec<u32> {
-    // Adding 0 turns -0 into 0, which is the same value.
-    let hash = |row: &[f32]| {
-        row.iter().fold(0u64, |h, &x| {
-            (h.rotate_left(5) ^ u64::from((x + 0.0).to_bits())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        })
-    };
     let row = |i: u32| &x[i as usize * dim..][..dim];
-    let mut order: Vec<(u64, u32)> = (0..rows as u32).map(|i| (hash(row(i)), i)).collect();
-    order.sort_unstable();
+    let all = (0..rows as u32).into_par_iter();
+    let mut order: Vec<(u64, u32)> = all.map(|i| (hash(row(i)), i)).collect();
+    order.par_sort_unstable();
     let mut copies = vec![0; rows];
     for run in order.chunk_by(|a, b| a.0 == b.0) {
         let original = row(run[0].1);
@@ -245,6 +260,12 @@ mod tests {
     fn copies_are_counted() {
         let x = [1.0, 2.0, 0.0, 0.0, 1.0, 2.0, -0.0, 0.0, 1.0, 2.0, 2.0, 1.0];
         assert_eq!(count_copies(&x, 6, 2), [0, 0, 1, 1, 2, 0]);
+        // Long rows that differ in one place only.
+        for at in 0..19 {
+            let mut x = vec![1.5; 3 * 19];
+            x[19 + at] = 2.5;
+            assert_eq!(count_copies(&x, 3, 19), [0, 0, 1]);
+        }
     }
 
     #[test]

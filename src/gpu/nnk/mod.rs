@@ -34,8 +34,9 @@ mod results;
 pub(super) use kernels::{SHADERS, scratch_bytes};
 
 use super::context::Context;
+use super::guard::halve;
 use super::knn::{self, Candidates, Points};
-use super::memory::{Buffer, Kind, tile};
+use super::memory::{Buffer, Kind, share};
 use super::tensor::Tensor;
 use crate::Result;
 use crate::ops::{GraphBlock, GraphParams, Identical, Kernel, Sigma, VectorsShape, check_nnk};
@@ -75,7 +76,7 @@ pub(super) fn solve(
     };
     check_nnk(queries.shape(), &rows, candidates.shape(), vectors, params)?;
     let (k, lists) = (candidates.k, candidates.groups * candidates.queries);
-    block.clear();
+    block.resize(lists, k);
     if lists == 0 {
         return Ok(());
     }
@@ -123,13 +124,25 @@ pub(super) fn solve(
         units: unit_buffer,
         pca_dimension: params.pca_dimension,
     };
-    let wanted = tile(lists, per_list(k), scratch(context).min(context.max_buffer));
-    let (step, kernels) = context.pool.get_tile(wanted, (k * k * 8) as u64)?;
+    let wanted = share(lists, per_list(k), scratch(context).min(context.max_buffer));
+    let (mut step, kernels) = context.pool.get_tile(wanted, (k * k * 8) as u64)?;
     // While the host reads the results of a pass, the device works on the next one.
     let mut running = None;
-    for first in (0..lists).step_by(step) {
-        let next = work.start(first, step.min(lists - first), &kernels, false)?;
-        if let Some(done) = running.replace(next) {
+    let mut first = 0;
+    while first < lists {
+        let count = step.min(lists - first);
+        let done = match work.start(first, count, &kernels, false) {
+            Ok(next) => {
+                first += count;
+                running.replace(next)
+            }
+            // Out of memory, of which the pass before has some.
+            Err(e) => {
+                halve(&mut step, e)?;
+                running.take()
+            }
+        };
+        if let Some(done) = done {
             work.collect(done, &kernels, block)?;
         }
     }

@@ -2,9 +2,9 @@
 
 use super::Source;
 use super::kernels::{
-    GRAM, MISSING, NOT_UNIQUE, NnkParams, Outcome, PCA, PCA_WORK, POLYTOPE, POLYTOPE_SIDE, PREPARE,
-    Problem, SIDE, SOLVE, SOLVED, SWEEPS, TOO_LARGE, UNFINISHED, UNRESOLVED, gram_defines,
-    is_local, is_pca_local, pca_defines, polytope_defines, solver_defines, work,
+    GRAM, MISSING, NnkParams, Outcome, PCA, PCA_WORK, POLYTOPE, POLYTOPE_SIDE, PREPARE, Problem,
+    SIDE, SOLVE, SWEEPS, TOO_LARGE, UNFINISHED, gram_defines, is_local, is_pca_local, pca_defines,
+    polytope_defines, solver_defines, work,
 };
 use super::results::{Pending, Results};
 use crate::Result;
@@ -90,7 +90,7 @@ impl Solve<'_> {
         })
     }
 
-    /// Waits for a pass and adds its results to `block`. Where queries are left unfinished, solves it once more, as
+    /// Waits for a pass and writes its results to `block`. Where queries are left unfinished, solves it once more, as
     /// long as that takes.
     pub(super) fn collect(
         &self,
@@ -270,7 +270,7 @@ impl Solve<'_> {
         knn::with_kernel(others, self.kernel)
     }
 
-    /// Adds the results of a pass to `block`.
+    /// Writes the results of a pass to their places in `block`.
     fn add(&self, first: usize, found: &Results<'_>, block: &mut GraphBlock) -> Result<()> {
         let (context, queries) = (self.context, self.candidates.queries);
         let outcomes = found.outcomes;
@@ -280,17 +280,9 @@ impl Solve<'_> {
         if let Some(at) = outcomes.iter().position(|o| o.state == MISSING) {
             return Err(missing_vectors((first + at) % queries));
         }
-        found.append((first, queries), self.queries, context.wide, block);
-        for outcome in outcomes {
-            block.objective.push(context.wide.decode(outcome.objective));
-            block.kkt_residual.push(outcome.residual);
-            block.pca_dimension.push(match self.pca_dimension {
-                true => outcome.dimension as u16,
-                false => 0,
-            });
-            block.degenerate.push(outcome.state != SOLVED);
-            block.not_unique.push(outcome.flags & NOT_UNIQUE != 0);
-            block.unresolved.push(outcome.flags & UNRESOLVED != 0);
+        found.write((first, queries), self.queries, context.wide, block);
+        if !self.pca_dimension {
+            block.pca_dimension[first..first + outcomes.len()].fill(0);
         }
         Ok(())
     }

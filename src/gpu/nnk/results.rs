@@ -1,7 +1,7 @@
 //! The results of a pass on their way to the host: one copy, submitted with the kernels. The host reads it while the
 //! device works on the next pass.
 
-use super::kernels::{Outcome, list_bytes};
+use super::kernels::{NOT_UNIQUE, Outcome, SOLVED, UNRESOLVED, list_bytes};
 use crate::Result;
 use crate::gpu::context::{Context, Mapping};
 use crate::gpu::knn::{Entry, Points};
@@ -10,6 +10,7 @@ use crate::gpu::record::Recorder;
 use crate::gpu::wide::Wide;
 use crate::ops::GraphBlock;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Lists that a thread decodes at a time.
 const RUN: usize = 512;
@@ -93,9 +94,9 @@ impl Drop for Pending {
 }
 
 impl Results<'_> {
-    /// Adds neighbours, distances and weights to a block. The first list is number `first` of all, and there are
-    /// `per_group` in every group of `queries`.
-    pub(super) fn append(
+    /// Writes the graphs of these lists, whose first is number `first` of all, to their places in `block`. `queries` has
+    /// `per_group` lists in every group.
+    pub(super) fn write(
         &self,
         (first, per_group): (usize, usize),
         queries: &Points,
@@ -104,31 +105,100 @@ impl Results<'_> {
     ) {
         let lists = self.outcomes.len();
         let k = self.entries.len() / lists.max(1);
-        let from = block.neighbors.len();
-        block.neighbors.resize(from + self.entries.len(), 0);
-        block.sq_distances.resize(from + self.entries.len(), 0.0);
-        let neighbors = block.neighbors[from..].par_chunks_mut(k * RUN);
-        let distances = block.sq_distances[from..].par_chunks_mut(k * RUN);
-        let runs = neighbors
-            .zip(distances)
-            .zip(self.entries.par_chunks(k * RUN));
-        runs.enumerate()
-            .for_each(|(run, ((neighbors, distances), entries))| {
-                let neighbors = neighbors.chunks_exact_mut(k);
-                let lists = neighbors
-                    .zip(distances.chunks_exact_mut(k))
-                    .zip(entries.chunks_exact(k));
-                for (i, ((neighbors, distances), entries)) in lists.enumerate() {
-                    // The inverse of a power of two is exact.
-                    let unit = 1.0 / queries.scale((first + run * RUN + i) / per_group);
-                    for ((neighbor, distance), entry) in
-                        neighbors.iter_mut().zip(distances).zip(entries)
-                    {
-                        *neighbor = entry.index();
-                        *distance = entry.sq_distance(wide, unit);
-                    }
+        let runs = runs(block, first..first + lists, k);
+        let entries = self.entries.par_chunks(k * RUN);
+        let weights = self.weights.par_chunks(k * RUN);
+        let given = self.outcomes.par_chunks(RUN).zip(entries.zip(weights));
+        let work = runs.into_par_iter().zip(given).enumerate();
+        work.for_each(|(run, (to, (outcomes, (entries, weights))))| {
+            to.weights.copy_from_slice(weights);
+            let lists = to.neighbors.chunks_exact_mut(k);
+            let lists = lists.zip(to.sq_distances.chunks_exact_mut(k));
+            // Distances are in units of a group. The inverse of a power of two is exact.
+            let (mut unit, mut end) = (0.0, 0);
+            for (i, ((neighbors, distances), entries)) in
+                lists.zip(entries.chunks_exact(k)).enumerate()
+            {
+                let list = first + run * RUN + i;
+                if list >= end {
+                    let group = list / per_group;
+                    (unit, end) = (1.0 / queries.scale(group), (group + 1) * per_group);
                 }
-            });
-        block.weights.extend_from_slice(self.weights);
+                // A loop for each arithmetic, without a test inside.
+                match wide {
+                    Wide::Float64 => decode(neighbors, distances, entries, |e| {
+                        e.sq_distance(Wide::Float64, unit)
+                    }),
+                    Wide::DoubleFloat => decode(neighbors, distances, entries, |e| {
+                        e.sq_distance(Wide::DoubleFloat, unit)
+                    }),
+                }
+            }
+            for (i, outcome) in outcomes.iter().enumerate() {
+                to.objective[i] = wide.decode(outcome.objective);
+                to.kkt_residual[i] = outcome.residual;
+                to.pca_dimension[i] = outcome.dimension as u16;
+                to.degenerate[i] = outcome.state != SOLVED;
+                to.not_unique[i] = outcome.flags & NOT_UNIQUE != 0;
+                to.unresolved[i] = outcome.flags & UNRESOLVED != 0;
+            }
+        });
     }
+}
+
+fn decode(
+    neighbors: &mut [i32],
+    distances: &mut [f64],
+    entries: &[Entry],
+    sq_distance: impl Fn(Entry) -> f64,
+) {
+    for ((neighbor, distance), entry) in neighbors.iter_mut().zip(distances).zip(entries) {
+        *neighbor = entry.index();
+        *distance = sq_distance(*entry);
+    }
+}
+
+/// Places of the graphs of some consecutive lists.
+struct Run<'a> {
+    neighbors: &'a mut [i32],
+    sq_distances: &'a mut [f64],
+    weights: &'a mut [f32],
+    objective: &'a mut [f64],
+    kkt_residual: &'a mut [f32],
+    pca_dimension: &'a mut [u16],
+    degenerate: &'a mut [bool],
+    not_unique: &'a mut [bool],
+    unresolved: &'a mut [bool],
+}
+
+/// The places of `lists`, in runs of [`RUN`].
+fn runs(block: &mut GraphBlock, lists: Range<usize>, k: usize) -> Vec<Run<'_>> {
+    let slots = lists.start * k..lists.end * k;
+    let slots = (block.neighbors[slots.clone()].chunks_mut(RUN * k))
+        .zip(block.sq_distances[slots.clone()].chunks_mut(RUN * k))
+        .zip(block.weights[slots].chunks_mut(RUN * k));
+    let figures = (block.objective[lists.clone()].chunks_mut(RUN))
+        .zip(block.kkt_residual[lists.clone()].chunks_mut(RUN))
+        .zip(block.pca_dimension[lists.clone()].chunks_mut(RUN));
+    let flags = (block.degenerate[lists.clone()].chunks_mut(RUN))
+        .zip(block.not_unique[lists.clone()].chunks_mut(RUN))
+        .zip(block.unresolved[lists].chunks_mut(RUN));
+    let all = slots.zip(figures.zip(flags));
+    all.map(|(slots, (figures, flags))| {
+        let ((neighbors, sq_distances), weights) = slots;
+        let ((objective, kkt_residual), pca_dimension) = figures;
+        let ((degenerate, not_unique), unresolved) = flags;
+        Run {
+            neighbors,
+            sq_distances,
+            weights,
+            objective,
+            kkt_residual,
+            pca_dimension,
+            degenerate,
+            not_unique,
+            unresolved,
+        }
+    })
+    .collect()
 }

@@ -36,6 +36,10 @@ impl<B: Backend> Costs for BackendCosts<'_, B> {
         self.0.limits().max_block_bytes
     }
 
+    fn row_bytes(&self, dim: usize) -> u64 {
+        self.0.row_bytes(dim)
+    }
+
     fn shares_host_memory(&self) -> bool {
         self.0.limits().shares_host_memory
     }
