@@ -13,6 +13,7 @@ pub enum Call {
     Wait,
 }
 
+#[cfg(feature = "internals")]
 impl Call {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Allocate, Self::Write, Self::Submit, Self::Wait];
