@@ -3,6 +3,55 @@
 #import conv2d_shape
 #import tile_products
 
+// The part of the input that one output position reads.
+struct Window {
+    // Offset in `x` of what lies under the kernel's first tap in the first channel of the convolution group.
+    at: i32,
+    // Row and column of that; negative in the padding.
+    y: i32,
+    x: i32,
+}
+
+fn window(position: u32, group: u32) -> Window {
+    let plane = params.out_height * params.out_width;
+    let within = position % plane;
+    let channel = position / plane * params.channels + group * params.group_channels;
+    let y = i32(within / params.out_width * params.stride_y) - i32(params.pad_top);
+    let x = i32(within % params.out_width * params.stride_x) - i32(params.pad_left);
+    return Window((i32(channel * params.height) + y) * i32(params.width) + x, y, x);
+}
+
+// What a term adds to a window: to its offset, its row and its column.
+struct Tap {
+    at: i32,
+    y: i32,
+    x: i32,
+}
+
+// Rows past any input, where there are no more terms.
+const NOWHERE = 0x40000000;
+
+// Taps of the block of terms that is loaded, and of the next one: one thread does a term's divisions for all.
+var<workgroup> taps: array<Tap, 32>;
+
+fn tap_of(term: u32, terms: u32) -> Tap {
+    if (term >= terms) {
+        return Tap(0, NOWHERE, 0);
+    }
+    let line = term / params.kernel_width;
+    let channel = line / params.kernel_height;
+    let y = i32(line % params.kernel_height * params.dilation_y);
+    let x = i32(term % params.kernel_width * params.dilation_x);
+    return Tap((i32(channel * params.height) + y) * i32(params.width) + x, y, x);
+}
+
+// The input of a window under a tap; 0 in the padding.
+fn input(w: Window, tap: Tap) -> f32 {
+    // What is negative is large without its sign.
+    let inside = u32(w.y + tap.y) < params.height && u32(w.x + tap.x) < params.width;
+    return select(0.0, x[select(0, w.at + tap.at, inside)], inside);
+}
+
 // A workgroup computes 64 filters of one group at 64 positions, which may span several samples.
 @compute @workgroup_size(64)
 fn conv2d(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec3<u32>,
@@ -20,8 +69,7 @@ fn conv2d(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: 
     let group = filter_tile / filter_tiles;
     let first_filter = filter_tile % filter_tiles * TILE;
     let first_position = index / group_tiles * TILE;
-    let taps = params.kernel_height * params.kernel_width;
-    let terms = params.group_channels * taps;
+    let terms = params.group_channels * params.kernel_height * params.kernel_width;
     let row = lane / 8u;
     let column = lane % 8u;
 
@@ -31,28 +79,38 @@ fn conv2d(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: 
     for (var i = 0u; i < 4u; i++) {
         windows[i] = window(min(first_position + q * 4u + i, positions - 1u), group);
     }
+    // Where weights of this thread's filters start, four at a time. Filters past the last are computed as the last one,
+    // and not stored.
+    let weights = group * params.group_filters * terms;
+    let last = (params.group_filters - 1u) * terms;
     var acc: array<vec4<f32>, 16>;
+    var now = 0u;
+    if (lane < DEPTH) {
+        taps[lane] = tap_of(lane, terms);
+    }
+    workgroupBarrier();
     for (var first = 0u; first < terms; first += DEPTH) {
         let t = lane % 16u;
+        let from_term = weights + min(first + t, terms - 1u);
+        let inside = first + t < terms;
+        var f = (first_filter + lane / 16u * 4u) * terms;
         for (var r = lane / 16u; r < 16u; r += 4u) {
-            let f = first_filter + r * 4u;
-            tile_rows[t * PITCH + r] = vec4(
-                weight_or_zero(group, f, first + t, terms),
-                weight_or_zero(group, f + 1u, first + t, terms),
-                weight_or_zero(group, f + 2u, first + t, terms),
-                weight_or_zero(group, f + 3u, first + t, terms));
+            let v = vec4(
+                weight[from_term + min(f, last)],
+                weight[from_term + min(f + terms, last)],
+                weight[from_term + min(f + 2u * terms, last)],
+                weight[from_term + min(f + 3u * terms, last)]);
+            tile_rows[t * PITCH + r] = select(vec4<f32>(), v, inside);
+            f += 16u * terms;
         }
         for (var s = lane / 16u; s < DEPTH; s += 4u) {
-            let term = first + s;
-            let channel = term / taps;
-            let dy = i32(term % taps / params.kernel_width * params.dilation_y);
-            let dx = i32(term % params.kernel_width * params.dilation_x);
-            var v = vec4<f32>();
-            if (term < terms) {
-                v = vec4(tap(windows[0], channel, dy, dx), tap(windows[1], channel, dy, dx),
-                    tap(windows[2], channel, dy, dx), tap(windows[3], channel, dy, dx));
-            }
-            tile_columns[s * PITCH + q] = v;
+            let tap = taps[now + s];
+            tile_columns[s * PITCH + q] = vec4(input(windows[0], tap), input(windows[1], tap),
+                input(windows[2], tap), input(windows[3], tap));
+        }
+        now = DEPTH - now;
+        if (lane < DEPTH) {
+            taps[now + lane] = tap_of(first + DEPTH + lane, terms);
         }
         workgroupBarrier();
         tile_accumulate(&acc, row, column);

@@ -2,7 +2,7 @@
 //! many submissions and dispatches, and whether dispatches are large enough for a large card.
 
 use crate::Result;
-use chanscope::gpu::{Call, Gpu, Launch};
+use chanscope::gpu::{Call, Gpu};
 use chanscope::ops::{
     Backend, GraphBlock, GraphParams, Identical, Kernel, PointsBlock, Sigma, Vectors,
 };
@@ -12,6 +12,8 @@ use std::time::Instant;
 const UNITS: u64 = 132;
 const PER_UNIT: u64 = 4;
 const RATE: f64 = 60e12;
+/// Operations that such a card does in a microsecond or so, whatever share of it works.
+const NEGLIGIBLE: u64 = 50_000_000;
 
 /// Rows whose graphs are computed.
 const ROWS: usize = 1 << 17;
@@ -20,9 +22,9 @@ const SHORT: usize = 16;
 /// The best of so many runs counts.
 const REPEATS: usize = 7;
 
-/// Prints both tables.
+/// Prints how fast the host is, and in how many calls.
 pub fn measure() -> Result<()> {
-    let mut gpu = Gpu::open(Some("0")).map_err(words)?;
+    let gpu = Gpu::open(Some("0")).map_err(words)?;
     println!("{}\n", gpu.info().name);
     println!("| step | a second | submissions | waits | dispatches |\n|---|---|---|---|---|");
     for dim in [64, 784] {
@@ -68,22 +70,21 @@ pub fn measure() -> Result<()> {
             queries(rate)
         );
     }
-    drop(points);
+    Ok(())
+}
+
+/// Prints how graphs of long rows are cut into dispatches, for a card that does [`RATE`] operations a second.
+pub fn fill() -> Result<()> {
+    let mut gpu = Gpu::open(Some("0")).map_err(words)?;
     gpu.pretend(RATE);
+    println!("{}\n", gpu.info().name);
     println!(
-        "\n| numbers per row | kernel | workgroups | dispatches | workgroups of the smallest |\n|---|---|---|---|---|"
+        "| numbers per row | kernel | dispatches | workgroups of the smallest |\n|---|---|---|---|"
     );
     let mut starved = Vec::new();
     for dim in [20_000, 100_352] {
-        for launch in long_rows(&gpu, dim)? {
-            let Launch {
-                kernel,
-                workgroups,
-                dispatches,
-                smallest,
-                ..
-            } = launch;
-            println!("| {dim} | `{kernel}` | {workgroups} | {dispatches} | {smallest} |");
+        for (kernel, dispatches, smallest) in long_rows(&gpu, dim)? {
+            println!("| {dim} | `{kernel}` | {dispatches} | {smallest} |");
             if dispatches > 1 && smallest < UNITS * PER_UNIT {
                 starved.push(format!("{kernel} at {dim}: {smallest} workgroups"));
             }
@@ -98,8 +99,8 @@ pub fn measure() -> Result<()> {
     }
 }
 
-/// Launches of more than one dispatch, the largest of each kernel, of graphs of long rows.
-fn long_rows(gpu: &Gpu, dim: usize) -> Result<Vec<Launch>> {
+/// Dispatches of each kernel, and workgroups of the smallest, in a search and a solve of long rows.
+fn long_rows(gpu: &Gpu, dim: usize) -> Result<Vec<(&'static str, u64, u64)>> {
     // A block of 1 GB.
     let rows = (1 << 30) / 4 / dim;
     let data = vec![1.0; rows * dim];
@@ -112,20 +113,20 @@ fn long_rows(gpu: &Gpu, dim: usize) -> Result<Vec<Launch>> {
     let vectors = Vectors::Points(&points);
     gpu.nnk(&points, 0..rows, &found, vectors, &params)
         .map_err(words)?;
-    let mut largest: Vec<Launch> = Vec::new();
+    let mut kernels: Vec<(&'static str, u64, u64)> = Vec::new();
     for launch in gpu.launches() {
-        match largest.iter_mut().find(|l| l.kernel == launch.kernel) {
-            // Of as many dispatches, the smallest dispatch matters.
-            Some(known)
-                if (launch.dispatches, known.smallest) > (known.dispatches, launch.smallest) =>
-            {
-                *known = launch;
+        if launch.work * launch.workgroups < NEGLIGIBLE {
+            continue;
+        }
+        match kernels.iter_mut().find(|k| k.0 == launch.kernel) {
+            Some((_, dispatches, smallest)) => {
+                *dispatches += launch.dispatches;
+                *smallest = launch.smallest.min(*smallest);
             }
-            Some(_) => {}
-            None => largest.push(launch),
+            None => kernels.push((launch.kernel, launch.dispatches, launch.smallest)),
         }
     }
-    Ok(largest)
+    Ok(kernels)
 }
 
 /// Calls of a run.

@@ -5,10 +5,11 @@
 //! shader_stats compile FILE [KERNEL]   on the first Vulkan device; writes a file of statistics
 //! shader_stats text FOLDER KERNEL      writes the texts of all of the compiler's stages
 //! shader_stats host                    on the first Vulkan device, which does nothing: what the host allows
+//! shader_stats fill                    the same: how graphs of long rows are cut into dispatches
 //! shader_stats table FILE...           prints these files as one table of Markdown
 //! ```
 //!
-//! Exit code: 1 of `compile` where a kernel does not compile, or where registers are in memory; of `host` where dispatches
+//! Exit code: 1 of `compile` where a kernel does not compile, or where registers are in memory; of `fill` where dispatches
 //! are too small for a large card.
 
 mod code;
@@ -33,9 +34,10 @@ fn main() -> ExitCode {
         ["compile", file, kernel] => compile(file, kernel),
         ["text", folder, kernel] => texts(Path::new(folder), kernel),
         ["host"] => host::measure(),
+        ["fill"] => host::fill(),
         ["table", ref files @ ..] => table(files),
         _ => Err(
-            "usage: shader_stats compile FILE [KERNEL] | text FOLDER KERNEL | host | table FILE..."
+            "usage: shader_stats compile FILE [KERNEL] | text FOLDER KERNEL | host | fill | table FILE..."
                 .into(),
         ),
     };

@@ -56,39 +56,3 @@ fn finish(sum: f32, map: u32) -> f32 {
     }
     return v;
 }
-
-// The part of the input that one output position reads.
-struct Window {
-    // Offset in `x` of the first channel that the convolution group reads.
-    base: u32,
-    // Row and column of the kernel's first tap; negative in the padding.
-    y: i32,
-    x: i32,
-}
-
-fn window(position: u32, group: u32) -> Window {
-    let plane = params.out_height * params.out_width;
-    let within = position % plane;
-    let channel = position / plane * params.channels + group * params.group_channels;
-    return Window(channel * params.height * params.width,
-        i32(within / params.out_width * params.stride_y) - i32(params.pad_top),
-        i32(within % params.out_width * params.stride_x) - i32(params.pad_left));
-}
-
-// The input under the tap (dy, dx) of a channel; 0 in the padding.
-fn tap(w: Window, channel: u32, dy: i32, dx: i32) -> f32 {
-    let row = w.y + dy;
-    let column = w.x + dx;
-    if (row < 0 || column < 0 || row >= i32(params.height) || column >= i32(params.width)) {
-        return 0.0;
-    }
-    return x[w.base + (channel * params.height + u32(row)) * params.width + u32(column)];
-}
-
-// Weight of term `t` of filter `map` of a group; 0 outside the filter or the group.
-fn weight_or_zero(group: u32, map: u32, t: u32, terms: u32) -> f32 {
-    if (map >= params.group_filters || t >= terms) {
-        return 0.0;
-    }
-    return weight[(group * params.group_filters + map) * terms + t];
-}
