@@ -12,7 +12,7 @@ use crate::error::DeviceProblem;
 use rayon::prelude::*;
 
 /// Smaller arrays are left to wgpu, which copies them with the next submission.
-const SMALL: usize = 1 << 20;
+const SMALL: usize = 4 << 20;
 /// Bytes that one thread copies at a time.
 const PART: usize = 1 << 20;
 

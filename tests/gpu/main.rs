@@ -1,6 +1,7 @@
 //! Tests of the GPU backend, against the same oracles as the CPU's. A harness of its own, so that on a
 //! machine without any adapter they show as ignored, and with `CI=true` fail instead. Those of kernels
-//! on cooperative matrices show as ignored, and why, wherever the adapter has none.
+//! on cooperative matrices show as ignored, and why, wherever the adapter has none, and that of the command where the tests
+//! were taken elsewhere without it.
 //!
 //! `CHANSCOPE_TEST_ADAPTER` picks an adapter by index or name; default: a real GPU, else the first one.
 
@@ -33,6 +34,7 @@ mod scale;
 
 use chanscope::gpu::{Gpu, Options, Wide, adapters};
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The adapter under test, opened once for each kind of exact arithmetic that it offers.
@@ -101,6 +103,7 @@ fn main() {
         cooperative::WITH_MATRICES,
         exact::TESTS,
         failures::TESTS,
+        failures::WITH_PROGRAM,
         filters::TESTS,
         gram::TESTS,
         knn::TESTS,
@@ -123,8 +126,10 @@ fn main() {
         let matrices = devices
             .as_ref()
             .is_some_and(|d| d.gpu().cooperative_matrix().is_some());
-        let lacking = devices.is_some() && with_matrices && !matrices;
-        let ignored = lacking || devices.is_none() && !ci;
+        let no_matrices = devices.is_some() && with_matrices && !matrices;
+        let with_program = failures::WITH_PROGRAM.iter().any(|(n, _)| *n == name);
+        let no_program = with_program && !Path::new(failures::PROGRAM).exists();
+        let ignored = no_matrices || no_program || devices.is_none() && !ci;
         let run = move || match devices {
             Some(d) => {
                 test(&d);
@@ -132,9 +137,10 @@ fn main() {
             }
             None => Err(Failed::from(missing)),
         };
-        let kind = match lacking {
-            true => "no cooperative matrices here",
-            false => "",
+        let kind = match (no_matrices, no_program) {
+            (true, _) => "no cooperative matrices here",
+            (_, true) => "no program here",
+            _ => "",
         };
         Trial::test(format!("gpu::{name}"), run)
             .with_kind(kind)
