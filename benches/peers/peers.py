@@ -10,7 +10,9 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-ROWS = ["cwnnk", "knn", "nnk", "gemm", "conv2d", "shuffle", "correlate", "filters", "training", "reading"]
+ROWS = [
+    "cwnnk", "maps", "knn", "nnk", "channels", "overlap", "gemm", "conv2d", "shuffle", "correlate", "filters", "training", "reading",
+]
 
 
 def processor():

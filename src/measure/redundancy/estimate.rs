@@ -5,15 +5,15 @@ use super::RedundancyOptions;
 use super::graphs::BackendCosts;
 use super::input::check_options;
 use super::overlap;
+use super::probe::Probe;
 use crate::Result;
 use crate::device::on_backend;
 use crate::io::layer::Layer;
 use crate::io::spill::SupportStore;
 use crate::measure::Context;
 use crate::measure::selection::select;
-use crate::ops::{Backend, OverlapSums, PointsBlock, SUPPORT_THRESHOLD, Supports, Vectors};
-use crate::stream::plan::{GraphJob, GraphPlan, plan_graph};
-use std::time::Instant;
+use crate::ops::Backend;
+use crate::stream::plan::{GraphJob, plan_graph};
 
 /// What a run would need.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,19 +24,12 @@ pub struct Estimate {
     pub disk_bytes: u64,
     /// Bytes read from the layer, the pass that looks for NaN included.
     pub read_bytes: u64,
-    /// Seconds, extrapolated from a probe: right within a factor of two or so.
+    /// Seconds, extrapolated from a probe: as a rule right within a factor of 1.5; see `docs/performance.md`.
     pub seconds: f64,
 }
 
-/// Queries and points of the probe, and the most numbers it may hold.
-const QUERIES: usize = 256;
-const POINTS: usize = 4096;
-const NUMBERS: usize = 4 << 20;
-/// Pairs of equal members that overlaps of the probe's supports may meet, about 10 milliseconds' worth: in
-/// all channels they are the same, so that every member of one meets its equal in every other.
-const MEETINGS: usize = 1 << 24;
-
-/// Estimates a run of [`super::redundancy`] on one layer. Reads a few thousand samples and computes on them.
+/// Estimates a run of [`super::redundancy`] on one layer. Reads some tens of thousands of samples of
+/// a few channels, and a few samples of all channels, and computes on them.
 ///
 /// # Errors
 /// As [`super::redundancy`]: [`crate::Error::Memory`] when the run would be refused.
@@ -118,6 +111,13 @@ fn estimate_on<B: Backend>(
         seconds: 0.0,
     };
     check_memory(backend, memory, layer, c, options)?;
+    let probe = Probe {
+        backend,
+        layer,
+        channels: &channels,
+        options,
+    };
+    total.seconds += probe.survey()?;
     let mut in_memory = 0;
     for (spaces, dim, channels_per_space) in spaces(c, shape.dim(), options) {
         let job = GraphJob {
@@ -138,129 +138,8 @@ fn estimate_on<B: Backend>(
         }
         total.memory_bytes = total.memory_bytes.max(plan.bytes(&job, &costs));
         total.read_bytes += stored(spaces * dim * n) * plan.readings(&job);
-        let probe = Probe {
-            backend,
-            layer,
-            channels: &channels[..channels_per_space],
-            options,
-        };
-        total.seconds += probe.run(&job, &plan)?;
+        total.seconds += probe.graphs(&job, &plan, channels_per_space)?;
     }
     total.memory_bytes += in_memory;
     Ok(total)
-}
-
-/// A small run on the first channel, or on all of them for the aggregate.
-struct Probe<'a, B: Backend> {
-    backend: &'a B,
-    layer: &'a dyn Layer,
-    channels: &'a [usize],
-    options: &'a RedundancyOptions,
-}
-
-/// Seconds of the parts of a probe.
-struct Times {
-    read: f64,
-    points: f64,
-    knn: f64,
-    nnk: f64,
-    /// Per query.
-    overlap: f64,
-}
-
-impl<B: Backend> Probe<'_, B> {
-    /// Seconds the whole job would take.
-    fn run(&self, job: &GraphJob, plan: &GraphPlan) -> Result<f64> {
-        let rows = job.samples.min(POINTS).min((NUMBERS / job.dim).max(2));
-        let queries = rows.min(QUERIES).min(plan.queries);
-        let started = Instant::now();
-        let mut data = vec![0.0; rows * job.dim];
-        self.layer.read_rows(0..rows, self.channels, &mut data)?;
-        let read = started.elapsed().as_secs_f64();
-        // Kernels take finite values only; the scan says what is not.
-        data.iter_mut()
-            .filter(|v| !v.is_finite())
-            .for_each(|v| *v = 0.0);
-        // The first run makes pipelines and grows pools.
-        self.times(job, &data, rows, queries)?;
-        let times = Times {
-            read,
-            ..self.times(job, &data, rows, queries)?
-        };
-        let (n, probed) = (job.samples as f64, rows as f64);
-        let wanted = job.queries as f64;
-        let scale = wanted / queries as f64;
-        let passes = plan.readings(job) as f64;
-        let per_space = (times.read + times.points) * n / probed * passes
-            + times.knn * scale * n / probed
-            + times.nnk * scale;
-        Ok(job.spaces as f64 * per_space + times.overlap * wanted)
-    }
-
-    fn times(&self, job: &GraphJob, data: &[f32], rows: usize, queries: usize) -> Result<Times> {
-        let params = &self.options.graph;
-        let mut clock = Clock(Instant::now());
-        let block = PointsBlock {
-            data,
-            groups: 1,
-            rows,
-            dim: job.dim,
-            first: 0,
-        };
-        let points = self.backend.points(block, params.kernel)?;
-        let time_points = clock.lap();
-        let mut state = self.backend.candidates(1, queries, params.k)?;
-        self.backend
-            .knn(&points, 0..queries, &points, params, &mut state)?;
-        let time_knn = clock.lap();
-        let vectors = Vectors::Points(&points);
-        let graph = self
-            .backend
-            .nnk(&points, 0..queries, &state, vectors, params)?;
-        let time_nnk = clock.lap();
-        let support = graph.neighbors.iter().zip(&graph.weights);
-        let support: Vec<i32> = support
-            .map(|(&index, &w)| if w > SUPPORT_THRESHOLD { index } else { -1 })
-            .collect();
-        // The same supports in every space, of no more queries than fit the probe's memory.
-        let meetings = job.spaces * job.spaces.div_ceil(2) * params.k;
-        let few = (NUMBERS / (job.spaces * params.k)).min(MEETINGS / meetings);
-        let few = few.clamp(1, queries);
-        let indices = support[..few * params.k].repeat(job.spaces);
-        let degenerate = graph.degenerate[..few].repeat(job.spaces);
-        let pairs = job.spaces * job.spaces;
-        let mut sums = OverlapSums {
-            intersection: vec![0; pairs],
-            jaccard_q40: vec![0; pairs],
-            queries: vec![0; pairs],
-            unions: vec![0; pairs],
-        };
-        clock.lap();
-        let supports = Supports {
-            indices: &indices,
-            degenerate: &degenerate,
-            channels: job.spaces,
-            queries: few,
-            k: params.k,
-        };
-        self.backend.overlap(supports, &mut sums)?;
-        Ok(Times {
-            read: 0.0,
-            points: time_points,
-            knn: time_knn,
-            nnk: time_nnk,
-            overlap: clock.lap() / few as f64,
-        })
-    }
-}
-
-/// Time since the last lap.
-struct Clock(Instant);
-
-impl Clock {
-    fn lap(&mut self) -> f64 {
-        let seconds = self.0.elapsed().as_secs_f64();
-        self.0 = Instant::now();
-        seconds
-    }
 }

@@ -24,6 +24,7 @@ mod graphs;
 mod input;
 mod layer;
 mod overlap;
+mod probe;
 mod scatter;
 mod sink;
 mod stages;

@@ -1,0 +1,230 @@
+//! A small run on a few channels, from which the time of the whole is extrapolated.
+
+use super::RedundancyOptions;
+use super::scatter::Scatter;
+use crate::Result;
+use crate::io::layer::Layer;
+use crate::measure::baselines::ChannelSums;
+use crate::ops::{
+    Backend, GraphBlock, OverlapSums, PointsBlock, SUPPORT_THRESHOLD, Supports, Vectors,
+};
+use crate::stream::plan::{GraphJob, GraphPlan};
+use std::time::Instant;
+
+/// Fewest queries of a space, if there are as many. They are doubled until they take [`ENOUGH`].
+const QUERIES: usize = 256;
+/// Seconds of a search and solution in which the fixed costs of a call no longer matter.
+const ENOUGH: f64 = 0.05;
+/// Most points of a space. The more there are, the better they stand for the run: a search among many points leaves most
+/// of them out.
+const POINTS: usize = 1 << 16;
+/// Most numbers that the probe holds, unless a few vectors are longer.
+const NUMBERS: usize = 4 << 20;
+/// Channels that are probed at least, because channels differ.
+const CHANNELS: usize = 3;
+/// Most queries, times pairs of channels, of the probe of overlaps.
+const MEETINGS: usize = 1 << 25;
+/// Most products of two numbers of the probe of the first reading.
+const PRODUCTS: usize = 1 << 31;
+
+/// The layer that is probed.
+pub(super) struct Probe<'a, B: Backend> {
+    pub backend: &'a B,
+    pub layer: &'a dyn Layer,
+    /// Channels that the run measures.
+    pub channels: &'a [usize],
+    pub options: &'a RedundancyOptions,
+}
+
+/// Seconds of the parts of a probe.
+#[derive(Default)]
+struct Times {
+    read: f64,
+    points: f64,
+    knn: f64,
+    nnk: f64,
+    /// Of all pairs of channels, per query.
+    overlap: f64,
+}
+
+impl<B: Backend> Probe<'_, B> {
+    /// Seconds of the first reading: values that are not finite, and if asked for the similarity of channels.
+    pub fn survey(&self) -> Result<f64> {
+        let shape = self.layer.shape();
+        let (n, c, d) = (shape.samples, self.channels.len(), shape.dim());
+        let few = (NUMBERS / (c * d)).min(PRODUCTS / (c * c * d));
+        let few = few.clamp(1, n.min(256));
+        let started = Instant::now();
+        let mut data = vec![0.0; few * c * d];
+        self.layer.read_rows(0..few, self.channels, &mut data)?;
+        zero_what_is_not_finite(&mut data);
+        if self.options.baselines {
+            let mut sums = ChannelSums::new(c, d);
+            sums.add(self.backend, &data)?;
+            sums.finish(self.backend)?;
+        }
+        Ok(started.elapsed().as_secs_f64() * n as f64 / few as f64)
+    }
+
+    /// Seconds of the graphs and overlaps of a job whose spaces are a channel each, or all channels together.
+    pub fn graphs(
+        &self,
+        job: &GraphJob,
+        plan: &GraphPlan,
+        channels_per_space: usize,
+    ) -> Result<f64> {
+        let rows = (NUMBERS / job.dim).max(4 * job.k).min(POINTS);
+        let rows = rows.min(plan.points).min(job.samples).max(2);
+        if channels_per_space > 1 || job.spaces == 1 {
+            return self.extrapolated(job, plan, rows, self.channels, 1);
+        }
+        // As many at once as the run, if that many can be had: few queries of one channel leave cores idle.
+        let groups = (NUMBERS / (rows * job.dim)).clamp(1, plan.groups);
+        let channels = spread(self.channels, groups.max(CHANNELS));
+        let blocks = channels.chunks(groups.min(channels.len()));
+        let count = blocks.len() as f64;
+        let seconds = blocks.map(|some| self.extrapolated(job, plan, rows, some, some.len()));
+        Ok(seconds.sum::<Result<f64>>()? / count)
+    }
+
+    /// Seconds that the whole job would take if all spaces were as these `groups`, which hold the given channels.
+    fn extrapolated(
+        &self,
+        job: &GraphJob,
+        plan: &GraphPlan,
+        rows: usize,
+        channels: &[usize],
+        groups: usize,
+    ) -> Result<f64> {
+        let most = rows.min(plan.queries).min(job.queries.max(1));
+        let started = Instant::now();
+        let mut data = vec![0.0; groups * rows * job.dim];
+        match job.spaces {
+            1 => self.layer.read_rows(0..rows, channels, &mut data)?,
+            _ => self.layer.read_channels(0..rows, channels, &mut data)?,
+        }
+        let read = started.elapsed().as_secs_f64();
+        zero_what_is_not_finite(&mut data);
+        let block = PointsBlock {
+            data: &data,
+            groups,
+            rows,
+            dim: job.dim,
+            first: 0,
+        };
+        let mut queries = most.min(QUERIES);
+        // The first run makes pipelines and grows pools.
+        self.times(job, block, queries)?;
+        let mut times = self.times(job, block, queries)?;
+        while queries < most && times.knn + times.nnk < ENOUGH {
+            queries = most.min(2 * queries);
+            times = self.times(job, block, queries)?;
+        }
+        times.read = read;
+        let scale = job.queries as f64 / queries as f64;
+        let longer = job.samples as f64 / rows as f64;
+        let once = (times.read + times.points) * longer;
+        let seconds = once * plan.readings(job) as f64 + (times.knn * longer + times.nnk) * scale;
+        let spaces = job.spaces as f64 / groups as f64;
+        Ok(spaces * seconds + times.overlap * job.queries as f64)
+    }
+
+    fn times(&self, job: &GraphJob, block: PointsBlock<'_>, queries: usize) -> Result<Times> {
+        let (params, groups) = (&self.options.graph, block.groups);
+        let mut clock = Clock(Instant::now());
+        let points = self.backend.points(block, params.kernel)?;
+        let points_seconds = clock.lap();
+        let mut state = self.backend.candidates(groups, queries, params.k)?;
+        self.backend
+            .knn(&points, 0..queries, &points, params, &mut state)?;
+        let knn = clock.lap();
+        let vectors = Vectors::Points(&points);
+        let graph = self
+            .backend
+            .nnk(&points, 0..queries, &state, vectors, params)?;
+        Ok(Times {
+            read: 0.0,
+            points: points_seconds,
+            knn,
+            nnk: clock.lap(),
+            overlap: self.overlap(job, &graph, groups, queries)?,
+        })
+    }
+
+    /// Seconds per query of the overlaps of all pairs of spaces. Where more spaces are wanted than were probed, supports
+    /// are used again, of other queries each time.
+    fn overlap(
+        &self,
+        job: &GraphJob,
+        graph: &GraphBlock,
+        groups: usize,
+        queries: usize,
+    ) -> Result<f64> {
+        if job.spaces == 1 {
+            return Ok(0.0);
+        }
+        let k = job.k;
+        let few =
+            (NUMBERS / (job.spaces * k)).min(MEETINGS / (job.spaces * job.spaces.div_ceil(2)));
+        let few = few.clamp(1, queries);
+        let (mut indices, mut degenerate) = (Vec::new(), Vec::new());
+        for (space, query) in (0..job.spaces).flat_map(|s| (0..few).map(move |q| (s, q))) {
+            let query = (space / groups * 7 + query) % queries;
+            let row = space % groups * queries + query;
+            let listed = graph.neighbors[row * k..]
+                .iter()
+                .zip(&graph.weights[row * k..]);
+            indices.extend(listed.take(k).map(|(&index, &weight)| {
+                match weight > SUPPORT_THRESHOLD {
+                    true => index,
+                    false => -1,
+                }
+            }));
+            degenerate.push(graph.degenerate[row]);
+        }
+        let pairs = job.spaces * job.spaces;
+        let mut sums = OverlapSums {
+            intersection: vec![0; pairs],
+            jaccard_q40: vec![0; pairs],
+            queries: vec![0; pairs],
+            unions: vec![0; pairs],
+        };
+        let supports = Supports {
+            indices: &indices,
+            degenerate: &degenerate,
+            channels: job.spaces,
+            queries: few,
+            k,
+        };
+        let mut clock = Clock(Instant::now());
+        self.backend.overlap(supports, &mut sums)?;
+        if job.drawn {
+            Scatter::new(job.spaces).add(&supports);
+        }
+        Ok(clock.lap() / few as f64)
+    }
+}
+
+/// `count` of the channels, or all of them, at equal steps.
+fn spread(channels: &[usize], count: usize) -> Vec<usize> {
+    let count = count.min(channels.len());
+    let at = |i: usize| (2 * i + 1) * channels.len() / (2 * count);
+    (0..count).map(|i| channels[at(i)]).collect()
+}
+
+/// Kernels take finite values only. A run refuses what is not, or leaves the sample out.
+fn zero_what_is_not_finite(data: &mut [f32]) {
+    let bad = data.iter_mut().filter(|v| !v.is_finite());
+    bad.for_each(|v| *v = 0.0);
+}
+
+/// Time since the last lap.
+struct Clock(Instant);
+
+impl Clock {
+    fn lap(&mut self) -> f64 {
+        let seconds = self.0.elapsed().as_secs_f64();
+        self.0 = Instant::now();
+        seconds
+    }
+}
