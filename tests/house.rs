@@ -101,7 +101,7 @@ const MAP: [(&str, &[&str]); 16] = [
         ],
     ),
     ("model", &["io", "ops", "control", "tensor", "error"]),
-    ("stream", &["io", "control", "error"]),
+    ("stream", &["io", "control", "tensor", "error"]),
     ("device", &["gpu", "cpu", "ops", "error"]),
     ("io", &["simd", "control", "tensor", "error"]),
     // What a GPU backend computes on the host, it computes with the vectors of the CPU.

@@ -1,8 +1,12 @@
 //! Planning stays under the cap and covers the job; reading ahead hands over every block in order.
 
+use crate::formats::{folder, npy_bytes, write};
 use chanscope::control::Control;
+use chanscope::io::kept::Kept;
 use chanscope::io::layer::Layer;
-use chanscope::stream::plan::{Costs, GraphJob, plan_graph};
+use chanscope::io::npy;
+use chanscope::stream::plan::{Costs, GraphJob, plan_graph, repacked_rows, worth_repacking};
+use chanscope::stream::repack::Repacked;
 use chanscope::stream::run::{Layout, Read, ranges, read_ahead};
 use chanscope::tensor::{DType, LayerShape};
 use chanscope::{Error, Result};
@@ -219,4 +223,74 @@ fn cancelling_and_failing_work_stop_the_reader() {
     );
     assert_eq!(result.unwrap_err().to_string(), "work");
     assert!(layer.reads.load(Ordering::SeqCst) < 16);
+}
+
+/// A copy by channels, of the whole layer and of some channels and samples, reads as the layer itself.
+#[test]
+fn a_repacked_layer_reads_as_the_layer_itself() {
+    let dir = folder();
+    let halves: Vec<u8> = (0..40 * 7 * 6u32)
+        .flat_map(|i| match i / 6 % 7 {
+            // A channel of zeros, which is not written.
+            3 => [0, 0],
+            _ => (i as u16 % 0x7000).to_be_bytes(),
+        })
+        .collect();
+    let path = write(
+        dir.path(),
+        "a.npy",
+        &npy_bytes(">f2", "(40, 7, 2, 3)", &halves),
+    );
+    let layer = npy::open(path, "a").unwrap();
+    let some: Vec<usize> = (0..40).filter(|i| i % 5 != 2).collect();
+    let kept = Kept::new(&*layer, some).unwrap();
+    let cases: [(&dyn Layer, Vec<usize>); 3] = [
+        (&*layer, (0..7).collect()),
+        (&*layer, vec![6, 3, 1, 3]),
+        (&kept, vec![2, 3, 0]),
+    ];
+    for (layer, channels) in cases {
+        // From one sample at a time to all at once.
+        for memory in [400, 4000, 1 << 20] {
+            let n = layer.shape().samples;
+            let (before, boxed) = (layer.bytes_read(), Box::new(layer));
+            let copy = Repacked::new(boxed, &channels, memory, dir.path(), &Control::default());
+            let copy = copy.unwrap();
+            let (made, all) = (layer.bytes_read(), (n * 7 * 6 * 2) as u64);
+            assert_eq!(made - before, all, "the file is read once");
+            for rows in [0..n, 3..17, 5..5] {
+                for wanted in [&channels[..], &channels[1..2], &[]] {
+                    let len = rows.len() * wanted.len() * 6;
+                    let (mut a, mut b) = (vec![-1.0; len], vec![-2.0; len]);
+                    copy.read_channels(rows.clone(), wanted, &mut a).unwrap();
+                    layer.read_channels(rows.clone(), wanted, &mut b).unwrap();
+                    assert_eq!(a, b);
+                }
+            }
+            // Of the copy, every channel once, and some samples again.
+            let each = (channels.len() + 1) * (n + 14) * 6 * 2;
+            assert_eq!(copy.copy_read(), each as u64);
+            assert!(
+                copy.read_channels(0..n + 1, &channels[..1], &mut vec![0.0; n * 6 + 6])
+                    .is_err()
+            );
+            assert!(
+                copy.read_channels(0..n, &channels[..1], &mut [0.0])
+                    .is_err()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_copy_is_worth_more_than_three_passes_in_small_parts() {
+    let (small, large) = (2000, 300 << 10);
+    assert!(worth_repacking(4, small, large));
+    assert!(!worth_repacking(3, small, large));
+    assert!(!worth_repacking(100, large, 8 * large));
+    // Parts as small as those of the copy, whose pieces the memory bounds.
+    assert!(!worth_repacking(100, small, small));
+    assert_eq!(repacked_rows(1000, 2000, 8 << 20), 1000);
+    assert_eq!(repacked_rows(1000, 20_000, 8 << 20), 104);
+    assert_eq!(repacked_rows(1000, 20_000, 10_000), 0);
 }

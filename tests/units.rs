@@ -2,6 +2,7 @@
 
 mod damage;
 mod kills;
+mod reading;
 mod refused;
 
 use crate::formats::{f32_bytes, folder, npy_bytes, write};

@@ -40,6 +40,15 @@ impl DataFile {
         })
     }
 
+    /// A temporary file in `folder`, as long as it is now.
+    pub(super) fn temporary(file: File, folder: &Path) -> std::io::Result<Self> {
+        Ok(Self {
+            path: folder.to_path_buf(),
+            opened: file.metadata()?,
+            file,
+        })
+    }
+
     /// Where the file is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -108,6 +117,17 @@ impl DataFile {
     pub(crate) fn hint_sequential(&self) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::Sequential);
+    }
+
+    /// Tells the kernel that these bytes are read soon, so that it fetches them meanwhile; a hint, as above.
+    pub(crate) fn hint_soon(&self, offset: u64, len: u64) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(len) = std::num::NonZeroU64::new(len) {
+            let _ =
+                rustix::fs::fadvise(&self.file, offset, Some(len), rustix::fs::Advice::WillNeed);
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let _ = (offset, len);
     }
 
     fn shrunk(&self, offset: u64) -> Error {

@@ -107,6 +107,33 @@ impl<L: Layer> Layer for Kept<L> {
         self.runs(rows).map(count).sum()
     }
 
+    fn row_bytes(&self, channels: &[usize]) -> u64 {
+        match channels.len() * self.shape.dim() > CHUNK {
+            // Channel by channel, below.
+            true => channels.iter().map(|&c| self.layer.row_bytes(&[c])).sum(),
+            false => self.layer.row_bytes(channels),
+        }
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.layer.bytes_read()
+    }
+
+    fn read_stored(&self, rows: Range<usize>, out: &mut [u8]) -> Result<bool> {
+        if rows.is_empty() {
+            return self.layer.read_stored(0..0, out);
+        }
+        let row = self.shape.row_len() * self.dtype().size();
+        for (at, samples) in self.runs(rows.clone()) {
+            let from = (at - rows.start) * row;
+            let part = from..from + samples.len() * row;
+            if out.len() < part.end || !self.layer.read_stored(samples, &mut out[part])? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
         check_request(self.shape, &rows, channels, out.len())?;
         if out.is_empty() {

@@ -48,6 +48,23 @@ pub trait Layer: Send + Sync {
     fn beyond_f32(&self, _rows: Range<usize>, _channels: &[usize]) -> Result<u64> {
         Ok(0)
     }
+    /// Bytes of the file that are read of every sample for `channels`, with what lies between them where that is cheaper
+    /// to read than to skip.
+    fn row_bytes(&self, channels: &[usize]) -> u64 {
+        (channels.len() * self.shape().dim() * self.dtype().size()) as u64
+    }
+    /// Bytes of values read from the file since it was opened; 0 for layers in memory.
+    fn bytes_read(&self) -> u64 {
+        0
+    }
+    /// Reads samples `rows` of all channels as they are stored: `[rows, C, H * W]` elements of [`Layer::dtype`], in the
+    /// byte order that [`Layer::big_endian`] tells. `false` where the layer does not lie in a file; then nothing is read.
+    ///
+    /// # Errors
+    /// As [`Layer::read_rows`].
+    fn read_stored(&self, _rows: Range<usize>, _out: &mut [u8]) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 macro_rules! pass_on {
@@ -82,6 +99,15 @@ macro_rules! pass_on {
             }
             fn beyond_f32(&self, rows: Range<usize>, channels: &[usize]) -> Result<u64> {
                 (**self).beyond_f32(rows, channels)
+            }
+            fn row_bytes(&self, channels: &[usize]) -> u64 {
+                (**self).row_bytes(channels)
+            }
+            fn bytes_read(&self) -> u64 {
+                (**self).bytes_read()
+            }
+            fn read_stored(&self, rows: Range<usize>, out: &mut [u8]) -> Result<bool> {
+                (**self).read_stored(rows, out)
             }
         }
     )*};

@@ -1,9 +1,14 @@
-//! Supports of all channels of a layer: written a channel and block of queries at a time, read for a block
-//! of queries in all channels. In memory while that fits, else in a temporary file without a name.
+//! Temporary files: supports of a layer's channels ([`SupportStore`]), matrices ([`FloatStore`]), and the values of a layer by
+//! channels ([`MapStore`]).
+//!
+//! Supports are written a channel and block of queries at a time, and read for a block of queries in all channels. They lie
+//! in memory while that fits, else in a temporary file without a name.
 
 mod floats;
+mod maps;
 
 pub use floats::FloatStore;
+pub use maps::MapStore;
 
 use super::fs::write_all_at;
 use crate::error::SystemError;

@@ -1,19 +1,33 @@
 //! A layer whose numbers lie in one piece in a file: what `.npy` and `.safetensors` have in common.
+//!
+//! Whole samples are read in large runs, which several threads share. Of some channels, `gather` says which parts of every
+//! sample are read. Wherever the next reads can be told, the system is told of them, and fetches them from the disk while
+//! the bytes before are converted.
+
+mod gather;
 
 use super::convert::Element;
 use super::file::DataFile;
 use super::layer::{Layer, check_request};
 use crate::Result;
 use crate::tensor::{DType, LayerShape};
+use gather::{MAX_GAP, Piece, Span, copy_part, copy_rows, file_order, pieces, row_elements, spans};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes between two wanted pieces that are cheaper to read through than to skip.
-const MAX_GAP: usize = 16 * 1024;
 /// Elements read at a time when they have to be converted or scattered: they stay in the core's cache.
 const CHUNK: usize = 64 * 1024;
+/// Bytes of a run that are worth a thread of their own.
+const PER_THREAD: usize = 4 << 20;
+/// Threads that share a run: what it takes to read from a fast disk, or from the system's memory, at full rate.
+const MOST_THREADS: usize = 4;
+/// Bytes of a run of which the system is told ahead.
+const AHEAD: usize = 4 << 20;
+/// Samples whose parts the system is told of ahead, so that a disk has enough reads to work on at a time.
+const ROWS_AHEAD: usize = 64;
 
 /// `[N, C, H, W]` in C order from `offset` on.
 pub(crate) struct Stored {
@@ -23,6 +37,8 @@ pub(crate) struct Stored {
     element: Element,
     offset: u64,
     rank: usize,
+    /// Bytes of values read so far.
+    read: AtomicU64,
 }
 
 impl Stored {
@@ -43,6 +59,7 @@ impl Stored {
             element,
             offset,
             rank,
+            read: AtomicU64::new(0),
         }
     }
 }
@@ -90,7 +107,7 @@ impl Layer for Stored {
         let mut count = 0;
         for first in (start..end).step_by(CHUNK) {
             let bytes = &mut bytes[..8 * CHUNK.min(end - first)];
-            self.file.read_exact_at(bytes, self.byte(first))?;
+            self.fetch(bytes, first)?;
             for (i, &stored) in bytes.as_chunks::<8>().0.iter().enumerate() {
                 let value = match self.element.big_endian {
                     true => f64::from_be_bytes(stored),
@@ -101,6 +118,32 @@ impl Layer for Stored {
             }
         }
         Ok(count)
+    }
+
+    fn row_bytes(&self, channels: &[usize]) -> u64 {
+        let (dim, row_len) = (self.shape.dim(), self.shape.row_len());
+        let elements = row_elements(channels, dim, row_len, self.max_gap());
+        (elements * self.element.dtype.size()) as u64
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    fn read_stored(&self, rows: Range<usize>, out: &mut [u8]) -> Result<bool> {
+        let size = self.element.dtype.size();
+        let channels: Vec<usize> = (0..self.shape.channels).collect();
+        check_request(self.shape, &rows, &channels, out.len() / size)?;
+        let first = rows.start * self.shape.row_len();
+        in_parallel(out, PER_THREAD, |at, out| {
+            for (i, part) in out.chunks_mut(AHEAD).enumerate() {
+                let first = first + (at + i * AHEAD) / size;
+                self.tell_of_next(first, part.len() / size);
+                self.fetch(part, first)?;
+            }
+            Ok(())
+        })?;
+        Ok(true)
     }
 
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
@@ -123,15 +166,6 @@ impl Layer for Stored {
             out,
         )
     }
-}
-
-/// A wanted run of elements in every row, and where it goes: `out[base + row * stride ..]`.
-#[derive(Clone, Copy)]
-struct Piece {
-    start: usize,
-    len: usize,
-    base: usize,
-    stride: usize,
 }
 
 impl Stored {
@@ -166,24 +200,34 @@ impl Stored {
     }
 
     /// Elements `first ..` in file order.
-    fn read_run(&self, first: usize, out: &mut [f32]) -> Result<()> {
+    pub(super) fn read_run(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        let size = self.element.dtype.size();
+        in_parallel(out, PER_THREAD / size, |at, out| {
+            let first = first + at;
+            for (i, part) in out.chunks_mut(AHEAD / size).enumerate() {
+                let first = first + i * (AHEAD / size);
+                self.tell_of_next(first, part.len());
+                self.read_part(first, part)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn read_part(&self, first: usize, out: &mut [f32]) -> Result<()> {
         if self.element.is_native_f32() {
-            return self
-                .file
-                .read_exact_at(bytemuck::cast_slice_mut(out), self.byte(first));
+            return self.fetch(bytemuck::cast_slice_mut(out), first);
         }
         SCRATCH.with_borrow_mut(|s| {
             for (i, chunk) in out.chunks_mut(CHUNK).enumerate() {
                 let bytes = s.bytes(chunk.len() * self.element.dtype.size());
-                self.file
-                    .read_exact_at(bytes, self.byte(first + i * CHUNK))?;
+                self.fetch(bytes, first + i * CHUNK)?;
                 self.element.widen(bytes, chunk);
             }
             Ok(())
         })
     }
 
-    /// Reads chunk after chunk, through small gaps and over large ones, and copies the pieces out.
+    /// Reads the spans of `rows` samples that begin at element `first`, and copies the pieces out.
     fn scatter(
         &self,
         first: usize,
@@ -192,29 +236,97 @@ impl Stored {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) -> Result<()> {
-        let size = self.element.dtype.size();
         let row_len = self.shape.row_len();
-        let plan = Chunks {
-            pieces,
-            row_len,
-            rows,
-            max_len: CHUNK,
-            max_gap: MAX_GAP / size,
+        let wanted = pieces.iter().map(|p| p.start..p.start + p.len);
+        let spans = spans(wanted, row_len, self.max_gap());
+        let through = matches!(&spans[..], [span] if span.elements == (0..row_len));
+        let step = match through {
+            true => (CHUNK / row_len).max(1),
+            false => 1,
         };
-        let mut at = Cursor::default();
-        while let Some((lo, hi, next)) = plan.chunk(at) {
-            let (bytes, values) = scratch.both((hi - lo) * size, hi - lo);
-            if self.element.is_native_f32() {
-                let bytes = bytemuck::cast_slice_mut(values);
-                self.file.read_exact_at(bytes, self.byte(first + lo))?;
-            } else {
-                self.file.read_exact_at(bytes, self.byte(first + lo))?;
-                self.element.widen(bytes, values);
+        let mut told = 0;
+        for row in (0..rows).step_by(step) {
+            while !through && told < rows.min(row + ROWS_AHEAD) {
+                for span in &spans {
+                    self.tell_of(
+                        first + told * row_len + span.elements.start,
+                        span.elements.len(),
+                    );
+                }
+                told += 1;
             }
-            plan.copy_out(at, next, lo, values, out);
-            at = next;
+            let some = row..rows.min(row + step);
+            for span in &spans {
+                self.scatter_span(first, some.clone(), span, pieces, scratch, out)?;
+            }
         }
         Ok(())
+    }
+
+    /// Reads a span of one row, or of several rows in which it is all there is.
+    fn scatter_span(
+        &self,
+        first: usize,
+        rows: Range<usize>,
+        span: &Span,
+        pieces: &[Piece],
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let row_len = self.shape.row_len();
+        let (lo, pieces) = (span.elements.start, &pieces[span.pieces.clone()]);
+        let from = first + rows.start * row_len;
+        let len = (rows.len() - 1) * row_len + span.elements.len();
+        if len <= CHUNK {
+            let values = self.values(scratch, from + lo, len)?;
+            copy_rows(pieces, rows, row_len, lo, values, out);
+            return Ok(());
+        }
+        for start in span.elements.clone().step_by(CHUNK) {
+            let part = start..span.elements.end.min(start + CHUNK);
+            let values = self.values(scratch, from + start, part.len())?;
+            copy_part(pieces, rows.start, part, values, out);
+        }
+        Ok(())
+    }
+
+    /// Elements `first ..` in `scratch`.
+    fn values<'s>(&self, scratch: &'s mut Scratch, first: usize, len: usize) -> Result<&'s [f32]> {
+        let (bytes, values) = scratch.both(len * self.element.dtype.size(), len);
+        if self.element.is_native_f32() {
+            self.fetch(bytemuck::cast_slice_mut(values), first)?;
+        } else {
+            self.fetch(bytes, first)?;
+            self.element.widen(bytes, values);
+        }
+        Ok(values)
+    }
+
+    /// Bytes as stored from element `first` on. Everything that is read of a layer's values passes here.
+    fn fetch(&self, bytes: &mut [u8], first: usize) -> Result<()> {
+        self.file.read_exact_at(bytes, self.byte(first))?;
+        self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Tells the system what follows a part of a long run. Short ones are left to the system's own guess.
+    fn tell_of_next(&self, first: usize, len: usize) {
+        if len * self.element.dtype.size() == AHEAD {
+            self.tell_of(first + len, len);
+        }
+    }
+
+    /// Tells the system that `len` elements from `first` on are read soon.
+    fn tell_of(&self, first: usize, len: usize) {
+        let len = len.min(self.shape.len().saturating_sub(first));
+        if len > 0 {
+            let bytes = (len * self.element.dtype.size()) as u64;
+            self.file.hint_soon(self.byte(first), bytes);
+        }
+    }
+
+    fn max_gap(&self) -> usize {
+        MAX_GAP / self.element.dtype.size()
     }
 
     fn byte(&self, element: usize) -> u64 {
@@ -222,157 +334,33 @@ impl Stored {
     }
 }
 
-/// Slots of distinct channels in file order, and (slot, slot of the same channel) for the repeated ones.
-fn file_order(channels: &[usize]) -> (Vec<usize>, Vec<(usize, usize)>) {
-    let mut order: Vec<usize> = (0..channels.len()).collect();
-    order.sort_by_key(|&slot| channels[slot]);
-    let (mut slots, mut repeats) = (Vec::<usize>::with_capacity(order.len()), Vec::new());
-    for slot in order {
-        match slots.last() {
-            Some(&read) if channels[read] == channels[slot] => repeats.push((slot, read)),
-            _ => slots.push(slot),
-        }
+/// Fills `out` on several threads if each gets at least `least` elements. `fill` is told where its part begins.
+fn in_parallel<T: Send>(
+    out: &mut [T],
+    least: usize,
+    fill: impl Fn(usize, &mut [T]) -> Result<()> + Sync,
+) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (out.len() / least.max(1)).min(cores.min(MOST_THREADS));
+    if threads < 2 {
+        return fill(0, out);
     }
-    (slots, repeats)
-}
-
-/// Wanted pieces of one row in file order, neighbours joined where they stay neighbours in the output.
-fn pieces(
-    channels: &[usize],
-    slots: &[usize],
-    dim: usize,
-    rows: usize,
-    place: impl Fn(usize) -> (usize, usize),
-) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::with_capacity(slots.len());
-    for &slot in slots {
-        let (base, stride) = place(slot);
-        let start = channels[slot] * dim;
-        match pieces.last_mut() {
-            Some(p)
-                if p.start + p.len == start
-                    && p.base + p.len == base
-                    && (rows == 1 || p.stride == stride) =>
-            {
-                p.len += dim;
-            }
-            _ => pieces.push(Piece {
-                start,
-                len: dim,
-                base,
-                stride,
-            }),
+    // Of bytes, parts of whole elements.
+    let step = out.len().div_ceil(threads).next_multiple_of(64);
+    std::thread::scope(|scope| {
+        let parts = out.chunks_mut(step).enumerate();
+        let parts = parts.map(|(i, part)| {
+            let fill = &fill;
+            scope.spawn(move || fill(i * step, part))
+        });
+        let parts: Vec<_> = parts.collect();
+        let mut all = Ok(());
+        for part in parts {
+            let done = part.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+            all = all.and(done);
         }
-    }
-    pieces
-}
-
-/// How far a scatter has come: elements `..done` of `piece` in `row` are copied.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Cursor {
-    row: usize,
-    piece: usize,
-    done: usize,
-}
-
-struct Chunks<'a> {
-    pieces: &'a [Piece],
-    row_len: usize,
-    rows: usize,
-    max_len: usize,
-    max_gap: usize,
-}
-
-impl Chunks<'_> {
-    fn after(&self, at: Cursor) -> Cursor {
-        let last = at.piece + 1 == self.pieces.len();
-        Cursor {
-            row: at.row + usize::from(last),
-            piece: if last { 0 } else { at.piece + 1 },
-            done: 0,
-        }
-    }
-
-    /// Copies what lies between two cursors from `values`, which begin at element `lo`.
-    fn copy_out(&self, mut at: Cursor, to: Cursor, lo: usize, values: &[f32], out: &mut [f32]) {
-        // Whole rows piece by piece: in channel-major order the output is then written in runs.
-        let begins = at.piece == 0 && at.done == 0;
-        let whole = at.row + usize::from(!begins)..to.row;
-        while at != to && (at.row < whole.start || whole.is_empty()) {
-            at = self.copy_piece(at, to, lo, values, out);
-        }
-        if whole.is_empty() {
-            return;
-        }
-        // Pieces shorter than a cache line go together, so that a line is fetched once.
-        for group in self.pieces.chunks(16usize.div_ceil(self.pieces[0].len)) {
-            for row in whole.clone() {
-                for p in group {
-                    let from = row * self.row_len + p.start - lo;
-                    let to = p.base + row * p.stride;
-                    match (&mut out[to..][..p.len], &values[from..][..p.len]) {
-                        ([to], [from]) => *to = *from,
-                        (to, from) => to.copy_from_slice(from),
-                    }
-                }
-            }
-        }
-        at = Cursor {
-            row: whole.end,
-            ..Cursor::default()
-        };
-        while at != to {
-            at = self.copy_piece(at, to, lo, values, out);
-        }
-    }
-
-    /// Copies one piece, or the part of it up to `to`.
-    fn copy_piece(
-        &self,
-        at: Cursor,
-        to: Cursor,
-        lo: usize,
-        values: &[f32],
-        out: &mut [f32],
-    ) -> Cursor {
-        let p = self.pieces[at.piece];
-        let last = (at.row, at.piece) == (to.row, to.piece);
-        let end = if last { to.done } else { p.len };
-        let from = at.row * self.row_len + p.start + at.done - lo;
-        let first = p.base + at.row * p.stride + at.done;
-        let len = end - at.done;
-        out[first..first + len].copy_from_slice(&values[from..from + len]);
-        if end == p.len {
-            self.after(at)
-        } else {
-            Cursor { done: end, ..at }
-        }
-    }
-
-    /// The elements `lo..hi` to read next (relative to the first row) and where the cursor is after them.
-    fn chunk(&self, at: Cursor) -> Option<(usize, usize, Cursor)> {
-        if at.row >= self.rows {
-            return None;
-        }
-        let lo = at.row * self.row_len + self.pieces[at.piece].start + at.done;
-        let (mut hi, mut next) = (lo, at);
-        while next.row < self.rows {
-            let p = self.pieces[next.piece];
-            let start = next.row * self.row_len + p.start + next.done;
-            let end = next.row * self.row_len + p.start + p.len;
-            if start > hi + self.max_gap || start >= lo + self.max_len {
-                break;
-            }
-            if end > lo + self.max_len {
-                hi = lo + self.max_len;
-                next.done += hi - start;
-                break;
-            }
-            hi = hi.max(end);
-            next = self.after(next);
-        }
-        Some((lo, hi, next))
-    }
+        all
+    })
 }
 
 /// Buffers of one thread, reused: at most [`CHUNK`] bytes as stored, and the same elements as `f32`.

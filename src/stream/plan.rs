@@ -210,6 +210,22 @@ impl GraphPlan {
         as_queries + blocks + fetches as u64
     }
 
+    /// Samples of a space that are read, each as often as it is.
+    pub fn rows_read(&self, job: &GraphJob) -> u64 {
+        // Drawn queries are picked from the points where these are all in memory, and else read by themselves.
+        let drawn = if job.drawn && !self.whole(job) {
+            job.queries
+        } else {
+            0
+        };
+        self.readings(job) * job.samples as u64 + drawn as u64
+    }
+
+    /// How often the file is gone through for all channels.
+    pub fn passes(&self, job: &GraphJob) -> u64 {
+        job.spaces.div_ceil(self.groups) as u64 * self.readings(job)
+    }
+
     /// Largest single allocation on the device: rows, those of a channel as a search reads them, gathered vectors, or
     /// the `ENTRY` bytes that a row's norm or a listed candidate takes.
     fn block_bytes(&self, job: &GraphJob, costs: &dyn Costs) -> u64 {
@@ -274,6 +290,24 @@ impl GraphPlan {
         };
         find.max(solve)
     }
+}
+
+/// Passes over a file in small parts that are cheaper than a copy, which takes a reading, a writing and a reading.
+const MOST_PASSES: u64 = 3;
+/// Bytes that a disk reads at about its full rate wherever they lie.
+const LARGE_READ: u64 = 256 << 10;
+
+/// Whether `passes` over a file, which read `part` bytes in one piece, take longer than a copy by channels, whose pieces have
+/// `piece` bytes when it is written.
+pub fn worth_repacking(passes: u64, part: u64, piece: u64) -> bool {
+    passes > MOST_PASSES && part < LARGE_READ && piece >= 2 * part
+}
+
+/// Samples of `row` bytes that are copied at a time. Half of the memory holds the samples being copied and those being read;
+/// 0 where not even one fits.
+pub fn repacked_rows(samples: usize, row: usize, memory: u64) -> usize {
+    let fit = memory / 4 / row.max(1) as u64;
+    usize::try_from(fit).unwrap_or(usize::MAX).min(samples)
 }
 
 fn product(factors: &[usize]) -> u64 {

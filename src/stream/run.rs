@@ -34,16 +34,36 @@ pub fn read_ahead(
     layout: Layout,
     reads: impl Iterator<Item = Read> + Send,
     control: &Control<'_>,
-    mut work: impl FnMut(&Read, &[f32]) -> Result<()>,
+    work: impl FnMut(&Read, &[f32]) -> Result<()>,
+) -> Result<()> {
+    let dim = layer.shape().dim();
+    let fill = |read: &Read, data: &mut Vec<f32>| {
+        data.resize(read.channels.len() * read.rows.len() * dim, 0.0);
+        let channels = &selection[read.channels.clone()];
+        match layout {
+            Layout::ChannelMajor => layer.read_channels(read.rows.clone(), channels, data),
+            Layout::SampleMajor => layer.read_rows(read.rows.clone(), channels, data),
+        }
+    };
+    one_ahead(reads, fill, control, work)
+}
+
+/// Fills a buffer for each of `reads`, in order, on a thread of its own and one ahead, and hands it to `work`.
+pub(super) fn one_ahead<R: Send, T: Send>(
+    reads: impl Iterator<Item = R> + Send,
+    fill: impl Fn(&R, &mut Vec<T>) -> Result<()> + Sync,
+    control: &Control<'_>,
+    mut work: impl FnMut(&R, &[T]) -> Result<()>,
 ) -> Result<()> {
     std::thread::scope(|scope| {
         // Capacity 0: one block waits in the reader's hands, one is in use; no third exists.
         let (full_tx, full_rx) = sync_channel(0);
-        let (empty_tx, empty_rx) = channel::<Vec<f32>>();
-        scope.spawn(move || producer(layer, selection, layout, reads, &full_tx, &empty_rx));
+        let (empty_tx, empty_rx) = channel::<Vec<T>>();
+        let fill = &fill;
+        scope.spawn(move || producer(reads, fill, &full_tx, &empty_rx));
         for block in full_rx {
             control.check()?;
-            let (read, data): (Read, Vec<f32>) = block?;
+            let (read, data): (R, Vec<T>) = block?;
             work(&read, &data)?;
             // The reader may be done already: then nobody needs the buffer.
             let _ = empty_tx.send(data);
@@ -52,15 +72,12 @@ pub fn read_ahead(
     })
 }
 
-fn producer(
-    layer: &dyn Layer,
-    selection: &[usize],
-    layout: Layout,
-    reads: impl Iterator<Item = Read>,
-    full: &SyncSender<Result<(Read, Vec<f32>)>>,
-    empty: &Receiver<Vec<f32>>,
+fn producer<R, T>(
+    reads: impl Iterator<Item = R>,
+    fill: &impl Fn(&R, &mut Vec<T>) -> Result<()>,
+    full: &SyncSender<Result<(R, Vec<T>)>>,
+    empty: &Receiver<Vec<T>>,
 ) {
-    let dim = layer.shape().dim();
     for (made, read) in reads.enumerate() {
         let mut data = match empty.try_recv() {
             Ok(buffer) => buffer,
@@ -70,12 +87,7 @@ fn producer(
                 Err(_) => return,
             },
         };
-        data.resize(read.channels.len() * read.rows.len() * dim, 0.0);
-        let channels = &selection[read.channels.clone()];
-        let result = match layout {
-            Layout::ChannelMajor => layer.read_channels(read.rows.clone(), channels, &mut data),
-            Layout::SampleMajor => layer.read_rows(read.rows.clone(), channels, &mut data),
-        };
+        let result = fill(&read, &mut data);
         let failed = result.is_err();
         if full.send(result.map(|()| (read, data))).is_err() || failed {
             return;

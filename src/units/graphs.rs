@@ -8,7 +8,7 @@ use crate::io::scan::scan;
 use crate::io::spill::SupportStore;
 use crate::measure::Context;
 use crate::measure::redundancy::{
-    GraphRows, GraphShape, GraphSink, Space, SpaceSums, Spaces, graphs,
+    GraphRows, GraphShape, GraphSink, Prepared, Space, SpaceSums, Spaces, graphs,
 };
 use crate::report::folder::GraphWriters;
 use crate::{Error, Result};
@@ -39,12 +39,11 @@ pub(super) fn job(work: &Work) -> Option<(usize, Spaces, Range<usize>)> {
     }
 }
 
-/// Computes a unit. `dead` says of the channels that it uses which are zero on every sample.
+/// Computes a unit. `prepared` is of the layer or of a copy of it; of `dead` in it count the channels that the unit uses.
 pub(super) fn compute(
     ctx: &Context<'_>,
     plan: &Plan,
-    view: &View<'_>,
-    dead: &[bool],
+    prepared: &Prepared<'_>,
     (layer, spaces, queries): &(usize, Spaces, Range<usize>),
     part: &Part,
 ) -> Result<()> {
@@ -59,8 +58,7 @@ pub(super) fn compute(
         first: queries.start,
     });
     let sink = sink.as_ref().map(|sink| sink as &dyn GraphSink);
-    let prepared = view.prepared(dead, &plan.options);
-    let sums = graphs(ctx, &prepared, spaces, queries.clone(), &store, sink)?;
+    let sums = graphs(ctx, prepared, spaces, queries.clone(), &store, sink)?;
     supports::write(part, &store, count, n, k, plan.layers[*layer].piece)?;
     let out_of_range = writers.map_or(Ok(0), GraphWriters::finish)?;
     let sums = Sums {

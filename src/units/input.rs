@@ -219,6 +219,11 @@ impl Data {
         self.dump.iter().map(AsRef::as_ref).collect()
     }
 
+    /// Bytes of values read from the files of the layers so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.dump.iter().map(|layer| layer.bytes_read()).sum()
+    }
+
     /// Refuses input that was changed since it was opened.
     pub fn check_unchanged(&self) -> Result<()> {
         self.stamps.iter().try_for_each(Stamp::check)?;
@@ -268,12 +273,20 @@ pub(super) struct View<'a> {
     pub skipped: Vec<usize>,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// The samples that are measured.
     pub fn layer(&self) -> &dyn Layer {
         match &self.kept {
             Some(kept) => kept,
             None => self.layer,
+        }
+    }
+
+    /// The same, to be kept.
+    pub fn owned(&self) -> Box<dyn Layer + 'a> {
+        match &self.kept {
+            Some(kept) => Box::new(kept.clone()),
+            None => Box::new(self.layer),
         }
     }
 
@@ -283,11 +296,11 @@ impl View<'_> {
     }
 
     /// For the stages, once it is known which channels are `dead`.
-    pub fn prepared<'a>(
-        &'a self,
-        dead: &'a [bool],
-        options: &'a RedundancyOptions,
-    ) -> Prepared<'a> {
+    pub fn prepared<'p>(
+        &'p self,
+        dead: &'p [bool],
+        options: &'p RedundancyOptions,
+    ) -> Prepared<'p> {
         Prepared {
             layer: self.layer(),
             kept: self.kept.as_ref().map(Kept::kept),

@@ -1,16 +1,19 @@
 //! Computing units.
 
-use super::input::Data;
+use super::input::{Data, View};
 use super::plan::{Plan, Stage, Unit, Work};
 use super::status::number_list;
 use super::{graphs, overlap, survey};
 use crate::control::Progress;
 use crate::error::OutputProblem;
 use crate::io::fs;
+use crate::io::layer::Layer;
 use crate::io::parts::{Depth, Done, Part, State, look};
 use crate::measure::Context;
+use crate::measure::redundancy::{Prepared, Spaces, repack};
 use crate::{Error, Result};
 use serde_json::json;
+use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -50,6 +53,8 @@ pub struct Worked {
     pub skipped: Vec<usize>,
     /// Units of graphs that others still have to compute before overlaps can be.
     pub waiting_for: Vec<usize>,
+    /// Bytes of values that were read from the files of the dump. What was read from a temporary copy is no part of them.
+    pub bytes_read: u64,
 }
 
 /// Computes units of the run in `folder` that are missing or damaged, one after another.
@@ -68,8 +73,12 @@ pub fn work(ctx: &Context<'_>, folder: &Path, selection: &Selection) -> Result<W
         data: &data,
         folder,
         units: Plan::units_folder(folder)?,
+        selection,
+        copy: RefCell::default(),
     };
-    worker.run(selection)
+    let mut worked = worker.run()?;
+    worked.bytes_read = data.bytes_read();
+    Ok(worked)
 }
 
 impl Selection {
@@ -151,6 +160,9 @@ impl Turns {
     }
 }
 
+/// The share of a unit's progress that a copy of its layer takes.
+const COPYING: f64 = 0.3;
+
 /// One call of [`work`].
 struct Worker<'a> {
     ctx: &'a Context<'a>,
@@ -159,10 +171,14 @@ struct Worker<'a> {
     folder: &'a Path,
     /// The folder of units.
     units: PathBuf,
+    selection: &'a Selection,
+    /// A layer's number, and the copy of it by channels if that pays for the units of graphs that are to be computed.
+    copy: RefCell<Option<(usize, Option<Box<dyn Layer + 'a>>)>>,
 }
 
-impl Worker<'_> {
-    fn run(&self, selection: &Selection) -> Result<Worked> {
+impl<'a> Worker<'a> {
+    fn run(&self) -> Result<Worked> {
+        let selection = self.selection;
         let mut worked = Worked::default();
         let wanted = |stage| selection.stage.is_none_or(|s| s == stage);
         let graphs = match wanted(Stage::Graphs) {
@@ -228,7 +244,7 @@ impl Worker<'_> {
                     .map_err(|e| Error::io(&place, "remove the damaged unit", e))?;
             }
         }
-        let started = Instant::now();
+        let (started, before) = (Instant::now(), self.data.bytes_read());
         let of = self.plan.units.len();
         let outer = self.ctx.control().part(share.start, share.end);
         let show = |p: Progress<'_>| {
@@ -244,6 +260,7 @@ impl Worker<'_> {
         let about = json!({
             "device": {"name": info.name, "backend": info.backend, "driver": info.driver},
             "seconds": started.elapsed().as_secs_f64(),
+            "bytes_read": self.data.bytes_read() - before,
         });
         part.finish(&self.plan.hash, about)?;
         worked.computed.push(unit.unit);
@@ -272,9 +289,56 @@ impl Worker<'_> {
                     Some(dead) => dead,
                     None => graphs::dead_channels(ctx, self.data, &view, &job.1)?,
                 };
-                graphs::compute(ctx, self.plan, &view, &dead, &job, part)
+                let prepared = view.prepared(&dead, &self.plan.options);
+                let ctx = match &job.1 {
+                    Spaces::Channels(_) => self.make_copy(ctx, job.0, &view, &prepared)?,
+                    Spaces::Aggregate => ctx.clone(),
+                };
+                let copy = self.copy.borrow();
+                let prepared = match (&job.1, &*copy) {
+                    (Spaces::Channels(_), Some((_, Some(copy)))) => Prepared {
+                        layer: copy.as_ref(),
+                        ..prepared
+                    },
+                    _ => prepared,
+                };
+                graphs::compute(&ctx, self.plan, &prepared, &job, part)
             }
         }
+    }
+
+    /// Copies a layer by channels, before the first unit that reads it, if that pays for all units that are to be computed.
+    /// Returns the context for the unit.
+    fn make_copy<'c>(
+        &self,
+        ctx: &Context<'c>,
+        layer: usize,
+        view: &View<'a>,
+        prepared: &Prepared<'_>,
+    ) -> Result<Context<'c>> {
+        if matches!(&*self.copy.borrow(), Some((of, _)) if *of == layer) {
+            return Ok(ctx.clone());
+        }
+        // The room of the layer's before is needed.
+        *self.copy.borrow_mut() = None;
+        let mut parts = Vec::new();
+        for unit in self.selection.units(self.plan, Stage::Graphs) {
+            if let Some((of, Spaces::Channels(channels), queries)) = graphs::job(&unit.work)
+                && of == layer
+                && !matches!(self.look(unit, Depth::Lengths)?, State::Done(_))
+            {
+                parts.push((channels, queries));
+            }
+        }
+        let control = ctx.control().part(0.0, COPYING);
+        let copying = ctx.clone().with_control(control);
+        let made = repack(&copying, prepared, view.owned(), &parts)?;
+        let left = match made {
+            Some(_) => ctx.control().part(COPYING, 1.0),
+            None => *ctx.control(),
+        };
+        *self.copy.borrow_mut() = Some((layer, made));
+        Ok(ctx.clone().with_control(left))
     }
 
     /// Dead channels of a layer, where the survey is done: then the values are known to be finite too.

@@ -192,10 +192,19 @@ proptest! {
         let m = rows.len();
         let stored = |v: f32| if kind == 2 { half::f16::from_f32(v).to_f32() } else { v };
 
+        // The bytes that are read are told beforehand.
+        let each = m as u64 * layer.row_bytes(&channels);
         let mut major = vec![f32::NAN; m * channels.len() * dim];
         layer.read_channels(rows.clone(), &channels, &mut major).expect("read");
+        prop_assert_eq!(layer.bytes_read(), each);
         let mut minor = major.clone();
         layer.read_rows(rows.clone(), &channels, &mut minor).expect("read");
+        prop_assert_eq!(layer.bytes_read(), 2 * each);
+        let size = bytes.len() / values.len();
+        prop_assert!(each <= (m * c * dim * size) as u64);
+        let mut raw = vec![0; m * c * dim * size];
+        prop_assert!(layer.read_stored(rows.clone(), &mut raw).expect("read"));
+        prop_assert_eq!(&raw[..], &bytes[rows.start * c * dim * size..][..raw.len()]);
         for (slot, &ch) in channels.iter().enumerate() {
             for (r, row) in rows.clone().enumerate() {
                 for p in 0..dim {
@@ -206,6 +215,36 @@ proptest! {
             }
         }
     }
+}
+
+/// Runs of this length are shared by several threads where there are any.
+#[test]
+fn long_runs_have_the_bytes_of_the_file() {
+    let dir = folder();
+    let values: Vec<u16> = (0..(11 << 20) / 2 + 1001)
+        .map(|i| (i * 7 % 15_000) as u16)
+        .collect();
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let samples = values.len() / 11;
+    let shape = format!("({samples}, 11, 1, 1)");
+    let used = 2 * 11 * samples;
+    let path = write(
+        dir.path(),
+        "a.npy",
+        &npy_bytes("<f2", &shape, &bytes[..used]),
+    );
+    let layer = npy::open(path, "a").expect("open");
+    let mut raw = vec![0; used];
+    assert!(layer.read_stored(0..samples, &mut raw).expect("read"));
+    assert!(raw == bytes[..used]);
+    let channels: Vec<usize> = (0..11).collect();
+    let mut rows = vec![0.0; 11 * samples];
+    layer
+        .read_rows(0..samples, &channels, &mut rows)
+        .expect("read");
+    let wanted = values.iter().map(|&v| half::f16::from_bits(v).to_f32());
+    assert!(rows.iter().zip(wanted).all(|(&got, wanted)| got == wanted));
+    assert_eq!(layer.bytes_read(), 2 * used as u64);
 }
 
 #[test]

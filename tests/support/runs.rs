@@ -76,9 +76,18 @@ pub fn run_in(
     options: &RedundancyOptions,
 ) -> Result<(LayerRedundancy, Arrays, Arrays)> {
     let layer = ArrayLayer::from_array("layer", a.view())?;
-    let labels = labels(a.shape()[0]);
+    run_layer(ctx, &layer, options)
+}
+
+/// As [`run_in`], of any layer.
+pub fn run_layer(
+    ctx: &Context<'_>,
+    layer: &dyn Layer,
+    options: &RedundancyOptions,
+) -> Result<(LayerRedundancy, Arrays, Arrays)> {
+    let labels = labels(layer.shape().samples);
     let graphs = GraphArrays::default();
-    let layers = [&layer as &dyn Layer];
+    let layers = [layer];
     let input = RedundancyInput::new(&layers)
         .with_labels(Some(&labels))
         .with_graphs(Some(&graphs));

@@ -6,10 +6,11 @@ use super::graphs::BackendCosts;
 use super::input::check_options;
 use super::overlap;
 use super::probe::Probe;
+use super::reading::{Reading, direct_bytes};
 use crate::Result;
 use crate::device::on_backend;
 use crate::io::layer::Layer;
-use crate::io::spill::SupportStore;
+use crate::io::spill::{MapStore, SupportStore};
 use crate::measure::Context;
 use crate::measure::selection::select;
 use crate::ops::Backend;
@@ -20,9 +21,10 @@ use crate::stream::plan::{GraphJob, plan_graph};
 pub struct Estimate {
     /// Largest working set, bytes; below the memory cap.
     pub memory_bytes: u64,
-    /// Temporary file for supports that do not fit in memory, bytes; 0 if they do.
+    /// Temporary files, bytes: for supports that do not fit in memory, and for a copy of the layer by channels where one is
+    /// made.
     pub disk_bytes: u64,
-    /// Bytes read from the layer, the pass that looks for NaN included.
+    /// Bytes read from the layer's file, the pass that looks for NaN included, those of a copy not.
     pub read_bytes: u64,
     /// Seconds, extrapolated from a probe: as a rule right within a factor of 1.5; see `docs/performance.md`.
     pub seconds: f64,
@@ -40,10 +42,7 @@ pub fn estimate(
 ) -> Result<Estimate> {
     ctx.run(|| {
         on_backend!(ctx.device(), |backend| estimate_on(
-            backend,
-            ctx.memory(),
-            layer,
-            options
+            backend, ctx, layer, options
         ))
     })
 }
@@ -94,20 +93,20 @@ fn spaces(channels: usize, dim: usize, options: &RedundancyOptions) -> Vec<(usiz
 
 fn estimate_on<B: Backend>(
     backend: &B,
-    memory: u64,
+    ctx: &Context<'_>,
     layer: &dyn Layer,
     options: &RedundancyOptions,
 ) -> Result<Estimate> {
     check_options(options)?;
+    let memory = ctx.memory();
     let shape = layer.shape();
     let channels = select(&options.channels, shape.channels, layer.name())?;
     let (n, c, k) = (shape.samples, channels.len(), options.graph.k);
     let m = query_count(options, n);
-    let stored = |numbers: usize| (numbers * layer.dtype().size()) as u64;
     let mut total = Estimate {
         memory_bytes: 0,
         disk_bytes: 0,
-        read_bytes: stored(n * c * shape.dim()),
+        read_bytes: n as u64 * layer.row_bytes(&channels),
         seconds: 0.0,
     };
     check_memory(backend, memory, layer, c, options)?;
@@ -137,7 +136,13 @@ fn estimate_on<B: Backend>(
             in_memory += supports;
         }
         total.memory_bytes = total.memory_bytes.max(plan.bytes(&job, &costs));
-        total.read_bytes += stored(spaces * dim * n) * plan.readings(&job);
+        let reading = Reading::new(layer, &job, &plan);
+        if channels_per_space == 1 && reading.wants_copy(layer, c, memory, ctx.scratch())? {
+            total.disk_bytes += MapStore::bytes(layer, c);
+            total.read_bytes += (shape.len() * layer.dtype().size()) as u64;
+        } else {
+            total.read_bytes += direct_bytes(layer, &channels, &job, &plan);
+        }
         total.seconds += probe.graphs(&job, &plan, channels_per_space)?;
     }
     total.memory_bytes += in_memory;

@@ -48,6 +48,8 @@ impl<B: Backend> Costs for BackendCosts<'_, B> {
 /// Everything the stage needs for one kind of space.
 pub(super) struct GraphStage<'a, B: Backend> {
     pub backend: &'a B,
+    /// The sizes of all that follows.
+    pub job: GraphJob,
     pub layer: &'a dyn Layer,
     /// Channels asked for.
     pub selection: &'a [usize],
@@ -74,7 +76,7 @@ pub(super) struct GraphStage<'a, B: Backend> {
 impl<B: Backend> GraphStage<'_, B> {
     /// Runs the stage; sums per space.
     pub fn run(&self) -> Result<Vec<SpaceSums>> {
-        let job = self.job();
+        let job = self.job;
         let plan = plan_graph(&job, &BackendCosts(self.backend), self.memory)?;
         let mut sums = vec![SpaceSums::default(); job.spaces];
         let mut done = 0u64;
@@ -96,22 +98,6 @@ impl<B: Backend> GraphStage<'_, B> {
             self.streamed(&job, &plan, &mut finish)?;
         }
         Ok(sums)
-    }
-
-    fn job(&self) -> GraphJob {
-        let shape = self.layer.shape();
-        let (spaces, dim) = match self.layout {
-            Layout::ChannelMajor => (self.selection.len(), shape.dim()),
-            Layout::SampleMajor => (1, self.selection.len() * shape.dim()),
-        };
-        GraphJob {
-            spaces,
-            samples: shape.samples,
-            dim,
-            k: self.params.k,
-            queries: self.queries.len(),
-            drawn: self.drawn.is_some(),
-        }
     }
 
     /// The sample that a query is.

@@ -3,13 +3,17 @@
 //! A layer is read twice. The first pass (`survey.rs`) looks for values that are not finite and for dead
 //! channels, and in the same blocks adds up the similarity of channels and the Gram matrices that CKA needs.
 //! The second pass computes the graphs: candidates, Gram matrices and solves on the device, a few numbers
-//! per query back. The overlap of the supports needs no further reading. Three cases take more readings:
+//! per query back. The overlap of the supports needs no further reading. Some cases take more:
 //!
 //! - The aggregate graph reads the layer once more.
 //! - Where samples are left out because they are not finite, the first pass is repeated without them.
 //! - Where the memory cap is too small, the graphs read blocks of points repeatedly
 //!   ([`crate::stream::plan`]), and CKA reads the layer once more if 256 of its samples take more than an
 //!   eighth of the cap.
+//!
+//! Under a cap that holds a few channels at a time, the second pass is one over small parts of every sample for each group
+//! of channels. Where these passes are many, the layer is read from front to back instead and copied by channels into a
+//! temporary file (`reading.rs`, [`crate::stream::repack`]).
 //!
 //! Everything is streamed under one memory cap, and every mean is a sum of integers or runs in the order of
 //! the samples, so that figures are equal to the bit whatever the block sizes or threads.
@@ -25,8 +29,10 @@ mod input;
 mod layer;
 mod overlap;
 mod probe;
+mod reading;
 mod scatter;
 mod sink;
+mod spaces;
 mod stages;
 mod stats;
 mod streamed;
@@ -37,12 +43,14 @@ pub use estimate::{Estimate, estimate};
 pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions, draw_queries};
 pub use layer::{LayerRedundancy, Redundancy, Sampled};
 pub use overlap::{OverlapPart, SupportSource, Unions};
+pub use reading::repack;
 pub use scatter::Scatter;
 pub use sink::{
     Arrays, GraphArrays, GraphRows, GraphShape, GraphSink, LayerGraphs, Space, SymmetricEdge,
     symmetric_graph,
 };
-pub use stages::{Spaces, graphs, overlap};
+pub use spaces::Spaces;
+pub use stages::{graphs, overlap};
 pub use stats::{SpaceErrors, SpaceSummary, SpaceSums};
 pub use survey::Surveyed;
 

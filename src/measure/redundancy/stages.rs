@@ -9,6 +9,8 @@
 use super::graphs::GraphStage;
 use super::input::Prepared;
 use super::overlap::{OverlapPart, OverlapStage, SupportSource};
+use super::reading::repack_on;
+use super::spaces::Spaces;
 use super::stats::SpaceSums;
 use super::work::{Work, part};
 use super::{GraphShape, GraphSink, LayerRedundancy};
@@ -17,28 +19,10 @@ use crate::device::on_backend;
 use crate::io::spill::SupportStore;
 use crate::measure::Context;
 use crate::ops::Backend;
+use crate::stream::repack::Repacked;
 use crate::stream::run::Layout;
 use crate::tensor::LayerShape;
 use std::ops::Range;
-
-/// Whose graphs a part computes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spaces {
-    /// Positions in the selection of channels.
-    Channels(Range<usize>),
-    /// All selected channels as one vector per sample.
-    Aggregate,
-}
-
-impl Spaces {
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        match self {
-            Self::Channels(range) => range.len(),
-            Self::Aggregate => 1,
-        }
-    }
-}
 
 /// Computes the graphs of `spaces` for `queries`, with all samples as candidates. Returns the sums of each space. The
 /// supports go to `supports`, which has as many channels as there are spaces and as many samples as queries; the graphs
@@ -162,9 +146,18 @@ impl<B: Backend> Stages<'_, B> {
                 (range, Layout::SampleMajor, &all_dead[..], "aggregate graph")
             }
         };
+        let job = spaces.job(prepared, queries.len());
+        let (ctx, copy) = match spaces {
+            Spaces::Channels(range) => self.copy(prepared, range, &queries)?,
+            Spaces::Aggregate => (self.ctx.clone(), None),
+        };
         let stage = GraphStage {
             backend: self.backend,
-            layer: prepared.layer,
+            job,
+            layer: match &copy {
+                Some(copy) => copy,
+                None => prepared.layer,
+            },
             selection: &prepared.channels[range],
             layout,
             queries,
@@ -176,10 +169,30 @@ impl<B: Backend> Stages<'_, B> {
             store,
             kept: prepared.kept,
             sink,
-            control: self.ctx.control(),
+            control: ctx.control(),
             stage: format!("{}: {what}", prepared.layer.name()),
         };
         stage.run()
+    }
+
+    /// A copy of the layer by channels, where that pays, and the context for what is left to do.
+    fn copy<'p>(
+        &self,
+        prepared: &Prepared<'p>,
+        channels: &Range<usize>,
+        queries: &Range<usize>,
+    ) -> Result<(Context<'_>, Option<Repacked<'p>>)> {
+        let work = Work::new(prepared.layer.shape(), channels.len(), prepared.options);
+        let share = work.copying();
+        let parts = [(channels.clone(), queries.clone())];
+        let ctx = part(self.ctx, &(0.0..share));
+        let layer = Box::new(prepared.layer);
+        let copy = repack_on(self.backend, &ctx, prepared, layer, &parts)?;
+        let left = match copy {
+            Some(_) => part(self.ctx, &(share..1.0)),
+            None => self.ctx.clone(),
+        };
+        Ok((left, copy))
     }
 
     fn overlap(

@@ -10,6 +10,8 @@ use std::ops::Range;
 /// Estimated nanoseconds of the stages of one layer, on two cores.
 #[derive(Clone, Copy)]
 pub(super) struct Work {
+    /// A reading.
+    read: f64,
     /// The first reading, with the similarity of channels.
     survey: f64,
     /// The graphs of all channels.
@@ -33,15 +35,22 @@ impl Work {
         } else {
             0.0
         };
+        let read = 2.0 * n * c * d;
         Self {
-            survey: 2.0 * n * c * d + products,
-            graphs: c * (2.0 * n * d + queries * query(d)),
+            read,
+            survey: read + products,
+            graphs: read + c * queries * query(d),
             aggregate: match options.aggregate {
-                true => 2.0 * n * c * d + queries * query(c * d),
+                true => read + queries * query(c * d),
                 false => 0.0,
             },
             overlap: queries * (1.2 * c * c + 20.0 * c * k),
         }
+    }
+
+    /// The share of the graphs that a copy of the layer by channels takes, where one is made: about a survey's time.
+    pub(super) fn copying(&self) -> f64 {
+        self.read / (self.read + self.graphs)
     }
 
     fn after_survey(&self) -> f64 {
