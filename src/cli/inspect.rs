@@ -38,6 +38,9 @@ pub struct Args {
     /// Number of samples drawn as queries in the run to be estimated [default: all]
     #[arg(long, value_name = "M")]
     queries: Option<usize>,
+    /// Show only what is in the files, without the trial run that the estimate needs
+    #[arg(long, conflicts_with_all = ["k", "queries"])]
+    no_estimate: bool,
     /// List files that cannot be read, with the reason, and go on with the others
     #[arg(long)]
     skip_unreadable: bool,
@@ -47,6 +50,8 @@ pub struct Args {
 
 /// The run whose needs are estimated.
 struct Planned {
+    /// Whether it is to be estimated.
+    wanted: bool,
     options: RedundancyOptions,
     /// Cap of its working sets, bytes.
     memory: u64,
@@ -55,6 +60,7 @@ struct Planned {
 /// Looks into every file.
 pub fn run(args: &Args, common: &Common) -> error::Result<()> {
     let mut planned = Planned {
+        wanted: !args.no_estimate,
         options: RedundancyOptions::default(),
         memory: common.memory()?,
     };
@@ -199,20 +205,25 @@ impl Found {
         let scan = scan(layer, &channels, planned.memory, control)?;
         control.check()?;
         let device = device.get()?;
-        let need = if layer.shape().samples > 1 {
-            estimate(
-                &Context::new(device).with_memory(planned.memory),
-                layer,
-                &planned.options,
-            )
-            .map_err(|e| error::Error::from(e).to_string())
-        } else {
-            Err("a single sample has no neighbours; at least 2 are needed".into())
+        let need = match (planned.wanted, layer.shape().samples) {
+            (false, _) => None,
+            (true, ..2) => {
+                let reason = "a single sample has no neighbours; at least 2 are needed";
+                Some(Err(reason.into()))
+            }
+            (true, _) => {
+                let ctx = Context::new(device).with_memory(planned.memory);
+                let found = estimate(&ctx, layer, &planned.options);
+                Some(found.map_err(|e| error::Error::from(e).to_string()))
+            }
         };
         let beyond_f32 = scan.beyond_f32(layer)?;
         self.describe(layer, &scan, beyond_f32);
-        self.need(device, planned, &need);
-        self.layers.push(entry(layer, &scan, beyond_f32, &need));
+        if let Some(need) = &need {
+            self.need(device, planned, need);
+        }
+        self.layers
+            .push(entry(layer, &scan, beyond_f32, need.as_ref()));
         Ok(())
     }
 

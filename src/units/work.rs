@@ -172,9 +172,12 @@ struct Worker<'a> {
     /// The folder of units.
     units: PathBuf,
     selection: &'a Selection,
-    /// A layer's number, and the copy of it by channels if that pays for the units of graphs that are to be computed.
-    copy: RefCell<Option<(usize, Option<Box<dyn Layer + 'a>>)>>,
+    /// The layer whose units of graphs were computed last.
+    copy: RefCell<Option<LayerCopy<'a>>>,
 }
+
+/// A layer's number, and the copy of it by channels if that pays for the units of graphs that are to be computed.
+type LayerCopy<'a> = (usize, Option<Box<dyn Layer + 'a>>);
 
 impl<'a> Worker<'a> {
     fn run(&self) -> Result<Worked> {

@@ -1,4 +1,4 @@
-"""Reading a dump: `chanscope inspect FILE` against `cat FILE`, both from the page cache."""
+"""Reading a dump: `chanscope inspect FILE --no-estimate` against `cat FILE`, both from the page cache."""
 import subprocess
 
 import numpy as np
@@ -15,7 +15,7 @@ def run(context):
         dump[start : start + len(values)] = np.maximum(values, 0)
     dump.flush()
     size = path.stat().st_size
-    command = [str(context.binary), "inspect", str(path), "--threads", str(context.threads), "--quiet"]
+    command = [str(context.binary), "inspect", str(path), "--no-estimate", "--threads", str(context.threads), "--quiet"]
 
     def once(words):
         return timed(lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL))[0]

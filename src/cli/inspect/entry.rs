@@ -39,7 +39,7 @@ pub fn entry(
     layer: &dyn Layer,
     scan: &Scan,
     beyond_f32: u64,
-    need: &Result<Estimate, String>,
+    need: Option<&Result<Estimate, String>>,
 ) -> Value {
     let s = layer.shape();
     let values = Values::of(scan);
@@ -70,12 +70,12 @@ pub fn entry(
         "max": values.max,
         "zeros_share": values.zeros_share,
         "channels": channels.collect::<Vec<_>>(),
-        "run": match need {
+        "run": need.map(|need| match need {
             Ok(n) => json!({
                 "memory_bytes": n.memory_bytes, "disk_bytes": n.disk_bytes, "read_bytes": n.read_bytes,
                 "seconds": n.seconds,
             }),
             Err(e) => json!({"refused": e}),
-        },
+        }),
     })
 }

@@ -142,6 +142,11 @@ impl ChannelSums {
         step.clamp(1, BLOCK)
     }
 
+    /// Samples of maps of `dim` numbers that are multiplied together.
+    pub(in crate::measure) fn samples_of_a_piece(dim: usize) -> usize {
+        Pieces::new(dim).samples
+    }
+
     /// Adds the next samples, `block [samples, C, d]`.
     pub(in crate::measure) fn add<B: Backend>(&mut self, backend: &B, block: &[f32]) -> Result<()> {
         let whole = self.pieces.samples * self.channels * self.pieces.dim;

@@ -39,7 +39,6 @@ pub(super) struct Probe<'a, B: Backend> {
 /// Seconds of the parts of a probe.
 #[derive(Default)]
 struct Times {
-    read: f64,
     points: f64,
     knn: f64,
     nnk: f64,
@@ -52,18 +51,27 @@ impl<B: Backend> Probe<'_, B> {
     pub fn survey(&self) -> Result<f64> {
         let shape = self.layer.shape();
         let (n, c, d) = (shape.samples, self.channels.len(), shape.dim());
-        let few = (NUMBERS / (c * d)).min(PRODUCTS / (c * c * d));
-        let few = few.clamp(1, n.min(256));
-        let started = Instant::now();
+        // Whole pieces: nothing is multiplied before one is full.
+        let piece = ChannelSums::samples_of_a_piece(d);
+        let few = (NUMBERS / (c * d)).min(PRODUCTS / (c * c * d)).min(256);
+        let few = (few / piece).max(1).saturating_mul(piece).min(n);
+        let mut clock = Clock(Instant::now());
         let mut data = vec![0.0; few * c * d];
         self.layer.read_rows(0..few, self.channels, &mut data)?;
-        zero_what_is_not_finite(&mut data);
+        let read = clock.lap();
+        let (mut products, mut once) = (0.0, 0.0);
         if self.options.baselines {
+            zero_what_is_not_finite(&mut data);
             let mut sums = ChannelSums::new(c, d);
+            // The first samples set what the sums are taken about, and take longer.
             sums.add(self.backend, &data)?;
+            clock.lap();
+            sums.add(self.backend, &data)?;
+            products = clock.lap();
             sums.finish(self.backend)?;
+            once = clock.lap();
         }
-        Ok(started.elapsed().as_secs_f64() * n as f64 / few as f64)
+        Ok((read + products) * n as f64 / few as f64 + once)
     }
 
     /// Seconds of the graphs and overlaps of a job whose spaces are a channel each, or all channels together.
@@ -120,13 +128,47 @@ impl<B: Backend> Probe<'_, B> {
             queries = most.min(2 * queries);
             times = self.times(job, block, queries)?;
         }
-        times.read = read;
         let scale = job.queries as f64 / queries as f64;
         let longer = job.samples as f64 / rows as f64;
-        let once = (times.read + times.points) * longer;
-        let seconds = once * plan.readings(job) as f64 + (times.knn * longer + times.nnk) * scale;
+        let once = (read + times.points) * longer;
+        let knn = match rows < job.samples {
+            true => times.knn + self.search_slope(block, queries, times.knn)? * (longer - 1.0),
+            false => times.knn,
+        };
+        let seconds = once * plan.readings(job) as f64 + (knn + times.nnk) * scale;
         let spaces = job.spaces as f64 / groups as f64;
         Ok(spaces * seconds + times.overlap * job.queries as f64)
+    }
+
+    /// What a search that takes `seconds` among the points of `block` takes longer among as many again. A part of a search
+    /// does not depend on the number of points, so that a quarter of the points takes more than a quarter of the time.
+    fn search_slope(&self, block: PointsBlock<'_>, queries: usize, seconds: f64) -> Result<f64> {
+        let (groups, params) = (block.groups, &self.options.graph);
+        let points = self.backend.points(block, params.kernel)?;
+        let rows = (block.rows / 4).max(1);
+        let mut data = Vec::with_capacity(groups * rows * block.dim);
+        for group in block.data.chunks_exact(block.rows * block.dim) {
+            data.extend_from_slice(&group[..rows * block.dim]);
+        }
+        let data = &data;
+        let few = self.backend.points(
+            PointsBlock {
+                data,
+                rows,
+                ..block
+            },
+            params.kernel,
+        )?;
+        let mut least = f64::INFINITY;
+        for _ in 0..2 {
+            let mut state = self.backend.candidates(groups, queries, params.k)?;
+            let mut clock = Clock(Instant::now());
+            self.backend
+                .knn(&points, 0..queries, &few, params, &mut state)?;
+            least = least.min(clock.lap());
+        }
+        let left_out = 1.0 - rows as f64 / block.rows as f64;
+        Ok(((seconds - least) / left_out).clamp(0.0, seconds))
     }
 
     fn times(&self, job: &GraphJob, block: PointsBlock<'_>, queries: usize) -> Result<Times> {
@@ -143,7 +185,6 @@ impl<B: Backend> Probe<'_, B> {
             .backend
             .nnk(&points, 0..queries, &state, vectors, params)?;
         Ok(Times {
-            read: 0.0,
             points: points_seconds,
             knn,
             nnk: clock.lap(),
