@@ -1,6 +1,7 @@
 // Cross-correlation of all pairs of maps at all lags; a workgroup computes one pair. x [P, I, h, w] and
 // z [Q, I, h2, w2] hold P and Q maps with I input channels each.
 #import workgroup
+#import infinity
 
 struct CorrelateParams {
     // Pairs: P * Q.
@@ -112,7 +113,7 @@ fn correlate(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
     let columns = params.width + params.right_width - 1u;
     let fours = (columns + 3u) / 4u;
     let all = fours * (params.height + params.right_height - 1u);
-    var best = Best(bitcast<f32>(0xff800000u), bitcast<f32>(0x7f800000u), 0u);
+    var best = Best(-infinity(), infinity(), 0u);
     if (wanted) {
         for (var four = lane; four < all; four += 256u) {
             let column = four % fours * 4u;

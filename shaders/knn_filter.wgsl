@@ -29,6 +29,8 @@ fn column_vector(row: u32, at: u32) -> vec4<f32> {
 
 #ifdef RETRY
 var<workgroup> wanted: atomic<u32>;
+// The same, for all threads to agree on.
+var<workgroup> is_wanted: u32;
 
 // Whether the filter on cooperative matrices noted too many points for this query.
 fn must_retry(g: u32, q: u32) -> bool {
@@ -163,7 +165,10 @@ fn knn_filter(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) cou
         atomicStore(&wanted, 1u);
     }
     workgroupBarrier();
-    if (atomicLoad(&wanted) == 0u) {
+    if (lane == 0u) {
+        is_wanted = atomicLoad(&wanted);
+    }
+    if (workgroupUniformLoad(&is_wanted) == 0u) {
         return;
     }
 #endif

@@ -29,6 +29,11 @@ var<workgroup> partial_products: array<wide, WIDTH>;
 #endif
 // New candidates in `keys`.
 var<workgroup> pushed: atomic<u32>;
+// What one thread tells all others. Barriers may only depend on what a compiler knows to be the same in all threads.
+var<workgroup> told: u32;
+
+// `told` in a list that no point can enter.
+const CLOSED = 0xffffffffu;
 
 // Whether entry `a` comes before entry `b`.
 fn before(a: u32, b: u32) -> bool {
@@ -147,11 +152,14 @@ fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
     let query_norm = query_norms[local];
     let scale = frames[group * (params.dim + 1u)];
 
-    let noted = atomicLoad(&progress[list].noted) & ~RETRY_BIT;
+    if (lane == 0u) {
+        // The k-th distance of a closed list is 0.
+        let is_closed = progress[list].threshold < 0.0;
+        told = select(atomicLoad(&progress[list].noted) & ~RETRY_BIT, CLOSED, is_closed);
+    }
+    let noted = workgroupUniformLoad(&told);
     let all = params.direct != 0u || noted > params.capacity;
     let candidates = select(noted, params.point_count, all);
-    // Whether no point can enter the list: its k-th distance is 0.
-    let closed = progress[list].threshold < 0.0;
     let own = progress[list].own;
 #ifdef COSINE
     // A query of zeros has no cosine distances.
@@ -159,8 +167,7 @@ fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
 #else
     let nowhere = false;
 #endif
-    if (candidates == 0u || closed || nowhere) {
-        storageBarrier();
+    if (candidates == 0u || noted == CLOSED || nowhere) {
         if (lane == 0u) {
             atomicStore(&progress[list].noted, 0u);
         }
@@ -182,7 +189,10 @@ fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
             length += step;
         }
     }
-    workgroupBarrier();
+    if (lane == 0u) {
+        told = length;
+    }
+    length = workgroupUniformLoad(&told);
     let chunk = SORT - params.k;
     for (var start = 0u; start < candidates; start += chunk) {
         let end = min(start + chunk, candidates);
@@ -238,7 +248,11 @@ fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
             }
         }
         workgroupBarrier();
-        let total = length + atomicLoad(&pushed);
+        if (lane == 0u) {
+            told = atomicLoad(&pushed);
+            atomicStore(&pushed, 0u);
+        }
+        let total = length + workgroupUniformLoad(&told);
         if (total > length) {
             var size = 2u;
             while (size < total) {
@@ -252,10 +266,6 @@ fn knn_merge(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) coun
             sort(size, lane);
             length = min(total, params.k);
         }
-        if (lane == 0u) {
-            atomicStore(&pushed, 0u);
-        }
-        workgroupBarrier();
     }
     for (var i = lane; i < length; i += WIDTH) {
         entries[list * params.k + i] = Entry(keys[i], samples[i], 0u);

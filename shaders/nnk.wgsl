@@ -166,7 +166,7 @@ fn nnk(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec
     let m = problem.count;
     var search: Search;
     if (params.resumed != 0u) {
-        if (outcomes[local].state != UNFINISHED) {
+        if (agreed(outcomes[local].state) != UNFINISHED) {
             return;
         }
         search = resume(m, local);

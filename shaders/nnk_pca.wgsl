@@ -116,7 +116,7 @@ fn diagonalise(s: u32, trace: wide) -> bool {
     let n = s + s % 2u;
     let enough = wide_mul(wide_mul(trace, trace), wide_from(CONVERGED));
     for (var sweep = 0u; sweep < params.quota; sweep++) {
-        if (!wide_less(enough, beside(s))) {
+        if (agreed_bool(!wide_less(enough, beside(s)))) {
             return true;
         }
         for (var round = 0u; round + 1u < n; round++) {
@@ -129,7 +129,7 @@ fn diagonalise(s: u32, trace: wide) -> bool {
             rotate(s, n, round, 1u, s);
         }
     }
-    return !wide_less(enough, beside(s));
+    return agreed_bool(!wide_less(enough, beside(s)));
 }
 
 // How many of the largest diagonal entries hold the share together. Destroys the diagonal.
@@ -163,8 +163,9 @@ fn nnk_pca(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count:
     }
     lane = index;
     base = local * params.k * params.k;
-    let s = outcomes[local].support;
-    if (outcomes[local].state != SOLVED || s == 0u || outcomes[local].dimension > 0u) {
+    let is_counted = outcomes[local].state != SOLVED || outcomes[local].dimension > 0u;
+    let s = agreed(select(outcomes[local].support, 0u, is_counted));
+    if (s == 0u) {
         return;
     }
 #ifdef LOCAL
@@ -178,7 +179,7 @@ fn nnk_pca(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count:
         own = wide_add(own, load(i * s + i));
     }
     let trace = total(own);
-    if (!wide_less(wide_zeroed(), trace)) {
+    if (agreed_bool(!wide_less(wide_zeroed(), trace))) {
         return;
     }
     // The last dispatch accepts the matrix as it is.

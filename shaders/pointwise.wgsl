@@ -187,7 +187,7 @@ fn apply(x: f32) -> f32 {
         case UNARY_FLOOR: { return floor(x); }
         case UNARY_ROUND: { return round(x); }
         case UNARY_SIGN: { return sign(x); }
-        case UNARY_SQRT: { return select(sqrt(x), bitcast<f32>(0x7fc00000u), x < 0.0); }
+        case UNARY_SQRT: { return select(sqrt(x), not_a_number(), x < 0.0); }
         case UNARY_RECIPROCAL: { return 1.0 / x; }
         case UNARY_EXP: { return exponential(x); }
         case UNARY_LOG: { return logarithm(x); }
@@ -216,7 +216,7 @@ fn power(a: f32, b: f32) -> f32 {
         return select(result, 1.0 / result, b < 0.0);
     }
     if (a < 0.0 && a >= -3.4028234e38 && !whole) {
-        return bitcast<f32>(0x7fc00000u);
+        return not_a_number();
     }
     if (b == 0.5) {
         return sqrt(abs(a));
@@ -260,7 +260,7 @@ fn combine_all(p: f32, q: f32) -> f32 {
         case BINARY_DROP: { return select(0.0, q, !is_nan(p) && p == 0.0); }
         case BINARY_PRELU: { return select(p, p * q, is_nan(p) || p < 0.0); }
         case BINARY_POW: {
-            if (!is_nan(q) && q == 0.0 || !is_nan(p) && p == 1.0) {
+            if ((!is_nan(q) && q == 0.0) || (!is_nan(p) && p == 1.0)) {
                 return 1.0;
             }
             return p + q;

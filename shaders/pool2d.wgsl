@@ -1,5 +1,6 @@
 // 2-D pooling of maps [maps, H, W] to [maps, H', W'].
 #import workgroup
+#import infinity
 
 struct Pool2dShape {
     // Elements of the result.
@@ -54,7 +55,7 @@ fn pool2d(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: 
     let left = i32(within % params.out_width * params.stride_x) - i32(params.pad_left);
     let height = i32(params.height);
     let width = i32(params.width);
-    var best = bitcast<f32>(0xff800000u);
+    var best = -infinity();
     var sum = 0.0;
     var inside = 0u;
     var padded = 0u;

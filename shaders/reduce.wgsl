@@ -186,7 +186,6 @@ var<workgroup> sums: array<f32, 64>;
 
 // The sum of a value of each thread, known to all of them.
 fn sum_of_all(v: f32, lane: u32) -> f32 {
-    workgroupBarrier();
     sums[lane] = v;
     workgroupBarrier();
     for (var step = 32u; step > 0u; step /= 2u) {
@@ -195,7 +194,7 @@ fn sum_of_all(v: f32, lane: u32) -> f32 {
         }
         workgroupBarrier();
     }
-    return sums[0];
+    return workgroupUniformLoad(&sums[0]);
 }
 
 // Mean of a run of elements, its rounding error, and the variance; each element times a power of two.

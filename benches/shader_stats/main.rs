@@ -7,6 +7,7 @@
 //! shader_stats host                    on the first Vulkan device, which does nothing: what the host allows
 //! shader_stats fill                    the same: how graphs of long rows are cut into dispatches
 //! shader_stats table FILE...           prints these files as one table of Markdown
+//! shader_stats wgsl FILE               writes the kernels that need no feature of the device, for another compiler
 //! ```
 //!
 //! Exit code: 1 of `compile` where a kernel does not compile, or where registers are in memory; of `fill` where dispatches
@@ -36,8 +37,9 @@ fn main() -> ExitCode {
         ["host"] => host::measure(),
         ["fill"] => host::fill(),
         ["table", ref files @ ..] => table(files),
+        ["wgsl", file] => wgsl(file),
         _ => Err(
-            "usage: shader_stats compile FILE [KERNEL] | text FOLDER KERNEL | host | fill | table FILE..."
+            "usage: shader_stats compile FILE [KERNEL] | text FOLDER KERNEL | host | fill | table FILE... | wgsl FILE"
                 .into(),
         ),
     };
@@ -113,6 +115,26 @@ fn texts(folder: &Path, kernel: &str) -> Result<()> {
         Ok(())
     })
     .map(|_| ())
+}
+
+/// A list of JSON objects, one a kernel; `read_only` is of the storage buffers, from binding 1 on.
+fn wgsl(file: &str) -> Result<()> {
+    let mut seen = HashSet::new();
+    let plain = |s: &Source| s.float64 != Some(true) && !s.f16 && s.matrices.is_none();
+    let kernels: Vec<_> = sources()?
+        .into_iter()
+        .filter(|s| plain(s) && seen.insert((s.entry, s.text.clone())))
+        .map(|s| {
+            serde_json::json!({
+                "entry": s.entry,
+                "variant": s.variant,
+                "text": s.text,
+                "read_only": s.read_only,
+            })
+        })
+        .collect();
+    let text = serde_json::Value::from(kernels).to_string();
+    std::fs::write(file, text).map_err(|e| format!("{file}: {e}"))
 }
 
 fn table(files: &[&str]) -> Result<()> {

@@ -36,7 +36,7 @@ fn approach(s: u32, bold: bool) -> bool {
     }
     reduce(step, 0u);
     step = least[0];
-    let reached = wide_round(step) > 1.5;
+    let reached = agreed_bool(wide_round(step) > 1.5);
     for (var a = lane; a < s; a += WIDTH) {
         let j = members[a];
         let goal = load(GOAL + a);
@@ -99,8 +99,8 @@ fn exchange(s: u32, j: u32) -> bool {
     }
     reduce(step, 0u);
     step = least[0];
-    if (wide_round(step) > 1e30
-        || wide_less(-load(SLOPE + j), wide_mul(step, dependence(s)))) {
+    let is_endless = wide_round(step) > 1e30;
+    if (agreed_bool(is_endless || wide_less(-load(SLOPE + j), wide_mul(step, dependence(s))))) {
         return false;
     }
     for (var a = lane; a < s; a += WIDTH) {
@@ -121,23 +121,17 @@ fn exchange(s: u32, j: u32) -> bool {
     return true;
 }
 
-// Lets refused candidates be admitted again.
-fn allow_refused(m: u32) {
-    for (var j = lane; j < m; j += WIDTH) {
-        marks[j] &= IN_SUPPORT;
-    }
-    sync();
-}
-
-// Solves the system on the support. Returns whether x is at the minimum on its support.
-fn solve_support(search: ptr<function, Search>) -> bool {
-    let s = member_count;
+// Solves the system on the support of s members. Returns whether x is at the minimum on its support.
+fn solve_support(search: ptr<function, Search>, s: u32) -> bool {
     if (s == 0u) {
         return true;
     }
     factorise(s, NONE);
     (*search).systems++;
-    let dependent = (*search).fresh != 0u && is_dependent(s - 1u, s);
+    var dependent = false;
+    if ((*search).fresh != 0u) {
+        dependent = agreed_bool(is_dependent(s - 1u, s));
+    }
     (*search).fresh = 0u;
     if (!dependent) {
         back_substitute(s);
@@ -165,19 +159,18 @@ fn admit(search: ptr<function, Search>, m: u32) -> bool {
     if (entered != NONE) {
         if (wide_less(wide_zeroed(), load(X + entered))) {
             // The objective fell, so refused candidates may be useful now.
-            allow_refused(m);
-        } else {
-            if (lane == 0u) {
-                marks[entered] |= REFUSED;
+            for (var j = lane; j < m; j += WIDTH) {
+                marks[j] &= IN_SUPPORT;
             }
-            sync();
+        } else if (lane == 0u) {
+            marks[entered] |= REFUSED;
         }
+        sync();
     }
     find_slopes(m);
-    let steepest = least_at[0];
-    let slope = least[0];
     let error = wide_mul(wide_from(SLOPE_ERROR), load(B));
-    if (steepest == NONE || !wide_less(slope, -error)) {
+    let steepest = agreed(select(NONE, least_at[0], wide_less(least[0], -error)));
+    if (steepest == NONE) {
         return false;
     }
     compact(member_count, steepest);
@@ -190,7 +183,8 @@ fn admit(search: ptr<function, Search>, m: u32) -> bool {
 fn active_set(search: ptr<function, Search>, m: u32) -> u32 {
     let stop = (*search).systems + params.quota;
     while ((*search).systems < stop) {
-        if (member_count > params.most_members) {
+        let s = workgroupUniformLoad(&member_count);
+        if (s > params.most_members) {
             return TOO_LARGE;
         }
         // Far more than exact arithmetic needs. The residual shows if it was not enough.
@@ -198,7 +192,7 @@ fn active_set(search: ptr<function, Search>, m: u32) -> u32 {
             find_slopes(m);
             return SOLVED;
         }
-        if (solve_support(search)) {
+        if (solve_support(search, s)) {
             (*search).bold = 0u;
             if (!admit(search, m)) {
                 return SOLVED;

@@ -3,6 +3,9 @@
 // host defines MEMORY, LOCAL, K (candidates per query) and WIDTH (threads of a workgroup).
 #import nnk_common
 
+// What one thread tells all others.
+var<workgroup> told: u32;
+
 var<private> base: u32;
 // Index of this thread in its workgroup.
 var<private> lane: u32;
@@ -22,3 +25,16 @@ fn sync() {
     workgroupBarrier();
 }
 #endif
+
+// The first thread's value. Barriers may only depend on what a compiler knows to be the same in all threads, and of
+// what was read from memory it does not know that. Acts as a barrier of workgroup memory before and after.
+fn agreed(value: u32) -> u32 {
+    if (lane == 0u) {
+        told = value;
+    }
+    return workgroupUniformLoad(&told);
+}
+
+fn agreed_bool(value: bool) -> bool {
+    return agreed(u32(value)) != 0u;
+}

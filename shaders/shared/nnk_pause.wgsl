@@ -27,6 +27,6 @@ fn resume(m: u32, local: u32) -> Search {
         member_count = paused[at + 2u * K];
     }
     sync();
-    return Search(paused[at + 2u * K + 1u], paused[at + 2u * K + 2u],
-        paused[at + 2u * K + 3u], paused[at + 2u * K + 4u]);
+    return Search(agreed(paused[at + 2u * K + 1u]), agreed(paused[at + 2u * K + 2u]),
+        agreed(paused[at + 2u * K + 3u]), agreed(paused[at + 2u * K + 4u]));
 }

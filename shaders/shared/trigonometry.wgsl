@@ -1,5 +1,6 @@
 // Sine, cosine and inverse tangent with an absolute error of 2e-7 for every finite argument. The built-in
 // functions may be off by 5e-4.
+#import infinity
 
 // Word `i` of the bits of 2 / pi, 32 at a time, after two bits that are zero. A choice among constants: a table
 // would be an array in memory.
@@ -89,7 +90,7 @@ fn is_infinite(x: f32) -> bool {
 
 fn cosine(x: f32) -> f32 {
     if (is_infinite(x)) {
-        return bitcast<f32>(0x7fc00000u);
+        return not_a_number();
     }
     let angle = reduced(x);
     switch (angle.quadrant) {
@@ -102,7 +103,7 @@ fn cosine(x: f32) -> f32 {
 
 fn sine(x: f32) -> f32 {
     if (is_infinite(x)) {
-        return bitcast<f32>(0x7fc00000u);
+        return not_a_number();
     }
     let angle = reduced(x);
     var y = 0.0;

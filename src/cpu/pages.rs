@@ -4,9 +4,6 @@
 use bytemuck::Zeroable;
 use std::mem::MaybeUninit;
 
-/// Fewest bytes for which large pages are asked for: an array of this size holds one wherever it begins.
-const LARGE: usize = 4 << 20;
-
 /// `len` zeros. The system zeroes fresh pages on first touch, so the thread that fills a page also pays for it.
 pub(super) fn zeros<T: Zeroable>(len: usize) -> Vec<T> {
     let values = bytemuck::zeroed_vec(len);
@@ -39,6 +36,8 @@ fn on_large_pages<T>(values: &Vec<T>) {
         fn madvise(addr: *mut c_void, length: usize, advice: c_int) -> c_int;
     }
     const MADV_HUGEPAGE: c_int = 14;
+    // Fewest bytes for which large pages are asked for: an array of this size holds one wherever it begins.
+    const LARGE: usize = 4 << 20;
     // Addresses are aligned to the smallest page. Systems with larger ones refuse them, but also fault less.
     const PAGE: usize = 4096;
     let (start, bytes) = (values.as_ptr(), values.capacity() * size_of::<T>());

@@ -2,6 +2,7 @@
 
 use super::cooperative::Cooperative;
 use super::visible::{Visibility, Visible, is_counted};
+use super::wait;
 use crate::error::FoundAdapter;
 use crate::ops::DeviceInfo;
 use crate::{Error, Result};
@@ -9,7 +10,8 @@ use crate::{Error, Result};
 /// Without GL, which finds the same adapters with fewer features.
 pub(super) const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN
     .union(wgpu::Backends::METAL)
-    .union(wgpu::Backends::DX12);
+    .union(wgpu::Backends::DX12)
+    .union(wgpu::Backends::BROWSER_WEBGPU);
 
 /// Largest buffer, whatever the adapter claims: drivers use signed offsets, so sizes stay below 2^31
 /// bytes.
@@ -50,8 +52,13 @@ pub(super) fn instance() -> wgpu::Instance {
 
 pub(super) fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
     let driver = [info.driver.as_str(), info.driver_info.as_str()];
+    let name = match info.name.is_empty() {
+        // Browsers may keep to themselves what they run on.
+        true => "unnamed adapter",
+        false => &info.name,
+    };
     DeviceInfo {
-        name: info.name.clone(),
+        name: name.into(),
         backend: info.backend.to_string(),
         driver: driver.join(" ").trim().to_string(),
     }
@@ -75,9 +82,9 @@ pub(super) fn buffer_limit(limits: &wgpu::Limits) -> u64 {
     limit & !255
 }
 
-/// Adapters of the native backends, software ones included, in the order that indices refer to.
+/// Adapters of the native backends, or the one that a browser offers, software ones included, in the order that indices refer to.
 pub fn adapters() -> Vec<Adapter> {
-    let found = pollster::block_on(instance().enumerate_adapters(BACKENDS));
+    let found = wait::block_on(instance().enumerate_adapters(BACKENDS));
     summaries(&found)
 }
 

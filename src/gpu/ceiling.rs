@@ -10,7 +10,7 @@ use super::{Gpu, Tensor};
 use crate::Result;
 use crate::ops::ceiling::Ceilings;
 use crate::ops::check_same_shape;
-use std::time::Instant;
+use web_time::Instant;
 
 static ARITHMETIC: Shader = Shader::new::<CeilingParams>(
     "ceiling_arithmetic",

@@ -9,6 +9,7 @@ use super::pace::Pace;
 use super::pipeline::{Pipeline, Pipelines};
 use super::profile::Profiler;
 use super::shader::{Define, Shader};
+use super::wait::{self, Submission};
 use super::wide::Wide;
 use crate::error::DeviceProblem;
 use crate::ops::DeviceInfo;
@@ -54,7 +55,7 @@ pub(super) struct Context {
     pub(super) stages: Stages,
     /// How much work is recorded and submitted at a time.
     pub(super) pace: Pace,
-    in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
+    in_flight: Mutex<VecDeque<Submission>>,
     #[cfg(feature = "internals")]
     pub(super) tally: super::tally::Tally,
 }
@@ -100,7 +101,7 @@ impl Context {
             wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu
         );
         let timestamps = device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        let guard = Arc::new(Guard::new(device.clone(), info.name.clone()));
+        let guard = Arc::new(Guard::new(device.clone(), queue.clone(), info.name.clone()));
         Ok(Self {
             pool: Arc::new(Pool::new(Arc::clone(&guard), shares_host_memory)),
             guard,
@@ -192,18 +193,15 @@ impl Context {
 
     /// Submits commands, and waits for older ones so that only a few submissions are in flight: memory
     /// and driver queues stay bounded.
-    pub(super) fn submit(
-        &self,
-        commands: Option<wgpu::CommandBuffer>,
-    ) -> Result<wgpu::SubmissionIndex> {
+    pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> Result<Submission> {
         self.guard.meet(Call::Submit, 0);
-        let index = self.queue.submit(commands);
+        let submission = Submission::new(&self.queue, commands);
         let oldest = {
             let mut queue = self
                 .in_flight
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            queue.push_back(index.clone());
+            queue.push_back(submission.clone());
             (queue.len() > IN_FLIGHT)
                 .then(|| queue.pop_front())
                 .flatten()
@@ -211,12 +209,12 @@ impl Context {
         if oldest.is_some() {
             self.wait(oldest)?;
         }
-        Ok(index)
+        Ok(submission)
     }
 
     /// Waits for one submission, or for all.
-    pub(super) fn wait(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        self.guard.wait(index)
+    pub(super) fn wait(&self, submission: Option<Submission>) -> Result<()> {
+        self.guard.wait(submission)
     }
 
     /// Asks for the start of a mappable buffer, as it is when everything submitted so far is done.
@@ -225,6 +223,7 @@ impl Context {
         let end = bytes.next_multiple_of(4) as u64;
         staging.map_async(wgpu::MapMode::Read, 0..end, move |result| {
             let _ = sender.send(result);
+            wait::wake();
         });
         Mapping { bytes, receiver }
     }
@@ -234,12 +233,12 @@ impl Context {
         &self,
         staging: &wgpu::Buffer,
         mapping: &Mapping,
-        index: Option<wgpu::SubmissionIndex>,
+        submission: Option<Submission>,
         work: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
-        self.wait(index)?;
-        match mapping.receiver.try_recv() {
-            Ok(Ok(())) => {}
+        self.wait(submission)?;
+        match wait::received(&mapping.receiver) {
+            Some(Ok(())) => {}
             _ => {
                 return Err(self.fail(DeviceProblem::NoAnswer {
                     reason: "results cannot be read back".into(),

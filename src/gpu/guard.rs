@@ -5,15 +5,12 @@
 
 use super::calls::{Call, Failure};
 use super::fault::Faults;
+use super::wait::{self, Submission};
 use crate::error::DeviceProblem;
 use crate::{Error, Result};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
-/// Longest time that a submission may take before the device is considered hung.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What wgpu 30 begins its panic with when a wait finds that the device is lost.
 const WAIT_PANIC: &str = "Error in Device::poll";
@@ -21,6 +18,7 @@ const WAIT_PANIC: &str = "Error in Device::poll";
 /// A device whose failures are caught.
 pub(super) struct Guard {
     pub(super) device: wgpu::Device,
+    queue: wgpu::Queue,
     /// The adapter's name, for errors.
     name: String,
     /// Why the device was lost, once it is.
@@ -29,9 +27,10 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new(device: wgpu::Device, name: String) -> Self {
+    pub(super) fn new(device: wgpu::Device, queue: wgpu::Queue, name: String) -> Self {
         Self {
             device,
+            queue,
             name,
             lost: Arc::default(),
             faults: Faults::default(),
@@ -93,26 +92,20 @@ impl Guard {
     }
 
     /// Waits for one submission, or for all.
-    pub(super) fn wait(&self, index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+    pub(super) fn wait(&self, submission: Option<Submission>) -> Result<()> {
         self.check_lost()?;
-        let until = wgpu::PollType::Wait {
-            submission_index: index,
-            timeout: Some(PATIENCE),
-        };
-        let wait = || {
+        let waiting = || {
             if let Some(failure) = self.meet(Call::Wait, 0) {
                 panic!("{WAIT_PANIC}: {failure:?}");
             }
-            self.device.poll(until)
+            wait::finish(&self.device, &self.queue, submission)
         };
         // wgpu calls back, and then panics, where it is the wait that tells that the device is lost.
-        let waited = catch_unwind(AssertUnwindSafe(wait));
+        let waited = catch_unwind(AssertUnwindSafe(waiting));
         self.check_lost()?;
         match waited {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(e)) => Err(self.fail(DeviceProblem::NoAnswer {
-                reason: e.to_string(),
-            })),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(self.fail(DeviceProblem::NoAnswer { reason })),
             // A device of the caller's, whose callback is not ours.
             Err(panic) => match wait_panic(&*panic) {
                 Some(text) => Err(self.is_lost(text)),
@@ -134,7 +127,7 @@ impl Guard {
         let result = work();
         let mut complaint = None;
         for scope in scopes.into_iter().rev() {
-            complaint = pollster::block_on(scope.pop()).or(complaint);
+            complaint = wait::block_on(scope.pop()).or(complaint);
         }
         // Memory first: where it is used up in the middle of a submission, wgpu also takes the device for lost.
         if let Some(wgpu::Error::OutOfMemory { .. }) = complaint {

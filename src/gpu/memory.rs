@@ -2,6 +2,7 @@
 
 use super::calls::{Call, Failure};
 use super::guard::Guard;
+use super::wait::{self, Submission};
 use crate::Result;
 use crate::error::DeviceProblem;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -167,7 +168,7 @@ impl Pool {
             usage: kind.usage(),
             mapped_at_creation: false,
         });
-        match pollster::block_on(scope.pop()) {
+        match wait::block_on(scope.pop()) {
             None => Some(buffer),
             Some(_) => None,
         }
@@ -227,7 +228,7 @@ impl Drop for Buffer {
 pub(super) struct Stage {
     pub(super) buffer: Buffer,
     /// The last submission that copies from it.
-    pub(super) used: wgpu::SubmissionIndex,
+    pub(super) used: Submission,
 }
 
 /// Bytes of such a buffer, and how many there are.

@@ -2,8 +2,8 @@
 //!
 //! * `adapter`, `visible`, `missing`, `open`: choosing an adapter among those that a scheduler assigned, why one may be
 //!   missing, and opening it;
-//! * `context`, `guard`, `calls`: the device that all kernels share, and its failures as errors; `fault`: failures that tests ask for, `tally`: counts for
-//!   tests;
+//! * `context`, `guard`, `calls`, `wait`: the device that all kernels share, its failures as errors, and waiting for it;
+//!   `fault`: failures that tests ask for, `tally`: counts for tests;
 //! * `shader`: what the host knows about every shader, checked against the WGSL by tests;
 //! * `pipeline`, `record`, `pace`, `each`, `profile`: compiling, dispatching and timing kernels;
 //! * `memory`, `tensor`, `upload`, `wide`: buffers, copies from and to the host, numbers of the exact steps;
@@ -53,6 +53,7 @@ mod tally;
 mod tensor;
 mod upload;
 mod visible;
+mod wait;
 mod wide;
 
 #[cfg(feature = "internals")]
@@ -87,6 +88,8 @@ pub use missing::{Missing, missing};
 pub use profile::KernelTime;
 pub use tensor::Tensor;
 pub use visible::Visibility;
+#[cfg(target_family = "wasm")]
+pub use wait::{Suspension, suspend_by};
 pub use wide::Wide;
 
 use crate::Result;

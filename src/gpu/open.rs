@@ -7,13 +7,15 @@ use super::cooperative::{self, Cooperative};
 use super::gram;
 use super::pace::Pace;
 use super::profile::Profiler;
+use super::wait;
 use crate::error::DeviceProblem;
 use crate::{Error, Result};
 
 /// Opens an adapter by its index or a part of its name; without a name, the first real GPU.
 pub(super) fn open(name: Option<&str>, options: &Options) -> Result<Context> {
+    wait::check()?;
     let instance = instance();
-    let mut found = pollster::block_on(instance.enumerate_adapters(BACKENDS));
+    let mut found = wait::block_on(instance.enumerate_adapters(BACKENDS));
     let list = summaries(&found);
     let adapter = found.swap_remove(choose(name, &list)?);
     let wants_matrices = options.cooperative_matrix != Some(false);
@@ -48,7 +50,7 @@ fn request(adapter: &wgpu::Adapter, matrices: bool) -> Result<(wgpu::Device, wgp
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         trace: wgpu::Trace::Off,
     };
-    pollster::block_on(adapter.request_device(&desc)).map_err(|e| Error::Device {
+    wait::block_on(adapter.request_device(&desc)).map_err(|e| Error::Device {
         device: adapter.get_info().name,
         problem: DeviceProblem::Refused {
             reason: e.to_string(),

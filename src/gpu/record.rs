@@ -5,6 +5,7 @@ use super::memory::{Buffer, Kind};
 use super::pipeline::Pipeline;
 use super::profile::{Profiler, Timed};
 use super::shader::ShaderParams;
+use super::wait::Submission;
 use crate::Result;
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub(super) struct Recorder<'a> {
     params: Vec<u8>,
     params_buffer: Option<Buffer>,
     work: u64,
-    last: Option<wgpu::SubmissionIndex>,
+    last: Option<Submission>,
 }
 
 /// Bytes of parameters per submission.
@@ -176,7 +177,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Submits what is left, and tells the last submission, if there was one.
-    pub(super) fn finish(mut self) -> Result<Option<wgpu::SubmissionIndex>> {
+    pub(super) fn finish(mut self) -> Result<Option<Submission>> {
         self.submit()?;
         Ok(self.last)
     }

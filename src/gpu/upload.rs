@@ -7,6 +7,7 @@
 use super::calls::Call;
 use super::context::Context;
 use super::memory::{Kind, STAGE, Stage};
+use super::wait::{self, Submission};
 use crate::Result;
 use crate::error::DeviceProblem;
 use rayon::prelude::*;
@@ -20,8 +21,8 @@ impl Context {
     /// Copies `data` to the start of `buffer`.
     pub(super) fn write<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer, data: &[T]) -> Result<()> {
         let bytes: &[u8] = bytemuck::cast_slice(data);
-        // A browser does not let its caller wait for a buffer.
-        if bytes.len() < SMALL || cfg!(target_arch = "wasm32") {
+        // In a browser every copy goes through memory of the browser's.
+        if bytes.len() < SMALL || cfg!(target_family = "wasm") {
             for (i, part) in bytes.chunks(STAGE).enumerate() {
                 self.copy_in(buffer, (i * STAGE) as u64, part);
             }
@@ -50,19 +51,15 @@ impl Context {
     }
 
     /// Writes bytes to the start of a buffer, as soon as the device has copied from it.
-    fn fill(
-        &self,
-        stage: &wgpu::Buffer,
-        used: Option<wgpu::SubmissionIndex>,
-        bytes: &[u8],
-    ) -> Result<()> {
+    fn fill(&self, stage: &wgpu::Buffer, used: Option<Submission>, bytes: &[u8]) -> Result<()> {
         let end = bytes.len() as u64;
         let (sender, receiver) = std::sync::mpsc::channel();
         stage.map_async(wgpu::MapMode::Write, 0..end, move |result| {
             let _ = sender.send(result);
+            wait::wake();
         });
         self.wait(used)?;
-        if !matches!(receiver.try_recv(), Ok(Ok(()))) {
+        if !matches!(wait::received(&receiver), Some(Ok(()))) {
             return Err(self.fail(DeviceProblem::NoAnswer {
                 reason: "memory for a copy cannot be written".into(),
             }));

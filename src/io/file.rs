@@ -1,17 +1,28 @@
-//! A file read at given positions by several threads. Never mapped: a mapped file that shrinks kills the process.
+//! A file read at given positions by several threads, on a disk or in memory. Never mapped: a mapped file that shrinks
+//! kills the process.
 
 use super::fs;
 use crate::error::FileProblem;
 use crate::{Error, Result};
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// An open regular file, and what it was like when it was opened.
+/// An open regular file, or the bytes of one.
 #[derive(Debug)]
 pub(crate) struct DataFile {
     path: PathBuf,
-    file: File,
-    opened: Metadata,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// With what the file was like when it was opened.
+    Disk {
+        file: File,
+        opened: Metadata,
+    },
+    Memory(Arc<Vec<u8>>),
 }
 
 impl DataFile {
@@ -35,8 +46,7 @@ impl DataFile {
             .map_err(|e| Error::io(path, "read the size of", e))?;
         Ok(Self {
             path: path.to_path_buf(),
-            file,
-            opened,
+            content: Content::Disk { file, opened },
         })
     }
 
@@ -44,9 +54,19 @@ impl DataFile {
     pub(super) fn temporary(file: File, folder: &Path) -> std::io::Result<Self> {
         Ok(Self {
             path: folder.to_path_buf(),
-            opened: file.metadata()?,
-            file,
+            content: Content::Disk {
+                opened: file.metadata()?,
+                file,
+            },
         })
+    }
+
+    /// The bytes of a file whose name is `path`.
+    pub(crate) fn in_memory(path: &Path, bytes: Arc<Vec<u8>>) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            content: Content::Memory(bytes),
+        }
     }
 
     /// Where the file is.
@@ -56,7 +76,10 @@ impl DataFile {
 
     /// Bytes the file had when it was opened.
     pub(crate) fn len(&self) -> u64 {
-        self.opened.len()
+        match &self.content {
+            Content::Disk { opened, .. } => opened.len(),
+            Content::Memory(bytes) => bytes.len() as u64,
+        }
     }
 
     /// Refuses a file that was changed since it was opened, by its size and time of modification, or replaced by another
@@ -65,15 +88,14 @@ impl DataFile {
     /// # Errors
     /// [`Error::File`]; [`Error::Io`].
     pub(crate) fn check_unchanged(&self) -> Result<()> {
-        let failed = |e| Error::io(&self.path, "look again at", e);
-        let now = std::fs::metadata(&self.path).map_err(failed)?;
-        check_same(&self.path, &self.opened, &now)?;
+        let Content::Disk { opened, .. } = &self.content else {
+            return Ok(());
+        };
+        let now = std::fs::metadata(&self.path);
+        let now = now.map_err(|e| Error::io(&self.path, "look again at", e))?;
+        check_same(&self.path, opened, &now)?;
         // What is open may be another file by now, which was changed before it was replaced.
-        check_same(
-            &self.path,
-            &self.opened,
-            &self.file.metadata().map_err(failed)?,
-        )
+        self.check_unwritten()
     }
 
     /// Refuses a file that was written to since it was opened. One that was removed or replaced by another of its name is
@@ -82,14 +104,20 @@ impl DataFile {
     /// # Errors
     /// [`Error::File`]; [`Error::Io`].
     pub(crate) fn check_unwritten(&self) -> Result<()> {
-        let now = self.file.metadata();
+        let Content::Disk { file, opened } = &self.content else {
+            return Ok(());
+        };
+        let now = file.metadata();
         let now = now.map_err(|e| Error::io(&self.path, "look again at", e))?;
-        check_same(&self.path, &self.opened, &now)
+        check_same(&self.path, opened, &now)
     }
 
-    /// What the file was like when it was opened.
-    pub(crate) fn opened(&self) -> &Metadata {
-        &self.opened
+    /// What the file was like when it was opened; `None` for bytes in memory.
+    pub(crate) fn opened(&self) -> Option<&Metadata> {
+        match &self.content {
+            Content::Disk { opened, .. } => Some(opened),
+            Content::Memory(_) => None,
+        }
     }
 
     /// Fills `buf` from `offset` on. Needs no lock; any number of threads may read.
@@ -98,7 +126,7 @@ impl DataFile {
     /// [`Error::Io`]; [`Error::File`] when the file has become shorter since it was opened.
     pub(crate) fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
         while !buf.is_empty() {
-            match fs::read_at(&self.file, buf, offset) {
+            match self.read_at(buf, offset) {
                 Ok(0) => return Err(self.shrunk(offset)),
                 Ok(n) => {
                     buf = &mut buf[n..];
@@ -113,18 +141,36 @@ impl DataFile {
         Ok(())
     }
 
+    /// Reads once from `offset` on; 0 bytes at the end.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        match &self.content {
+            Content::Disk { file, .. } => fs::read_at(file, buf, offset),
+            Content::Memory(bytes) => {
+                let start = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                let count = buf.len().min(bytes.len() - start);
+                buf[..count].copy_from_slice(&bytes[start..start + count]);
+                Ok(count)
+            }
+        }
+    }
+
     /// Tells the kernel that the file is read from front to back; a hint, so failure means nothing.
     pub(crate) fn hint_sequential(&self) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::Sequential);
+        if let Content::Disk { file, .. } = &self.content {
+            let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
+        }
     }
 
     /// Tells the kernel that these bytes are read soon, so that it fetches them meanwhile; a hint, as above.
     pub(crate) fn hint_soon(&self, offset: u64, len: u64) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Some(len) = std::num::NonZeroU64::new(len) {
-            let _ =
-                rustix::fs::fadvise(&self.file, offset, Some(len), rustix::fs::Advice::WillNeed);
+        if let (Content::Disk { file, .. }, Some(len)) =
+            (&self.content, std::num::NonZeroU64::new(len))
+        {
+            let _ = rustix::fs::fadvise(file, offset, Some(len), rustix::fs::Advice::WillNeed);
         }
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let _ = (offset, len);

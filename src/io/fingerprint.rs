@@ -6,6 +6,7 @@ use super::{npy, safetensors};
 use crate::Result;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes of a block.
 const BLOCK: u64 = 1 << 20;
@@ -27,7 +28,8 @@ pub fn fingerprint(path: impl AsRef<Path>) -> Result<String> {
 #[derive(Debug)]
 pub struct Stamp {
     path: PathBuf,
-    seen: Metadata,
+    /// `None` for bytes in memory, which do not change.
+    seen: Option<Metadata>,
 }
 
 impl Stamp {
@@ -36,9 +38,12 @@ impl Stamp {
     /// # Errors
     /// [`crate::Error::File`]; [`crate::Error::Io`] where it is not there any more.
     pub fn check(&self) -> Result<()> {
+        let Some(seen) = &self.seen else {
+            return Ok(());
+        };
         let now = std::fs::metadata(&self.path)
             .map_err(|e| crate::Error::io(&self.path, "look again at", e))?;
-        check_same(&self.path, &self.seen, &now)
+        check_same(&self.path, seen, &now)
     }
 }
 
@@ -53,6 +58,24 @@ pub fn stamped(path: &Path) -> Result<(String, Stamp)> {
         Some(Format::Safetensors) => safetensors::SafetensorsFile::open(path)?.data_offset(),
         None => 0,
     };
+    let stamp = Stamp {
+        path: path.to_path_buf(),
+        seen: file.opened().cloned(),
+    };
+    Ok((digest(&file, header)?, stamp))
+}
+
+/// The [`fingerprint`] of a `.npy` file whose bytes are in memory.
+///
+/// # Errors
+/// [`crate::Error::File`] for an unsound header.
+pub fn of_npy(bytes: &Arc<Vec<u8>>) -> Result<String> {
+    let file = DataFile::in_memory(Path::new("bytes.npy"), Arc::clone(bytes));
+    let header = npy::read_header(&file)?.data_offset;
+    digest(&file, header)
+}
+
+fn digest(file: &DataFile, header: u64) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"chanscope/1");
     hasher.update(&file.len().to_le_bytes());
@@ -79,9 +102,5 @@ pub fn stamped(path: &Path) -> Result<(String, Stamp)> {
             take(header + start, header + start + BLOCK)?;
         }
     }
-    let stamp = Stamp {
-        path: path.to_path_buf(),
-        seen: file.opened().clone(),
-    };
-    Ok((format!("blake3:{}", hasher.finalize().to_hex()), stamp))
+    Ok(format!("blake3:{}", hasher.finalize().to_hex()))
 }

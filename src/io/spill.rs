@@ -10,7 +10,7 @@ mod maps;
 pub use floats::FloatStore;
 pub use maps::MapStore;
 
-use super::fs::write_all_at;
+use super::fs::{self, read_exact_at, write_all_at};
 use crate::error::SystemError;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
@@ -18,6 +18,11 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+
+/// The folder for temporary files where no other is given.
+pub fn default_folder() -> PathBuf {
+    fs::temporary_folder()
+}
 
 /// `[C, N, k]` sample indices and `[C, N]` flags. Any number of threads may put and get.
 #[derive(Debug)]
@@ -86,7 +91,7 @@ impl SupportStore {
             Place::Memory((0..channels).map(|_| RwLock::new(channel())).collect())
         } else {
             let folder = folder.as_ref().to_path_buf();
-            let file = tempfile::tempfile_in(&folder)
+            let file = fs::temporary(&folder)
                 .and_then(|file| file.set_len(bytes).map(|()| file))
                 .map_err(|e| spill_error(&folder, "make a temporary file for supports in", e))?;
             Place::File { file, folder }
@@ -225,24 +230,5 @@ fn spill_error(folder: &Path, action: &str, e: std::io::Error) -> Error {
             action,
             source,
         },
-    }
-}
-
-fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);
-    #[cfg(windows)]
-    {
-        let (mut bytes, mut offset) = (bytes, offset);
-        while !bytes.is_empty() {
-            match std::os::windows::fs::FileExt::seek_read(file, bytes, offset)? {
-                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                n => {
-                    bytes = &mut std::mem::take(&mut bytes)[n..];
-                    offset += n as u64;
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -78,7 +78,7 @@ impl Layer for Stored {
     }
 
     fn path(&self) -> Option<&Path> {
-        Some(self.file.path())
+        self.file.opened().map(|_| self.file.path())
     }
 
     fn check_unchanged(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 use crate::control::{Control, Progress};
 use crate::device::Device;
 use crate::error::DeviceProblem;
+use crate::io::spill::default_folder;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,7 +40,7 @@ impl<'a> Context<'a> {
         Self {
             device,
             memory: 1 << 30,
-            scratch: std::env::temp_dir(),
+            scratch: default_folder(),
             pool: None,
             control: Control::default(),
         }

@@ -1,6 +1,7 @@
 //! Where a report finds the arrays that lie beside `results.json`.
 
 use crate::io::npy::{read_array, read_shape};
+use crate::io::sink::HeldArray;
 use crate::tensor::checked_product;
 use crate::{Error, Result};
 use ndarray::{Array2, ArrayD};
@@ -56,6 +57,26 @@ impl Arrays for BTreeMap<String, ArrayD<f64>> {
     fn array(&self, path: &str) -> Result<Option<ArrayD<f64>>> {
         Ok(self.get(path).cloned())
     }
+}
+
+/// The arrays of an output that is kept in memory. Those of another type than float64 are no figure's.
+impl Arrays for Vec<HeldArray> {
+    fn shape(&self, path: &str) -> Result<Option<Vec<usize>>> {
+        Ok(held(self, path).map(|array| array.shape.clone()))
+    }
+
+    fn array(&self, path: &str) -> Result<Option<ArrayD<f64>>> {
+        let values = |array: &HeldArray| {
+            let (bytes, _) = array.bytes.as_chunks::<8>();
+            let values = bytes.iter().map(|&b| f64::from_ne_bytes(b)).collect();
+            ArrayD::from_shape_vec(array.shape.clone(), values).ok()
+        };
+        Ok(held(self, path).and_then(values))
+    }
+}
+
+fn held<'a>(arrays: &'a [HeldArray], path: &str) -> Option<&'a HeldArray> {
+    arrays.iter().find(|a| a.name == path && a.kind == "f8")
 }
 
 /// An output folder.

@@ -50,7 +50,7 @@ use crate::io::layer::Layer;
 use crate::io::sink::{HeldArray, Output};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use web_time::{Instant, SystemTime};
 
 /// An output folder in the making, with the clock running. Nothing is seen of it before
 /// [`ResultsFolder::finish`]; dropped without that, it leaves nothing behind.

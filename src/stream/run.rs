@@ -55,6 +55,10 @@ pub(super) fn one_ahead<R: Send, T: Send>(
     control: &Control<'_>,
     mut work: impl FnMut(&R, &[T]) -> Result<()>,
 ) -> Result<()> {
+    // A browser has no other thread.
+    if cfg!(target_family = "wasm") {
+        return one_by_one(reads, fill, control, work);
+    }
     std::thread::scope(|scope| {
         // Capacity 0: one block waits in the reader's hands, one is in use; no third exists.
         let (full_tx, full_rx) = sync_channel(0);
@@ -70,6 +74,22 @@ pub(super) fn one_ahead<R: Send, T: Send>(
         }
         Ok(())
     })
+}
+
+/// The same on this thread, a block after the other.
+fn one_by_one<R, T>(
+    reads: impl Iterator<Item = R>,
+    fill: impl Fn(&R, &mut Vec<T>) -> Result<()>,
+    control: &Control<'_>,
+    mut work: impl FnMut(&R, &[T]) -> Result<()>,
+) -> Result<()> {
+    let mut data = Vec::new();
+    for read in reads {
+        control.check()?;
+        fill(&read, &mut data)?;
+        work(&read, &data)?;
+    }
+    Ok(())
 }
 
 fn producer<R, T>(

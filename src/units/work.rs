@@ -16,7 +16,7 @@ use serde_json::json;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use web_time::Instant;
 
 /// Which units to compute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -55,7 +55,7 @@ pub(super) enum Source<'a> {
 /// Largest support that can be factorised; software adapters limit loops.
 fn most_members(context: &Context) -> usize {
     match context.loop_budget() {
-        usize::MAX => usize::MAX >> 33,
+        usize::MAX => i32::MAX as usize,
         _ => 128,
     }
 }

@@ -7,6 +7,7 @@ use crate::gpu::context::{Context, Mapping};
 use crate::gpu::knn::{Entry, Points};
 use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::record::Recorder;
+use crate::gpu::wait::Submission;
 use crate::gpu::wide::Wide;
 use crate::ops::GraphBlock;
 use rayon::prelude::*;
@@ -19,7 +20,7 @@ const RUN: usize = 512;
 pub(super) struct Pending {
     staging: Buffer,
     mapping: Mapping,
-    index: Option<wgpu::SubmissionIndex>,
+    index: Option<Submission>,
     lists: usize,
     k: usize,
     is_read: bool,

@@ -32,6 +32,7 @@ pub(super) const SHARED: &[(&str, &str)] = shared![
     "gram_params",
     "half_product",
     "half_tile",
+    "infinity",
     "knn_bounds",
     "knn_frame",
     "knn_half_params",

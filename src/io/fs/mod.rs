@@ -8,7 +8,7 @@ mod fault;
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Without the feature for tests no call is ever made to fail.
 #[cfg(not(feature = "internals"))]
@@ -47,6 +47,25 @@ pub(super) fn open(options: &OpenOptions, path: &Path) -> Result<File> {
     again(Call::Open, || options.open(path))
 }
 
+/// Creates a file without a name in a folder. It is gone once it is closed.
+pub(super) fn temporary(folder: &Path) -> Result<File> {
+    #[cfg(not(target_family = "wasm"))]
+    return tempfile::tempfile_in(folder);
+    #[cfg(target_family = "wasm")]
+    {
+        let _ = folder;
+        Err(ErrorKind::Unsupported.into())
+    }
+}
+
+/// The system's folder for temporary files; an empty path in a browser, which has none.
+pub(super) fn temporary_folder() -> PathBuf {
+    match cfg!(target_family = "wasm") {
+        true => PathBuf::new(),
+        false => std::env::temp_dir(),
+    }
+}
+
 /// Creates a file that must not be there yet.
 pub(super) fn create_new(path: &Path) -> Result<File> {
     open(OpenOptions::new().write(true).create_new(true), path)
@@ -64,6 +83,20 @@ pub(super) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> Result<usize>
             read => return read,
         }
     }
+}
+
+/// Fills `buf` from `offset` on.
+pub(super) fn read_exact_at(file: &File, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
+    while !buf.is_empty() {
+        match read_at(file, buf, offset)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            n => {
+                buf = &mut buf[n..];
+                offset += n as u64;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Writes all of `bytes` from `offset` on.
@@ -250,5 +283,20 @@ mod positional {
 
     pub(super) fn write(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<usize> {
         file.seek_write(bytes, offset)
+    }
+}
+
+/// A browser has no files.
+#[cfg(target_family = "wasm")]
+mod positional {
+    use std::fs::File;
+    use std::io::ErrorKind;
+
+    pub(super) fn read(_: &File, _: &mut [u8], _: u64) -> std::io::Result<usize> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn write(_: &File, _: &[u8], _: u64) -> std::io::Result<usize> {
+        Err(ErrorKind::Unsupported.into())
     }
 }

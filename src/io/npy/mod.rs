@@ -27,7 +27,31 @@ pub use whole::{read_array, read_shape};
 /// # Errors
 /// [`Error::Io`]; [`Error::File`] for anything but a sound array of a type and shape listed above.
 pub fn open(path: impl AsRef<Path>, name: &str) -> Result<Box<dyn Layer>> {
-    let file = DataFile::open(path.as_ref())?;
+    layer(DataFile::open(path.as_ref())?, name)
+}
+
+/// Activations in the bytes of a file, which errors call `file`; `name` is that of the layer.
+///
+/// ```
+/// use chanscope::io::{layer::Layer, npy};
+/// use std::sync::Arc;
+///
+/// let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+/// let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}";
+/// bytes.extend(format!("{header:117}\n").into_bytes());
+/// bytes.extend([1.0f32; 6].iter().flat_map(|x| x.to_le_bytes()));
+/// let layer = npy::from_bytes(Arc::new(bytes), "ones.npy", "ones")?;
+/// assert_eq!(layer.shape().samples, 2);
+/// # Ok::<(), chanscope::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::File`], as [`open`].
+pub fn from_bytes(bytes: Arc<Vec<u8>>, file: &str, name: &str) -> Result<Box<dyn Layer>> {
+    layer(DataFile::in_memory(Path::new(file), bytes), name)
+}
+
+fn layer(file: DataFile, name: &str) -> Result<Box<dyn Layer>> {
     let header = read_header(&file)?;
     let element = element(&file, header.descr)?;
     let shape = layer_shape(file.path(), "the array", &header.shape)?;

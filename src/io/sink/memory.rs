@@ -1,5 +1,6 @@
 //! Outputs that are kept in memory, for programs that want arrays and no files.
 
+use crate::io::fs::temporary_folder;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,7 +28,7 @@ impl Memory {
     pub(super) fn new() -> Self {
         Self {
             arrays: Arc::default(),
-            scratch: std::env::temp_dir(),
+            scratch: temporary_folder(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Arrays of float64, appended one after another: in memory up to a budget, beyond it in a temporary file.
 
-use super::{read_exact_at, spill_error};
-use crate::io::fs::write_all_at;
+use super::spill_error;
+use crate::io::fs::{read_exact_at, temporary, write_all_at};
 use crate::{Error, Result};
 use std::fs::File;
 use std::ops::Range;
@@ -47,7 +47,7 @@ impl FloatStore {
             self.memory.extend_from_slice(values);
         } else {
             if self.file.is_none() {
-                let file = tempfile::tempfile_in(&self.folder).map_err(|e| {
+                let file = temporary(&self.folder).map_err(|e| {
                     spill_error(&self.folder, "make a temporary file for matrices in", e)
                 })?;
                 self.file = Some(file);

@@ -39,7 +39,7 @@ impl MapStore {
         let s = layer.shape();
         let shape = LayerShape::new(channels, s.samples, s.height, s.width)?;
         let make = || {
-            let file = tempfile::tempfile_in(folder)?;
+            let file = crate::io::fs::temporary(folder)?;
             file.set_len(Self::bytes(layer, channels))?;
             let opened = DataFile::temporary(file.try_clone()?, folder)?;
             Ok((file, opened))

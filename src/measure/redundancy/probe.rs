@@ -9,7 +9,7 @@ use crate::ops::{
     Backend, GraphBlock, OverlapSums, PointsBlock, SUPPORT_THRESHOLD, Supports, Vectors,
 };
 use crate::stream::plan::{GraphJob, GraphPlan};
-use std::time::Instant;
+use web_time::Instant;
 
 /// Fewest queries of a space, if there are as many. They are doubled until they take [`ENOUGH`].
 const QUERIES: usize = 256;
