@@ -33,7 +33,7 @@ pub fn inspect(
                 _ => estimate(ctx, layer, &options).map_err(|e| message(&e)),
             };
             let beyond_f32 = values.beyond_f32(layer)?;
-            found.push(entry(layer, &values, beyond_f32, &need).to_string());
+            found.push(entry(layer, &values, beyond_f32, Some(&need)).to_string());
         }
         Ok(found)
     });
