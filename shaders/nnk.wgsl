@@ -2,7 +2,8 @@
 // workgroup solves one query. Sweeps of projected coordinate descent (nnk_descent) find most of the
 // support; an active-set method (nnk_active_set) makes it exact, with an L D L' factorisation on the
 // support (nnk_factor) and re-admission of any candidate that has a negative slope. All arithmetic is
-// wide. The host defines K, WIDTH, MEMORY, LOCAL and ACROSS, the threads that share a row of the factor.
+// wide. Queries with vectors that it does not resolve are left to the host. The host defines K, WIDTH,
+// MEMORY, LOCAL and ACROSS, the threads that share a row of the factor.
 #import nnk_solver
 #import nnk_descent
 #import nnk_active_set
@@ -25,50 +26,95 @@
 // [lists, 2 K + 8]: see shared/nnk_pause.wgsl.
 @group(0) @binding(8) var<storage, read_write> paused: array<u32>;
 
-// Kernel values above this count as 1, and those above 1 - 2.5e-8 as too close to 1 for their difference from it to
-// be known well.
-fn equal_from() -> wide {
-#ifdef WIDE_F64
-    return wide_sub(wide_from(1.0), wide_from(2.5e-15));
-#else
-    return wide_sub(wide_from(1.0), wide_from(5e-14));
-#endif
+// `settle`: the host has to decide.
+const UNDECIDED = 0xffffffffu;
+
+// 1 - K of two candidates.
+fn deficit(i: u32, j: u32) -> wide {
+    return wide_sub(wide_from(1.0), kernel_at(i, j));
 }
 
-fn is_unresolved(value: wide) -> bool {
-    return wide_less(wide_sub(wide_from(1.0), wide_from(2.5e-8)), value) && wide_less(value, equal_from());
-}
-
-// UNRESOLVED and NOT_UNIQUE as far as they hold, the same in all threads.
-fn find_flags(m: u32) -> u32 {
-    var unresolved = 0.0;
-    var not_unique = 0.0;
+// Whether some vectors are so close that wide arithmetic does not resolve the kernel between them. The
+// same in all threads.
+fn has_near_vectors(m: u32) -> bool {
+    let equal = wide_from(params.equal);
+    let near = wide_from(params.near);
+    var found = 0.0;
     for (var j = lane; j < m; j += WIDTH) {
-        if (is_unresolved(load(B + j))) {
-            unresolved = 1.0;
+        // b comes from differences, and is exactly 1 where a candidate counts as equal to the query.
+        let own = wide_sub(wide_from(1.0), load(B + j));
+        if (wide_less(wide_zeroed(), own) && wide_less(own, near)) {
+            found = 1.0;
         }
-        let heavy = wide_round(load(X + j)) > 1e-6;
         for (var i = 0u; i < m; i++) {
-            let value = kernel_at(i, j);
-            if (i != j && is_unresolved(value)) {
-                unresolved = 1.0;
-            }
-            if (i != j && heavy && wide_less(equal_from(), value)) {
-                not_unique = 1.0;
+            let value = deficit(i, j);
+            if (i != j && wide_less(value, near) && !wide_less(value, equal)) {
+                found = 1.0;
             }
         }
     }
-    reduce(wide_from(-unresolved), 0u);
-    var flags = select(0u, UNRESOLVED, wide_round(least[0]) < 0.0);
-    reduce(wide_from(-not_unique), 0u);
-    flags |= select(0u, NOT_UNIQUE, wide_round(least[0]) < 0.0);
+    reduce(wide_from(-found), 0u);
+    return agreed_bool(wide_round(least[0]) < 0.0);
+}
+
+// Candidates with the kernel value 1 between them can exchange weight without any effect. Copies have
+// their weight moved to the first of them. Returns NOT_UNIQUE if that is a neighbour; or UNDECIDED if
+// candidates that need not be copies are equal in the kernel's eyes, because the weight belongs to the
+// longest of them. The same in all threads. `first` is the entry of candidate 0.
+fn settle(m: u32, first: u32) -> u32 {
     sync();
-    return flags;
+    let equal = wide_from(params.equal);
+    var undecided = 0.0;
+    var not_unique = 0.0;
+    for (var j = lane; j < m; j += WIDTH) {
+        var weight = load(X + j);
+        let has_weight = wide_less(wide_zeroed(), weight);
+#ifdef COSINE
+        for (var i = 0u; has_weight && i < m; i++) {
+            if (i != j && wide_less(deficit(i, j), equal)) {
+                undecided = 1.0;
+            }
+        }
+#else
+        let distance = entries[first + j].distance;
+        var is_copy = false;
+        var is_first = true;
+        for (var i = 0u; i < m; i++) {
+            if (i == j || !wide_less(deficit(i, j), equal)) {
+                continue;
+            }
+            let other = entries[first + i].distance;
+            if (wide_less(distance, other) || wide_less(other, distance)) {
+                // So close beside the bandwidth that the kernel rounds to 1.
+                undecided = select(undecided, 1.0, has_weight);
+            } else {
+                is_copy = true;
+                is_first = is_first && j < i;
+                weight = wide_add(weight, load(X + i));
+            }
+        }
+        if (is_first && is_copy && wide_round(weight) > 1e-6) {
+            not_unique = 1.0;
+        }
+        if (!is_first) {
+            weight = wide_zeroed();
+        }
+#endif
+        store(GOAL + j, weight);
+    }
+    reduce(wide_from(-undecided), 0u);
+    if (agreed_bool(wide_round(least[0]) < 0.0)) {
+        return UNDECIDED;
+    }
+    reduce(wide_from(-not_unique), 0u);
+    for (var j = lane; j < m; j += WIDTH) {
+        store(X + j, load(GOAL + j));
+    }
+    return select(0u, NOT_UNIQUE, agreed_bool(wide_round(least[0]) < 0.0));
 }
 
 // Writes the weights, the support, the objective and the residual.
-fn write_outcome(m: u32, local: u32, skip: u32, systems: u32) {
-    let flags = find_flags(m);
+fn write_outcome(m: u32, local: u32, skip: u32, systems: u32, flags: u32) {
     var objective = wide_zeroed();
     var residual = wide_zeroed();
     for (var j = lane; j < m; j += WIDTH) {
@@ -115,8 +161,8 @@ fn write_state(local: u32, state: u32) {
     }
 }
 
-// Computes b, does the sweeps of coordinate descent, and takes the support that they find.
-fn start(m: u32, local: u32, problem: Problem) -> Search {
+// Computes b, and makes the working memory ready for x = 0.
+fn set_up(m: u32, local: u32, problem: Problem) {
     for (var j = lane; j < m; j += WIDTH) {
         let distance = entries[(params.list_first + local) * params.k + problem.skip + j].distance;
 #ifdef COSINE
@@ -131,6 +177,10 @@ fn start(m: u32, local: u32, problem: Problem) -> Search {
         marks[j] = 0u;
     }
     sync();
+}
+
+// Does the sweeps of coordinate descent, and takes the support that they find.
+fn start(m: u32) -> Search {
     descend(m);
     if (lane == 0u) {
         let negligible = wide_mul(wide_from(1e-12), load(B));
@@ -178,11 +228,21 @@ fn nnk(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) count: vec
             write_state(local, problem.state);
             return;
         }
-        search = start(m, local, problem);
+        set_up(m, local, problem);
+        if (has_near_vectors(m)) {
+            write_state(local, NEAR);
+            return;
+        }
+        search = start(m);
     }
     let state = active_set(&search, m);
     if (state == SOLVED) {
-        write_outcome(m, local, problem.skip, search.systems);
+        let flags = settle(m, (params.list_first + local) * params.k + problem.skip);
+        if (flags == UNDECIDED) {
+            write_state(local, NEAR);
+        } else {
+            write_outcome(m, local, problem.skip, search.systems, flags);
+        }
         return;
     }
     sync();

@@ -33,6 +33,9 @@ struct NnkParams {
     resumed: u32,
     // Largest support that the adapter can factorise.
     most_members: u32,
+    // Vectors are near where 1 - K lies between both, and equal in the kernel's eyes below: see nnk.wgsl.
+    equal: f32,
+    near: f32,
     // First workgroup of this dispatch, and the number of workgroups of all dispatches.
     first: u32,
     workgroups: u32,
@@ -50,6 +53,8 @@ const MISSING = 2u;
 const UNFINISHED = 3u;
 // The support is larger than `most_members`.
 const TOO_LARGE = 4u;
+// The host solves it, because vectors are near, or because candidates that are equal have to be told apart.
+const NEAR = 5u;
 
 // A query's problem: candidates skip .. skip + count of its list, with the kernel exp(-factor d^2).
 struct Problem {
@@ -60,10 +65,8 @@ struct Problem {
     unused: u32,
 }
 
-// Flags of an outcome: vectors so close that the support may not be exact; a neighbour that another candidate
-// equals in the kernel's eyes.
-const UNRESOLVED = 1u;
-const NOT_UNIQUE = 2u;
+// Flag of an outcome: a neighbour is a copy of another candidate.
+const NOT_UNIQUE = 1u;
 
 struct Outcome {
     objective: wide,
@@ -76,7 +79,7 @@ struct Outcome {
     support: u32,
     // Linear systems solved, for tuning.
     systems: u32,
-    // UNRESOLVED, NOT_UNIQUE.
+    // NOT_UNIQUE.
     flags: u32,
 }
 

@@ -248,7 +248,7 @@ impl Backend for Gpu {
 
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
         knn::state_bytes(&self.context, groups, queries, k, dim)
-            + nnk::scratch_bytes(&self.context, groups * queries, k)
+            + nnk::scratch_bytes(&self.context, groups * queries, k, dim)
     }
 
     fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Tensor> {

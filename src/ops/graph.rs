@@ -79,6 +79,21 @@ pub struct GraphParams {
     pub pca_dimension: bool,
 }
 
+impl GraphParams {
+    /// `gamma = 1 / (2 s^2)` of the Gaussian kernel for a query whose last candidate in use is at the squared distance
+    /// `last`, or `None` if the bandwidth is 0. Under cosine there is none, and it is 0.
+    #[inline(always)]
+    pub(crate) fn gamma(&self, last: f64) -> Option<f64> {
+        match (self.kernel, self.sigma) {
+            (Kernel::Cosine, _) => Some(0.0),
+            // s = sqrt(last) / 3, so 1 / (2 s^2) = 4.5 / last.
+            (Kernel::Gaussian, Sigma::KthThird) => (last > 0.0).then(|| 4.5 / last),
+            // The bound keeps gamma finite where s^2 underflows; distinct points then still have kernel value 0.
+            (Kernel::Gaussian, Sigma::Fixed(s)) => Some((0.5 / (s * s)).min(1e300)),
+        }
+    }
+}
+
 /// Rows of a few channels on their way to a device: `data` is `[groups, rows, dim]`, C order.
 #[derive(Clone, Copy, Debug)]
 pub struct PointsBlock<'a> {
@@ -116,9 +131,6 @@ pub struct GraphBlock {
     pub degenerate: Vec<bool>,
     /// `[groups, Q]` a neighbour's weight could go to another candidate that the kernel cannot tell from it.
     pub not_unique: Vec<bool>,
-    /// `[groups, Q]` some vectors are so close that the backend's arithmetic does not resolve the kernel between
-    /// them, and the support may not be exact. Never on the CPU, which solves such queries in twice the precision.
-    pub unresolved: Vec<bool>,
 }
 
 impl GraphBlock {
@@ -132,7 +144,6 @@ impl GraphBlock {
         self.pca_dimension.resize(queries, 0);
         self.degenerate.resize(queries, false);
         self.not_unique.resize(queries, false);
-        self.unresolved.resize(queries, false);
     }
 
     /// Takes all queries out; the memory stays.
@@ -146,7 +157,6 @@ impl GraphBlock {
             pca_dimension,
             degenerate,
             not_unique,
-            unresolved,
         } = self;
         neighbors.clear();
         sq_distances.clear();
@@ -156,7 +166,6 @@ impl GraphBlock {
         pca_dimension.clear();
         degenerate.clear();
         not_unique.clear();
-        unresolved.clear();
     }
 }
 

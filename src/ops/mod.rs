@@ -11,16 +11,20 @@
 
 pub mod ceiling;
 mod check;
+mod components;
 mod conv2d;
 mod dots;
 pub mod filters;
 mod gram;
 mod graph;
 mod info;
+pub(crate) mod near;
 pub mod net;
 mod overlap;
+mod source;
 
 pub(crate) use check::*;
+pub(crate) use components::{Components, SHARE, components_bytes, packed};
 pub use conv2d::{Activation, Conv2dParams};
 pub use dots::DotRows;
 pub(crate) use dots::{Products, add_dots};
@@ -31,6 +35,7 @@ pub use graph::{
 };
 pub use info::{DeviceInfo, Limits};
 pub use overlap::{OverlapSums, Supports};
+pub(crate) use source::Source;
 
 use crate::Result;
 use std::ops::Range;

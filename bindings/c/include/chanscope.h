@@ -148,8 +148,6 @@ typedef struct chanscope_space_summary {
   uint64_t degenerate_queries;
   // Queries whose support is not unique.
   uint64_t not_unique_queries;
-  // Queries whose support may not be exact on this device.
-  uint64_t unresolved_queries;
   // Whether the channel is zero on every sample.
   bool dead;
 } chanscope_space_summary;

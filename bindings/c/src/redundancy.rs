@@ -65,8 +65,6 @@ pub struct SpaceSummary {
     pub degenerate_queries: u64,
     /// Queries whose support is not unique.
     pub not_unique_queries: u64,
-    /// Queries whose support may not be exact on this device.
-    pub unresolved_queries: u64,
     /// Whether the channel is zero on every sample.
     pub dead: bool,
 }
@@ -273,7 +271,6 @@ fn summary_of(space: &redundancy::SpaceSummary, dead: bool) -> SpaceSummary {
         loo_soft_error: number(space.loo_soft_error),
         degenerate_queries: space.degenerate_queries,
         not_unique_queries: space.not_unique_queries,
-        unresolved_queries: space.unresolved_queries,
         dead,
     }
 }

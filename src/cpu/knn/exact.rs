@@ -2,11 +2,8 @@
 
 use super::rows::Rows;
 use crate::ops::Kernel;
+use crate::ops::near::PARALLEL;
 use crate::simd::{F64_LANES, F64x8, LineF64};
-
-/// Cosine distances `2 - 2 cos` below this are taken as 0: rounding to `f32` alone can move parallel vectors so far
-/// apart.
-pub(in crate::cpu) const PARALLEL: f64 = 1e-14;
 
 /// A query in float64, padded with zeros to whole vectors.
 pub(super) struct Query {

@@ -78,7 +78,6 @@ pub(super) mod internals {
     pub use super::tree::tests::TREE;
 }
 
-pub(super) use exact::PARALLEL;
 pub use points::Points;
 pub(super) use points::{points_bytes, rows_bytes};
 pub(super) use select::state_bytes;

@@ -11,11 +11,11 @@
 
 mod block;
 
-use super::exact::PARALLEL;
 use super::lists::{Job, Lists};
 use super::packed::{Packed, gamma};
 use super::select::Candidate;
 use crate::cpu::gemm::{COLS, ROWS};
+use crate::ops::near::PARALLEL;
 use crate::ops::{Identical, Kernel};
 use crate::simd::{F64x8, Simd, SimdKernel};
 use block::Block;

@@ -18,7 +18,6 @@ mod sample;
 pub(super) use job::Int8Job;
 pub(super) use near::TreePlaces;
 
-use super::exact::PARALLEL;
 use super::int8::{Int8, PASS_ALL, PASS_NONE, Query};
 use super::lists::{Job, Lists};
 use super::products::{
@@ -27,6 +26,7 @@ use super::products::{
 use super::select::Candidate;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::ops::Kernel;
+use crate::ops::near::PARALLEL;
 use crate::simd::{F64x8, Simd, SimdKernel};
 use sample::Sample;
 use std::ops::Range;

@@ -9,10 +9,9 @@
 
 use super::lanes::GramLanes;
 use super::layout::{flat, flat_mut, lines, packed, reset};
-use super::near;
 use super::problem::{Problem, dot};
 use super::source::Source;
-use crate::ops::Kernel;
+use crate::ops::{Kernel, near};
 use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
 
 /// Kernel matrix and right-hand side of one query, with the working memory to build them.

@@ -5,10 +5,9 @@
 //! on them. The formulas are those of [`super::gram`], which builds the matrix of a single query.
 
 use super::layout::{packed, reset};
-use super::near;
 use super::products::{self, Products};
 use super::source::{Sources, most_vectors};
-use crate::ops::Kernel;
+use crate::ops::{Kernel, near};
 use crate::simd::{F64x8, LineF64, Simd};
 
 /// Kernel matrices and right-hand sides of eight queries with at most `n` candidates each.

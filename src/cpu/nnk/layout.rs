@@ -1,12 +1,7 @@
 //! Memory layouts that several parts share: packed lower triangles and arrays of cache lines.
 
+pub(super) use crate::ops::packed;
 use crate::simd::{F64_LANES, LineF64};
-
-/// Index of entry `(j, l)`, `l <= j`, in a packed lower triangle, row after row.
-#[inline(always)]
-pub(super) const fn packed(j: usize, l: usize) -> usize {
-    j * (j + 1) / 2 + l
-}
 
 /// The first `columns` entries of the `N` rows from `row` on of a packed lower triangle.
 ///

@@ -19,9 +19,9 @@
 //! 4. A lane that meets a numerically singular system or takes too many rounds is copied out ([`gram`]) and
 //!    solved alone by [`active_set`], which always terminates. More candidates than a bit set holds go this
 //!    way from the start. Queries with vectors so close that float64 kernel values cannot resolve them are solved
-//!    by [`near`] in double-double arithmetic ([`double`]).
+//!    by [`near`], which both backends share, in double-double arithmetic.
 //! 5. **Weights that are not unique**, because candidates are equal in the kernel's eyes, are moved to one of them by
-//!    [`twins`].
+//!    [`near::settle`].
 //! 6. **Weights to principal components.** [`pca`] counts the principal components of the support's vectors,
 //!    for sixteen queries at once.
 //!
@@ -35,13 +35,11 @@
 //! cap.
 
 mod active_set;
-mod double;
 mod factor;
 mod gram;
 mod lanes;
 mod layout;
 mod lockstep;
-mod near;
 mod pca;
 mod problem;
 mod products;
@@ -49,7 +47,6 @@ mod set;
 mod solver;
 mod source;
 mod task;
-mod twins;
 
 /// Tests for `crate::internals`.
 #[cfg(feature = "internals")]
@@ -59,7 +56,7 @@ pub(super) mod internals {
 
 use super::{Candidates, Cpu, Points, pages};
 use crate::Result;
-use crate::ops::{GraphBlock, GraphParams, Vectors};
+use crate::ops::{GraphBlock, GraphParams, Vectors, near};
 use crate::simd::{F64_LANES, InstructionSet};
 use bytemuck::Zeroable;
 use rayon::prelude::*;
@@ -108,12 +105,7 @@ pub(super) fn solve(
     refill(&mut block.objective, total);
     refill(&mut block.kkt_residual, total);
     refill(&mut block.pca_dimension, total);
-    let flags = [
-        &mut block.degenerate,
-        &mut block.not_unique,
-        &mut block.unresolved,
-    ];
-    for flags in flags {
+    for flags in [&mut block.degenerate, &mut block.not_unique] {
         flags.clear();
         flags.resize(total, false);
     }

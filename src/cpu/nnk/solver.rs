@@ -5,15 +5,14 @@ use super::gram::Gram;
 use super::lanes::GramLanes;
 use super::layout::{flat, flat_mut, packed, reset};
 use super::lockstep::Lockstep;
-use super::near::{self, Near, Optimum};
 use super::pca::{self, Pca};
 use super::set::{Set, Set256};
 use super::source::{Source, Sources};
 use super::task::{Inputs, Task};
-use super::twins::settle;
 use crate::Result;
 use crate::cpu::Candidate;
-use crate::ops::{GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Sigma, missing_vectors};
+use crate::ops::near::{self, Near, Optimum, settle};
+use crate::ops::{GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, missing_vectors};
 use crate::simd::{F64_LANES, LineF64, Simd, SimdKernel, prefetch};
 
 /// Leading values of a candidate's vector that are prefetched. Those of eight queries fit the L1 cache.
@@ -179,13 +178,10 @@ fn select_candidates(
         used.retain(distinct);
     }
     let last = list[usize::from(*used.last()?)].sq_distance;
-    match (params.kernel, params.sigma) {
-        (Kernel::Cosine, _) => row.iter().any(|&x| x != 0.0).then_some(0.0),
-        // s = sqrt(last) / 3, so 1 / (2 s^2) = 4.5 / last.
-        (Kernel::Gaussian, Sigma::KthThird) => (last > 0.0).then(|| 4.5 / last),
-        // The bound keeps gamma finite where s^2 underflows; distinct points then still have kernel value 0.
-        (Kernel::Gaussian, Sigma::Fixed(s)) => Some((0.5 / (s * s)).min(1e300)),
+    if params.kernel == Kernel::Cosine && row.iter().all(|&x| x == 0.0) {
+        return None;
     }
+    params.gamma(last)
 }
 
 /// Solves the eight queries from `first` on, one in each lane.
@@ -300,14 +296,13 @@ fn solve_near(
     let (source, near) = (&workspace.sources[lane], &mut workspace.near);
     let optimum = near.solve(source, inputs.params.kernel);
     workspace.weights.clear();
-    (workspace.weights).extend(near.theta.iter().map(|theta| theta.hi));
-    let n = source.vectors.len();
+    workspace.weights.extend(near.weights());
     let query = Query {
         at,
         used: &workspace.used[lane],
         source,
     };
-    let equal = |i: usize, j: usize| near.between[i * n + j] == 0.0;
+    let equal = |i: usize, j: usize| near.equal(i, j);
     query.write(inputs, task, &mut workspace.weights, &optimum, equal, true);
 }
 

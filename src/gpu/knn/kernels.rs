@@ -95,7 +95,7 @@ shader_struct! {
     pub(in crate::gpu) struct Entry {
         pub(super) distance: WideBits,
         pub(super) sample: u32,
-        unused: u32,
+        pub(super) unused: u32,
     }
 }
 

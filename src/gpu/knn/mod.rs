@@ -45,7 +45,7 @@ pub(super) use lists::{lists, state_bytes};
 pub(super) use packing::padded_bytes;
 pub use points::Points;
 pub(super) use points::points_bytes;
-pub(super) use rows::{cosine_norms, gather, norms};
+pub(super) use rows::{cosine_norms, fetch, gather, norms};
 
 use super::context::Context;
 use super::guard::halve;

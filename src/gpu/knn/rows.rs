@@ -1,13 +1,13 @@
 //! Kernels that process rows one by one: before a search their norms, and rows as the f32 filter reads them;
 //! after it, fetching the candidates' vectors.
 
-use super::kernels::{FRAMED, GATHER, NORMS, PackParams, RowNorm, RowsParams, with_kernel};
+use super::kernels::{Entry, FRAMED, GATHER, NORMS, PackParams, RowNorm, RowsParams, with_kernel};
 use super::packing::framed_pitch;
 use super::{Candidates, Points};
 use crate::Result;
 use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
-use crate::gpu::record::Recorder;
+use crate::gpu::record::{Recorder, number};
 use crate::gpu::tensor::Tensor;
 use crate::ops::check_gather;
 use std::ops::Range;
@@ -160,4 +160,46 @@ pub(in crate::gpu) fn gather(
     let mut recorder = Recorder::new(context);
     recorder.dispatch(&pipeline, params, &buffers, all, 64)?;
     recorder.submit()
+}
+
+/// Brings some rows of a buffer `[all, dim]` to the host.
+pub(in crate::gpu) fn fetch(
+    context: &Context,
+    from: &Buffer,
+    [all, dim]: [usize; 2],
+    rows: &[usize],
+) -> Result<Vec<f32>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    // The kernel that gathers candidates, given lists of one entry, and all rows as one group.
+    let entry = |&row: &usize| {
+        Ok(Entry {
+            sample: number(context, row + 1)?,
+            ..Entry::default()
+        })
+    };
+    let entries: Vec<Entry> = rows.iter().map(entry).collect::<Result<_>>()?;
+    let len = rows.len() * dim;
+    let list = context
+        .pool
+        .get(Kind::Storage, size_of_val(&entries[..]) as u64)?;
+    context.write(&list, &entries)?;
+    let into = context.pool.get(Kind::Storage, len as u64 * 4)?;
+    let workgroups = GATHER.workgroups(len);
+    let params = RowsParams {
+        dim: dim as u32,
+        rows: number(context, all)?,
+        group_count: 1,
+        k: 1,
+        list_count: rows.len() as u32,
+        workgroups: workgroups as u32,
+        ..RowsParams::default()
+    };
+    let pipeline = context.pipeline(&GATHER, &[])?;
+    let buffers = [from.whole(), list.whole(), into.whole()];
+    let mut recorder = Recorder::new(context);
+    recorder.dispatch(&pipeline, params, &buffers, workgroups, 64)?;
+    recorder.submit()?;
+    context.read(&into, len)
 }

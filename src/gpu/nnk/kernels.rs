@@ -1,5 +1,6 @@
 //! The shaders of the solver, what they share with the host, and what they need in memory.
 
+use super::near;
 use crate::gpu::context::Context;
 use crate::gpu::knn::{Entry, RowNorm};
 use crate::gpu::shader::Definition::{Flag, OneOf};
@@ -30,7 +31,7 @@ pub(super) const PCA_WORK: u64 = 500_000_000;
 /// States of an outcome.
 pub(super) const SOLVED: u32 = 0;
 /// The query has no graph.
-const DEGENERATE: u32 = 1;
+pub(super) const DEGENERATE: u32 = 1;
 /// A candidate is not in the block of points.
 pub(super) const MISSING: u32 = 2;
 /// The solver used its quota of linear systems.
@@ -38,9 +39,11 @@ pub(super) const UNFINISHED: u32 = 3;
 /// The support is larger than the adapter can factorise.
 pub(super) const TOO_LARGE: u32 = 4;
 
-/// Flags of an [`Outcome`]; `shaders/shared/nnk_common.wgsl` explains them.
-pub(super) const UNRESOLVED: u32 = 1;
-pub(super) const NOT_UNIQUE: u32 = 2;
+/// The host has to solve the query.
+pub(super) const NEAR: u32 = 5;
+
+/// Flag of an [`Outcome`]; `shaders/shared/nnk_common.wgsl` explains it.
+pub(super) const NOT_UNIQUE: u32 = 1;
 
 const CONSTANTS: &[(&str, u32)] = &[
     ("SOLVED", SOLVED),
@@ -48,7 +51,7 @@ const CONSTANTS: &[(&str, u32)] = &[
     ("MISSING", MISSING),
     ("UNFINISHED", UNFINISHED),
     ("TOO_LARGE", TOO_LARGE),
-    ("UNRESOLVED", UNRESOLVED),
+    ("NEAR", NEAR),
     ("NOT_UNIQUE", NOT_UNIQUE),
 ];
 
@@ -70,6 +73,8 @@ shader_params! {
         pub(super) quota: u32,
         pub(super) resumed: u32,
         pub(super) most_members: u32,
+        pub(super) equal: f32,
+        pub(super) near: f32,
         pub(super) first: u32,
         pub(super) workgroups: u32,
         pub(super) zero: u32,
@@ -269,11 +274,12 @@ pub(super) const fn scratch(context: &Context) -> u64 {
     }
 }
 
-/// Device bytes of a solve of `lists` queries: scratch of one pass, and the norms that gathered vectors
-/// have for the cosine kernel.
-pub(in crate::gpu) fn scratch_bytes(context: &Context, lists: usize, k: usize) -> u64 {
+/// Device bytes of a solve of `lists` queries: scratch of one pass, the norms that gathered vectors have for the
+/// cosine kernel, and the vectors of queries that the host solves.
+pub(in crate::gpu) fn scratch_bytes(context: &Context, lists: usize, k: usize, dim: usize) -> u64 {
+    let left = near::bytes(lists, k, dim);
     let lists = lists as u64;
-    (lists * per_list(k)).min(scratch(context).max(per_list(k))) + lists * 16 * k as u64
+    (lists * per_list(k)).min(scratch(context).max(per_list(k))) + lists * 16 * k as u64 + left
 }
 
 fn sizes(k: usize, local: bool) -> Vec<Define> {

@@ -10,11 +10,13 @@
 //!   nnk                weights, objective, residual; slots of the support      -> weights, outcomes, supports
 //!   nnk_polytope       Gram matrix of the neighbours that have weight          -> kernels (overwritten)
 //!   nnk_pca            principal components of that matrix                     -> outcomes
+//!   Solve::solve_near  on the host: queries that the device has not solved   -> all of these
 //! GraphBlock           on the host
 //! ```
 //!
 //! * this file: arguments, and what all passes have in common;
 //! * `pass`: the kernels of one pass;
+//! * `near`: queries with vectors that wide arithmetic does not resolve, which the host solves;
 //! * `results`: its results on their way to the host, which reads them while the device works on the next pass;
 //! * `kernels`: shaders, structs that are shared with them, and sizes in memory.
 //!
@@ -28,6 +30,7 @@
 //! linear system.
 
 mod kernels;
+mod near;
 mod pass;
 mod results;
 
@@ -117,12 +120,12 @@ pub(super) fn solve(
             drop_identical: u32::from(params.identical == Identical::Drop),
             fixed_sigma: u32::from(matches!(params.sigma, Sigma::Fixed(_))),
             most_members: most_members(context) as u32,
-            ..NnkParams::default()
+            ..near::limits(context.wide, queries.kernel)
         },
         source,
         kernel: queries.kernel,
         units: unit_buffer,
-        pca_dimension: params.pca_dimension,
+        graph: params,
     };
     let wanted = share(lists, per_list(k), scratch(context).min(context.max_buffer));
     let (mut step, kernels) = context.pool.get_tile(wanted, (k * k * 8) as u64)?;

@@ -2,9 +2,9 @@
 
 use super::Source;
 use super::kernels::{
-    GRAM, MISSING, NnkParams, Outcome, PCA, PCA_WORK, POLYTOPE, POLYTOPE_SIDE, PREPARE, Problem,
-    SIDE, SOLVE, SWEEPS, TOO_LARGE, UNFINISHED, gram_defines, is_local, is_pca_local, pca_defines,
-    polytope_defines, solver_defines, work,
+    GRAM, MISSING, NEAR, NnkParams, Outcome, PCA, PCA_WORK, POLYTOPE, POLYTOPE_SIDE, PREPARE,
+    Problem, SIDE, SOLVE, SWEEPS, TOO_LARGE, UNFINISHED, gram_defines, is_local, is_pca_local,
+    pca_defines, polytope_defines, solver_defines, work,
 };
 use super::results::{Pending, Results};
 use crate::Result;
@@ -14,7 +14,7 @@ use crate::gpu::memory::{Buffer, Kind};
 use crate::gpu::pipeline::Pipeline;
 use crate::gpu::record::Recorder;
 use crate::gpu::shader::Define;
-use crate::ops::{GraphBlock, Kernel, missing_vectors};
+use crate::ops::{GraphBlock, GraphParams, Kernel, missing_vectors};
 use std::sync::Arc;
 
 /// One call of the solver: what all its passes have in common.
@@ -27,8 +27,7 @@ pub(super) struct Solve<'a> {
     pub(super) params: NnkParams,
     pub(super) units: Buffer,
     pub(super) norms: Buffer,
-    /// Whether principal components are wanted.
-    pub(super) pca_dimension: bool,
+    pub(super) graph: &'a GraphParams,
 }
 
 /// Dispatches of a solver whose working memory is in a buffer, before the host looks whether all queries are finished.
@@ -78,7 +77,7 @@ impl Solve<'_> {
         let mut recorder = Recorder::new(self.context);
         self.build(&mut recorder, &pass, kernels)?;
         self.run_solver(&mut recorder, &pass, kernels, waits)?;
-        if self.pca_dimension {
+        if self.graph.pca_dimension {
             self.components(&mut recorder, &pass, kernels)?;
         }
         let copied = [&pass.outcomes, &self.candidates.entries, &pass.weights];
@@ -91,7 +90,7 @@ impl Solve<'_> {
     }
 
     /// Waits for a pass and writes its results to `block`. Where queries are left unfinished, solves it once more, as
-    /// long as that takes.
+    /// long as that takes. Queries that the device leaves to the host are solved there.
     pub(super) fn collect(
         &self,
         running: Running,
@@ -107,16 +106,15 @@ impl Solve<'_> {
             let finished = found.outcomes.iter().all(|o| o.state != UNFINISHED);
             finished.then(|| self.add(first, found, block)).transpose()
         };
-        if results
-            .read(self.context, |found| add(block, found))??
-            .is_some()
-        {
-            return Ok(());
-        }
-        let again = self.start(first, lists, kernels, true)?;
-        again
-            .results
-            .read(self.context, |found| self.add(first, found, block))?
+        let found = results.read(self.context, |found| add(block, found))??;
+        let near = match found {
+            Some(near) => near,
+            None => {
+                let again = self.start(first, lists, kernels, true)?.results;
+                again.read(self.context, |found| self.add(first, found, block))??
+            }
+        };
+        self.solve_near(&near, block)
     }
 
     fn vectors(&self) -> wgpu::BufferBinding<'_> {
@@ -270,8 +268,8 @@ impl Solve<'_> {
         knn::with_kernel(others, self.kernel)
     }
 
-    /// Writes the results of a pass to their places in `block`.
-    fn add(&self, first: usize, found: &Results<'_>, block: &mut GraphBlock) -> Result<()> {
+    /// Writes the results of a pass to their places in `block`. Gives back the queries that are left to the host.
+    fn add(&self, first: usize, found: &Results<'_>, block: &mut GraphBlock) -> Result<Vec<usize>> {
         let (context, queries) = (self.context, self.candidates.queries);
         let outcomes = found.outcomes;
         if outcomes.iter().any(|o| o.state == TOO_LARGE) {
@@ -281,10 +279,11 @@ impl Solve<'_> {
             return Err(missing_vectors((first + at) % queries));
         }
         found.write((first, queries), self.queries, context.wide, block);
-        if !self.pca_dimension {
+        if !self.graph.pca_dimension {
             block.pca_dimension[first..first + outcomes.len()].fill(0);
         }
-        Ok(())
+        let near = (first..).zip(outcomes).filter(|(_, o)| o.state == NEAR);
+        Ok(near.map(|(list, _)| list).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The results of a pass on their way to the host: one copy, submitted with the kernels. The host reads it while the
 //! device works on the next pass.
 
-use super::kernels::{NOT_UNIQUE, Outcome, SOLVED, UNRESOLVED, list_bytes};
+use super::kernels::{DEGENERATE, NOT_UNIQUE, Outcome, list_bytes};
 use crate::Result;
 use crate::gpu::context::{Context, Mapping};
 use crate::gpu::knn::{Entry, Points};
@@ -139,9 +139,8 @@ impl Results<'_> {
                 to.objective[i] = wide.decode(outcome.objective);
                 to.kkt_residual[i] = outcome.residual;
                 to.pca_dimension[i] = outcome.dimension as u16;
-                to.degenerate[i] = outcome.state != SOLVED;
+                to.degenerate[i] = outcome.state == DEGENERATE;
                 to.not_unique[i] = outcome.flags & NOT_UNIQUE != 0;
-                to.unresolved[i] = outcome.flags & UNRESOLVED != 0;
             }
         });
     }
@@ -169,7 +168,6 @@ struct Run<'a> {
     pca_dimension: &'a mut [u16],
     degenerate: &'a mut [bool],
     not_unique: &'a mut [bool],
-    unresolved: &'a mut [bool],
 }
 
 /// The places of `lists`, in runs of [`RUN`].
@@ -182,13 +180,12 @@ fn runs(block: &mut GraphBlock, lists: Range<usize>, k: usize) -> Vec<Run<'_>> {
         .zip(block.kkt_residual[lists.clone()].chunks_mut(RUN))
         .zip(block.pca_dimension[lists.clone()].chunks_mut(RUN));
     let flags = (block.degenerate[lists.clone()].chunks_mut(RUN))
-        .zip(block.not_unique[lists.clone()].chunks_mut(RUN))
-        .zip(block.unresolved[lists].chunks_mut(RUN));
+        .zip(block.not_unique[lists].chunks_mut(RUN));
     let all = slots.zip(figures.zip(flags));
     all.map(|(slots, (figures, flags))| {
         let ((neighbors, sq_distances), weights) = slots;
         let ((objective, kkt_residual), pca_dimension) = figures;
-        let ((degenerate, not_unique), unresolved) = flags;
+        let (degenerate, not_unique) = flags;
         Run {
             neighbors,
             sq_distances,
@@ -198,7 +195,6 @@ fn runs(block: &mut GraphBlock, lists: Range<usize>, k: usize) -> Vec<Run<'_>> {
             pca_dimension,
             degenerate,
             not_unique,
-            unresolved,
         }
     })
     .collect()

@@ -355,6 +355,5 @@ fn kill(block: &mut GraphBlock, queries: Range<usize>, k: usize) {
     block.kkt_residual[queries.clone()].fill(0.0);
     block.pca_dimension[queries.clone()].fill(0);
     block.not_unique[queries.clone()].fill(false);
-    block.unresolved[queries.clone()].fill(false);
     block.degenerate[queries].fill(true);
 }

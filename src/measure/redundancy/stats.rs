@@ -19,7 +19,6 @@ pub struct SpaceSums {
     wrong: u64,
     degenerate: u64,
     not_unique: u64,
-    unresolved: u64,
     #[serde(with = "bits")]
     kkt_residual: f32,
 }
@@ -60,9 +59,6 @@ pub struct SpaceSummary {
     /// Queries whose support is not unique, because a neighbour is equal to another candidate in the kernel's eyes
     /// (docs/definitions.md#equal-candidates).
     pub not_unique_queries: u64,
-    /// Queries with vectors so close that the backend may not have found the exact support
-    /// ([`GraphBlock::unresolved`]).
-    pub unresolved_queries: u64,
     /// Largest KKT violation among the solutions.
     pub kkt_residual_max: f32,
 }
@@ -93,7 +89,6 @@ pub(super) struct QueryGraph<'a> {
     pub pca_dimension: u16,
     pub degenerate: bool,
     pub not_unique: bool,
-    pub unresolved: bool,
 }
 
 impl<'a> QueryGraph<'a> {
@@ -108,7 +103,6 @@ impl<'a> QueryGraph<'a> {
             pca_dimension: block.pca_dimension[at],
             degenerate: block.degenerate[at],
             not_unique: block.not_unique[at],
-            unresolved: block.unresolved[at],
         }
     }
 
@@ -140,7 +134,6 @@ impl SpaceSums {
             return;
         }
         self.not_unique += u64::from(graph.not_unique);
-        self.unresolved += u64::from(graph.unresolved);
         self.neighbors.add(support_size as f64);
         self.pca_dimension.add(f64::from(graph.pca_dimension));
         // K_ii is 1 for both kernels.
@@ -176,7 +169,6 @@ impl SpaceSums {
         self.wrong += other.wrong;
         self.degenerate += other.degenerate;
         self.not_unique += other.not_unique;
-        self.unresolved += other.unresolved;
         self.kkt_residual = self.kkt_residual.max(other.kkt_residual);
     }
 
@@ -193,7 +185,6 @@ impl SpaceSums {
             errors: sampling.map(|sampling| self.errors(sampling)),
             degenerate_queries: self.degenerate,
             not_unique_queries: self.not_unique,
-            unresolved_queries: self.unresolved,
             kkt_residual_max: self.kkt_residual,
         }
     }

@@ -4,9 +4,7 @@ use super::ResultsFolder;
 use crate::Result;
 use crate::measure::baselines::{self, ChannelSimilarity};
 use crate::measure::redundancy::{self as measure, LayerRedundancy, SpaceErrors, SpaceSummary};
-use crate::report::results::{
-    Aggregate, Baselines, Cka, Redundancy, RedundancyLayer, Skipped, finite,
-};
+use crate::report::results::{Aggregate, Baselines, Cka, Redundancy, RedundancyLayer, finite};
 
 impl ResultsFolder {
     /// Writes what [`crate::measure::redundancy()`] found: [`ResultsFolder::redundancy_layer`] for every
@@ -64,17 +62,6 @@ impl ResultsFolder {
         let section = &mut record.results.redundancy;
         let section = section.get_or_insert_with(Redundancy::default);
         section.layers.push(entry(found));
-        let spaces = found.per_channel.iter().chain(&found.aggregate);
-        let unresolved: u64 = spaces.map(|space| space.unresolved_queries).sum();
-        if unresolved > 0 {
-            record.results.skipped.push(Skipped {
-                name: format!("exact supports of some queries of layer {}", found.name),
-                reason: format!(
-                    "{unresolved} queries have vectors so nearly parallel or so close that this device's arithmetic does not \
-                     resolve them; the CPU does"
-                ),
-            });
-        }
         Ok(())
     }
 

@@ -10,29 +10,26 @@
 //! # Float32 first, float64 in doubt
 //! [`tridiagonal`] treats sixteen queries at once in float32, one in each SIMD lane. A count is accepted if no
 //! sum of the largest eigenvalues comes closer to the 95 % than the error that rounding and the early end of
-//! the iteration can cause. This is nearly always so. Otherwise [`single`] decides, for that query alone and in
+//! the iteration can cause. This is nearly always so. Otherwise [`Components`] decides, for that query alone and in
 //! float64. So no count depends on the instruction set, nor on the queries that were taken together. The rows
 //! that a lane lacks are 0.
 //!
-//! The two files implement the same algorithm on purpose, and do not share code. The lanes of `tridiagonal`
-//! advance together, so that each step is made under masks, divisions are rearranged to shorten the chain of
-//! dependent operations, and every matrix is scaled to one trace. `single` is the plain scalar form with tight
-//! limits that serves as the reference; the test below compares the two.
+//! Both implement the same algorithm on purpose, and do not share code. The lanes of `tridiagonal` advance
+//! together, so that each step is made under masks, divisions are rearranged to shorten the chain of dependent
+//! operations, and every matrix is scaled to one trace. [`Components`] is the plain scalar form with tight limits
+//! that serves as the reference; the test below compares the two.
 
-mod single;
 mod tridiagonal;
 
 use super::layout::packed;
 use super::source::{Source, most_vectors};
 use crate::cpu::transpose::transpose;
+use crate::ops::{Components, components_bytes};
 use crate::simd::{F32_LANES, F32x16, LineF32, Simd};
-use single::Single;
 use tridiagonal::{Found, Tridiagonal};
 
 /// Queries that are taken together.
 pub(super) const BATCH: usize = F32_LANES;
-/// The fraction of the squared norm that the components must hold.
-const SHARE: f64 = 0.95;
 /// Terms of the inner products that are summed at a time, so that the transposed vectors fit the L1 cache.
 const DEPTH: usize = 16;
 /// Rows and columns of a register tile.
@@ -48,7 +45,7 @@ pub(super) struct Pca {
     /// `DEPTH` terms of each row of the Gram matrix's factors, transposed, `[rows, DEPTH]`.
     slice: Vec<LineF32>,
     tridiagonal: Tridiagonal,
-    single: Single,
+    single: Components,
 }
 
 /// Bytes of a [`Pca`] for `k` candidates.
@@ -57,7 +54,7 @@ pub(super) fn bytes(k: usize, dim: usize) -> u64 {
     let packs = dim + rows * DEPTH + packed(rows, 0) + 3 * rows;
     (size_of::<LineF32>() * packs + size_of::<f32>() * F32_LANES * dim + size_of::<u16>() * rows)
         as u64
-        + single::bytes(k, dim)
+        + components_bytes(k, dim)
 }
 
 impl Pca {
@@ -253,7 +250,7 @@ pub(in crate::cpu) mod tests {
         #[inline(always)]
         fn run<I: Simd, const R: usize, const V: usize>(self) -> Self::Output {
             let Self(sources, shape) = self;
-            let (mut pca, mut single) = (Pca::default(), Single::default());
+            let (mut pca, mut single) = (Pca::default(), Components::default());
             let (mut counts, mut wanted) = ([0; F32_LANES], [0; F32_LANES]);
             pca.dimensions::<I>(sources, shape.dim, &mut counts);
             let n = shape.vectors.min(shape.dim);

@@ -1,13 +1,13 @@
 //! Eigenvalues of sixteen matrices in float32, and the counts of principal components that follow from them with
 //! certainty.
 //!
-//! See [`super`] for the method, and for why [`super::single`] does the same in another way. Words used here:
+//! See [`super`] for the method, and for why [`crate::ops::Components`] does the same in another way. Words used here:
 //! - *beside*: the entries next to the diagonal of a tridiagonal matrix. Only their squares are kept.
 //! - *deflated*: an entry beside the diagonal that is negligible. The matrix splits there.
 //! - *top*: the first row of a lane's matrix that has not split off. The iteration works from there down.
 
-use super::SHARE;
 use crate::cpu::nnk::layout::packed;
+use crate::ops::SHARE;
 use crate::simd::{F32_LANES, F32x16, LineF32, Simd};
 
 /// All matrices are scaled to this trace, so that products of six entries neither overflow nor underflow.

@@ -1,11 +1,19 @@
-//! Principal components of one query in float64, accurate to rounding errors of the trace.
+//! The number of principal components that hold 95 % of the squared norm of one query's NNK polytope
+//! (docs/definitions.md#principal-components), in float64, accurate to rounding errors of the trace.
 //!
-//! See [`super`] for the method, and for why [`super::tridiagonal`] does the same in another way.
+//! The polytope of query `x_i` consists of the vectors `y_j = x_j - x_i` to its `m` support points. The components are
+//! counted from the eigenvalues of the `m x m` Gram matrix of the `y_j`, or, if `dim` is smaller than `m`, of the
+//! `dim x dim` matrix with the same non-zero eigenvalues. Only eigenvalues are needed: Householder's reduction to
+//! tridiagonal form is followed by the square-root-free QL iteration of Pal, Walker and Kahan (Parlett, The Symmetric
+//! Eigenvalue Problem, section 8.15).
+//!
+//! Both backends use it for the few queries that their faster arithmetic does not decide.
 
-use super::SHARE;
-use crate::cpu::nnk::layout::packed;
-use crate::cpu::nnk::source::Source;
+use super::Source;
 use std::ops::Range;
+
+/// The fraction of the squared norm that the components must hold.
+pub(crate) const SHARE: f64 = 0.95;
 
 /// Relative slack of the comparison with the 95 %. Some polytopes, such as equal integer vectors, hold exactly
 /// that fraction, and rounding errors must not make them count one component more.
@@ -16,7 +24,7 @@ const PIECE: usize = 512;
 
 /// Working memory for one query.
 #[derive(Default)]
-pub(super) struct Single {
+pub(crate) struct Components {
     /// The vectors minus the query, `[m, dim]`, or a piece of them.
     vectors: Vec<f64>,
     /// The Gram matrix, a packed lower triangle.
@@ -24,20 +32,20 @@ pub(super) struct Single {
     /// `A u` of a Householder reflection, then its update vector.
     update: Vec<f64>,
     /// The diagonal, which the eigenvalues replace, the largest first.
-    pub(super) diagonal: Vec<f64>,
+    pub(crate) diagonal: Vec<f64>,
     /// Squares of the off-diagonal entries: `beside[i]` is that of entry `(i, i + 1)`.
     beside: Vec<f64>,
 }
 
-/// Bytes of a [`Single`] for `k` candidates.
-pub(super) fn bytes(k: usize, dim: usize) -> u64 {
+/// Bytes of [`Components`] for `k` candidates.
+pub(crate) fn components_bytes(k: usize, dim: usize) -> u64 {
     let n = k.min(dim);
     (size_of::<f64>() * (k * dim.min(PIECE.max(k)) + packed(n, 0) + 3 * n)) as u64
 }
 
-impl Single {
+impl Components {
     /// Counts the principal components of `vectors - query`, for at least one vector; 0 if all equal the query.
-    pub(super) fn dimension(&mut self, source: &Source<'_>) -> u16 {
+    pub(crate) fn dimension(&mut self, source: &Source<'_>) -> u16 {
         let (m, dim) = (source.vectors.len(), source.query.len());
         let n = m.min(dim);
         self.matrix.clear();
@@ -159,6 +167,12 @@ impl Single {
             d[top] = gamma + shift;
         }
     }
+}
+
+/// Index of entry `(j, l)`, `l <= j`, in a packed lower triangle, row after row.
+#[inline(always)]
+pub(crate) const fn packed(j: usize, l: usize) -> usize {
+    j * (j + 1) / 2 + l
 }
 
 /// Wilkinson's shift: the eigenvalue of `[[d, b], [b, next]]`, `square = b^2 > 0`, that is nearer to `d`.

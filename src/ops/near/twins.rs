@@ -5,11 +5,11 @@
 //! index where several are equally long. So the support does not depend on the order of the samples, except between
 //! exact copies.
 
-use super::source::Source;
+use super::Source;
 
 /// Moves the weights of candidates that are equal in the kernel's eyes to one of them. `equal(i, j)` says whether two
 /// are; `indices` are their sample indices. Returns whether a weight above `threshold` could lie elsewhere.
-pub(super) fn settle(
+pub(crate) fn settle(
     weights: &mut [f64],
     equal: impl Fn(usize, usize) -> bool,
     source: &Source<'_>,

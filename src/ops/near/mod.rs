@@ -1,63 +1,78 @@
-//! Queries some of whose vectors are almost equal as the kernel sees them.
+//! Queries some of whose vectors are almost equal as the kernel sees them. Both backends solve them here, on the host.
 //!
 //! The kernel of such a pair is 1 less a tiny number `E`, and float64 keeps `1 - E` only to an absolute 1e-16. What
 //! decides between the candidates is `E`: with `E` near 1e-12, as under the cosine kernel where all maps have a large
 //! common offset, four digits of it are left, and one support in ten is wrong. Here `E` itself is computed, to the
-//! relative precision of float64, and the system with `K = 1 - E` is solved in double-double arithmetic, by Lawson and
-//! Hanson's active-set algorithm (Solving Least Squares Problems, chapter 23).
+//! relative precision of float64, and the system with `K = 1 - E` is solved in double-double arithmetic ([`double`]), by
+//! Lawson and Hanson's active-set algorithm (Solving Least Squares Problems, chapter 23). Weights that candidates could
+//! exchange without any effect, because they are equal in the kernel's eyes, are given to one of them by [`twins`].
+//!
+//! What counts as near, and what as equal, is defined here for both backends and their shaders: [`RANGE`], [`EQUAL`],
+//! [`PARALLEL`].
 
-use super::double::Double;
-use super::source::Source;
-use crate::cpu::knn::PARALLEL;
-use crate::ops::Kernel;
+mod double;
+mod twins;
+
+pub(crate) use twins::settle;
+
+use super::{Kernel, Source};
+use double::Double;
+
+/// Cosine distances `2 - 2 cos` below this are taken as 0: rounding to `f32` alone can move parallel vectors so far
+/// apart.
+pub(crate) const PARALLEL: f64 = 1e-14;
 
 /// The range of `E` for which a query is solved here. Above it float64 leaves eight digits of `E`; below it, vectors
 /// count as equal, because rounding to float32 alone can move them as far apart.
-pub(super) const RANGE: std::ops::Range<f64> = 0.25 * PARALLEL..2.5e-8;
+pub(crate) const RANGE: std::ops::Range<f64> = 0.25 * PARALLEL..2.5e-8;
 
 /// The kernel value above which two vectors count as equal.
-pub(super) const EQUAL: f64 = 1.0 - RANGE.start;
+pub(crate) const EQUAL: f64 = 1.0 - RANGE.start;
 
 /// Relative error of a slope that rounding of `E` may cause.
 const NOISE: f64 = 4e-15;
 /// Smallest pivot of the Cholesky decomposition.
 const PIVOT: f64 = 1e-28;
+/// Numbers of each vector that are scaled at a time, so that those of all candidates stay in the cache.
+const PIECE: usize = 64;
 
 /// One problem and its solution.
 #[derive(Default)]
-pub(super) struct Near {
+pub(crate) struct Near {
     n: usize,
     /// `E [n, n]` between candidates.
-    pub(super) between: Vec<f64>,
+    between: Vec<f64>,
     /// `E [n]` between candidates and the query.
     query: Vec<f64>,
     /// 1 / norm of every vector, the query last; 0 for a zero vector. Cosine only.
     inverse_norms: Vec<Double>,
+    /// Some numbers of every vector, the query last, scaled to length 1: `[n + 1, PIECE]`. Cosine only.
+    scaled: Vec<Double>,
     /// Members of the support, in the order of the factor's rows.
     support: Vec<usize>,
     /// Rows of the Cholesky factor of `K` on the support.
     factor: Vec<Vec<Double>>,
     /// Weights of all candidates.
-    pub(super) theta: Vec<Double>,
+    theta: Vec<Double>,
     /// Candidates that entered without effect since the objective last fell.
     refused: Vec<bool>,
 }
 
-/// The value of the problem at its optimum, and the largest violation of the optimality (KKT) conditions.
-pub(super) struct Optimum {
-    pub(super) objective: f64,
-    pub(super) residual: f64,
+/// The value of a problem at its optimum, and the largest violation of the optimality (KKT) conditions.
+pub(crate) struct Optimum {
+    pub(crate) objective: f64,
+    pub(crate) residual: f64,
 }
 
 /// Bytes of a [`Near`] for `k` candidates.
-pub(super) fn bytes(k: usize) -> u64 {
+pub(crate) fn bytes(k: usize) -> u64 {
     let k = k as u64;
-    8 * k * (k + 1) + 16 * k * k + 96 * k
+    8 * k * (k + 1) + 16 * k * k + 96 * k + 16 * (k + 1) * PIECE as u64
 }
 
 impl Near {
     /// Builds the problem of a query and solves it.
-    pub(super) fn solve(&mut self, source: &Source<'_>, kernel: Kernel) -> Optimum {
+    pub(crate) fn solve(&mut self, source: &Source<'_>, kernel: Kernel) -> Optimum {
         self.build(source, kernel);
         self.support.clear();
         self.factor.clear();
@@ -81,49 +96,80 @@ impl Near {
         self.optimum()
     }
 
+    /// The weights of all candidates.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = f64> {
+        self.theta.iter().map(|theta| theta.hi)
+    }
+
+    /// Whether the kernel cannot tell two different candidates apart.
+    pub(crate) fn equal(&self, i: usize, j: usize) -> bool {
+        self.between[i * self.n + j] < RANGE.start
+    }
+
+    /// Computes `E` of all pairs.
     fn build(&mut self, source: &Source<'_>, kernel: Kernel) {
-        let n = source.vectors.len();
-        self.n = n;
+        self.n = source.vectors.len();
+        let n = self.n;
         self.between.clear();
         self.between.resize(n * n, 0.0);
         self.query.clear();
         self.query.resize(n, 0.0);
-        if kernel == Kernel::Cosine {
-            self.inverse_norms.clear();
-            let vectors = source.vectors.iter().copied().chain([source.query]);
-            self.inverse_norms.extend(vectors.map(inverse_norm));
+        match kernel {
+            Kernel::Gaussian => self.gaussian(source),
+            Kernel::Cosine => self.cosine(source),
         }
-        let vector = |i: usize| source.vectors.get(i).copied().unwrap_or(source.query);
-        let deficit = |i: usize, j: usize| match kernel {
-            Kernel::Gaussian => {
-                let terms = vector(i).iter().zip(vector(j));
-                let sum: f64 = terms
-                    .map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2))
-                    .sum();
-                -(-source.gamma * sum).exp_m1()
-            }
-            Kernel::Cosine => {
-                // Vectors scaled to length 1, to more digits than their difference loses.
-                let (f, g) = (self.inverse_norms[i], self.inverse_norms[j]);
-                let terms = vector(i).iter().zip(vector(j));
-                let sum: f64 = terms
-                    .map(|(&x, &y)| {
-                        let (a, b) = (
-                            f * Double::from(f64::from(x)),
-                            g * Double::from(f64::from(y)),
-                        );
-                        ((a.hi - b.hi) + (a.lo - b.lo)).powi(2)
-                    })
-                    .sum();
-                if sum < PARALLEL { 0.0 } else { 0.25 * sum }
-            }
-        };
         for i in 0..n {
             for j in 0..i {
-                let value = deficit(i, j);
-                (self.between[i * n + j], self.between[j * n + i]) = (value, value);
+                self.between[j * n + i] = self.between[i * n + j];
             }
-            self.query[i] = deficit(i, n);
+        }
+    }
+
+    /// `E` of vector `i` and candidate `j < i`; the query is vector `n`.
+    fn deficit(&mut self, i: usize, j: usize) -> &mut f64 {
+        match i < self.n {
+            true => &mut self.between[i * self.n + j],
+            false => &mut self.query[j],
+        }
+    }
+
+    fn gaussian(&mut self, source: &Source<'_>) {
+        for (i, x) in vectors(source).enumerate() {
+            for (j, y) in source.vectors[..i].iter().enumerate() {
+                let terms = x.iter().zip(*y);
+                let squares = terms.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
+                let sum: f64 = squares.sum();
+                *self.deficit(i, j) = -(-source.gamma * sum).exp_m1();
+            }
+        }
+    }
+
+    /// A quarter of the squared distances of the vectors scaled to length 1, to more digits than their differences lose.
+    fn cosine(&mut self, source: &Source<'_>) {
+        self.inverse_norms.clear();
+        self.inverse_norms.extend(vectors(source).map(inverse_norm));
+        let dim = source.query.len();
+        for first in (0..dim).step_by(PIECE) {
+            let piece = first..dim.min(first + PIECE);
+            let mut scaled = std::mem::take(&mut self.scaled);
+            scaled.clear();
+            for (vector, &factor) in vectors(source).zip(&self.inverse_norms) {
+                let part = vector[piece.clone()].iter();
+                scaled.extend(part.map(|&x| factor * Double::from(f64::from(x))));
+            }
+            let row = |i: usize| &scaled[i * piece.len()..][..piece.len()];
+            for i in 0..=self.n {
+                for j in 0..i.min(self.n) {
+                    let terms = row(i).iter().zip(row(j));
+                    let squares = terms.map(|(a, b)| ((a.hi - b.hi) + (a.lo - b.lo)).powi(2));
+                    let sum = self.deficit(i, j);
+                    *sum = squares.fold(*sum, |sum, square| sum + square);
+                }
+            }
+            self.scaled = scaled;
+        }
+        for sum in self.between.iter_mut().chain(&mut self.query) {
+            *sum = if *sum < PARALLEL { 0.0 } else { 0.25 * *sum };
         }
     }
 
@@ -259,6 +305,11 @@ impl Near {
             residual,
         }
     }
+}
+
+/// The candidates' vectors, and the query's at the end.
+fn vectors<'a>(source: &Source<'a>) -> impl Iterator<Item = &'a [f32]> {
+    source.vectors.iter().copied().chain([source.query])
 }
 
 /// 1 / norm of a vector, 0 if it is zero. Squares of `f32` values are exact in float64.

@@ -4,9 +4,9 @@ use std::ops::{Add, Mul, Neg, Sub};
 
 /// `hi + lo`, where `lo` is at most half a unit in the last place of `hi`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
-pub(super) struct Double {
-    pub(super) hi: f64,
-    pub(super) lo: f64,
+pub(crate) struct Double {
+    pub(crate) hi: f64,
+    pub(crate) lo: f64,
 }
 
 impl Double {
