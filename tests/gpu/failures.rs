@@ -37,7 +37,7 @@ pub const WITH_PROGRAM: &[Test] = &[("failures::the_command_says_one_line", comm
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_chanscope");
 
 /// Work whose results come as text: all of them (`#`, for arrays), and floats exactly.
-type Job<'a> = dyn Fn(&Device) -> Result<String> + 'a;
+pub type Job<'a> = dyn Fn(&Device) -> Result<String> + 'a;
 
 /// The adapter, opened afresh. A lost device's panics, which the library catches, are not of interest here.
 fn open(devices: &Devices) -> Device {
@@ -78,7 +78,7 @@ fn problem(error: &Error) -> &DeviceProblem {
 }
 
 /// Disturbs a job at up to `points` of its calls of each kind.
-fn disturb(devices: &Devices, points: u64, job: &Job<'_>) {
+pub fn disturb(devices: &Devices, points: u64, job: &Job<'_>) {
     let device = open(devices);
     let card = gpu(&device);
     card.fail(None);

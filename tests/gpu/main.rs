@@ -26,6 +26,7 @@ mod knn;
 mod launches;
 mod memory;
 mod misuse;
+mod near;
 mod net;
 mod nnk;
 mod overlap;
@@ -110,6 +111,7 @@ fn main() {
         launches::TESTS,
         memory::TESTS,
         misuse::TESTS,
+        near::TESTS,
         nnk::TESTS,
         net::TESTS,
         overlap::TESTS,

@@ -9,6 +9,7 @@ pub mod filters;
 pub mod gram;
 pub mod knn;
 pub mod minimize;
+pub mod near;
 pub mod net;
 pub mod nnk;
 pub mod overlap;

@@ -1,6 +1,7 @@
 //! Cosine kernel at its ends: nearly parallel vectors, parallel ones, and orthogonal ones.
 
 use super::{Data, cpu, graph, params, uniform};
+use crate::oracle::{near as oracle, nnk};
 use chanscope::ops::{
     Backend, GraphBlock, GraphParams, Kernel, PointsBlock, SUPPORT_THRESHOLD, Vectors,
 };
@@ -16,77 +17,9 @@ fn offset(n: usize, dim: usize, spread: f64, seed: u64) -> Data {
     }
 }
 
-/// `1 - K` of two vectors under cosine, a quarter of their squared distance at length 1, in float64 from the
-/// vectors' differences: with `v = y / |y|` and `u = x / |x|`, `|u - v| = |x - y |x| / |y|| / |x|`, where the ratio of
-/// lengths comes from the difference of the squares.
-fn deficit(x: &[f32], y: &[f32]) -> f64 {
-    let square = |v: &[f32]| v.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
-    let pairs = || x.iter().zip(y).map(|(&a, &b)| (f64::from(a), f64::from(b)));
-    // |x| / |y| - 1, accurate where both are nearly equal.
-    let grown: f64 = pairs().map(|(a, b)| (a - b) * (a + b)).sum();
-    let ratio = grown / square(y);
-    let stretch = ratio / ((1.0 + ratio).sqrt() + 1.0);
-    let sum: f64 = pairs().map(|(a, b)| (a - b - b * stretch).powi(2)).sum();
-    sum / square(x) / 4.0
-}
-
-/// Solves `a x = b` by Gaussian elimination with pivoting.
-fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
-    let n = b.len();
-    for c in 0..n {
-        let best = (c..n).max_by(|&i, &j| a[i][c].abs().total_cmp(&a[j][c].abs()));
-        let best = best.unwrap();
-        a.swap(c, best);
-        b.swap(c, best);
-        for r in c + 1..n {
-            let factor = a[r][c] / a[c][c];
-            let (top, row) = a.split_at_mut(r);
-            for (x, t) in row[0].iter_mut().zip(&top[c]).skip(c) {
-                *x -= factor * t;
-            }
-            b[r] -= factor * b[c];
-        }
-    }
-    for c in (0..n).rev() {
-        let sum: f64 = (c + 1..n).map(|j| a[c][j] * b[j]).sum();
-        b[c] = (b[c] - sum) / a[c][c];
-    }
-    b
-}
-
-/// Whether `support` is that of the optimum. With `K = 1 - E` the conditions `K theta = k` on the support read
-/// `E theta - lambda = e` with `lambda = sum theta - 1`, in which nothing cancels.
+/// Whether `support` is that of the optimum.
 fn is_optimal(vectors: &[&[f32]], query: &[f32], support: &[usize], tolerance: f64) -> bool {
-    let m = support.len();
-    let e = |j: usize| deficit(vectors[j], query);
-    let between = |i: usize, j: usize| {
-        if i == j {
-            0.0
-        } else {
-            deficit(vectors[i], vectors[j])
-        }
-    };
-    // The unknowns are theta and lambda / unit; the last equation is sum theta - lambda = 1.
-    let unit = support.iter().map(|&j| e(j)).fold(0.0, f64::max);
-    let mut rows: Vec<Vec<f64>> = (support.iter())
-        .map(|&i| {
-            let mut row: Vec<f64> = support.iter().map(|&j| between(i, j) / unit).collect();
-            row.push(-1.0);
-            row
-        })
-        .collect();
-    rows.push([vec![1.0; m], vec![-unit]].concat());
-    let mut right: Vec<f64> = support.iter().map(|&i| e(i) / unit).collect();
-    right.push(1.0);
-    let solution = solve(rows, right);
-    let (theta, lambda) = (&solution[..m], solution[m]);
-    let slope = |j: usize| {
-        let sum: f64 = (support.iter().zip(theta))
-            .map(|(&l, theta)| between(j, l) / unit * theta)
-            .sum();
-        lambda - sum + e(j) / unit
-    };
-    theta.iter().all(|&t| t > 0.0) && (0..vectors.len()).all(|j| slope(j) >= -tolerance)
+    oracle::on_support(nnk::Kernel::Cosine, vectors, query, support).is_optimal(tolerance)
 }
 
 /// Graphs of the first `count` rows among all: emulated processors are slow.
@@ -127,7 +60,7 @@ pub fn nearly_parallel_vectors_have_exact_supports() {
                     .map(|&i| i as usize)
                     .collect();
             for (&j, &d) in candidates.iter().zip(&graph.sq_distances[slots.clone()]) {
-                let expected = 4.0 * deficit(data.row(q), data.row(j));
+                let expected = 4.0 * oracle::deficit(nnk::Kernel::Cosine, data.row(q), data.row(j));
                 assert!(
                     (d / expected - 1.0).abs() < 1e-7,
                     "{spread}: {d} {expected}"
