@@ -29,8 +29,6 @@ pub const TESTS: &[Test] = &[
         "near::near_and_other_queries_mix",
         near_and_other_queries_mix,
     ),
-    ("near::parallel_candidates", parallel_candidates),
-    ("near::copies", copies),
     ("near::blocks_do_not_matter", blocks_do_not_matter),
     ("near::many_batches", many_batches),
     ("near::subnormal_numbers", subnormal_numbers),
@@ -54,11 +52,11 @@ fn offset([groups, n, dim]: [usize; 3], spread: f64, seed: u64) -> Data {
     }
 }
 
-fn noise([groups, n, dim]: [usize; 3], seed: u64) -> Data {
+pub fn noise([groups, n, dim]: [usize; 3], seed: u64) -> Data {
     offset_by(0.0, [groups, n, dim], seed)
 }
 
-fn offset_by(centre: f64, [groups, n, dim]: [usize; 3], seed: u64) -> Data {
+pub fn offset_by(centre: f64, [groups, n, dim]: [usize; 3], seed: u64) -> Data {
     let mut random = Random(seed);
     let value = |_| (centre + normal(&mut random)) as f32;
     Data {
@@ -70,7 +68,7 @@ fn offset_by(centre: f64, [groups, n, dim]: [usize; 3], seed: u64) -> Data {
 }
 
 /// The rows of two sets of as many groups together.
-fn joined(a: &Data, b: &Data) -> Data {
+pub fn joined(a: &Data, b: &Data) -> Data {
     let groups = (0..a.groups).flat_map(|g| [a.group(g), b.group(g)].concat());
     Data {
         x: groups.collect(),
@@ -100,15 +98,15 @@ fn cpu_graph(data: &Data, params: &GraphParams, count: usize) -> GraphBlock {
 
 /// A query's candidates in use, support and so on, in an order that does not depend on that of equal distances.
 #[derive(Debug, PartialEq)]
-struct Summary {
+pub struct Summary {
     candidates: Vec<i32>,
-    support: Vec<i32>,
+    pub support: Vec<i32>,
     dimension: u16,
-    not_unique: bool,
+    pub not_unique: bool,
     degenerate: bool,
 }
 
-fn summary(graph: &GraphBlock, q: usize, k: usize) -> Summary {
+pub fn summary(graph: &GraphBlock, q: usize, k: usize) -> Summary {
     let slots = q * k..(q + 1) * k;
     let mut candidates = graph.neighbors[slots.clone()].to_vec();
     let listed = slots.filter(|&s| graph.weights[s] > SUPPORT_THRESHOLD);
@@ -124,33 +122,46 @@ fn summary(graph: &GraphBlock, q: usize, k: usize) -> Summary {
     }
 }
 
-/// Compares the graphs of the first `count` rows on every device with the CPU's. Returns how many queries there were and
-/// how many neighbours they have.
-fn same_as_cpu(
-    devices: &Devices,
-    data: &Data,
-    params: &GraphParams,
-    count: usize,
-) -> (usize, usize) {
+/// What was compared.
+#[derive(Debug, Default)]
+pub struct Tally {
+    queries: usize,
+    neighbours: usize,
+    /// Queries whose last candidates are equally far up to rounding, so that others may be chosen.
+    ties: usize,
+}
+
+/// Compares the graphs of the first `count` rows on every device with the CPU's.
+pub fn same_as_cpu(devices: &Devices, data: &Data, params: &GraphParams, count: usize) -> Tally {
+    let k = params.k;
     let expected = cpu_graph(data, params, count);
-    let mut sizes = 0;
+    let mut tally = Tally::default();
     for gpu in devices.all() {
         for gathered in [false, true] {
             let found = graph(gpu, data, params, 0..count, gathered);
-            sizes = 0;
             for q in 0..data.groups * count {
-                let (want, have) = (
-                    summary(&expected, q, params.k),
-                    summary(&found, q, params.k),
-                );
+                let (want, have) = (summary(&expected, q, k), summary(&found, q, k));
+                tally.queries += 1;
+                tally.neighbours += have.support.len();
+                if have.candidates != want.candidates {
+                    let slots = q * k..(q + 1) * k;
+                    let last = expected.sq_distances[slots.end - 1];
+                    for s in slots {
+                        let distance = found.sq_distances[s];
+                        let common = want.candidates.contains(&found.neighbors[s]);
+                        let tied = (distance / last - 1.0).abs() < 1e-6;
+                        assert!(common || tied, "query {q}: {distance} {last}");
+                    }
+                    tally.ties += 1;
+                    continue;
+                }
                 assert_eq!(have, want, "{:?}: query {q}, {params:?}", gpu.wide());
-                sizes += have.support.len();
                 let (a, b) = (found.objective[q], expected.objective[q]);
                 assert!((a - b).abs() <= 1e-9 * b.abs(), "query {q}: {a} {b}");
             }
         }
     }
-    (data.groups * count, sizes)
+    tally
 }
 
 /// Compares the graphs of the first `count` rows with the definition, and with the CPU's.
@@ -190,8 +201,11 @@ fn exact(devices: &Devices, data: &Data, params: &GraphParams, count: usize) {
             assert!((least..=most).contains(&found.pca_dimension[q]));
         }
     }
-    let (queries, neighbours) = same_as_cpu(devices, data, params, count);
-    assert!(neighbours > queries, "{neighbours} of {queries}");
+    let tally = same_as_cpu(devices, data, params, count);
+    assert!(
+        tally.neighbours > tally.queries && tally.ties == 0,
+        "{tally:?}"
+    );
 }
 
 /// Distances are those of the definition, and no candidate that is left out is nearer.
@@ -243,30 +257,33 @@ fn nearly_parallel_vectors(devices: &Devices) {
 fn at_the_precision_of_float32(devices: &Devices) {
     for (spread, k, dim) in [(1e-7, 9, 5), (1e-7, 25, 13), (2e-7, 50, 3)] {
         let data = offset([2, 60, dim], spread, 5);
-        same_as_cpu(
-            devices,
-            &data,
-            &params(k, Kernel::Cosine, Identical::Keep),
-            60,
-        );
+        let params = params(k, Kernel::Cosine, Identical::Keep);
+        let tally = same_as_cpu(devices, &data, &params, 60);
+        assert!(10 * tally.ties < tally.queries, "{tally:?}");
     }
 }
 
 fn vectors_within_a_bandwidth(devices: &Devices) {
     // With a standard deviation of 1 in every direction, 1 - K is near d / s^2.
+    let wide = |spread: f64, k: usize| GraphParams {
+        sigma: Sigma::Fixed(1.0 / spread),
+        ..params(k, Kernel::Gaussian, Identical::Keep)
+    };
     for (spread, k, dim) in [
-        (1e-3, 50, 5),
+        (1e-3, 50, 65),
         (1e-4, 7, 17),
-        (1e-5, 12, 9),
+        (1e-5, 12, 21),
         (1e-6, 25, 33),
         (1e-7, 5, 7),
     ] {
         let data = noise([2, 70, dim], 3);
-        let params = GraphParams {
-            sigma: Sigma::Fixed(1.0 / spread),
-            ..params(k, Kernel::Gaussian, Identical::Keep)
-        };
-        exact(devices, &data, &params, 12);
+        exact(devices, &data, &wide(spread, k), 12);
+    }
+    // With more candidates than dimensions, terms of a higher order than float64 holds decide. Both backends choose alike.
+    for spread in [1e-5, 1e-7] {
+        let data = noise([2, 70, 5], 4);
+        let tally = same_as_cpu(devices, &data, &wide(spread, 50), 70);
+        assert_eq!(tally.ties, 0);
     }
 }
 
@@ -283,8 +300,11 @@ fn clusters(devices: &Devices) {
             }
         }
         let params = params(k, Kernel::Gaussian, Identical::Keep);
-        let (_, neighbours) = same_as_cpu(devices, &data, &params, n);
-        assert!(neighbours > 3 * n, "{neighbours}");
+        let tally = same_as_cpu(devices, &data, &params, n);
+        assert!(
+            tally.neighbours > 2 * tally.queries && tally.ties == 0,
+            "{tally:?}"
+        );
     }
 }
 
@@ -302,65 +322,6 @@ fn near_and_other_queries_mix(devices: &Devices) {
         for identical in [Identical::Keep, Identical::Drop, Identical::Replace] {
             for k in [12, 45] {
                 same_as_cpu(devices, &data, &params(k, kernel, identical), data.n);
-            }
-        }
-    }
-}
-
-/// Of parallel candidates the longest has all of their weight, wherever it stands.
-fn parallel_candidates(devices: &Devices) {
-    let kinds = noise([2, 12, 7], 8);
-    // Powers of two, so that no rounding tells them apart.
-    let lengths = [1.0, 4.0, 0.5, 2.0];
-    let groups = (0..2).flat_map(|g| {
-        let of = |&length: &f32| kinds.group(g).iter().map(move |v| v * length);
-        lengths.iter().flat_map(of).collect::<Vec<f32>>()
-    });
-    let data = Data {
-        x: groups.collect(),
-        n: 48,
-        ..kinds.clone()
-    };
-    let cosine = |k: usize, identical: Identical| params(k, Kernel::Cosine, identical);
-    for identical in [Identical::Keep, Identical::Drop, Identical::Replace] {
-        same_as_cpu(devices, &data, &cosine(30, identical), 48);
-    }
-    for gpu in devices.all() {
-        let found = graph(gpu, &data, &cosine(47, Identical::Keep), 0..48, false);
-        for q in 0..96 {
-            let Summary {
-                support,
-                not_unique,
-                ..
-            } = summary(&found, q, 47);
-            let longest = if q % 48 / 12 == 1 { 3 } else { 1 };
-            assert_eq!(support, [(q % 12 + longest * 12) as i32], "query {q}");
-            assert!(not_unique);
-        }
-    }
-    // One direction only, as maps of one pixel have.
-    let data = offset_by(9.0, [1, 40, 1], 2);
-    same_as_cpu(devices, &data, &cosine(6, Identical::Keep), 40);
-}
-
-/// The first of several copies has the weight of all.
-fn copies(devices: &Devices) {
-    let kinds = noise([2, 40, 5], 10);
-    let data = joined(&kinds, &kinds);
-    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
-        for identical in [Identical::Keep, Identical::Drop, Identical::Replace] {
-            same_as_cpu(devices, &data, &params(24, kernel, identical), 80);
-        }
-        for gpu in devices.all() {
-            let params = params(24, kernel, Identical::Replace);
-            let found = graph(gpu, &data, &params, 0..80, false);
-            for q in 0..160 {
-                let Summary {
-                    support,
-                    not_unique,
-                    ..
-                } = summary(&found, q, 24);
-                assert!(not_unique && support.iter().all(|&i| i < 40), "query {q}");
             }
         }
     }

@@ -300,6 +300,14 @@ pub(in crate::gpu) fn with_kernel(others: &[Define], kernel: Kernel) -> Vec<Defi
 mod tests {
     use super::*;
     use crate::gpu::shader::{module, workgroup_bytes};
+    use crate::ops::near::PARALLEL;
+
+    #[test]
+    fn the_shader_takes_the_same_vectors_for_parallel() {
+        let text = include_str!("../../../shaders/shared/distance.wgsl");
+        let line = format!("const PARALLEL = {PARALLEL:e};\n");
+        assert!(text.contains(&line), "{line}");
+    }
 
     #[test]
     fn the_merge_fits_the_workgroup_memory_that_is_asked_for() {
