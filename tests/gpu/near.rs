@@ -192,7 +192,13 @@ fn exact(devices: &Devices, data: &Data, params: &GraphParams, count: usize) {
                 best.least_slope
             );
             for (&s, theta) in support.iter().zip(&best.theta) {
-                assert!((f64::from(weights[s]) - theta).abs() < 1e-5, "query {q}");
+                // To the rounding of a weight to float32, and a little more.
+                let off = (f64::from(weights[s]) - theta).abs() - theta * 2f64.powi(-24);
+                assert!(
+                    off < 1e-8,
+                    "{:?}: query {q}, {params:?}: {off:e}",
+                    gpu.wide()
+                );
             }
             assert!((found.objective[q] - best.objective).abs() < 1e-12);
             assert!(found.kkt_residual[q] < 1e-10, "{}", found.kkt_residual[q]);
@@ -230,6 +236,7 @@ fn ordered(gpu: &Gpu, kernel: nnk::Kernel, query: &[f32], vectors: &[&[f32]], di
 fn nearly_parallel_vectors(devices: &Devices) {
     for (spread, k, dim) in [
         (1e-3, 8, 17),
+        (3e-4, 50, 33),
         (1e-4, 50, 7),
         (1e-5, 5, 9),
         (1e-6, 20, 65),
