@@ -1,6 +1,5 @@
 //! The shaders of the solver, what they share with the host, and what they need in memory.
 
-use super::near;
 use crate::gpu::context::Context;
 use crate::gpu::knn::{Entry, RowNorm};
 use crate::gpu::shader::Definition::{Flag, OneOf};
@@ -14,6 +13,9 @@ use crate::ops::MAX_K;
 /// candidates, and four of a large one.
 const SCRATCH: u64 = 64 << 20;
 const CARD_SCRATCH: u64 = 256 << 20;
+/// Most bytes of vectors that are brought to the host at a time, for queries that it solves, unless those of a single query
+/// take more.
+pub(super) const NEAR_BYTES: u64 = 8 << 20;
 /// Rows and columns of a block of a kernel matrix that one workgroup computes.
 pub(super) const SIDE: usize = 32;
 /// Rows and columns of such a block of a polytope's matrix.
@@ -277,9 +279,16 @@ pub(super) const fn scratch(context: &Context) -> u64 {
 /// Device bytes of a solve of `lists` queries: scratch of one pass, the norms that gathered vectors have for the
 /// cosine kernel, and the vectors of queries that the host solves.
 pub(in crate::gpu) fn scratch_bytes(context: &Context, lists: usize, k: usize, dim: usize) -> u64 {
-    let left = near::bytes(lists, k, dim);
-    let lists = lists as u64;
-    (lists * per_list(k)).min(scratch(context).max(per_list(k))) + lists * 16 * k as u64 + left
+    let (lists, near) = (lists as u64, per_near(k, dim));
+    let pass = (lists * per_list(k)).min(scratch(context).max(per_list(k)));
+    // The vectors, and the copy that the host reads.
+    let near = 2 * (lists * near).min(NEAR_BYTES.max(near));
+    pass + lists * 16 * k as u64 + near
+}
+
+/// Bytes of the vectors of a query and its candidates, for a query that the host solves.
+pub(super) const fn per_near(k: usize, dim: usize) -> u64 {
+    4 * (k as u64 + 1) * dim as u64
 }
 
 fn sizes(k: usize, local: bool) -> Vec<Define> {

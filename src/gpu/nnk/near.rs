@@ -6,7 +6,7 @@
 //! costs nothing more.
 
 use super::Source;
-use super::kernels::NnkParams;
+use super::kernels::{NEAR_BYTES, NnkParams, per_near};
 use super::pass::Solve;
 use crate::Result;
 use crate::gpu::context::Context;
@@ -21,19 +21,6 @@ use crate::ops::{
 };
 use rayon::prelude::*;
 use std::ops::Range;
-
-/// Most bytes of vectors that are brought to the host at a time, unless those of a single query take more.
-const BATCH: u64 = 8 << 20;
-
-/// Device bytes for that: the vectors, and the copy that the host reads.
-pub(super) fn bytes(lists: usize, k: usize, dim: usize) -> u64 {
-    let each = per_list(k, dim);
-    2 * (lists as u64 * each).min(BATCH.max(each))
-}
-
-fn per_list(k: usize, dim: usize) -> u64 {
-    4 * (k as u64 + 1) * dim as u64
-}
 
 /// The parameters of the shader that say which vectors are near, and which are equal.
 ///
@@ -96,7 +83,7 @@ impl Solve<'_> {
     /// Solves the queries `lists` on the host. `block` holds their candidates, and gets the rest.
     pub(super) fn solve_near(&self, lists: &[usize], block: &mut GraphBlock) -> Result<()> {
         let (k, dim) = (self.candidates.k, self.queries.dim);
-        let mut step = tile(lists.len(), per_list(k, dim), BATCH);
+        let mut step = tile(lists.len(), per_near(k, dim), NEAR_BYTES);
         let mut first = 0;
         while first < lists.len() {
             let part = &lists[first..lists.len().min(first + step)];
