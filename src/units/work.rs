@@ -6,9 +6,9 @@ use super::status::number_list;
 use super::{graphs, overlap, survey};
 use crate::control::Progress;
 use crate::error::OutputProblem;
-use crate::io::fs;
 use crate::io::layer::Layer;
 use crate::io::parts::{Depth, Done, Part, State, look};
+use crate::io::sink::remove_unit;
 use crate::measure::Context;
 use crate::measure::redundancy::{Prepared, Spaces, repack};
 use crate::{Error, Result};
@@ -64,7 +64,7 @@ pub struct Worked {
 /// input is not what it was, and where overlaps are asked for before all graphs are there; as
 /// [`crate::measure::redundancy()`].
 pub fn work(ctx: &Context<'_>, folder: &Path, selection: &Selection) -> Result<Worked> {
-    let plan = Plan::read(folder)?;
+    let plan = Plan::read(folder, ctx.memory())?;
     selection.check(&plan)?;
     let data = Data::of_plan(&plan, folder)?;
     let worker = Worker {
@@ -241,11 +241,7 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             State::Missing => {}
-            State::Damaged(_) => {
-                let place = self.units.join(unit.name());
-                fs::remove_tree(&place)
-                    .map_err(|e| Error::io(&place, "remove the damaged unit", e))?;
-            }
+            State::Damaged(_) => remove_unit(self.folder, &unit.name())?,
         }
         let (started, before) = (Instant::now(), self.data.bytes_read());
         let of = self.plan.units.len();

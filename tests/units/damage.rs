@@ -2,7 +2,7 @@
 
 use super::{ALL, cpu, dump, left, only, reference, request};
 use crate::formats::folder;
-use crate::outputs::{refused, succeed};
+use crate::outputs::{content, refused, succeed};
 use chanscope::measure::Context;
 use chanscope::units::{Selection, Share, Stage, merge, plan, status, work};
 use chanscope::{Error, error::OutputProblem};
@@ -147,4 +147,87 @@ fn a_folder_that_is_removed_while_it_is_used_is_an_error_and_stays_away() {
     let error = work(&removing, &out, &Selection::default()).expect_err("removed");
     assert!(matches!(error, Error::Io { .. }), "{error}");
     assert!(!out.exists());
+}
+
+/// What no run wrote is neither removed with a unit that is computed again nor with units that are replaced or merged.
+#[test]
+fn a_unit_that_holds_anything_else_is_refused_and_it_is_named() {
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    let plan =
+        |more: &[&'static str]| [&["plan", "a.npy", "--units", "2", "--out", "out"], more].concat();
+    succeed(dir, &plan(&[]));
+    succeed(dir, &["work", "out"]);
+    for (foreign, is_folder) in [
+        ("units/00001/thesis.tex", false),
+        ("units/00001/more", true),
+        ("units/notes.txt", false),
+        ("units/mine", true),
+    ] {
+        let path = dir.join("out").join(foreign);
+        match is_folder {
+            true => std::fs::create_dir(&path),
+            false => std::fs::write(&path, "mine"),
+        }
+        .expect("make");
+        let marker = dir.join("out/units/00001/done.json");
+        let kept = std::fs::read(&marker).expect("read");
+        let before = content(&dir.join("out"));
+        let named = format!(" {foreign},");
+        refused(dir, &["merge", "out"], &[&named]);
+        refused(dir, &plan(&["--force"]), &[&named]);
+        refused(
+            dir,
+            &["redundancy", "a.npy", "--out", "out", "--force"],
+            &[&named],
+        );
+        assert!(content(&dir.join("out")) == before, "{foreign}");
+        if foreign.starts_with("units/00001/") {
+            std::fs::write(&marker, "damaged").expect("write");
+            refused(dir, &["work", "out"], &[&named]);
+            std::fs::write(&marker, kept).expect("write");
+            assert!(content(&dir.join("out")) == before, "{foreign}");
+        }
+        match is_folder {
+            true => std::fs::remove_dir(&path),
+            false => std::fs::remove_file(&path),
+        }
+        .expect("remove");
+    }
+    succeed(dir, &["merge", "out"]);
+}
+
+/// A folder from somebody else, in which the units, or one of them, is a link.
+#[cfg(unix)]
+#[test]
+fn units_behind_a_link_are_neither_computed_nor_removed() {
+    use std::os::unix::fs::symlink;
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    succeed(dir, &["plan", "a.npy", "--units", "2", "--out", "out"]);
+    let units = dir.join("out/units");
+    std::fs::create_dir_all(dir.join("mine/00001")).expect("folder");
+    std::fs::write(dir.join("mine/00001/thesis.tex"), "mine").expect("write");
+    let before = content(&dir.join("mine"));
+    std::fs::remove_dir(&units).expect("remove");
+    symlink("../mine", &units).expect("link");
+    refused(dir, &["work", "out"], &["units", "no folder"]);
+    refused(dir, &["merge", "out"], &["units"]);
+    refused(
+        dir,
+        &["plan", "a.npy", "--units", "2", "--out", "out", "--force"],
+        &[" units,"],
+    );
+    assert!(content(&dir.join("mine")) == before);
+    // Of a link in the place of one unit only the link goes.
+    std::fs::remove_file(&units).expect("remove");
+    std::fs::create_dir(&units).expect("folder");
+    symlink("../../mine/00001", units.join("00001")).expect("link");
+    assert_eq!(status(&dir.join("out")).expect("status").damaged.len(), 1);
+    refused(dir, &["merge", "out"], &[" units/00001,"]);
+    succeed(dir, &["work", "out"]);
+    succeed(dir, &["merge", "out"]);
+    assert!(content(&dir.join("mine")) == before);
 }

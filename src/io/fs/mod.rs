@@ -233,7 +233,7 @@ pub(super) fn look(path: &Path) -> Result<Option<Metadata>> {
 }
 
 /// Whether `path` is a folder itself, and no link to one.
-pub(super) fn is_folder(path: &Path) -> bool {
+pub(crate) fn is_folder(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|m| m.is_dir())
 }
 

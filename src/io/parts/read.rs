@@ -2,12 +2,12 @@
 
 use super::{FileRecord, MARKER, Marker, total};
 use crate::io::file::DataFile;
-use crate::io::whole::read_whole;
+use crate::io::whole::read_json;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Most bytes of a marker: a million pieces.
-const LARGEST_MARKER: u64 = 128 << 20;
+/// Most bytes that a marker may take: that of some 30,000 pieces.
+const MARKER_BYTES: u64 = 64 << 20;
 /// Bytes of a piece that are checked at a time.
 const BUFFER: usize = 1 << 20;
 
@@ -44,12 +44,13 @@ pub struct Done {
 /// [`Error::Io`] where it cannot be read at all.
 pub fn look(folder: &Path, name: &str, run: &str, depth: Depth) -> Result<State> {
     let place = folder.join(name);
-    match std::fs::metadata(&place) {
-        Ok(_) => {}
+    match std::fs::symlink_metadata(&place) {
+        Ok(meta) if meta.is_dir() => {}
+        Ok(_) => return Ok(State::Damaged("is no folder".into())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(State::Missing),
         Err(e) => return Err(Error::io(&place, "look at", e)),
     }
-    let marker = match read_whole(place.join(MARKER), LARGEST_MARKER) {
+    let marker = match read_json(place.join(MARKER), MARKER_BYTES) {
         Ok(bytes) => serde_json::from_slice::<Marker>(&bytes).map_err(|e| e.to_string()),
         Err(e) => Err(e.to_string()),
     };
@@ -117,24 +118,28 @@ impl Done {
         None
     }
 
-    /// Reads a file of one piece, and checks it.
+    /// Reads a file of one piece, of at most so many bytes, and checks it.
     ///
     /// # Errors
-    /// [`Error::File`] for a damaged part; [`Error::Io`].
-    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
-        self.piece(name, 0)
+    /// [`Error::File`] for a damaged part and for one that is larger; [`Error::Io`].
+    pub fn read(&self, name: &str, most: usize) -> Result<Vec<u8>> {
+        self.piece(name, 0, most)
     }
 
-    /// Reads a piece of a file, and checks it.
+    /// Reads a piece of a file, of at most so many bytes, and checks it.
     ///
     /// # Errors
     /// As [`Done::read`].
-    pub fn piece(&self, name: &str, index: usize) -> Result<Vec<u8>> {
+    pub fn piece(&self, name: &str, index: usize, most: usize) -> Result<Vec<u8>> {
         let path = self.folder.join(name);
         let file = self.marker.files.iter().find(|f| f.name == name);
         let Some((file, piece)) = file.and_then(|f| Some((f, f.pieces.get(index)?))) else {
             return Err(damaged(&path, format!("has no piece {index}")));
         };
+        if piece.bytes > most as u64 {
+            let reason = format!("has {} bytes where at most {most} belong", piece.bytes);
+            return Err(damaged(&path, reason));
+        }
         let at = total(&file.pieces[..index]);
         let opened = DataFile::open(&path)?;
         if opened.len() != file.bytes() {

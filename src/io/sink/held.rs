@@ -2,6 +2,8 @@
 //! run wrote.
 
 use super::lock::WORK;
+use super::names::names;
+use super::units::{PLAN, UNITS, foreign_in_units, is_foreign};
 use super::write::{RESULTS, is_temporary};
 use crate::error::OutputProblem;
 use crate::io::fs;
@@ -13,11 +15,6 @@ use std::path::{Path, PathBuf};
 
 /// The report, which `chanscope report` also writes into folders whose `results.json` does not list it.
 const REPORT: &str = "report.html";
-
-/// The plan of a run that is computed in units, and the folder of its units. They are there until the results are.
-pub const PLAN: &str = "run.json";
-/// See [`PLAN`].
-pub const UNITS: &str = "units";
 
 /// What is to become of the units of a run in the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +33,7 @@ pub(super) enum Units {
 #[derive(serde::Deserialize)]
 struct Earlier {
     schema: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "names")]
     files: Vec<String>,
 }
 
@@ -66,6 +63,9 @@ pub(super) fn foreign(folder: &Path, kept: bool) -> Result<Vec<PathBuf>> {
                 continue;
             }
             if top && run && is_of_run(&name, kind.is_dir()) {
+                if kind.is_dir() {
+                    found.extend(foreign_in_units(folder)?);
+                }
                 continue;
             }
             if kind.is_dir() && folders.contains(name.as_path()) {
@@ -116,7 +116,9 @@ pub(super) fn is_empty(folder: &Path, run: bool) -> Result<bool> {
         let name = entry.file_name();
         let kind = entry.file_type().map_err(failed)?;
         let temporary = kind.is_file() && is_temporary(Path::new(&name));
-        let own = run && is_of_run(Path::new(&name), kind.is_dir());
+        let own = run
+            && is_of_run(Path::new(&name), kind.is_dir())
+            && (kind.is_file() || foreign_in_units(folder)?.is_empty());
         if name != WORK && !temporary && !own {
             return Ok(false);
         }
@@ -139,10 +141,7 @@ pub(super) fn check(folder: &Path, named: &Path, force: bool, units: Units) -> R
     }
     match foreign(folder, false)?.first() {
         None => Ok(()),
-        Some(name) => {
-            let holds = name.to_string_lossy().replace('\\', "/");
-            Err(Error::output(named, OutputProblem::Foreign { holds }))
-        }
+        Some(name) => Err(is_foreign(named, name)),
     }
 }
 

@@ -11,7 +11,8 @@
 //!
 //! `output` is the folder as its writers see it and `array` the `.npy` files in it, filled in any order; `files` lists
 //! what was begun and what is done. `folder` takes an output folder and finishes it: `place` finds it and the place
-//! beside it, `lock` keeps others out, `held` says what is in it, and `publish` puts the new results in its place.
+//! beside it, `lock` keeps others out, `held` says what is in it, `units` which files of units a run wrote, and `publish`
+//! puts the new results in its place.
 //! `memory` holds an output that becomes no folder. `write` writes single files in the same way. `live` cleans up when the process ends by a signal.
 
 mod array;
@@ -21,16 +22,18 @@ mod held;
 mod live;
 mod lock;
 mod memory;
+mod names;
 mod output;
 mod place;
 mod publish;
+mod units;
 mod write;
 
 pub use array::{ArrayWriter, NpyElement};
 pub use folder::Claim;
-pub use held::{PLAN, UNITS};
 pub(in crate::io) use live::CleanUp;
 pub use live::{abandon, abandon_unlocked};
 pub use memory::HeldArray;
 pub use output::Output;
+pub use units::{PLAN, UNITS, remove_unit};
 pub use write::{RESULTS, check_file, write_file};

@@ -9,10 +9,11 @@
 use super::held;
 use super::live::Unpublished;
 use super::lock::{self, JOURNAL, WORK};
+use super::names::names;
 use super::write::RESULTS;
 use crate::io::fs;
 use crate::{Error, Result};
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 /// New results inside [`WORK`], where they are moved from there.
@@ -20,12 +21,17 @@ pub(super) const NEW: &str = "new";
 /// Earlier results inside [`WORK`] while new ones are moved.
 const OLD: &str = "old";
 
+/// Most bytes of a journal. It names entries of a folder, not what is in them.
+const LARGEST: u64 = 64 << 20;
+
 /// What to move: entries of the output folder, by name.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Journal {
     /// Entries that are put aside, into [`OLD`].
+    #[serde(deserialize_with = "names")]
     old: Vec<String>,
     /// Entries that are taken from [`NEW`] after that.
+    #[serde(deserialize_with = "names")]
     new: Vec<String>,
 }
 
@@ -52,8 +58,8 @@ pub(super) fn exchange(folder: &Path, staging: &Path, kept: bool) -> Result<bool
 pub(super) fn moves(folder: &Path, kept: bool) -> Result<(), Unpublished> {
     let work = folder.join(WORK);
     let journal = Journal {
-        old: names(folder)?,
-        new: names(&work.join(NEW))?,
+        old: entries(folder)?,
+        new: entries(&work.join(NEW))?,
     };
     record(&work, &journal)?;
     let Err(error) = complete(folder, &journal, kept) else {
@@ -159,7 +165,7 @@ fn read(work: &Path) -> Result<Option<Journal>> {
         Some(meta) if meta.is_file() => {}
         _ => return Ok(None),
     }
-    let file = std::fs::File::open(&path).map_err(failed)?;
+    let file = std::fs::File::open(&path).map_err(failed)?.take(LARGEST);
     let journal: Option<Journal> = serde_json::from_reader(BufReader::new(file)).ok();
     let plain = |name: &String| {
         let mut parts = Path::new(name).components();
@@ -185,7 +191,7 @@ fn read(work: &Path) -> Result<Option<Journal>> {
 }
 
 /// Entries of a folder, `results.json` last.
-fn names(folder: &Path) -> Result<Vec<String>> {
+fn entries(folder: &Path) -> Result<Vec<String>> {
     let failed = |e| Error::io(folder, "list", e);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
