@@ -1,4 +1,4 @@
-//! Tests of private functions that depend on the instruction set.
+//! What tests and benchmarks need and users do not; above all tests of private functions that depend on the instruction set.
 //!
 //! `tests/instruction_sets` runs each of them once for every set and reports those of missing sets as ignored. The
 //! standard harness cannot do that, because a set is detected only when the tests run. Tests in that folder, in turn,
@@ -9,6 +9,8 @@ pub use crate::cpu::internals::{PCA, PRODUCTS, TREE};
 /// The kernels as WGSL, for `benches/shader_stats`.
 pub use crate::gpu::listing::{Source, sources};
 pub use crate::simd::tests::SIMD;
+/// For `tests/fuzz`.
+pub use crate::units::signed_plan;
 
 use crate::simd::InstructionSet;
 

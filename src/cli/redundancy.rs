@@ -11,7 +11,7 @@ use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
 use chanscope::io::open::open_dump_with;
 use chanscope::io::sink::{Claim, Output};
-use chanscope::io::whole::read_whole;
+use chanscope::io::whole::read_json;
 use chanscope::measure::redundancy::{GraphSink, NonFinite, estimate, redundancy_each};
 use chanscope::measure::{Context, RedundancyInput, RedundancyOptions};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
@@ -296,7 +296,7 @@ fn in_units(
         work(&ctx, &folder, &Selection::default())
     })?;
     finished(
-        &merge_into(output, args.keep_units)?,
+        &merge_into(output, args.keep_units, ctx.memory())?,
         &folder,
         common,
         notes,
@@ -307,7 +307,7 @@ fn in_units(
 fn already(common: &Common) -> Result<()> {
     let path = common.out().join(RESULTS_FILE);
     if common.json {
-        let results = Results::from_json(&path, &read_whole(&path, 1 << 30)?)?;
+        let results = Results::from_json(&path, &read_json(&path, common.memory()?)?)?;
         return output::json(&results);
     }
     output::print(&format!(

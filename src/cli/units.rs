@@ -5,7 +5,7 @@ use super::progress::Reporter;
 use super::{Common, output, redundancy, signal};
 use chanscope::measure::Context;
 use chanscope::units::{
-    Plan, Selection, Share, Stage, Status, merge, number_list, plan, status, work,
+    Plan, Selection, Share, Stage, Status, merge_within, number_list, plan, status_within, work,
 };
 use clap::ValueEnum;
 use std::fmt::Write as _;
@@ -175,7 +175,7 @@ pub fn run_work(args: &WorkArgs, common: &Common) -> Result<()> {
 /// Says how far a run is.
 pub fn run_status(args: &StatusArgs, common: &Common) -> Result<()> {
     no_out("status", common)?;
-    let found = status(&args.dir)?;
+    let found = status_within(&args.dir, common.memory()?)?;
     if common.json {
         return output::json(&found);
     }
@@ -208,7 +208,7 @@ fn told(found: &Status, folder: &Path) -> String {
 /// Merges a run.
 pub fn run_merge(args: &MergeArgs, common: &Common) -> Result<()> {
     no_out("merge", common)?;
-    let results = merge(&args.dir, args.keep_units)?;
+    let results = merge_within(&args.dir, args.keep_units, common.memory()?)?;
     redundancy::finished(&results, &args.dir, common, &[])
 }
 

@@ -27,6 +27,12 @@ impl FixedSum {
         self.count += other.count;
     }
 
+    /// Whether this can be the sum of at most so many terms. Sums that were read from a file may be anything.
+    pub fn is_of(&self, most: u64) -> bool {
+        let largest = u128::from(self.count).saturating_mul(1 << 100);
+        self.count <= most && self.sum.unsigned_abs() <= largest
+    }
+
     /// Number of terms.
     pub const fn count(&self) -> u64 {
         self.count
@@ -71,6 +77,12 @@ impl FixedMoments {
         self.sum.merge(&other.sum);
         self.coarse += other.coarse;
         self.squares = self.squares.wrapping_add(other.squares);
+    }
+
+    /// As [`FixedSum::is_of`].
+    pub fn is_of(&self, most: u64) -> bool {
+        let largest = u128::from(self.count()) << 62;
+        self.sum.is_of(most) && self.coarse.unsigned_abs() <= largest
     }
 
     /// Number of terms.

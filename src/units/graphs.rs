@@ -69,11 +69,17 @@ pub(super) fn compute(
     part.write(SUMS, &text)
 }
 
-/// Reads the sums of a unit.
-pub(super) fn read(done: &Done) -> Result<Sums> {
-    let bytes = done.read(SUMS)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Error::malformed(done.path(SUMS), None, format!("{e}; compute it again")))
+/// Reads the sums of a unit of so many spaces and queries.
+pub(super) fn read(done: &Done, spaces: usize, queries: usize) -> Result<Sums> {
+    let failed =
+        |what: String| Error::malformed(done.path(SUMS), None, format!("{what}; compute it again"));
+    let bytes = done.read(SUMS, 4096 * (spaces + 1))?;
+    let sums: Sums = serde_json::from_slice(&bytes).map_err(|e| failed(e.to_string()))?;
+    let all = queries as u64;
+    match sums.spaces.len() == spaces && sums.spaces.iter().all(|s| s.is_of(all)) {
+        true => Ok(sums),
+        false => Err(failed("holds sums of other queries or channels".into())),
+    }
 }
 
 /// Which of the channels that a unit uses are dead; `false` for all others. Refuses values that are not finite.

@@ -1,14 +1,17 @@
 //! Putting the results together.
 
 use super::input::Data;
-use super::plan::{Plan, Work};
+use super::plan::{Plan, Work, range};
 use super::request::device_of;
 use super::status::{number_list, survey_units};
 use super::{graphs, overlap, survey};
 use crate::error::OutputProblem;
 use crate::io::parts::Done;
 use crate::io::sink::{Output, PLAN};
-use crate::measure::redundancy::{LayerRedundancy, OverlapPart, SpaceSums, Spaces};
+use crate::io::size::available_memory;
+use crate::measure::redundancy::{
+    LayerRedundancy, OverlapPart, SpaceSums, Spaces, check_overlap_memory,
+};
 use crate::report::folder::{GraphWriters, ResultsFolder, out_of_range};
 use crate::report::results::{DeviceRecord, Results, Skipped};
 use crate::{Error, Result};
@@ -21,7 +24,15 @@ use std::path::{Path, PathBuf};
 /// [`Error::Output`] with the list of units that are missing or damaged, where the folder holds no run, the input is not
 /// what it was, and while another run writes into the folder; [`Error::Io`].
 pub fn merge(folder: &Path, keep_units: bool) -> Result<Results> {
-    let plan = Plan::read(folder)?;
+    merge_within(folder, keep_units, available_memory())
+}
+
+/// As [`merge`], in about `memory` bytes.
+///
+/// # Errors
+/// As [`merge`]; [`Error::Memory`] where the plan or the overlaps of a layer take more.
+pub fn merge_within(folder: &Path, keep_units: bool, memory: u64) -> Result<Results> {
+    let plan = Plan::read(folder, memory)?;
     let inputs: Vec<&Path> = plan
         .dumps
         .iter()
@@ -29,16 +40,20 @@ pub fn merge(folder: &Path, keep_units: bool) -> Result<Results> {
         .map(PathBuf::as_path)
         .collect();
     let output = Output::resume(folder, &inputs)?;
-    merge_into(output, keep_units)
+    merge_into(output, keep_units, memory)
 }
 
-/// As [`merge`], into a folder that the caller has taken by [`Output::resume`], or in which it has planned the run.
+/// As [`merge_within`], into a folder that the caller has taken by [`Output::resume`], or in which it has planned the run.
 ///
 /// # Errors
-/// As [`merge`].
-pub fn merge_into(mut output: Output, keep_units: bool) -> Result<Results> {
+/// As [`merge_within`].
+pub fn merge_into(mut output: Output, keep_units: bool, memory: u64) -> Result<Results> {
     let folder = output.folder().to_path_buf();
-    let plan = Plan::read(&folder)?;
+    let plan = Plan::read(&folder, memory)?;
+    for layer in &plan.layers {
+        let (k, sampled) = (plan.options.graph.k, plan.options.queries.is_some());
+        check_overlap_memory(layer.channels, k, sampled, memory)?;
+    }
     let (status, done) = survey_units(&plan, &folder)?;
     if done.len() < plan.units.len() {
         let damaged: Vec<usize> = status.damaged.iter().map(|d| d.unit).collect();
@@ -112,13 +127,7 @@ impl Merging<'_> {
 
     /// Seconds that the units of a layer took, or those of no layer.
     fn seconds(&self, at: Option<usize>) -> f64 {
-        let of = |work: &Work| match work {
-            Work::Survey => None,
-            Work::Channels { layer, .. }
-            | Work::Aggregate { layer, .. }
-            | Work::Overlap { layer, .. } => Some(*layer),
-        };
-        let own = self.units().filter(|(work, _)| of(work) == at);
+        let own = self.units().filter(|(work, _)| work.layer() == at);
         own.filter_map(|(_, done)| done.marker().about.get("seconds")?.as_f64())
             .sum()
     }
@@ -170,10 +179,11 @@ impl Merging<'_> {
         };
         let mut lost = 0;
         for (work, done) in self.units() {
-            if let Work::Overlap { layer, .. } = work
+            if let Work::Overlap { layer, queries } = work
                 && *layer == at
             {
-                overlaps.merge(&overlap::read(done, planned.channels)?);
+                let queries = range(queries).len();
+                overlaps.merge(&overlap::read(done, planned.channels, queries, k)?);
             }
             let Some((layer, spaces, queries)) = graphs::job(work) else {
                 continue;
@@ -181,16 +191,12 @@ impl Merging<'_> {
             if layer != at {
                 continue;
             }
-            let sums = graphs::read(done)?;
-            lost += sums.out_of_range;
+            let sums = graphs::read(done, spaces.count(), queries.len())?;
+            lost = u64::saturating_add(lost, sums.out_of_range);
             let (range, targets, writers) = match &spaces {
                 Spaces::Channels(range) => (range.clone(), &mut channels[range.clone()], &own),
                 Spaces::Aggregate => (0..1, std::slice::from_mut(&mut aggregate), &whole),
             };
-            if sums.spaces.len() != targets.len() {
-                let what = "holds sums of other channels; compute it again";
-                return Err(Error::malformed(done.path("sums.json"), None, what));
-            }
             targets
                 .iter_mut()
                 .zip(&sums.spaces)

@@ -16,7 +16,8 @@
 //! the run is cut, and in whatever order and by how many processes units are computed. Nothing but the units' order in
 //! time depends on the memory cap, the number of threads, or the number of units.
 //!
-//! `plan` is the pure part: what the units are; `make` makes a plan of a request. `input` opens what the run reads and
+//! `plan` is the pure part: what the units are; `read` reads a plan and refuses one that is none, `make` makes one
+//! of a request. `input` opens what the run reads and
 //! refuses it where it was changed since the plan was made. `request` names what differs between a run and a request. `graphs`, `overlap` and `survey` compute
 //! and read back a kind of unit each; `supports` is how supports lie in files. `work`, `status` and `merge` are what the
 //! commands of the same names call.
@@ -27,6 +28,7 @@ mod make;
 mod merge;
 mod overlap;
 mod plan;
+mod read;
 mod request;
 mod status;
 mod supports;
@@ -35,8 +37,10 @@ mod work;
 
 pub use input::Request;
 pub use make::{plan, plan_in};
-pub use merge::{merge, merge_into};
+pub use merge::{merge, merge_into, merge_within};
+#[cfg(feature = "internals")]
+pub use plan::signed_plan;
 pub use plan::{Plan, PlannedLayer, SCHEMA, Stage, Unit, Work};
 pub use request::{Earlier, earlier};
-pub use status::{Damage, Status, number_list, status};
+pub use status::{Damage, Status, number_list, status, status_within};
 pub use work::{Selection, Share, Worked, work};

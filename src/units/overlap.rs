@@ -10,6 +10,7 @@ use crate::measure::redundancy::{OverlapPart, Scatter, Spaces, SupportSource, Un
 use crate::ops::OverlapSums;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::sync::Mutex;
 
 /// Sums of pairs: the upper triangles, rows one after the other with the diagonal, of [`OverlapSums`]' matrices in their
 /// order, 64-bit little-endian.
@@ -33,6 +34,7 @@ pub(super) fn compute(
     part: &Part,
 ) -> Result<()> {
     let planned = &plan.layers[layer];
+    let samples = view.layer().shape().samples;
     let supports = |aggregate: bool| {
         let holders = done.iter().filter_map(|(unit, done)| {
             let (of, spaces, queries) = graphs::job(&plan.units[*unit].work)?;
@@ -48,7 +50,15 @@ pub(super) fn compute(
         });
         let spaces = if aggregate { 1 } else { planned.channels };
         let k = plan.options.graph.k;
-        Supports::new(holders.collect(), spaces, k, planned.piece, planned.queries)
+        Supports {
+            holders: holders.collect(),
+            spaces,
+            k,
+            piece: planned.piece,
+            queries: planned.queries,
+            samples,
+            last: Mutex::default(),
+        }
     };
     let channels = supports(false);
     let aggregate = plan.options.aggregate.then(|| supports(true));
@@ -87,17 +97,17 @@ fn write(found: &OverlapPart, c: usize, part: &Part) -> Result<()> {
     part.write(UNIONS, &text)
 }
 
-/// Reads the sums of a unit over `c` channels.
-pub(super) fn read(done: &Done, c: usize) -> Result<OverlapPart> {
+/// Reads the sums of a unit over `c` channels and so many queries, with supports of at most `k`.
+pub(super) fn read(done: &Done, c: usize, queries: usize, k: usize) -> Result<OverlapPart> {
     let damaged = |name: &str, what: String| {
         let what = format!("{what}; compute it again");
         Error::malformed(done.path(name), None, what)
     };
-    let bytes = done.read(PAIRS)?;
+    let triangle = c * (c + 1) / 2;
+    let bytes = done.read(PAIRS, 4 * triangle * 8)?;
     let values: Vec<u64> = (bytes.as_chunks::<8>().0.iter())
         .map(|b| u64::from_le_bytes(*b))
         .collect();
-    let triangle = c * (c + 1) / 2;
     if bytes.len() != 4 * triangle * 8 {
         return Err(damaged(PAIRS, format!("holds no sums of {c} channels")));
     }
@@ -118,10 +128,17 @@ pub(super) fn read(done: &Done, c: usize) -> Result<OverlapPart> {
             }
         }
     }
-    let text = done.read(UNIONS)?;
+    // Numbers of up to 20 digits, two for each pair where the queries were drawn.
+    let text = done.read(UNIONS, 4096 + 48 * c * c)?;
     let others: Others =
         serde_json::from_slice(&text).map_err(|e| damaged(UNIONS, e.to_string()))?;
     part.unions = others.unions;
     part.scatter = others.scatter;
-    Ok(part)
+    match part.is_of(c, queries, k) {
+        true => Ok(part),
+        false => Err(damaged(
+            UNIONS,
+            "and the sums beside it are not of this unit".into(),
+        )),
+    }
 }

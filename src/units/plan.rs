@@ -3,7 +3,6 @@
 use crate::error::OutputProblem;
 use crate::io::fs;
 use crate::io::sink::{PLAN, UNITS, write_file};
-use crate::io::whole::read_whole;
 use crate::measure::redundancy::RedundancyOptions;
 use crate::report::results::{Input, Skipped};
 use crate::{Error, Result};
@@ -14,8 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// The schema of `run.json` that this version writes and reads.
 pub const SCHEMA: &str = "chanscope-run/1";
-/// Most bytes of a `run.json`.
-const LARGEST: u64 = 1 << 30;
 
 /// A run in units: the content of `run.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +103,18 @@ pub enum Work {
     },
 }
 
+impl Work {
+    /// The layer that it is of, by its place in the plan; `None` for the survey.
+    pub fn layer(&self) -> Option<usize> {
+        match self {
+            Self::Survey => None,
+            Self::Channels { layer, .. }
+            | Self::Aggregate { layer, .. }
+            | Self::Overlap { layer, .. } => Some(*layer),
+        }
+    }
+}
+
 /// A unit of a [`Plan`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unit {
@@ -130,42 +139,6 @@ impl Unit {
 }
 
 impl Plan {
-    /// Reads `run.json` of a folder.
-    ///
-    /// # Errors
-    /// [`Error::Output`] where there is none or another version wrote it; [`Error::File`] where it is damaged.
-    pub fn read(folder: &Path) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Head {
-            schema: String,
-            version: String,
-        }
-        let path = folder.join(PLAN);
-        if !path.is_file() {
-            return Err(Error::output(folder, OutputProblem::NoRun));
-        }
-        let bytes = read_whole(&path, LARGEST)?;
-        let damaged =
-            |e: serde_json::Error| Error::malformed(&path, None, format!("{e}; plan again"));
-        let head: Head = serde_json::from_slice(&bytes).map_err(damaged)?;
-        if head.schema != SCHEMA || head.version != env!("CARGO_PKG_VERSION") {
-            let version = format!("{} ({})", head.version, head.schema);
-            return Err(Error::output(
-                folder,
-                OutputProblem::OtherVersion { version },
-            ));
-        }
-        let plan: Self = serde_json::from_slice(&bytes).map_err(damaged)?;
-        match plan.hash == plan.hashed() && plan.is_sound() {
-            true => Ok(plan),
-            false => Err(Error::malformed(
-                &path,
-                None,
-                "is not as it was written; plan again",
-            )),
-        }
-    }
-
     /// Writes `run.json` and makes the folder of units.
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(PLAN);
@@ -184,6 +157,10 @@ impl Plan {
         match fs::make_folder(&units) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
                 Err(Error::io(&units, "make the folder", e))
+            }
+            // A link would lead to another place, in which nothing may be removed.
+            Err(_) if !fs::is_folder(&units) => {
+                Err(Error::output(&units, OutputProblem::NotAFolder))
             }
             _ => Ok(units),
         }
@@ -213,33 +190,6 @@ impl Plan {
         );
         let text = serde_json::to_vec(&all).unwrap_or_default();
         format!("blake3:{}", blake3::hash(&text).to_hex())
-    }
-
-    /// Whether there is one survey and every unit lies within its layer, as [`cut`] makes them.
-    fn is_sound(&self) -> bool {
-        let within = |range: &[usize; 2], len: usize| range[0] < range[1] && range[1] <= len;
-        let sound = |(place, unit): (usize, &Unit)| {
-            let inside = match &unit.work {
-                Work::Survey => true,
-                Work::Channels {
-                    layer,
-                    channels,
-                    queries,
-                } => self
-                    .layers
-                    .get(*layer)
-                    .is_some_and(|l| within(channels, l.channels) && within(queries, l.queries)),
-                Work::Aggregate { layer, queries } | Work::Overlap { layer, queries } => {
-                    let layer = self.layers.get(*layer);
-                    layer.is_some_and(|l| within(queries, l.queries))
-                }
-            };
-            unit.unit == place && inside
-        };
-        let surveys = self.units.iter().filter(|u| u.work == Work::Survey);
-        surveys.count() == 1
-            && self.layers.iter().all(|l| l.piece > 0)
-            && self.units.iter().enumerate().all(sound)
     }
 }
 
@@ -329,6 +279,14 @@ impl Plan {
 /// A range of a unit.
 pub(super) fn range(of: &[usize; 2]) -> Range<usize> {
     of[0]..of[1]
+}
+
+/// The plan that a text holds, with its hash made right; `None` where it holds none.
+#[cfg(feature = "internals")]
+pub fn signed_plan(text: &[u8]) -> Option<Vec<u8>> {
+    let mut plan: Plan = serde_json::from_slice(text).ok()?;
+    plan.hash = plan.hashed();
+    serde_json::to_vec(&plan).ok()
 }
 
 #[cfg(test)]

@@ -5,15 +5,13 @@ use super::plan::Plan;
 use crate::error::OutputProblem;
 use crate::io::parts::{Depth, State, look};
 use crate::io::sink::{PLAN, RESULTS, UNITS};
-use crate::io::whole::read_whole;
+use crate::io::whole::read_json;
 use crate::measure::Context;
 use crate::report::results::{DeviceRecord, Input, Results};
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Most bytes of a `results.json`.
-const LARGEST: u64 = 1 << 30;
 /// Parameters that change no result, and may differ when a run is resumed.
 const WITHOUT_EFFECT: [&str; 2] = ["memory", "threads"];
 
@@ -42,7 +40,7 @@ pub fn earlier(ctx: &Context<'_>, request: &Request, folder: &Path) -> Result<Ea
     let data = Data::open(request)?;
     let parameters = request.parameters(ctx);
     if begun {
-        let plan = Plan::read(folder)?;
+        let plan = Plan::read(folder, ctx.memory())?;
         compare(
             folder,
             &plan.parameters,
@@ -53,20 +51,25 @@ pub fn earlier(ctx: &Context<'_>, request: &Request, folder: &Path) -> Result<Ea
         // With the units kept, the plan stands beside the results.
         let merged = results.is_file()
             && all_done(&plan, folder)?
-            && compare_results(folder, &parameters, &data.input).is_ok();
+            && compare_results(folder, ctx.memory(), &parameters, &data.input).is_ok();
         return Ok(match merged {
             true => Earlier::Finished,
             false => Earlier::Begun,
         });
     }
-    compare_results(folder, &parameters, &data.input)?;
+    compare_results(folder, ctx.memory(), &parameters, &data.input)?;
     Ok(Earlier::Finished)
 }
 
 /// Refuses a folder whose results are of another run.
-fn compare_results(folder: &Path, parameters: &Map<String, Value>, input: &[Input]) -> Result<()> {
+fn compare_results(
+    folder: &Path,
+    memory: u64,
+    parameters: &Map<String, Value>,
+    input: &[Input],
+) -> Result<()> {
     let path = folder.join(RESULTS);
-    let found = Results::from_json(&path, &read_whole(&path, LARGEST)?)?;
+    let found = Results::from_json(&path, &read_json(&path, memory)?)?;
     let differs = |what: &str, was: &str, is: &str| {
         let (what, was, is) = (what.into(), was.into(), is.into());
         Err(Error::output(

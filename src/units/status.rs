@@ -4,6 +4,7 @@ use super::plan::{Plan, Stage};
 use crate::Result;
 use crate::io::parts::{Depth, Done, State, look};
 use crate::io::sink::{PLAN, RESULTS, UNITS};
+use crate::io::size::available_memory;
 use serde::Serialize;
 use std::path::Path;
 
@@ -40,6 +41,14 @@ pub struct Damage {
 /// # Errors
 /// [`crate::Error::Output`] where it holds no run of this version; [`crate::Error::Io`].
 pub fn status(folder: &Path) -> Result<Status> {
+    status_within(folder, available_memory())
+}
+
+/// As [`status`], in about `memory` bytes.
+///
+/// # Errors
+/// As [`status`]; [`crate::Error::Memory`] where the plan takes more.
+pub fn status_within(folder: &Path, memory: u64) -> Result<Status> {
     if !folder.join(PLAN).is_file() && folder.join(RESULTS).is_file() {
         return Ok(Status {
             finished: true,
@@ -51,7 +60,7 @@ pub fn status(folder: &Path) -> Result<Status> {
             array: String::new(),
         });
     }
-    let plan = Plan::read(folder)?;
+    let plan = Plan::read(folder, memory)?;
     Ok(survey_units(&plan, folder)?.0)
 }
 

@@ -56,8 +56,14 @@ fn encode(block: &SupportBlock, spaces: usize, k: usize) -> Vec<u8> {
     bytes
 }
 
-/// What [`encode`] made of a block; `None` where it did not make these bytes.
-fn decode(bytes: &[u8], spaces: usize, count: usize, k: usize) -> Option<SupportBlock> {
+/// What [`encode`] made of a block of supports among so many samples; `None` where it did not make these bytes.
+fn decode(
+    bytes: &[u8],
+    spaces: usize,
+    count: usize,
+    k: usize,
+    samples: usize,
+) -> Option<SupportBlock> {
     let mut block = SupportBlock {
         indices: vec![-1; spaces * count * k],
         degenerate: vec![false; spaces * count],
@@ -68,6 +74,7 @@ fn decode(bytes: &[u8], spaces: usize, count: usize, k: usize) -> Option<Support
         rest = tail;
         Some(head)
     };
+    let mut sorted = Vec::new();
     for space in 0..spaces {
         let sizes: Vec<u16> = (take(2 * count)?.chunks_exact(2))
             .map(|b| u16::from_le_bytes([b[0], b[1]]))
@@ -83,6 +90,18 @@ fn decode(bytes: &[u8], spaces: usize, count: usize, k: usize) -> Option<Support
             for (slot, b) in slots.iter_mut().zip(take(4 * size)?.chunks_exact(4)) {
                 *slot = i32::from_le_bytes([b[0], b[1], b[2], b[3]]);
             }
+            // Overlaps count on samples that there are, none of them twice.
+            sorted.clear();
+            sorted.extend_from_slice(slots);
+            sorted.sort_unstable();
+            let ends = (sorted.first().copied(), sorted.last().copied());
+            if let (Some(first), Some(last)) = ends
+                && (first < 0
+                    || last as usize >= samples
+                    || sorted.windows(2).any(|w| w[0] == w[1]))
+            {
+                return None;
+            }
         }
     }
     rest.is_empty().then_some(block)
@@ -97,36 +116,23 @@ pub(super) struct Holder {
 
 /// The supports of all spaces of a layer, or of its aggregate.
 pub(super) struct Supports {
-    holders: Vec<Holder>,
-    spaces: usize,
-    k: usize,
+    /// The units that have them together.
+    pub holders: Vec<Holder>,
+    /// Channels, or 1 for the aggregate.
+    pub spaces: usize,
+    /// Most members of a support.
+    pub k: usize,
     /// Queries in a piece.
-    piece: usize,
+    pub piece: usize,
     /// Queries of the layer.
-    queries: usize,
+    pub queries: usize,
+    /// Samples, among which the members are.
+    pub samples: usize,
     /// The piece that was read last, and its number.
-    last: Mutex<Option<(usize, SupportBlock)>>,
+    pub last: Mutex<Option<(usize, SupportBlock)>>,
 }
 
 impl Supports {
-    /// Those that `holders` have together.
-    pub fn new(
-        holders: Vec<Holder>,
-        spaces: usize,
-        k: usize,
-        piece: usize,
-        queries: usize,
-    ) -> Self {
-        Self {
-            holders,
-            spaces,
-            k,
-            piece,
-            queries,
-            last: Mutex::default(),
-        }
-    }
-
     fn range_of(&self, piece: usize) -> Range<usize> {
         let first = piece * self.piece;
         first..(first + self.piece).min(self.queries)
@@ -145,8 +151,9 @@ impl Supports {
                 continue;
             }
             let index = piece - holder.queries[0] / self.piece;
-            let bytes = holder.done.piece(SUPPORTS, index)?;
-            let Some(block) = decode(&bytes, holder.spaces.len(), count, k) else {
+            let most = holder.spaces.len() * count * (2 + 4 * k);
+            let bytes = holder.done.piece(SUPPORTS, index, most)?;
+            let Some(block) = decode(&bytes, holder.spaces.len(), count, k, self.samples) else {
                 let path = holder.done.path(SUPPORTS);
                 let what = format!("piece {index} holds other supports; compute this unit again");
                 return Err(Error::malformed(path, None, what));
@@ -204,8 +211,25 @@ mod tests {
         };
         let bytes = encode(&block, 2, 3);
         assert_eq!(bytes.len(), 4 * 2 + 6 * 4);
-        assert_eq!(decode(&bytes, 2, 2, 3).as_ref(), Some(&block));
-        assert_eq!(decode(&bytes[1..], 2, 2, 3), None);
-        assert_eq!(decode(&[bytes, vec![0]].concat(), 2, 2, 3), None);
+        assert_eq!(decode(&bytes, 2, 2, 3, 70_001).as_ref(), Some(&block));
+        assert_eq!(decode(&bytes[1..], 2, 2, 3, 70_001), None);
+        assert_eq!(decode(&[bytes, vec![0]].concat(), 2, 2, 3, 70_001), None);
+    }
+
+    #[test]
+    fn supports_that_no_graph_has_are_refused() {
+        let piece = |members: &[i32]| {
+            let block = SupportBlock {
+                indices: members.to_vec(),
+                degenerate: vec![false],
+            };
+            decode(&encode(&block, 1, 3), 1, 1, 3, 10)
+        };
+        assert!(piece(&[9, 0, 4]).is_some() && piece(&[-1, -1, -1]).is_some());
+        for members in [[3, 10, 1], [3, i32::MAX, -1], [3, 5, 3], [0, 0, -1]] {
+            assert_eq!(piece(&members), None, "{members:?}");
+        }
+        let negative = [1u16.to_le_bytes().to_vec(), (-5i32).to_le_bytes().to_vec()].concat();
+        assert_eq!(decode(&negative, 1, 1, 3, 10), None);
     }
 }

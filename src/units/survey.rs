@@ -1,7 +1,7 @@
 //! The unit of the survey: dead channels, correlations of channels, CKA between layers.
 
 use super::input::Data;
-use super::plan::Plan;
+use super::plan::{Plan, PlannedLayer};
 use crate::error::OutputProblem;
 use crate::io::parts::{Done, Part};
 use crate::measure::Context;
@@ -80,7 +80,10 @@ pub(super) fn dead(done: &Done, plan: &Plan) -> Result<Vec<Vec<bool>>> {
 
 fn head(done: &Done, plan: &Plan) -> Result<Head> {
     let failed = |what: String| Error::malformed(done.path(SURVEY), None, what);
-    let head: Head = serde_json::from_slice(&done.read(SURVEY)?)
+    // A name with every character escaped, a word for each channel.
+    let layer = |l: &PlannedLayer| 64 + 6 * l.name.len() + 8 * l.channels;
+    let most = 1024 + plan.layers.iter().map(layer).sum::<usize>();
+    let head: Head = serde_json::from_slice(&done.read(SURVEY, most)?)
         .map_err(|e| failed(format!("{e}; compute it again")))?;
     let fits = head.similarity.len() == plan.layers.len()
         && head.dead.len() == plan.layers.len()
@@ -105,6 +108,14 @@ pub(super) fn read(done: &Done, plan: &Plan) -> Result<Survey> {
         }))
     });
     let cka = match head.cka {
+        Some(layers)
+            if layers
+                .iter()
+                .any(|l| plan.layers.iter().all(|p| p.name != *l)) =>
+        {
+            let what = "compares layers that are not in the plan; compute it again";
+            return Err(Error::malformed(done.path(SURVEY), None, what));
+        }
         Some(layers) => Some(Cka {
             values: matrix(done, CKA, layers.len())?,
             layers,
@@ -124,7 +135,7 @@ fn bytes(matrix: &Array2<f64>) -> Vec<u8> {
 }
 
 fn matrix(done: &Done, name: &str, size: usize) -> Result<Array2<f64>> {
-    let bytes = done.read(name)?;
+    let bytes = done.read(name, 8 * size * size)?;
     let values = bytes.as_chunks::<8>().0.iter();
     let values = values.map(|b| f64::from_le_bytes(*b)).collect();
     Array2::from_shape_vec((size, size), values).map_err(|_| {

@@ -4,7 +4,7 @@
 use super::RedundancyOptions;
 use super::graphs::BackendCosts;
 use super::input::check_options;
-use super::overlap;
+use super::overlap::check_overlap_memory;
 use super::probe::Probe;
 use super::reading::{Reading, direct_bytes};
 use crate::Result;
@@ -62,7 +62,7 @@ pub(super) fn check_memory<B: Backend>(
     let sampled = options
         .queries
         .is_some_and(|queries| queries < shape.samples);
-    overlap::check_memory(channels, options.graph.k, sampled, memory)?;
+    check_overlap_memory(channels, options.graph.k, sampled, memory)?;
     for (spaces, dim, _) in spaces(channels, shape.dim(), options) {
         let job = GraphJob {
             spaces,

@@ -42,7 +42,7 @@ mod work;
 pub use estimate::{Estimate, estimate};
 pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions, draw_queries};
 pub use layer::{LayerRedundancy, Redundancy, Sampled};
-pub use overlap::{OverlapPart, SupportSource, Unions};
+pub use overlap::{OverlapPart, SupportSource, Unions, check_overlap_memory};
 pub use reading::repack;
 pub use scatter::Scatter;
 pub use sink::{

@@ -23,9 +23,9 @@ const SHARE: u64 = 2;
 ///
 /// # Errors
 /// [`Error::Memory`].
-pub(super) fn check_memory(channels: usize, k: usize, sampled: bool, memory: u64) -> Result<()> {
+pub fn check_overlap_memory(channels: usize, k: usize, sampled: bool, memory: u64) -> Result<()> {
     let (fixed, per_query) = costs(channels, k, sampled);
-    let needed = (fixed + per_query) * SHARE;
+    let needed = fixed.saturating_add(per_query).saturating_mul(SHARE);
     match needed > memory {
         true => Err(Error::Memory {
             what: format!("the overlap of {channels} channels"),
@@ -42,7 +42,9 @@ fn costs(channels: usize, k: usize, sampled: bool) -> (u64, u64) {
     let (channels, k) = (channels as u64, k as u64);
     // Four sums of 8 bytes a pair, and as much again in a worker's counters and the final matrices. Of a query, the block
     // and its copy on the device or in the set of a worker.
-    (scatter + 64 * channels.pow(2), 3 * channels * (k + 1) * 4)
+    let pairs = channels.saturating_mul(channels).saturating_mul(64);
+    let of_query = channels.saturating_mul((k + 1) * 12);
+    (pairs.saturating_add(scatter), of_query)
 }
 
 /// What the stage finds.
@@ -96,6 +98,29 @@ impl OverlapPart {
             unions: Unions::default(),
             scatter: None,
         }
+    }
+
+    /// Whether these can be sums over at most so many queries of so many channels, with supports of at most `k`. Those of
+    /// another process may be anything.
+    pub fn is_of(&self, channels: usize, queries: usize, k: usize) -> bool {
+        let (queries, k) = (queries as u64, k as u64);
+        let within = |sums: &[u64], each: u64| {
+            let most = queries.saturating_mul(each);
+            sums.len() == channels * channels && sums.iter().all(|&sum| sum <= most)
+        };
+        let scatter = self.scatter.as_ref().is_none_or(|s| {
+            within(&s.intersection, k * k)
+                && within(&s.jaccard_q40, 1 << 40)
+                && s.overlap.is_of(queries)
+                && s.jaccard.is_of(queries)
+        });
+        within(&self.pairs.intersection, k)
+            && within(&self.pairs.jaccard_q40, 1 << 40)
+            && within(&self.pairs.queries, 1)
+            && within(&self.pairs.unions, 1)
+            && self.unions.redundancy.is_of(queries)
+            && self.unions.recall.is_of(queries)
+            && scatter
     }
 
     /// Adds the sums over other queries of the same channels.
@@ -176,7 +201,7 @@ impl<B: Backend> OverlapStage<'_, B> {
     fn queries_at_a_time(&self) -> Result<usize> {
         let (fixed, per_query) = costs(self.channels, self.k, self.sampled);
         let room = (self.memory / SHARE).saturating_sub(fixed) / per_query.max(1);
-        check_memory(self.channels, self.k, self.sampled, self.memory)?;
+        check_overlap_memory(self.channels, self.k, self.sampled, self.memory)?;
         Ok(usize::try_from(room).unwrap_or(usize::MAX).clamp(1, 4096))
     }
 

@@ -62,7 +62,8 @@ impl Scatter {
 
     /// Bytes of the sums, and of the matrices that are made of them.
     pub(super) const fn bytes(channels: usize) -> u64 {
-        32 * (channels as u64).pow(2)
+        let channels = channels as u64;
+        channels.saturating_mul(channels).saturating_mul(32)
     }
 
     /// Adds the queries of a block.
@@ -125,7 +126,11 @@ impl Scatter {
             overlap: matrix(&|upper, at| {
                 let (n, sum) = (sums.queries[at], u128::from(sums.intersection[at]));
                 let squares = u128::from(n) * u128::from(self.intersection[upper]);
-                (n, (squares - sum * sum) as f64 / n.max(1) as f64)
+                // Never negative, unless the sums were read from units that somebody made up.
+                (
+                    n,
+                    squares.saturating_sub(sum * sum) as f64 / n.max(1) as f64,
+                )
             }),
             jaccard: matrix(&|upper, at| {
                 let (n, sum) = (sums.unions[at], u128::from(sums.jaccard_q40[at]));

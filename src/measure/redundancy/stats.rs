@@ -172,6 +172,25 @@ impl SpaceSums {
         self.kkt_residual = self.kkt_residual.max(other.kkt_residual);
     }
 
+    /// Whether these can be sums over at most so many queries. Those of another process may be anything.
+    pub fn is_of(&self, queries: u64) -> bool {
+        let moments = [
+            &self.neighbors,
+            &self.pca_dimension,
+            &self.reconstruction,
+            &self.soft_error,
+        ];
+        let counts = [
+            self.wrong,
+            self.degenerate,
+            self.not_unique,
+            self.unresolved,
+        ];
+        moments.iter().all(|m| m.is_of(queries))
+            && self.nearest_ratio.is_of(queries)
+            && counts.iter().all(|&count| count <= queries)
+    }
+
     /// The means, and their standard errors where the queries were drawn.
     pub(super) fn summary(&self, sampling: Option<Sampling>) -> SpaceSummary {
         let interpolated = self.soft_error.count();

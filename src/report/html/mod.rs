@@ -18,7 +18,7 @@ mod shuffle;
 use super::arrays::{Arrays, Folder};
 use super::results::{RESULTS_FILE, Results};
 use crate::io::sink::{Claim, write_file};
-use crate::io::whole::read_whole;
+use crate::io::whole::read_json;
 use crate::{Error, Result};
 use askama::Template;
 use figures::Figures;
@@ -45,9 +45,6 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-/// Bytes in memory per byte of `results.json`, at most: its numbers, the page made of them, and the copy that is written.
-const PER_BYTE: u64 = 16;
-
 /// Reads `DIR/results.json` and the arrays beside it and writes `DIR/report.html`, under a temporary name
 /// first. Returns what could not be shown, one line each.
 ///
@@ -65,7 +62,7 @@ pub fn write_report(dir: &Path) -> Result<Vec<String>> {
 pub fn write_report_within(dir: &Path, memory: u64) -> Result<Vec<String>> {
     let claimed = Claim::new(dir)?;
     let path = dir.join(RESULTS_FILE);
-    let bytes = read_whole(&path, memory / PER_BYTE).map_err(|e| match e {
+    let bytes = read_json(&path, memory).map_err(|e| match e {
         Error::Io { source, .. } => {
             let action = "read it; give the folder that a chanscope command wrote";
             Error::Io {
@@ -74,11 +71,6 @@ pub fn write_report_within(dir: &Path, memory: u64) -> Result<Vec<String>> {
                 source,
             }
         }
-        Error::Memory { what, needed, .. } => Error::Memory {
-            what,
-            needed: needed.saturating_mul(PER_BYTE),
-            cap: memory,
-        },
         e => e,
     })?;
     let results = Results::from_json(&path, &bytes)?;
