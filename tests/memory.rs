@@ -206,3 +206,30 @@ fn weights_are_in_memory_once() {
         assert!(most <= bound, "{args:?}: {most} bytes for {file}");
     }
 }
+
+/// A convolution with one output along an axis never makes its step there, however long that is.
+#[test]
+fn a_step_that_is_never_made_takes_no_memory() {
+    let dir = TempDir::new().expect("folder");
+    let mut m = Model::new(&[1, 5, 5]);
+    m.constant("c.weight", &[2, 1, 3, 3], &[0.25; 18]);
+    let mut conv = Node::new("Conv", "c", &["input", "c.weight"], "a");
+    conv.attributes = vec![Attribute::ints("strides", &[1 << 31, 1 << 31])];
+    m.node(conv);
+    m.output("a");
+    std::fs::write(dir.path().join("n.onnx"), m.encode()).expect("write");
+    let pixels: Vec<u8> = (0..50).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    let data = crate::formats::npy_bytes("<f4", "(2, 1, 5, 5)", &pixels);
+    std::fs::write(dir.path().join("x.npy"), data).expect("write");
+    let args = ["run", "n.onnx", "x.npy", "--dump", "d", "--memory", "64MiB"];
+    let (succeeded, said, most) = run(&dir, &args);
+    assert!(succeeded, "{said}");
+    assert!(most <= 64 << 20, "{most} bytes");
+    let out = std::fs::read(dir.path().join("d/c.npy")).expect("c.npy");
+    let first = f32::from_le_bytes(out[out.len() - 16..][..4].try_into().expect("4 bytes"));
+    // The mean of the first nine pixels by rows, times nine, over four.
+    assert_eq!(
+        first,
+        0.25 * (0..9).map(|i| (i / 3 * 5 + i % 3) as f32).sum::<f32>()
+    );
+}

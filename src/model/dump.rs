@@ -44,7 +44,11 @@ pub fn activations<B: NetOps>(
         let tensors = session.run(&[&x])?;
         drop(x);
         for (id, tensor) in wanted.iter().zip(tensors) {
-            let elements = backend.download(&tensor)?;
+            let mut elements = backend.download(&tensor)?;
+            // Of which bits a NaN consists may depend on where in a batch it was computed.
+            for value in elements.iter_mut().filter(|v| v.is_nan()) {
+                *value = f32::NAN;
+            }
             for (place, _) in values.iter().enumerate().filter(|(_, v)| *v == id) {
                 take(place, rows.start, &elements)?;
             }

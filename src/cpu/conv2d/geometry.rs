@@ -44,6 +44,11 @@ impl Geometry {
             ..
         } = check_conv2d(x, weight, bias, params)?;
         let [top, left, ..] = params.padding;
+        // Where there is one output along an axis, no step is made: a plane has a phase for every pixel of a step.
+        let step = |axis: usize| match output[axis] {
+            1 => 1,
+            _ => params.stride[axis],
+        };
         Ok(Self {
             samples,
             channels,
@@ -52,7 +57,7 @@ impl Geometry {
             filters,
             groups: params.groups,
             kernel,
-            stride: params.stride,
+            stride: [step(0), step(1)],
             dilation: params.dilation,
             padding: [top, left],
             out: output,
