@@ -5,6 +5,7 @@
 
 use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
+use chanscope::internals::signed_plan;
 use chanscope::io::array::ArrayLayer;
 use chanscope::io::labels::{label_count, read_indices, read_labels};
 use chanscope::io::layer::Layer;
@@ -19,9 +20,8 @@ use chanscope::model::onnx;
 use chanscope::report::html::render;
 use chanscope::report::results::Results;
 use chanscope::tensor::LayerShape;
-use chanscope::units::status;
+use chanscope::units::{merge, status};
 use ndarray::ArrayD;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -30,16 +30,19 @@ const SMALL: usize = 1 << 16;
 
 /// Writes the bytes to a file of this name, the same for each thread.
 pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder().join(name);
+    let parent = path.parent().expect("a folder");
+    std::fs::create_dir_all(parent).expect("a folder");
+    std::fs::write(&path, bytes).expect("write");
+    path
+}
+
+/// A folder for temporary files, the same for each thread.
+pub fn folder() -> PathBuf {
     thread_local! {
-        static FOLDER: RefCell<tempfile::TempDir> = RefCell::new(tempfile::tempdir().expect("a folder"));
+        static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a folder");
     }
-    FOLDER.with_borrow(|folder| {
-        let path = folder.path().join(name);
-        let parent = path.parent().expect("a folder");
-        std::fs::create_dir_all(parent).expect("a folder");
-        std::fs::write(&path, bytes).expect("write");
-        path
-    })
+    FOLDER.with(|folder| folder.path().to_path_buf())
 }
 
 /// Reads all values of a layer.
@@ -211,15 +214,23 @@ pub fn results(bytes: &[u8]) {
     render(&results, &arrays).expect("a page");
 }
 
-/// A run in units: `run.json`, and after a zero byte the marker of unit 1, whose files are missing.
+/// A run in units: `run.json`, and after a zero byte the marker of unit 1, whose files are missing. As it is, and with the
+/// hash in it made right, as whoever writes a plan could make it.
 pub fn units(bytes: &[u8]) {
     let split = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
-    let folder = file("run/run.json", &bytes[..split]);
-    let folder = folder.parent().expect("the folder of the run");
     let marker = bytes.get(split + 1..).unwrap_or_default();
-    file("run/units/00001/done.json", marker);
-    if let Ok(found) = status(folder) {
-        let told = found.done.len() + found.missing.len() + found.damaged.len();
-        assert_eq!(told, found.units, "every unit is done or to be computed");
+    let with = |plan: &[u8]| {
+        let folder = file("run/run.json", plan);
+        let folder = folder.parent().expect("the folder of the run");
+        file("run/units/00001/done.json", marker);
+        if let Ok(found) = status(folder) {
+            let told = found.done.len() + found.missing.len() + found.damaged.len();
+            assert_eq!(told, found.units, "every unit is done or to be computed");
+            assert!(merge(folder, true).is_err(), "no unit is there");
+        }
+    };
+    with(&bytes[..split]);
+    if let Some(signed) = signed_plan(&bytes[..split]) {
+        with(&signed);
     }
 }
