@@ -1,6 +1,8 @@
 //! Every command under a real limit: with `--memory X`, X and 200 MiB of address space are enough, or the command is
 //! refused with one line. None aborts.
 
+mod hostile;
+
 use crate::formats::{f32_bytes, folder, npy_bytes, safetensors::file_bytes, write};
 use std::path::Path;
 use std::process::Command;
@@ -34,7 +36,8 @@ fn limited(dir: &Path, mib: u64, args: &[&str]) -> bool {
         Some(0) => true,
         Some(1) => {
             assert_eq!(said.lines().count(), 1, "{args:?} at {mib} MiB: {said}");
-            assert!(said.contains("--memory"), "{args:?} at {mib} MiB: {said}");
+            let refusal = said.contains("--memory") && said.contains("is needed");
+            assert!(refusal, "{args:?} at {mib} MiB: {said}");
             false
         }
         _ => panic!("{args:?} at {mib} MiB: {:?} {said}", out.status),
@@ -192,6 +195,99 @@ fn networks() {
         at_each(dir.path(), &["shuffle", &model, &data, "--force"]),
         [true; 3]
     );
+}
+
+/// A run in units, from the plan to the results.
+#[test]
+fn units() {
+    let dir = folder();
+    write_layer(dir.path());
+    let plan = [
+        "plan",
+        "a.npy",
+        "-k",
+        "5",
+        "--aggregate",
+        "--save-graph",
+        "--units",
+        "4",
+        "--out",
+        "run",
+        "--force",
+    ];
+    for mib in [64, 256, 1024] {
+        for args in [
+            &plan[..],
+            &["work", "run", "--stage", "graphs"],
+            &["work", "run"],
+            &["status", "run"],
+            &["merge", "run"],
+        ] {
+            assert!(limited(dir.path(), mib, args), "{args:?} at {mib} MiB");
+        }
+    }
+}
+
+/// What a run of 1500 channels adds up does not fit under the smallest cap, which is said before anything is read.
+#[test]
+fn units_that_do_not_fit_are_refused_before_the_work() {
+    let dir = folder();
+    let first = npy_bytes("<f4", "(8, 1500, 1, 1)", &[]);
+    let values: Vec<f32> = (0..8 * 1500).map(|i| (i as f32 * 0.37).sin()).collect();
+    let bytes = [first, f32_bytes(&values)].concat();
+    write(dir.path(), "wide.npy", &bytes);
+    let plan = [
+        "plan", "wide.npy", "-k", "2", "--units", "1", "--out", "run", "--force",
+    ];
+    assert_eq!(at_each(dir.path(), &plan), [false, false, true]);
+    assert!(limited(dir.path(), 1024, &["work", "run"]));
+    let merged = [64, 256, 1024].map(|mib| limited(dir.path(), mib, &["merge", "run"]));
+    assert_eq!(merged, [false, false, true]);
+}
+
+#[test]
+fn devices() {
+    let dir = folder();
+    assert_eq!(at_each(dir.path(), &["devices"]), [true; 3]);
+}
+
+#[test]
+fn a_demo_that_does_not_fit_is_refused_before_the_work() {
+    let dir = folder();
+    for mib in [64, 256] {
+        assert!(!limited(dir.path(), mib, &["demo"]), "{mib} MiB");
+    }
+    assert!(!dir.path().join("chanscope-out").exists());
+}
+
+#[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "the demo takes minutes without optimisation; cargo test --release runs it"
+)]
+fn demo() {
+    let dir = folder();
+    assert!(limited(dir.path(), 1024, &["demo"]));
+}
+
+/// What the kernels take does not depend on the cap.
+#[test]
+fn bench() {
+    let dir = folder();
+    assert_eq!(
+        at_each(dir.path(), &["bench", "--only", "shuffle"]),
+        [true; 3]
+    );
+}
+
+#[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "all kernels take minutes without optimisation; cargo test --release runs it"
+)]
+fn bench_of_all_kernels() {
+    let dir = folder();
+    assert!(limited(dir.path(), 64, &["bench"]));
 }
 
 #[test]

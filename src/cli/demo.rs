@@ -46,6 +46,8 @@ const NETWORKS: [(&str, &[u8]); 2] = [
 const DIGITS: usize = 1797;
 const SIDE: usize = 8;
 const RESIZED: usize = 28;
+/// Least memory for the measures, beside the activations.
+const LEAST: u64 = 64 << 20;
 /// Samples per forward pass.
 const BATCH: usize = 128;
 /// Learning rate of the minimisation: that of the paper's code.
@@ -108,6 +110,14 @@ impl Options {
 /// Runs the demo.
 pub fn run(_args: &Args, common: &Common) -> error::Result<()> {
     let memory = common.memory()?;
+    let held = held_bytes()?;
+    if memory < held + LEAST {
+        return Err(error::Error::Library(Error::Memory {
+            what: "the demo, which holds the activations of a network".into(),
+            needed: held + LEAST,
+            cap: memory,
+        }));
+    }
     let output = common.output(&[])?;
     let device = common.open_device()?;
     let folder = ResultsFolder::begin(output, "demo");
@@ -117,7 +127,7 @@ pub fn run(_args: &Args, common: &Common) -> error::Result<()> {
     let (images, labels) = digits()?;
     let demo = Demo {
         ctx: Context::new(&device)
-            .with_memory(memory)
+            .with_memory(memory - held)
             .with_scratch(folder.scratch()),
         images,
         labels,
@@ -247,6 +257,18 @@ impl Demo<'_> {
         self.folder.stage(format!("{name}: impulse responses"));
         Ok(())
     }
+}
+
+/// Bytes of the activations that are held, of the network that has most.
+fn held_bytes() -> Result<u64> {
+    let mut most = 0;
+    for (_, bytes) in NETWORKS {
+        let graph = lenet(&weights(bytes)?)?;
+        let layers = graph.layers().into_iter();
+        let values: usize = layers.map(|l| graph.value(l.activation).len()).sum();
+        most = most.max(4 * (DIGITS * values) as u64);
+    }
+    Ok(most)
 }
 
 /// The digits resized as the networks were trained on them, and their classes.

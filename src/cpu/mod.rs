@@ -86,7 +86,11 @@ impl Cpu {
             .map_err(|e| Error::Device {
                 device: "cpu".into(),
                 problem: DeviceProblem::Threads {
-                    threads,
+                    // 0 is one for each core.
+                    threads: match threads {
+                        0 => std::thread::available_parallelism().map_or(1, usize::from),
+                        threads => threads,
+                    },
                     reason: e.to_string(),
                 },
             })?;
