@@ -2,8 +2,8 @@
 //!
 //! `CHANSCOPE_FUZZ` sets the number of inputs per target, `CHANSCOPE_FUZZ_SEED` the seed: another seed gives other inputs. An
 //! input that makes a target panic is written to `target/fuzz/`; it belongs into `fuzz/corpus` with the change that mends it.
-//! So is the input at hand before it is used, as `running`, which stays where the process is ended by it. Under
-//! `ulimit -v` an input that takes more memory than that is found too.
+//! The input at hand lies in the system's temporary folder as `chanscope-fuzz-TARGET-SEED`, and stays there where it ends
+//! the process: under `ulimit -v` an input that takes more memory than that is found, too.
 
 mod mutate;
 mod network;
@@ -100,9 +100,7 @@ fn run(name: &str) {
     let budget = number("CHANSCOPE_FUZZ").unwrap_or(BUDGET) / target.each;
     let start = number("CHANSCOPE_FUZZ_SEED").unwrap_or(1);
     let mut random = Random::new(start);
-    let folder = root().join("target/fuzz").join(name);
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let running = folder.join(format!("running-{start}"));
+    let running = std::env::temp_dir().join(format!("chanscope-fuzz-{name}-{start}"));
     for i in 0..budget {
         let bytes = match target.json && random.below(2) == 0 {
             true => mutate_json(&mut random, &seeds),
@@ -114,8 +112,11 @@ fn run(name: &str) {
         if ended.is_ok() && started.elapsed() < PATIENCE {
             continue;
         }
+        let folder = root().join("target/fuzz").join(name);
         let path = folder.join(format!("{:.16}", blake3::hash(&bytes).to_hex()));
-        std::fs::rename(&running, &path).expect("rename");
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(&path, &bytes))
+            .expect("write");
         panic!(
             "{name}: input {i} of seed {start} fails, {:?}: {}",
             started.elapsed(),
