@@ -60,6 +60,26 @@ fn at_each(dir: &Path, args: &[&str]) -> [bool; 3] {
 }
 
 #[test]
+fn every_command_is_tested() {
+    let out = Command::new(assert_cmd::cargo::cargo_bin("chanscope"))
+        .arg("--help")
+        .output()
+        .expect("help");
+    let help = String::from_utf8(out.stdout).expect("text");
+    let list = help.split("Commands:").nth(1).expect("a list");
+    let names = list.lines().skip(1).take_while(|l| l.starts_with("  "));
+    // The lines of a long description are indented further.
+    let names = names.filter(|l| !l.starts_with("   "));
+    let names = names.filter_map(|l| l.split_whitespace().next());
+    let missing: Vec<&str> = names
+        .filter(|name| {
+            *name != "help" && !include_str!("limits.rs").contains(&format!("\"{name}\""))
+        })
+        .collect();
+    assert_eq!(missing, [] as [&str; 0], "{help}");
+}
+
+#[test]
 fn inspect() {
     let dir = folder();
     // A file of 61 MB, and channels whose overlaps take 8 GiB.

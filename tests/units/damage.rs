@@ -3,6 +3,7 @@
 use super::{ALL, cpu, dump, left, only, reference, request};
 use crate::formats::folder;
 use crate::outputs::{content, refused, succeed};
+use chanscope::io::parts::{MARKER, Marker, Piece};
 use chanscope::measure::Context;
 use chanscope::units::{Selection, Share, Stage, merge, plan, status, work};
 use chanscope::{Error, error::OutputProblem};
@@ -230,4 +231,71 @@ fn units_behind_a_link_are_neither_computed_nor_removed() {
     succeed(dir, &["work", "out"]);
     succeed(dir, &["merge", "out"]);
     assert!(content(&dir.join("mine")) == before);
+}
+
+/// Changes a file of a unit and makes its checksum right, as somebody could who wants to be believed.
+fn forge(unit: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    spoil(&unit.join(name), change);
+    let bytes = std::fs::read(unit.join(name)).expect("read");
+    spoil(&unit.join(MARKER), |text| {
+        let mut marker: Marker = serde_json::from_slice(text).expect("a marker");
+        let file = marker.files.iter_mut().find(|f| f.name == name);
+        file.expect("the file").pieces = vec![Piece {
+            bytes: bytes.len() as u64,
+            blake3: blake3::hash(&bytes).to_hex().to_string(),
+        }];
+        *text = serde_json::to_vec(&marker).expect("JSON");
+    });
+}
+
+#[test]
+fn sums_and_supports_that_nobody_computed_are_refused() {
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    let device = cpu(1);
+    let ctx = Context::new(&device);
+    let out = dir.join("out");
+    let planned = plan(&ctx, &request(dir), &out, false, 1).expect("plan");
+    let names = |stage| planned.stage(stage).map(|u| u.name()).collect::<Vec<_>>();
+    let (graphs, overlaps) = (names(Stage::Graphs), names(Stage::Overlap));
+    let unit = |name: &str| out.join("units").join(name);
+    work(&ctx, &out, &Selection::default()).expect("work");
+    let refuses = |name: &str, merged: bool| {
+        assert!(status(&out).expect("status").damaged.is_empty());
+        let said = match merged {
+            true => merge(&out, true).map(drop),
+            false => work(&ctx, &out, &only(Stage::Overlap, Share::All)).map(drop),
+        };
+        let said = said.expect_err("refused").to_string();
+        assert!(said.contains(name) && said.contains("again"), "{said}");
+    };
+    let restore = |name: &str| {
+        std::fs::remove_dir_all(unit(name)).expect("remove");
+        work(&ctx, &out, &Selection::default()).expect("work");
+    };
+    // More queries than the unit has; a billion times the largest sum.
+    forge(&unit(&overlaps[0]), "pairs.bin", |bytes| bytes.fill(0xff));
+    refuses("unions.json", true);
+    restore(&overlaps[0]);
+    forge(&unit(&graphs[1]), "sums.json", |bytes| {
+        let text = String::from_utf8_lossy(bytes).replacen("\"count\":", "\"count\":9", 1);
+        *bytes = text.into_bytes();
+    });
+    refuses("sums.json", true);
+    restore(&graphs[1]);
+    // The first support has a member that is no sample, or one twice.
+    let size = |bytes: &[u8]| usize::from(u16::from_le_bytes([bytes[0], bytes[1]]));
+    for wrong in [i32::MAX.to_le_bytes(), (-7i32).to_le_bytes()] {
+        std::fs::remove_dir_all(unit(&overlaps[0])).expect("remove");
+        forge(&unit(&graphs[1]), "supports.bin", |bytes| {
+            assert!(size(bytes) > 0, "a support with members");
+            // Behind the sizes of 45 queries, of which each layer measures one less.
+            bytes[2 * 44..][..4].copy_from_slice(&wrong);
+        });
+        refuses("supports.bin", false);
+        std::fs::remove_dir_all(unit(&graphs[1])).expect("remove");
+        work(&ctx, &out, &Selection::default()).expect("work");
+    }
+    merge(&out, false).expect("what was computed");
 }

@@ -120,7 +120,7 @@ pub fn merge(py: Python<'_>, keep_units: bool, settings: Settings) -> PyResult<(
     let folder = folder(py, &settings.target())?;
     long(py, settings, move |ctx| {
         still_wanted(ctx)?;
-        units::merge(&folder, keep_units)?;
+        units::merge_within(&folder, keep_units, ctx.memory())?;
         Ok(())
     })
 }
@@ -153,7 +153,7 @@ pub fn resume(
         let ctx = ctx.clone().with_scratch(output.scratch());
         units::work(&ctx, &folder, &Selection::default())?;
         still_wanted(&ctx)?;
-        merge_into(output, false)?;
+        merge_into(output, false, ctx.memory())?;
         Ok(())
     })
 }

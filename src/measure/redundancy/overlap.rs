@@ -43,7 +43,10 @@ fn costs(channels: usize, k: usize, sampled: bool) -> (u64, u64) {
     // Four sums of 8 bytes a pair, and as much again in a worker's counters and the final matrices. Of a query, the block
     // and its copy on the device or in the set of a worker.
     let pairs = channels.saturating_mul(channels).saturating_mul(64);
-    let of_query = k.saturating_add(1).saturating_mul(12).saturating_mul(channels);
+    let of_query = k
+        .saturating_add(1)
+        .saturating_mul(12)
+        .saturating_mul(channels);
     (pairs.saturating_add(scatter), of_query)
 }
 
