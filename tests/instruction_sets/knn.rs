@@ -4,7 +4,9 @@ use chanscope::cpu::{Candidate, Cpu, InstructionSet};
 use chanscope::ops::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
 use proptest::prelude::*;
 
+mod calls;
 mod hard;
+mod many;
 
 pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
     ties_are_exact,
@@ -15,9 +17,9 @@ pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
     blocks_do_not_matter,
     blocks_do_not_matter_for_reals,
     any_samples_as_queries,
-    many_candidates,
-    near_points_among_very_many,
-    dead_samples_among_many,
+    many::many_candidates,
+    many::near_points_among_very_many,
+    many::dead_samples_among_many,
     long_rows,
     very_long_rows,
     hard::tight_clusters_and_outliers,
@@ -27,9 +29,9 @@ pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
     hard::nearly_parallel_vectors_tie_alike,
 ];
 pub const ONCE: crate::Once = tests![
-    one_and_two_samples,
-    vectors_are_gathered_from_every_block,
-    misuse_is_refused,
+    calls::one_and_two_samples,
+    calls::vectors_are_gathered_from_every_block,
+    calls::misuse_is_refused,
     hard::dead_samples,
 ];
 
@@ -345,56 +347,6 @@ fn check_rank_distances(set: InstructionSet, data: &Data, params: &GraphParams) 
     }
 }
 
-fn many_candidates(set: InstructionSet) {
-    for (n, k) in [(1500, 1024), (3000, 300), (700, 1024)] {
-        check_whole(
-            set,
-            &random(1, n, 3, 5),
-            &params(k, Kernel::Gaussian, Identical::Keep),
-            1e-9,
-        );
-    }
-}
-
-/// Enough points, along few directions, for a search to leave most of them out.
-fn near_points_among_very_many(set: InstructionSet) {
-    let dim = 5;
-    let mut data = random(1, 17_000, dim, 4);
-    for (i, row) in data.x.chunks_exact_mut(dim).enumerate() {
-        let along = (i * 7919 % 17_000) as f32 / 1000.0;
-        for (t, x) in row.iter_mut().enumerate() {
-            *x = (along * (t + 1) as f32).sin() + 0.05 * *x;
-        }
-    }
-    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
-        let params = params(8, kernel, Identical::Keep);
-        let of = |set| search(&cpu(set), &data, &params, &[], &[], false);
-        let lists = of(set);
-        for query in (0..data.n).step_by(997) {
-            let identical = params.identical;
-            let want = oracle::knn::neighbors(&data.x, dim, query, kernel, identical);
-            for (got, want) in lists[query].iter().zip(&want) {
-                assert!((got.sq_distance - want.0).abs() <= 1e-12, "{kernel:?}");
-            }
-        }
-        assert!(lists == of(InstructionSet::Portable), "{kernel:?}");
-    }
-}
-
-/// Enough points for a search to guess how near the nearest are, among rows that are all zero or copies.
-fn dead_samples_among_many(set: InstructionSet) {
-    for kernel in [Kernel::Gaussian, Kernel::Cosine] {
-        let mut data = random(2, 2000, 6, 8);
-        for (i, row) in data.x.chunks_exact_mut(6).enumerate() {
-            let keep = i % 3 != 1;
-            row.iter_mut()
-                .for_each(|x| *x = if keep { x.max(0.0) } else { 0.0 });
-        }
-        data.x.copy_within(0..600, 9000);
-        check_whole(set, &data, &params(12, kernel, Identical::Keep), 1e-9);
-    }
-}
-
 fn long_rows(set: InstructionSet) {
     for dim in [255, 256, 257, 511, 800, 1025] {
         check_whole(
@@ -423,132 +375,4 @@ fn very_long_rows(set: InstructionSet) {
             1e-9,
         );
     }
-}
-
-fn one_and_two_samples() {
-    let one = search(
-        &Cpu::new(1).unwrap(),
-        &random(2, 1, 5, 1),
-        &params(25, Kernel::Gaussian, Identical::Keep),
-        &[],
-        &[],
-        false,
-    );
-    assert!(one.iter().all(Vec::is_empty));
-    let two = search(
-        &Cpu::new(1).unwrap(),
-        &random(1, 2, 5, 1),
-        &params(25, Kernel::Cosine, Identical::Keep),
-        &[],
-        &[],
-        false,
-    );
-    assert_eq!(
-        two.iter()
-            .map(|l| l.iter().map(|c| c.index).collect())
-            .collect::<Vec<Vec<u32>>>(),
-        [[1], [0]]
-    );
-}
-
-fn vectors_are_gathered_from_every_block() {
-    let data = random(2, 50, 6, 31);
-    let cpu = Cpu::new(2).unwrap();
-    let params = params(60, Kernel::Gaussian, Identical::Keep);
-    let block = |range: std::ops::Range<usize>| {
-        let x = data.block(range.clone());
-        cpu.points(
-            PointsBlock {
-                data: &x,
-                groups: 2,
-                rows: range.len(),
-                dim: 6,
-                first: range.start,
-            },
-            params.kernel,
-        )
-        .unwrap()
-    };
-    let blocks = [block(0..17), block(17..18), block(18..50)];
-    let mut state = cpu.candidates(2, 17, 60).unwrap();
-    for points in &blocks {
-        cpu.knn(&blocks[0], 0..17, points, &params, &mut state)
-            .unwrap();
-    }
-    let mut into = cpu.zeros(&[2, 17, 60, 6]).unwrap();
-    for points in &blocks {
-        cpu.gather(points, &state, &mut into).unwrap();
-    }
-    let got = cpu.download(&into).unwrap();
-    for g in 0..2 {
-        for q in 0..17 {
-            let list = state.list(g, q);
-            assert_eq!(list.len(), 49);
-            for slot in 0..60 {
-                let got = &got[((g * 17 + q) * 60 + slot) * 6..][..6];
-                match list.get(slot) {
-                    Some(c) => assert_eq!(got, &data.group(g)[c.index as usize * 6..][..6]),
-                    None => assert_eq!(got, [0.0; 6]),
-                }
-            }
-        }
-    }
-}
-
-fn misuse_is_refused() {
-    let cpu = Cpu::new(1).unwrap();
-    let x = vec![0.5; 40];
-    let block = PointsBlock {
-        data: &x,
-        groups: 1,
-        rows: 10,
-        dim: 4,
-        first: 0,
-    };
-    assert!(
-        cpu.points(PointsBlock { rows: 11, ..block }, Kernel::Gaussian)
-            .is_err()
-    );
-    assert!(
-        cpu.points(
-            PointsBlock {
-                first: i32::MAX as usize - 3,
-                ..block
-            },
-            Kernel::Gaussian
-        )
-        .is_err()
-    );
-    let points = cpu.points(block, Kernel::Gaussian).unwrap();
-    assert!(
-        cpu.queries(block, &[1; 9], Kernel::Gaussian).is_err(),
-        "a sample index too few"
-    );
-    assert!(
-        cpu.queries(block, &[1 << 31; 10], Kernel::Gaussian)
-            .is_err()
-    );
-    let listed = cpu.queries(block, &[3; 10], Kernel::Gaussian).unwrap();
-    let mut state = cpu.candidates(1, 10, 5).unwrap();
-    let given = params(5, Kernel::Gaussian, Identical::Keep);
-    assert!(
-        cpu.knn(&points, 0..10, &listed, &given, &mut state)
-            .is_err(),
-        "samples of a list as points"
-    );
-    let mut run = |rows, k, kernel| {
-        cpu.knn(
-            &points,
-            rows,
-            &points,
-            &params(k, kernel, Identical::Keep),
-            &mut state,
-        )
-    };
-    assert!(run(0..11, 5, Kernel::Gaussian).is_err());
-    assert!(run(0..9, 5, Kernel::Gaussian).is_err());
-    assert!(run(0..10, 0, Kernel::Gaussian).is_err());
-    assert!(run(0..10, 1025, Kernel::Gaussian).is_err());
-    assert!(run(0..10, 5, Kernel::Cosine).is_err());
-    assert!(run(0..10, 5, Kernel::Gaussian).is_ok());
 }

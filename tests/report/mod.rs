@@ -4,6 +4,7 @@ mod folder;
 mod html;
 mod order;
 mod results;
+mod saved;
 mod sections;
 mod words;
 
