@@ -1,5 +1,7 @@
 //! The command line from outside: exit codes, one-line errors, nothing half written.
 
+mod options;
+
 use crate::formats::{f32_bytes, npy_bytes};
 use assert_cmd::Command;
 use predicates::prelude::*;
@@ -71,52 +73,6 @@ fn report_has_no_other_folder() {
         .assert()
         .code(2)
         .stderr(predicate::str::contains("leave out --out"));
-}
-
-#[test]
-fn sampled_queries_are_listed_and_have_standard_errors() {
-    let dir = TempDir::new().expect("folder");
-    dump(dir.path(), "conv1.npy", 40, 3);
-    write_labels(dir.path(), 40);
-    let args = ["redundancy", "conv1.npy", "-k", "5", "--aggregate"];
-    let sampled = ["--labels", "labels.npy", "--queries", "12", "--seed", "3"];
-    chanscope(dir.path())
-        .args(args)
-        .args(sampled)
-        .arg("--save-graph")
-        .assert()
-        .success();
-    let out = dir.path().join("chanscope-out");
-    let found = results(&out);
-    assert_eq!(found["parameters"]["queries"], 12);
-    let layer = &found["redundancy"]["layers"][0];
-    assert_eq!(layer["queries"], 12);
-    for field in ["neighbors_mean_se", "pca_dimension_mean_se", "loo_error_se"] {
-        assert_eq!(layer[field].as_array().map(Vec::len), Some(3), "{field}");
-    }
-    for field in ["overlap_mean_se", "jaccard_mean_se", "redundancy_se"] {
-        assert!(layer[field].is_f64(), "{field}");
-    }
-    assert!(layer["aggregate"]["recall_se"].is_f64());
-    let shape = |name: &str| chanscope::io::npy::read_shape(out.join(name)).expect(name);
-    assert_eq!(shape("queries.npy"), [12]);
-    assert_eq!(shape("layers/conv1/neighbors.npy"), [3, 12, 5]);
-    assert_eq!(shape("layers/conv1/jaccard_se.npy"), [3, 3]);
-    assert_eq!(shape("layers/conv1/overlap_se.npy"), [3, 3]);
-    let page = std::fs::read_to_string(out.join("report.html")).expect("report");
-    assert!(page.contains("12 of 40 samples, drawn at random") && page.contains(" ± "));
-    refused(
-        &TempDir::new().expect("folder"),
-        &["redundancy", "x.npy", "--queries", "0"],
-        2,
-        &["--queries must be at least 1"],
-    );
-    refused(
-        &TempDir::new().expect("folder"),
-        &["inspect", "x.npy", "--queries", "0"],
-        2,
-        &["--queries must be at least 1"],
-    );
 }
 
 #[test]

@@ -38,8 +38,11 @@ pub struct Args {
     /// Number of samples drawn as queries in the run to be estimated [default: all]
     #[arg(long, value_name = "M")]
     queries: Option<usize>,
+    /// Leave out the baselines in the run to be estimated
+    #[arg(long)]
+    no_baselines: bool,
     /// Show only what is in the files, without the trial run that the estimate needs
-    #[arg(long, conflicts_with_all = ["k", "queries"])]
+    #[arg(long, conflicts_with_all = ["k", "queries", "no_baselines"])]
     no_estimate: bool,
     /// List files that cannot be read, with the reason, and go on with the others
     #[arg(long)]
@@ -67,6 +70,7 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
     planned.options.graph.k = args.k;
     check_queries(args.queries)?;
     planned.options.queries = args.queries;
+    planned.options.baselines = !args.no_baselines;
     let found = std::thread::scope(|scope| {
         let mut device = match common.choice()? {
             // Files are read meanwhile: to look for a GPU takes as long as to read some hundred megabytes.

@@ -80,6 +80,10 @@ pub struct Options {
     /// errors [default: all]
     #[arg(long, value_name = "M")]
     queries: Option<usize>,
+    /// Leave out the measures by other authors (correlations of channels, TwoNN, CKA): with many channels and few
+    /// queries they take most of the time
+    #[arg(long)]
+    no_baselines: bool,
     /// Write the graphs too: neighbors, squared distances, weights, objective
     #[arg(long)]
     save_graph: bool,
@@ -142,6 +146,7 @@ impl Options {
                 NanArg::Reject => NonFinite::Reject,
                 NanArg::Skip => NonFinite::Skip,
             })
+            .with_baselines(!self.no_baselines)
             .with_queries(self.queries)
             .with_seed(seed))
     }

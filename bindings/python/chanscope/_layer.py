@@ -256,7 +256,7 @@ class LayerRedundancy(Entry):
 
     @property
     def baselines(self) -> dict[str, Any] | None:
-        """Other measures of the same activations: ``cosine_mean``, ``pearson_mean``, ``two_nn`` [C]."""
+        """Other measures of the same activations: ``cosine_mean``, ``pearson_mean``, ``two_nn`` [C]; None where they were left out."""
         return self._fields.get("baselines")
 
     @property

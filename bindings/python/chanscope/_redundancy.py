@@ -80,6 +80,7 @@ def redundancy(
     aggregate: bool = False,
     channels: Any = None,
     non_finite: str = "raise",
+    baselines: bool = True,
     queries: int | None = None,
     seed: int = 0,
     skip_unreadable: bool = False,
@@ -103,7 +104,8 @@ def redundancy(
     "kth/3" (a third of the distance to the last candidate, per query) or a number. `identical`: what to do with samples at
     distance 0 from the query, "keep", "drop" or "replace". `aggregate`: also the graph of all channels as one vector per
     sample. `channels`: only these, in this order. `non_finite`: "raise", or "skip" samples that hold NaN or infinities.
-    `queries`: number of samples that are queries, drawn by `seed`; candidates still come from all samples, the cost falls
+    `baselines`: also the measures by other authors (correlations of channels, TwoNN, CKA); with many channels and few queries
+    they take most of the time. `queries`: number of samples that are queries, drawn by `seed`; candidates still come from all samples, the cost falls
     with the number of queries, and every mean has a standard error in the field of its name with the suffix ``_se``. `skip_unreadable`: list files that cannot be read in `skipped`, and measure the others. `save_graph`: keep the graphs.
 
     `device`: "auto" (a real GPU if there is one, else the CPU), "cpu", "gpu", or "gpu:NAME_OR_INDEX". `memory`: the cap of
@@ -121,6 +123,7 @@ def redundancy(
         "channels": _inputs.channels(channels),
         "non_finite": _call.text("non_finite", non_finite),
         "skip_unreadable": skip,
+        "baselines": _call.boolean("baselines", baselines),
         "queries": None if queries is None else _call.integer("queries", queries, least=1),
         "seed": _call.integer("seed", seed),
         "save_graph": _call.boolean("save_graph", save_graph),

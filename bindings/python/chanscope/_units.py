@@ -78,6 +78,7 @@ def plan(
     aggregate: bool = False,
     channels: Any = None,
     non_finite: str = "raise",
+    baselines: bool = True,
     queries: int | None = None,
     seed: int = 0,
     skip_unreadable: bool = False,
@@ -101,6 +102,7 @@ def plan(
         "non_finite": _call.text("non_finite", non_finite),
         "skip_unreadable": _call.boolean("skip_unreadable", skip_unreadable),
         "save_graph": _call.boolean("save_graph", save_graph),
+        "baselines": _call.boolean("baselines", baselines),
         "queries": None if queries is None else _call.integer("queries", queries, least=1),
         "seed": _call.integer("seed", seed),
     }

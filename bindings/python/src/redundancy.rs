@@ -58,6 +58,7 @@ pub struct Arguments {
     non_finite: String,
     pub skip_unreadable: bool,
     pub save_graph: bool,
+    baselines: bool,
     queries: Option<usize>,
     seed: u64,
 }
@@ -79,6 +80,7 @@ pub fn options(
         .with_graph(graph.params(py, true)?)
         .with_aggregate(arguments.aggregate)
         .with_channels(arguments.channels.clone())
+        .with_baselines(arguments.baselines)
         .with_queries(arguments.queries)
         .with_seed(arguments.seed)
         .with_non_finite(match arguments.non_finite.as_str() {

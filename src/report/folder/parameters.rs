@@ -147,6 +147,7 @@ pub(crate) fn redundancy_parameters(
         NonFinite::Skip => "skip",
     };
     put("nan", nan.into());
+    put("no-baselines", (!options.baselines).into());
     put("queries", options.queries.into());
     put("seed", options.seed.into());
     put("save-graph", save_graph.into());
