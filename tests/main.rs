@@ -30,6 +30,7 @@ mod oracle;
 mod outputs;
 mod pointwise;
 mod pool2d;
+mod rank;
 mod reduce;
 mod redundancy;
 mod report;

@@ -13,6 +13,7 @@ pub mod inspect;
 pub mod network;
 mod output;
 mod progress;
+mod rank;
 mod redundancy;
 mod report;
 pub mod run;
@@ -53,6 +54,7 @@ enum Command {
     Filters(filters::Args),
     Impulse(impulse::Args),
     Shuffle(shuffle::Args),
+    Rank(rank::Args),
     Run(run::Args),
     Inspect(inspect::Args),
     Devices(devices::Args),
@@ -184,6 +186,7 @@ fn dispatch(cli: Cli) -> error::Result<()> {
         Command::Redundancy(args) => redundancy::run(&args, &common),
         Command::Filters(args) => filters::run(&args, &common),
         Command::Impulse(args) => impulse::run(&args, &common),
+        Command::Rank(args) => rank::run(&args, &common),
         Command::Shuffle(args) => shuffle::run(&args, &common),
         Command::Run(args) => run::run(&args, &common),
         Command::Inspect(args) => inspect::run(&args, &common),

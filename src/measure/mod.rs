@@ -13,6 +13,7 @@
 //! | [`filters()`] | the filters of a convolution | Convolutional Similarity, gradient, cosines |
 //! | [`minimize`] | the filters of a convolution | filters of less similarity |
 //! | [`impulse()`] | a network | impulse responses and their correlation |
+//! | [`rank()`] | similarities of a layer's channels | the order in which to keep them |
 //! | [`shuffle()`] | a network, images, labels | what shuffling a tensor's channels changes |
 //!
 //! [`filters::Regularizer`] is no measurement but part of a training loop: it keeps memory from step to step
@@ -24,6 +25,7 @@ pub mod filters;
 pub mod impulse;
 pub mod neighbors;
 mod random;
+pub mod rank;
 pub mod redundancy;
 mod selection;
 mod setters;
@@ -38,5 +40,6 @@ pub use filters::{
 };
 pub use impulse::{Impulse, ImpulseOptions, impulse};
 pub use neighbors::{Neighbors, NeighborsInput, NeighborsOptions, neighbors};
+pub use rank::{RankInput, RankOptions, Ranking, rank};
 pub use redundancy::{Redundancy, RedundancyInput, RedundancyOptions, redundancy, redundancy_each};
 pub use shuffle::{Shuffle, ShuffleInput, ShuffleOptions, shuffle};

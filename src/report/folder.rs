@@ -32,6 +32,7 @@ mod filters;
 mod graphs;
 mod impulse;
 mod parameters;
+mod rank;
 mod redundancy;
 mod shuffle;
 
@@ -39,6 +40,7 @@ pub use filters::MATRICES_UP_TO;
 pub use graphs::{GraphFiles, narrowed};
 pub(crate) use graphs::{GraphWriters, out_of_range};
 pub(crate) use parameters::redundancy_parameters;
+pub use rank::RANK_FILE;
 
 use super::arrays::Folder;
 use super::html;

@@ -5,8 +5,10 @@
 //! nothing) is `null`: NaN is not JSON. Build such values with [`finite`] and [`finite_all`].
 //! Channels are named by their index in the dump, also where `--channels` chose only some of them.
 
+mod rank;
 mod redundancy;
 
+pub use rank::{Rank, RankLayer};
 pub use redundancy::{Aggregate, Baselines, Cka, Redundancy, RedundancyLayer};
 
 use crate::{Error, Result};
@@ -66,6 +68,9 @@ pub struct Results {
     /// Impulse responses (docs/definitions.md#impulse-response).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impulse: Option<Impulse>,
+    /// The order in which to keep channels (docs/definitions.md#representatives).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<Rank>,
     /// What was asked for or found but not computed, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
@@ -90,6 +95,7 @@ impl Results {
             filters: None,
             shuffle: None,
             impulse: None,
+            rank: None,
             skipped: Vec::new(),
             other: Map::new(),
         }

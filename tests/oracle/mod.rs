@@ -14,5 +14,6 @@ pub mod net;
 pub mod nnk;
 pub mod overlap;
 pub mod pca;
+pub mod rank;
 pub mod reduce;
 pub mod redundancy;

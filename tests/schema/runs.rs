@@ -122,6 +122,7 @@ impl Runs {
             dir,
             &[&shuffle[..], &["--batch", &batch, "--out", "shuffle"]].concat(),
         );
+        runs.results(dir, &["rank", "redundancy", "--out", "rank"]);
         runs.results(dir, &["run", model, data, "--dump", "run"]);
 
         let labels = acts.join("labels.npy");
@@ -180,7 +181,10 @@ impl Runs {
                 let rank = shape.len();
                 self.arrays.insert(file.to_string(), Array { dtype, rank });
             } else {
-                assert!(["report.html", "results.json"].contains(&file), "{file}");
+                assert!(
+                    ["rank.json", "report.html", "results.json"].contains(&file),
+                    "{file}"
+                );
             }
         }
         self.results.insert(name.to_string(), written);

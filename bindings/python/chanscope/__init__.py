@@ -24,6 +24,7 @@ from ._inspect import devices, inspect
 from ._layer import LayerRedundancy
 from ._load import load, report
 from ._network import Impulse, LayerImpulse, Run, Shuffle, TensorShuffle, impulse, run, shuffle
+from ._rank import LayerRank, Rank, rank
 from ._redundancy import Redundancy, redundancy
 from ._results import Results
 from ._units import Plan, Status, Worked, merge, plan, status, work
@@ -57,10 +58,12 @@ __all__ = [
     "InternalError",
     "LayerFilters",
     "LayerImpulse",
+    "LayerRank",
     "LayerRedundancy",
     "NNKGraph",
     "OutOfMemoryError",
     "Plan",
+    "Rank",
     "Redundancy",
     "Results",
     "Run",
@@ -79,6 +82,7 @@ __all__ = [
     "merge",
     "nnk",
     "plan",
+    "rank",
     "redundancy",
     "report",
     "run",

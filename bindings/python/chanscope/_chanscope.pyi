@@ -109,6 +109,9 @@ def minimize_filters(
     options: tuple[int, str, float, float, bool, str, str],
     settings: dict[str, Any],
 ) -> list[float]: ...
+def rank(
+    matrix: bytes, dead: list[bool], by: str, settings: dict[str, Any]
+) -> tuple[list[int], int, list[int | None], list[float | None], list[float]]: ...
 def redundancy(
     input: Input,
     labels: bytes | str | None,

@@ -54,7 +54,7 @@ class LayerFilters(Entry):
 
     @property
     def pairs(self) -> np.ndarray | None:
-        """float64 [M, M]: normalised similarity of two filters; None above 1024 filters without `pair_matrix`."""
+        """float64 [M, M]: Convolutional Similarity of two filters, not normalised; None above 1024 filters without `pair_matrix`."""
         return self.array("pairs")
 
     @property

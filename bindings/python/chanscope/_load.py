@@ -8,6 +8,7 @@ from typing import Any
 from . import _call, _chanscope
 from ._filters import Filters
 from ._network import Impulse, Run, Shuffle
+from ._rank import Rank
 from ._redundancy import Redundancy
 from ._results import Arrays, Results, read_document
 
@@ -15,6 +16,7 @@ from ._results import Arrays, Results, read_document
 _KINDS: dict[str, type[Results]] = {
     "filters": Filters,
     "impulse": Impulse,
+    "rank": Rank,
     "redundancy": Redundancy,
     "run": Run,
     "shuffle": Shuffle,

@@ -25,6 +25,7 @@ mod inspect;
 mod layers;
 mod network;
 mod output;
+mod rank;
 mod redundancy;
 mod regularizer;
 mod units;
@@ -51,6 +52,7 @@ fn _chanscope(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(network::shuffle, module)?)?;
     module.add_function(wrap_pyfunction!(output::write_folder, module)?)?;
     module.add_function(wrap_pyfunction!(output::write_report, module)?)?;
+    module.add_function(wrap_pyfunction!(rank::rank, module)?)?;
     module.add_function(wrap_pyfunction!(redundancy::redundancy, module)?)?;
     module.add_function(wrap_pyfunction!(regularizer::minimize_filters, module)?)?;
     module.add_function(wrap_pyfunction!(units::merge, module)?)?;

@@ -4,6 +4,7 @@ use super::ResultsFolder;
 use crate::measure::Context;
 use crate::measure::filters::{FiltersOptions, MinimizeOptions, Optimizer};
 use crate::measure::impulse::ImpulseOptions;
+use crate::measure::rank::Similarity;
 use crate::measure::redundancy::{NonFinite, RedundancyOptions};
 use crate::measure::shuffle::ShuffleOptions;
 use crate::ops::{Identical, Kernel, Sigma};
@@ -80,6 +81,12 @@ impl ResultsFolder {
         self.parameter("cosine", options.cosine.name());
         self.parameter("batch", options.batch);
         self.parameter("seed", options.seed);
+    }
+
+    /// Records context and options of [`crate::measure::rank()`].
+    pub fn rank_parameters(&self, ctx: &Context<'_>, by: Similarity) {
+        self.context(ctx);
+        self.parameter("by", by.name());
     }
 
     /// Records context and options of [`crate::measure::impulse()`].

@@ -53,6 +53,7 @@ fn title(command: &str) -> String {
         "demo" | "redundancy" => "Channel redundancy".into(),
         "filters" => "Similarity of convolution filters".into(),
         "shuffle" => "Channel shuffling".into(),
+        "rank" => "Which channels to keep".into(),
         "impulse" => "Impulse responses".into(),
         other => format!("chanscope {other}"),
     }
@@ -88,6 +89,7 @@ fn sections(results: &Results) -> Vec<(&'static str, &'static str)> {
             sections.push((id, name));
         }
     };
+    add(results.rank.is_some(), "rank", "Which to keep");
     add(results.redundancy.is_some(), "redundancy", "Channels");
     add(results.filters.is_some(), "filters", "Filters");
     add(results.shuffle.is_some(), "shuffle", "Shuffling");

@@ -12,6 +12,7 @@ mod figures;
 mod filters;
 mod header;
 mod impulse;
+mod rank;
 mod redundancy;
 mod shuffle;
 
@@ -95,6 +96,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
     let filters = filters::layers(results, arrays, &mut figures)?;
     let shuffles = shuffle::tensors(results, arrays, &mut figures)?;
     let impulses = impulse::layers(results, arrays, &mut figures)?;
+    let ranks = rank::section(results, &mut figures);
     let mut identity = blake3::Hasher::new();
     results.write_json(Path::new(RESULTS_FILE), &mut identity)?;
     let page = Page {
@@ -110,6 +112,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
         filters,
         shuffles,
         impulses,
+        ranks,
         results,
         configs: figures.configs(),
         blobs: &figures.blobs,
@@ -137,6 +140,7 @@ struct Page<'a> {
     filters: Vec<filters::Layer>,
     shuffles: Vec<shuffle::Tensor>,
     impulses: Option<impulse::Section>,
+    ranks: Option<rank::Section>,
     results: &'a Results,
     configs: String,
     blobs: &'a [String],

@@ -7,12 +7,14 @@
 mod filters;
 mod impulse;
 mod networks;
+mod rank;
 mod redundancy;
 mod shuffle;
 
 pub use filters::filters;
 pub use impulse::impulse;
 pub use networks::compare;
+pub use rank::rank;
 pub use redundancy::{Alike, redundancy};
 pub use shuffle::shuffle;
 
