@@ -143,7 +143,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(e) => return usage(&e),
     };
     signal::listen();
-    hush_lost_devices();
+    // A lost device is told once, as an error, and not also by the panic that the library catches.
+    chanscope::gpu::hush_losses();
     match dispatch(cli) {
         Ok(()) => 0,
         Err(e) => {
@@ -152,16 +153,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             e.exit_code()
         }
     }
-}
-
-/// A lost device is told once, as an error, and not also by the panic that the library catches.
-fn hush_lost_devices() {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !chanscope::gpu::is_loss(panic) {
-            hook(panic);
-        }
-    }));
 }
 
 fn dispatch(cli: Cli) -> error::Result<()> {

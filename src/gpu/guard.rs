@@ -10,7 +10,7 @@ use crate::error::DeviceProblem;
 use crate::{Error, Result};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 /// What wgpu 30 begins its panic with when a wait finds that the device is lost.
 const WAIT_PANIC: &str = "Error in Device::poll";
@@ -152,10 +152,23 @@ fn wait_panic(panic: &(dyn Any + Send)) -> Option<&str> {
 }
 
 /// Whether a panic is one that wgpu 30 uses to tell that a device is lost. This library catches it and returns
-/// [`crate::error::DeviceProblem::Lost`], so a program may keep its panic hook from printing it.
+/// [`crate::error::DeviceProblem::Lost`], so a program may keep its panic hook from printing it ([`hush_losses`]).
 pub fn is_loss(panic: &std::panic::PanicHookInfo<'_>) -> bool {
     let text = panic.payload().downcast_ref::<String>();
     text.is_some_and(|text| text.starts_with(WAIT_PANIC))
+}
+
+/// Keeps the program's panic hook from printing losses of a device ([`is_loss`]), from the first call on.
+pub fn hush_losses() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !is_loss(panic) {
+                hook(panic);
+            }
+        }));
+    });
 }
 
 /// Whether a device had too little memory, so that less at a time may do.

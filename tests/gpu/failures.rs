@@ -41,15 +41,7 @@ pub type Job<'a> = dyn Fn(&Device) -> Result<String> + 'a;
 
 /// The adapter, opened afresh. A lost device's panics, which the library catches, are not of interest here.
 fn open(devices: &Devices) -> Device {
-    static HUSH: std::sync::Once = std::sync::Once::new();
-    HUSH.call_once(|| {
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !chanscope::gpu::is_loss(panic) {
-                hook(panic);
-            }
-        }));
-    });
+    chanscope::gpu::hush_losses();
     Device::Gpu(Box::new(devices.reopen(&Options::default())))
 }
 

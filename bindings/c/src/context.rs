@@ -85,6 +85,8 @@ pub unsafe extern "C" fn chanscope_context_new(
         if device.is_null() {
             return Err(Failure::argument("device is NULL"));
         }
+        // A status tells that a device is lost; the panic that the library catches need not be printed too.
+        chanscope::gpu::hush_losses();
         // SAFETY: the caller's promise; it was checked that the pointer is not null.
         let device = unsafe { CStr::from_ptr(device) }.to_string_lossy();
         let choice: DeviceChoice = device.parse()?;

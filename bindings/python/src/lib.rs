@@ -33,6 +33,8 @@ mod units;
 /// The functions and classes of the module.
 #[pymodule(gil_used = false)]
 fn _chanscope(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // An exception tells that a device is lost; the panic that the library catches need not be printed too.
+    chanscope::gpu::hush_losses();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<input::Input>()?;
     module.add_class::<output::Block>()?;
