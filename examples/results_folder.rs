@@ -40,14 +40,12 @@ fn main() -> chanscope::Result<()> {
     let input = RedundancyInput::new(&layers)
         .with_labels(Some(&labels))
         .with_graphs(Some(&graphs));
-    let cka = redundancy_each(&ctx, &input, &options, |layer| {
+    let compared = redundancy_each(&ctx, &input, &options, |layer| {
         folder.redundancy_layer(&layer)?;
         folder.stage(layer.name);
         Ok(())
     })?;
-    if let Some(cka) = &cka {
-        folder.cka(cka);
-    }
+    folder.compared(&compared)?;
     let results = folder.finish()?;
     println!(
         "{} layers measured; open {out}/report.html",

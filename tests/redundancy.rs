@@ -1,5 +1,6 @@
 //! The whole measure against the definitions, and equal to the bit however it is cut up.
 
+mod across;
 mod bytes;
 mod queries;
 mod reads;

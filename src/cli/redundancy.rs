@@ -29,6 +29,9 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     #[command(flatten)]
     options: Options,
+    /// Compare also the channels of different layers, which have the same samples
+    #[arg(long, conflicts_with_all = ["resume", "units", "keep_units"])]
+    across: bool,
     /// Go on with the run that --out holds: what was finished before is not computed again
     #[arg(long)]
     resume: bool,
@@ -166,7 +169,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let memory = common.memory()?;
     let options = &args.options;
-    let request = options.request(common)?;
+    let mut request = options.request(common)?;
+    request.options.across = args.across;
     let dump = open_dump_with(&options.dumps, samples::unreadable(options.skip_unreadable))?;
     let label_file = options.labels.clone().or(dump.labels);
     let mut inputs: Vec<&Path> = options.dumps.iter().map(PathBuf::as_path).collect();
@@ -197,6 +201,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = Context::new(&device).with_memory(memory);
     let units = match args.units {
         Some(units) => Some(units),
+        // The supports of all layers are compared at the end, which units do not do.
+        None if args.across => None,
         None => units(&ctx, &layers, &request)?,
     };
     if let Some(units) = units {
@@ -242,7 +248,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let input = RedundancyInput::new(&layers)
         .with_labels(labels.as_deref())
         .with_graphs(request.save_graph.then_some(&graphs as &dyn GraphSink));
-    let cka = Reporter::new(common.quiet).run(|control| {
+    let compared = Reporter::new(common.quiet).run(|control| {
         let ctx = ctx.with_control(*control);
         redundancy_each(&ctx, &input, &request.options, |found| {
             folder.redundancy_layer(&found)?;
@@ -251,9 +257,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         })
     })?;
     drop(graphs);
-    if let Some(cka) = &cka {
-        folder.cka(cka);
-    }
+    folder.compared(&compared)?;
     let path = folder.path().to_path_buf();
     finished(&folder.finish()?, &path, common, &notes)
 }

@@ -104,6 +104,11 @@ impl SupportStore {
         })
     }
 
+    /// Queries that it has room for.
+    pub fn queries(&self) -> usize {
+        self.samples
+    }
+
     /// Whether it lies in a file.
     pub fn is_spilled(&self) -> bool {
         matches!(self.place, Place::File { .. })

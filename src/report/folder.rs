@@ -28,6 +28,7 @@
 //! # Ok::<(), chanscope::Error>(())
 //! ```
 
+mod across;
 mod filters;
 mod graphs;
 mod impulse;

@@ -9,7 +9,7 @@ mod rank;
 mod redundancy;
 
 pub use rank::{Rank, RankLayer};
-pub use redundancy::{Aggregate, Baselines, Cka, Redundancy, RedundancyLayer};
+pub use redundancy::{Across, AcrossMatch, Aggregate, Baselines, Cka, Redundancy, RedundancyLayer};
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -57,6 +57,10 @@ pub fn plan_in(
 
 fn plan_of(ctx: &Context<'_>, request: &Request, data: &Data, units: usize) -> Result<Plan> {
     let options = &request.options;
+    if options.across {
+        let expected = "off: a run in units does not compare channels across layers";
+        return Err(Error::argument("across", "on", expected));
+    }
     let layers = data.layers();
     let input = RedundancyInput::new(&layers).with_labels(data.labels.as_deref());
     check(ctx, &input, options)?;

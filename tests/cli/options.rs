@@ -48,6 +48,66 @@ fn sampled_queries_are_listed_and_have_standard_errors() {
     );
 }
 
+/// Channels of different layers: files, results, page; and what does not go together.
+#[test]
+fn layers_are_compared_across() {
+    let dir = TempDir::new().expect("folder");
+    let acts = dir.path().join("acts");
+    std::fs::create_dir(&acts).expect("folder");
+    dump(&acts, "conv1.npy", 60, 3);
+    dump(&acts, "conv2.npy", 60, 2);
+    chanscope(dir.path())
+        .args(["redundancy", "acts", "-k", "5", "--across"])
+        .assert()
+        .success();
+    let out = dir.path().join("chanscope-out");
+    let across = results(&out)["redundancy"]["across"].clone();
+    assert_eq!(across["layers"], serde_json::json!(["conv1", "conv2"]));
+    assert_eq!(across["channels"], serde_json::json!([3, 2]));
+    assert!(!across["matches"].as_array().expect("matches").is_empty());
+    let shape = |name: &str| {
+        let path = out.join(format!("across/{name}.npy"));
+        chanscope::io::npy::read_shape(path).expect(name)
+    };
+    assert_eq!(shape("layers"), [2, 2]);
+    assert_eq!(shape("best_match"), [2, 2]);
+    assert_eq!(shape("channels"), [5, 2]);
+    assert_eq!(shape("matches"), [5, 2]);
+    assert_eq!(shape("match_jaccard"), [5]);
+    assert_eq!(shape("jaccard"), [5, 5]);
+    let page = std::fs::read_to_string(out.join("report.html")).expect("report");
+    assert!(page.contains("Across layers") && page.contains("conv2 channel"));
+    dump(&acts, "conv3.npy", 61, 2);
+    for (args, code, part) in [
+        (
+            ["redundancy", "acts/conv1.npy", "--across"].as_slice(),
+            1,
+            "several layers",
+        ),
+        (&["redundancy", "acts", "--across"], 1, "conv3"),
+        (
+            &["redundancy", "acts", "--across", "--units", "2"],
+            2,
+            "--units",
+        ),
+        (
+            &["redundancy", "acts", "--across", "--resume"],
+            2,
+            "--resume",
+        ),
+    ] {
+        let output = chanscope(dir.path())
+            .args(args)
+            .args(["--out", "refused"])
+            .output()
+            .expect("run");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        assert!(stderr.contains(part), "{args:?}: {stderr}");
+        assert!(!dir.path().join("refused").exists(), "{args:?}");
+    }
+}
+
 /// Without baselines, the rest keeps its bytes, in one run and in units.
 #[test]
 fn baselines_can_be_left_out() {

@@ -14,7 +14,11 @@ pub type Memory = BTreeMap<String, ArrayD<f64>>;
 
 pub fn results(layers: Vec<RedundancyLayer>) -> Results {
     let mut results = Results::new("redundancy");
-    results.redundancy = Some(Redundancy { layers, cka: None });
+    results.redundancy = Some(Redundancy {
+        layers,
+        cka: None,
+        across: None,
+    });
     results
 }
 

@@ -16,6 +16,7 @@ fn sample() -> Results {
     results.redundancy = Some(Redundancy {
         layers: vec![layer],
         cka: None,
+        across: None,
     });
     results
 }

@@ -81,7 +81,13 @@ impl Runs {
         write_dump(&acts.join("conv2.npy"), 40, 3, false);
         write_labels(&acts.join("labels.npy"), 40);
         write_dump(&dir.join("bad.npy"), 40, 3, true);
-        let graph = ["--aggregate", "--save-graph", "--out", "redundancy"];
+        let graph = [
+            "--aggregate",
+            "--save-graph",
+            "--across",
+            "--out",
+            "redundancy",
+        ];
         runs.results(
             dir,
             &[&["redundancy", "acts", "-k", "5"], &graph[..]].concat(),

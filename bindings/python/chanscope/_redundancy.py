@@ -14,6 +14,52 @@ from ._layer import LayerRedundancy, shown
 from ._results import Arrays, Entries, Results, made, numbers, read_document
 
 
+class Across:
+    """What channels of different layers have in common. L counts layers, C the live channels of all of them."""
+
+    def __init__(self, fields: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        self._fields = fields
+        self._arrays = arrays
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers, in the order of rows and columns."""
+        return list(self._fields["layers"])
+
+    @property
+    def mean(self) -> np.ndarray:
+        """float64 [L, L]: mean Jaccard index over the pairs of different channels of two layers."""
+        return self._arrays["across/layers.npy"]
+
+    @property
+    def best_match(self) -> np.ndarray:
+        """float64 [L, L]: mean over the channels of the row's layer of their largest Jaccard index in the column's layer."""
+        return self._arrays["across/best_match.npy"]
+
+    @property
+    def channels(self) -> np.ndarray:
+        """int64 [C, 2]: the layer, by its index, and the channel."""
+        return self._arrays["across/channels.npy"]
+
+    @property
+    def matches(self) -> np.ndarray:
+        """int64 [C, 2]: the most similar channel of another layer; -1 where there is none."""
+        return self._arrays["across/matches.npy"]
+
+    @property
+    def match_jaccard(self) -> np.ndarray:
+        """float64 [C]: the Jaccard index with it."""
+        return self._arrays["across/match_jaccard.npy"]
+
+    @property
+    def jaccard(self) -> np.ndarray | None:
+        """float64 [C, C]: all pairs, where there are at most 4096 channels and memory for them."""
+        return self._arrays.get("across/jaccard.npy")
+
+    def __repr__(self) -> str:
+        return f"<chanscope.Across of {len(self.layers)} layers, {len(self.channels)} channels>"
+
+
 class Redundancy(Entries[LayerRedundancy]):
     """Channel redundancy of layers: a mapping from the names of layers to :class:`LayerRedundancy`."""
 
@@ -47,6 +93,12 @@ class Redundancy(Entries[LayerRedundancy]):
         found = (self._document.get("redundancy") or {}).get("cka")
         return None if found is None else list(found["layers"])
 
+    @property
+    def across(self) -> Across | None:
+        """What channels of different layers have in common, with ``across=True``."""
+        fields = (self._document.get("redundancy") or {}).get("across")
+        return None if fields is None else Across(fields, self._arrays)
+
     def to_frame(self) -> Any:
         """A pandas DataFrame with a row for each layer and channel."""
         from ._frames import redundancy
@@ -78,6 +130,7 @@ def redundancy(
     sigma: float | str = "kth/3",
     identical: str = "keep",
     aggregate: bool = False,
+    across: bool = False,
     channels: Any = None,
     non_finite: str = "raise",
     baselines: bool = True,
@@ -103,7 +156,7 @@ def redundancy(
     `k`: candidates per query, 1 to 1024. `kernel`: "gaussian" or "cosine". `sigma`: the bandwidth of the Gaussian kernel,
     "kth/3" (a third of the distance to the last candidate, per query) or a number. `identical`: what to do with samples at
     distance 0 from the query, "keep", "drop" or "replace". `aggregate`: also the graph of all channels as one vector per
-    sample. `channels`: only these, in this order. `non_finite`: "raise", or "skip" samples that hold NaN or infinities.
+    sample. `across`: also compare the channels of different layers, which have the same samples. `channels`: only these, in this order. `non_finite`: "raise", or "skip" samples that hold NaN or infinities.
     `baselines`: also the measures by other authors (correlations of channels, TwoNN, CKA); with many channels and few queries
     they take most of the time. `queries`: number of samples that are queries, drawn by `seed`; candidates still come from all samples, the cost falls
     with the number of queries, and every mean has a standard error in the field of its name with the suffix ``_se``. `skip_unreadable`: list files that cannot be read in `skipped`, and measure the others. `save_graph`: keep the graphs.
@@ -119,6 +172,7 @@ def redundancy(
     graph = _call.graph(k, kernel, sigma, identical)
     skip = _call.boolean("skip_unreadable", skip_unreadable)
     arguments = {
+        "across": _call.boolean("across", across),
         "aggregate": _call.boolean("aggregate", aggregate),
         "channels": _inputs.channels(channels),
         "non_finite": _call.text("non_finite", non_finite),

@@ -97,6 +97,7 @@ def plan(
     """
     graph = _call.graph(k, kernel, sigma, identical)
     arguments = {
+        "across": False,
         "aggregate": _call.boolean("aggregate", aggregate),
         "channels": _inputs.channels(channels),
         "non_finite": _call.text("non_finite", non_finite),

@@ -53,6 +53,7 @@ impl GraphArguments {
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub struct Arguments {
+    across: bool,
     aggregate: bool,
     channels: Option<Vec<usize>>,
     non_finite: String,
@@ -78,6 +79,7 @@ pub fn options(
 ) -> PyResult<RedundancyOptions> {
     Ok(RedundancyOptions::default()
         .with_graph(graph.params(py, true)?)
+        .with_across(arguments.across)
         .with_aggregate(arguments.aggregate)
         .with_channels(arguments.channels.clone())
         .with_baselines(arguments.baselines)
@@ -166,7 +168,7 @@ pub fn redundancy(
         let input = RedundancyInput::new(&layers)
             .with_labels(classes.as_deref())
             .with_graphs(arguments.save_graph.then_some(&graphs as &dyn GraphSink));
-        let cka = redundancy_each(&ctx, &input, &options, |found| {
+        let compared = redundancy_each(&ctx, &input, &options, |found| {
             folder.redundancy_layer(&found)?;
             folder.stage(found.name);
             Ok(())
@@ -176,9 +178,7 @@ pub fn redundancy(
             let name = "CKA between layers".into();
             folder.skip(Skipped { name, reason });
         }
-        if let Some(cka) = &cka {
-            folder.cka(cka);
-        }
+        folder.compared(&compared)?;
         still_wanted(&ctx)?;
         Ok(Finished::of(folder, &target, true)?)
     });

@@ -73,6 +73,9 @@ pub struct RedundancyOptions {
     /// Also the similarity of channels, and CKA between several layers
     /// ([`crate::measure::baselines`]).
     pub baselines: bool,
+    /// Also the Jaccard index between channels of different layers, which have the same samples
+    /// (docs/definitions.md#across-layers).
+    pub across: bool,
     /// Samples that are queries, drawn by `seed`; `None`, and as many as there are samples or more: all. Candidates come
     /// from all samples in any case, so the cost grows with the number of queries times that of samples. Means then have
     /// standard errors (docs/definitions.md#sampled-queries).
@@ -95,6 +98,7 @@ impl Default for RedundancyOptions {
             channels: None,
             non_finite: NonFinite::Reject,
             baselines: true,
+            across: false,
             queries: None,
             seed: 0,
         }
@@ -107,6 +111,7 @@ setters!(RedundancyOptions {
     with_channels(channels: Option<Vec<usize>>),
     with_non_finite(non_finite: NonFinite),
     with_baselines(baselines: bool),
+    with_across(across: bool),
     with_queries(queries: Option<usize>),
     with_seed(seed: u64),
 });

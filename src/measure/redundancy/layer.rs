@@ -1,6 +1,7 @@
 //! What is found of a layer, put together from the sums of its parts.
 
 use super::SpaceSummary;
+use super::across::Across;
 use super::input::Prepared;
 use super::overlap::OverlapPart;
 use super::stats::SpaceSums;
@@ -17,6 +18,17 @@ pub struct Redundancy {
     /// for layers of different numbers of samples, and unless
     /// [`super::RedundancyOptions::baselines`] asks for it.
     pub cka: Option<Cka>,
+    /// What channels of different layers have in common, if [`super::RedundancyOptions::across`] asks for it.
+    pub across: Option<Across>,
+}
+
+/// What is found between layers: the fields of [`Redundancy`] beside the layers.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// As [`Redundancy::cka`].
+    pub cka: Option<Cka>,
+    /// As [`Redundancy::across`].
+    pub across: Option<Across>,
 }
 
 /// Channel redundancy of one layer. Matrices are `[C, C]` over the selected channels in their order,

@@ -22,6 +22,7 @@
 //! channels and queries, [`overlap`] of some queries, and [`LayerRedundancy::assemble`] of their sums; `stages.rs`
 //! explains why the result is the same.
 
+mod across;
 mod draw;
 mod estimate;
 mod graphs;
@@ -39,9 +40,10 @@ mod streamed;
 mod survey;
 mod work;
 
+pub use across::{Across, Match, Place, TOGETHER};
 pub use estimate::{Estimate, estimate};
 pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions, draw_queries};
-pub use layer::{LayerRedundancy, Redundancy, Sampled};
+pub use layer::{Compared, LayerRedundancy, Redundancy, Sampled};
 pub use overlap::{OverlapPart, SupportSource, Unions, check_overlap_memory};
 pub use reading::repack;
 pub use scatter::Scatter;
@@ -57,10 +59,11 @@ pub use survey::Surveyed;
 use super::Context;
 use super::baselines::Cka;
 use super::selection::select;
-use crate::Result;
 use crate::device::on_backend;
+use crate::error::LayerProblem;
 use crate::io::layer::Layer;
 use crate::ops::Backend;
+use crate::{Error, Result};
 pub(super) use input::check_params;
 use input::{check_labels, check_options};
 use survey::Session;
@@ -80,15 +83,19 @@ pub fn redundancy(
     options: &RedundancyOptions,
 ) -> Result<Redundancy> {
     let mut layers = Vec::new();
-    let cka = redundancy_each(ctx, input, options, |layer| {
+    let Compared { cka, across } = redundancy_each(ctx, input, options, |layer| {
         layers.push(layer);
         Ok(())
     })?;
-    Ok(Redundancy { layers, cka })
+    Ok(Redundancy {
+        layers,
+        cka,
+        across,
+    })
 }
 
 /// As [`redundancy`], but hands every layer to `take` as soon as it is measured, in the order of the input,
-/// and keeps none: matrices of many wide layers need not be in memory together.
+/// and keeps none: matrices of many wide layers need not be in memory together. Returns what is found between the layers.
 ///
 /// # Errors
 /// As [`redundancy`]; what `take` returns.
@@ -97,7 +104,7 @@ pub fn redundancy_each(
     input: &RedundancyInput<'_>,
     options: &RedundancyOptions,
     take: impl FnMut(LayerRedundancy) -> Result<()> + Send,
-) -> Result<Option<Cka>> {
+) -> Result<Compared> {
     let channels = selected(input, options)?;
     ctx.run(|| {
         on_backend!(ctx.device(), |backend| {
@@ -157,6 +164,32 @@ pub fn selected(
     input.layers.iter().map(of_layer).collect()
 }
 
+/// Refuses layers that cannot be compared channel by channel.
+fn check_across(layers: &[&dyn Layer]) -> Result<()> {
+    let [first, others @ ..] = layers else {
+        return Ok(());
+    };
+    if others.is_empty() {
+        return Err(Error::argument(
+            "across",
+            "one layer",
+            "several layers of the same samples",
+        ));
+    }
+    let expected = first.shape().samples;
+    match others.iter().find(|l| l.shape().samples != expected) {
+        None => Ok(()),
+        Some(layer) => {
+            let problem = LayerProblem::SampleCount {
+                got: layer.shape().samples,
+                other: format!("layer {}", first.name()),
+                expected,
+            };
+            Err(Error::layer(layer.name(), layer.path(), problem))
+        }
+    }
+}
+
 fn session<'a, B: Backend>(
     backend: &'a B,
     ctx: &'a Context<'a>,
@@ -164,6 +197,9 @@ fn session<'a, B: Backend>(
     options: &'a RedundancyOptions,
     channels: &'a [Vec<usize>],
 ) -> Result<Session<'a, B>> {
+    if options.across {
+        check_across(input.layers)?;
+    }
     for (layer, channels) in input.layers.iter().zip(channels) {
         estimate::check_memory(backend, ctx.memory(), *layer, channels.len(), options)?;
     }

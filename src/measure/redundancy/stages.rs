@@ -70,14 +70,16 @@ pub(super) struct Stages<'a, B: Backend> {
 }
 
 impl<B: Backend> Stages<'_, B> {
-    /// All of a layer, whose file has this shape and these samples that were left out.
+    /// All of a layer, whose file has this shape and these samples that were left out; and the supports of its channels,
+    /// which are kept in memory up to a share of one in `stores` of what the supports of a layer may take.
     pub fn measure(
         &self,
         prepared: &Prepared<'_>,
         shape: LayerShape,
         skipped: Vec<usize>,
         sink: Option<&dyn GraphSink>,
-    ) -> Result<LayerRedundancy> {
+        stores: usize,
+    ) -> Result<(LayerRedundancy, SupportStore)> {
         let (queries, k) = (prepared.query_count(), prepared.options.graph.k);
         let channels = prepared.channels.len();
         if let Some(sink) = sink {
@@ -90,7 +92,7 @@ impl<B: Backend> Stages<'_, B> {
             sink.begin(prepared.layer.name(), shape)?;
         }
         let store = |spaces| {
-            let budget = self.ctx.memory() / 8;
+            let budget = self.ctx.memory() / 8 / stores.max(1) as u64;
             SupportStore::new(spaces, queries, k, budget, self.ctx.scratch())
         };
         let all = 0..queries;
@@ -122,9 +124,8 @@ impl<B: Backend> Stages<'_, B> {
             sink.end()?;
         }
         let aggregate = aggregate.as_ref().and_then(|(sums, _)| sums.first());
-        Ok(LayerRedundancy::assemble(
-            prepared, shape, skipped, &sums, aggregate, &overlap,
-        ))
+        let found = LayerRedundancy::assemble(prepared, shape, skipped, &sums, aggregate, &overlap);
+        Ok((found, supports))
     }
 
     fn graphs(

@@ -1,15 +1,16 @@
 //! The first pass over a layer, and the order of all passes over all layers.
 
+use super::across::{Across, AcrossStage, Supported};
 use super::input::{NonFinite, Prepared, draw_queries};
 use super::stages::Stages;
 use super::work::{Schedule, Work, part};
-use super::{LayerRedundancy, RedundancyInput, RedundancyOptions};
+use super::{Compared, LayerRedundancy, RedundancyInput, RedundancyOptions};
 use crate::control::Step;
 use crate::error::LayerProblem;
 use crate::io::kept::Kept;
 use crate::io::layer::Layer;
 use crate::io::scan::{Scan, Tally, scan};
-use crate::io::spill::FloatStore;
+use crate::io::spill::{FloatStore, SupportStore};
 use crate::measure::Context;
 use crate::measure::baselines::{
     Batches, ChannelSimilarity, ChannelSums, Cka, CkaOptions, MiniBatches, Source, compare,
@@ -75,17 +76,44 @@ impl View<'_> {
 impl<B: Backend> Session<'_, B> {
     /// Surveys all layers, so that bad values are found before anything is computed at length; compares them;
     /// then measures one after another.
-    pub fn run(&self, mut take: impl FnMut(LayerRedundancy) -> Result<()>) -> Result<Option<Cka>> {
+    pub fn run(&self, mut take: impl FnMut(LayerRedundancy) -> Result<()>) -> Result<Compared> {
         let schedule = self.schedule();
         let (views, cka) = self.survey_all(&schedule)?;
+        let mut kept = Vec::new();
         for (at, (view, channels)) in views.into_iter().zip(self.channels).enumerate() {
             let layer = view.layer;
             let ctx = part(self.ctx, &schedule.layer(at));
-            let found = self.measure(&ctx, view, channels)?;
+            let (found, supports) = self.measure(&ctx, view, channels)?;
             layer.check_unchanged()?;
+            if self.options.across {
+                kept.push(Supported {
+                    name: found.name.clone(),
+                    channels: found.channels.clone(),
+                    dead: found.dead.clone(),
+                    supports,
+                });
+            }
             take(found)?;
         }
-        Ok(cka)
+        let across = match self.options.across {
+            true => Some(self.across(&kept, &part(self.ctx, &schedule.across()))?),
+            false => None,
+        };
+        Ok(Compared { cka, across })
+    }
+
+    /// Compares the channels of all layers, whose supports are kept.
+    fn across(&self, kept: &[Supported], ctx: &Context<'_>) -> Result<Across> {
+        let samples = self.input.layers.first().map_or(0, |l| l.shape().samples);
+        let stage = AcrossStage {
+            backend: self.backend,
+            layers: kept,
+            samples,
+            k: self.options.graph.k,
+            memory: ctx.memory(),
+            control: ctx.control(),
+        };
+        stage.run()
     }
 
     /// What is known of all layers before their graphs are computed.
@@ -108,7 +136,7 @@ impl<B: Backend> Session<'_, B> {
         let layers = self.input.layers.iter().zip(self.channels);
         let work =
             layers.map(|(layer, channels)| Work::new(layer.shape(), channels.len(), self.options));
-        Schedule::new(work.collect())
+        Schedule::new(work.collect(), self.options)
     }
 
     fn survey_all(&self, schedule: &Schedule) -> Result<(Vec<View<'_>>, Option<Cka>)> {
@@ -234,7 +262,7 @@ impl<B: Backend> Session<'_, B> {
         ctx: &Context<'_>,
         view: View<'_>,
         channels: &[usize],
-    ) -> Result<LayerRedundancy> {
+    ) -> Result<(LayerRedundancy, SupportStore)> {
         let dead = view.dead(channels);
         let labels: Option<Vec<u32>> = match (self.input.labels, &view.kept) {
             (Some(labels), Some(kept)) => Some(kept.kept().iter().map(|&i| labels[i]).collect()),
@@ -256,10 +284,14 @@ impl<B: Backend> Session<'_, B> {
             ctx,
         };
         let shape = view.layer.shape();
-        let mut found =
-            stages.measure(&prepared, shape, view.skipped.clone(), self.input.graphs)?;
+        let stores = match self.options.across {
+            true => self.input.layers.len(),
+            false => 1,
+        };
+        let (skipped, sink) = (view.skipped.clone(), self.input.graphs);
+        let (mut found, supports) = stages.measure(&prepared, shape, skipped, sink, stores)?;
         found.similarity = view.survey.similarity;
-        Ok(found)
+        Ok((found, supports))
     }
 
     /// One pass over `layer`: counts, similarity of channels, and with a store the Gram matrices of

@@ -20,6 +20,8 @@ pub(super) struct Work {
     aggregate: f64,
     /// The overlaps.
     overlap: f64,
+    queries: f64,
+    channels: f64,
 }
 
 impl Work {
@@ -44,7 +46,9 @@ impl Work {
                 true => read + queries * query(c * d),
                 false => 0.0,
             },
-            overlap: queries * (1.2 * c * c + 20.0 * c * k),
+            overlap: overlap(queries, c, k),
+            queries,
+            channels: c,
         }
     }
 
@@ -65,16 +69,36 @@ impl Work {
     }
 }
 
-/// Where the stages of all layers lie in the run: first the surveys, then the layers one after another.
+/// The overlaps of `c` channels.
+fn overlap(queries: f64, c: f64, k: f64) -> f64 {
+    queries * (1.2 * c * c + 20.0 * c * k)
+}
+
+/// Where the stages of all layers lie in the run: first the surveys, then the layers one after another,
+/// then what they have in common.
 pub(super) struct Schedule {
     work: Vec<Work>,
+    /// The overlaps across layers.
+    across: f64,
     total: f64,
 }
 
 impl Schedule {
-    pub(super) fn new(work: Vec<Work>) -> Self {
-        let total = work.iter().map(|w| w.survey + w.after_survey()).sum();
-        Self { work, total }
+    pub(super) fn new(work: Vec<Work>, options: &RedundancyOptions) -> Self {
+        let across = match options.across {
+            true => {
+                let queries = work.iter().map(|w| w.queries).fold(0.0, f64::max);
+                let channels = work.iter().map(|w| w.channels).sum();
+                overlap(queries, channels, options.graph.k as f64)
+            }
+            false => 0.0,
+        };
+        let layers: f64 = work.iter().map(|w| w.survey + w.after_survey()).sum();
+        Self {
+            work,
+            across,
+            total: layers + across,
+        }
     }
 
     /// The survey of a layer.
@@ -87,6 +111,11 @@ impl Schedule {
     pub(super) fn surveyed(&self) -> Range<f64> {
         let all: f64 = self.work.iter().map(|w| w.survey).sum();
         all / self.total..all / self.total
+    }
+
+    /// The overlaps across layers.
+    pub(super) fn across(&self) -> Range<f64> {
+        1.0 - self.across / self.total..1.0
     }
 
     /// Graphs and overlaps of a layer.
@@ -109,7 +138,9 @@ mod tests {
 
     #[test]
     fn stages_fill_the_job_without_gaps() {
-        let options = RedundancyOptions::default().with_aggregate(true);
+        let options = RedundancyOptions::default()
+            .with_aggregate(true)
+            .with_across(true);
         let work = [(100, 3, 4), (100, 64, 2)].map(|(n, c, side)| {
             let shape = LayerShape::new(n, c, side, side).unwrap();
             Work::new(shape, c, &options)
@@ -120,18 +151,19 @@ mod tests {
             (graphs.end, aggregate.end),
             (aggregate.start, overlap.start)
         );
-        let schedule = Schedule::new(work.to_vec());
+        let schedule = Schedule::new(work.to_vec(), &options);
         let parts = [
             schedule.survey(0),
             schedule.survey(1),
             schedule.surveyed(),
             schedule.layer(0),
             schedule.layer(1),
+            schedule.across(),
         ];
         assert_eq!(parts[0].start, 0.0);
         for pair in parts.windows(2) {
             assert!((pair[0].end - pair[1].start).abs() < 1e-12, "{parts:?}");
         }
-        assert!((parts[4].end - 1.0).abs() < 1e-12);
+        assert!(parts[5].start < 1.0 && (parts[5].end - 1.0).abs() < 1e-12);
     }
 }

@@ -154,6 +154,7 @@ pub(crate) fn redundancy_parameters(
         NonFinite::Skip => "skip",
     };
     put("nan", nan.into());
+    put("across", options.across.into());
     put("no-baselines", (!options.baselines).into());
     put("queries", options.queries.into());
     put("seed", options.seed.into());

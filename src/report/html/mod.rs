@@ -7,6 +7,7 @@
 //! content security policy forbids any network request. Template partials, one a section, lie in
 //! `templates/`; each has its view model in the file of the same name here.
 
+mod across;
 mod comparison;
 mod figures;
 mod filters;
@@ -108,6 +109,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
         comparison: comparison::comparison(results),
         glance: redundancy::glance(results),
         cka: redundancy::cka(results),
+        across: across::tables(results),
         layers,
         filters,
         shuffles,
@@ -136,6 +138,7 @@ struct Page<'a> {
     comparison: Option<comparison::Comparison>,
     glance: Vec<redundancy::Glance>,
     cka: Vec<(String, Vec<String>)>,
+    across: Option<across::Tables>,
     layers: Vec<redundancy::Layer>,
     filters: Vec<filters::Layer>,
     shuffles: Vec<shuffle::Tensor>,

@@ -1,5 +1,6 @@
 //! The section `redundancy` of `results.json`.
 
+use super::ChannelRef;
 use serde::{Deserialize, Serialize};
 
 /// Channel-wise NNK graphs.
@@ -11,6 +12,37 @@ pub struct Redundancy {
     /// Linear CKA between these layers, where there are several of as many samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cka: Option<Cka>,
+    /// What channels of these layers have in common, if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub across: Option<Across>,
+}
+
+/// Channels of different layers (docs/definitions.md#across-layers); its arrays lie in `across/`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Across {
+    /// Layers, the order of rows and columns.
+    pub layers: Vec<String>,
+    /// Live channels of each layer.
+    pub channels: Vec<u64>,
+    /// `[L, L]`: mean Jaccard index over pairs of different channels; `null` where no pair has one.
+    pub mean: Vec<Vec<Option<f64>>>,
+    /// `[L, L]`: mean over the channels of the row's layer of their largest Jaccard index in the column's layer.
+    pub best_match: Vec<Vec<Option<f64>>>,
+    /// The most similar pairs of channels of different layers, best first, at most 100.
+    pub matches: Vec<AcrossMatch>,
+}
+
+/// Two channels of different layers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AcrossMatch {
+    /// A channel.
+    pub a: ChannelRef,
+    /// The channel of another layer that is most similar to it.
+    pub b: ChannelRef,
+    /// Mean Jaccard index of their neighbours.
+    pub jaccard: f64,
 }
 
 /// Similarity of whole layers (docs/definitions.md#baselines).

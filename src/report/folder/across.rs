@@ -1,0 +1,114 @@
+//! What channels of different layers have in common: arrays, and the section in the results.
+
+use super::ResultsFolder;
+use crate::Result;
+use crate::measure::redundancy::{self as measure, Place};
+use crate::report::results::{Across, AcrossMatch, ChannelRef, Redundancy, finite};
+use ndarray::Array2;
+
+/// Pairs of channels that `results.json` lists.
+const LISTED: usize = 100;
+
+impl ResultsFolder {
+    /// Writes what [`crate::measure::redundancy_each`] found between layers: [`ResultsFolder::cka`] and
+    /// [`ResultsFolder::across`], where they were computed.
+    ///
+    /// # Errors
+    /// As [`ResultsFolder::across`].
+    pub fn compared(&self, found: &measure::Compared) -> Result<()> {
+        if let Some(cka) = &found.cka {
+            self.cka(cka);
+        }
+        match &found.across {
+            Some(across) => self.across(across),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what [`crate::measure::redundancy()`] found between layers under `across/`: `layers.npy` and
+    /// `best_match.npy` f64 `[L, L]`; of all live channels `channels.npy` and `matches.npy` i64 `[C, 2]` and
+    /// `match_jaccard.npy` f64 `[C]`; and `jaccard.npy` f64 `[C, C]`, where it was kept. Adds `redundancy.across`.
+    ///
+    /// # Errors
+    /// As [`crate::io::sink::Output::array`].
+    pub fn across(&self, found: &measure::Across) -> Result<()> {
+        let (layers, count) = (found.layers.len(), found.channels.len());
+        let matrix = |name: &str, matrix: &Array2<f64>| {
+            let values: Vec<f64> = matrix.iter().copied().collect();
+            let [rows, columns] = [matrix.nrows(), matrix.ncols()];
+            self.output
+                .array(&format!("across/{name}.npy"), &[rows, columns], &values)
+        };
+        matrix("layers", &found.mean)?;
+        matrix("best_match", &found.best_match)?;
+        if let Some(jaccard) = &found.jaccard {
+            matrix("jaccard", jaccard)?;
+        }
+        let pair = |place: Place| [place.layer as i64, place.channel as i64];
+        let channels: Vec<i64> = found.channels.iter().flat_map(|&p| pair(p)).collect();
+        let matches = found.matches.iter();
+        let places: Vec<i64> = matches
+            .clone()
+            .flat_map(|m| m.map_or([-1, -1], |m| pair(m.place)))
+            .collect();
+        let values: Vec<f64> = matches.map(|m| m.map_or(f64::NAN, |m| m.jaccard)).collect();
+        self.output
+            .array("across/channels.npy", &[count, 2], &channels)?;
+        self.output
+            .array("across/matches.npy", &[count, 2], &places)?;
+        self.output
+            .array("across/match_jaccard.npy", &[count], &values)?;
+
+        let rows = |matrix: &Array2<f64>| -> Vec<Vec<Option<f64>>> {
+            let rows = matrix.rows().into_iter();
+            rows.map(|row| row.iter().copied().map(finite).collect())
+                .collect()
+        };
+        let of_layer = |l: usize| {
+            found
+                .channels
+                .iter()
+                .filter(|place| place.layer == l)
+                .count() as u64
+        };
+        let mut record = self.record();
+        let section = &mut record.results.redundancy;
+        section.get_or_insert_with(Redundancy::default).across = Some(Across {
+            layers: found.layers.clone(),
+            channels: (0..layers).map(of_layer).collect(),
+            mean: rows(&found.mean),
+            best_match: rows(&found.best_match),
+            matches: listed(found),
+        });
+        Ok(())
+    }
+}
+
+/// The most similar pairs of channels of different layers. A pair of two that are each other's best match is listed once.
+fn listed(found: &measure::Across) -> Vec<AcrossMatch> {
+    let place = |place: Place| ChannelRef {
+        layer: found.layers[place.layer].clone(),
+        channel: place.channel as u64,
+    };
+    let key = |place: Place| (place.layer, place.channel);
+    let mut pairs: Vec<(f64, Place, Place)> = (found.channels.iter().zip(&found.matches))
+        .filter_map(|(&c, m)| m.map(|m| (m.jaccard, c, m.place)))
+        .map(|(value, a, b)| match key(a) < key(b) {
+            true => (value, a, b),
+            false => (value, b, a),
+        })
+        .collect();
+    pairs.sort_by(|x, y| {
+        let order = y.0.total_cmp(&x.0);
+        order.then_with(|| (key(x.1), key(x.2)).cmp(&(key(y.1), key(y.2))))
+    });
+    pairs.dedup_by_key(|(_, a, b)| (key(*a), key(*b)));
+    let pairs = pairs.into_iter().take(LISTED);
+    pairs
+        .map(|(jaccard, a, b)| AcrossMatch {
+            a: place(a),
+            b: place(b),
+            jaccard,
+        })
+        .collect()
+}
