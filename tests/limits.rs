@@ -333,6 +333,22 @@ fn report() {
     assert!(!done[0] && done[2], "{done:?}");
 }
 
+/// A matrix is read whole, which is refused where there is no room for it.
+#[test]
+fn rank() {
+    let dir = folder();
+    let text = "{\"schema\":\"chanscope/1\",\"version\":\"0\",\"command\":\"filters\",\"filters\":{\"layers\":[\
+         {\"name\":\"c\",\"shape\":[2200,1,1,1],\"value\":1.0,\"value_adjacent\":1.0,\"normalized_mean\":1.0,\
+         \"filter_cosine_mean\":1.0,\"zero_filters\":[]}]}}";
+    std::fs::create_dir_all(dir.path().join("r/filters/c")).expect("folder");
+    write(dir.path(), "r/results.json", text.as_bytes());
+    let first = npy_bytes("<f8", "(2200, 2200)", &[]);
+    let size = first.len() as u64 + 8 * 2200 * 2200;
+    sparse(dir.path(), "r/filters/c/pairs.npy", &first, size);
+    let args = ["rank", "r", "--by", "filters", "--force"];
+    assert_eq!(at_each(dir.path(), &args), [false, true, true]);
+}
+
 #[test]
 fn no_memory_is_a_line_and_exit_code_one() {
     let dir = folder();

@@ -32,7 +32,7 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let memory = common.memory()?;
     let by: Similarity = args.by.parse()?;
-    let finished = finished(&args.inputs)?;
+    let finished = finished(&args.inputs, memory)?;
     if finished.is_none() && !matches!(by, Similarity::Jaccard | Similarity::Pearson) {
         return Err(Error::Usage(format!(
             "--by {by} ranks what `chanscope {by}` wrote: give the folder of such a run"
@@ -79,13 +79,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 /// The finished run that is given; `None` for activations.
-fn finished(inputs: &[PathBuf]) -> Result<Option<Finished>> {
+fn finished(inputs: &[PathBuf], memory: u64) -> Result<Option<Finished>> {
     // A dump that `run` wrote has results too.
     let measured = |run: &Finished| run.results.command != "run";
     let mut runs = Vec::new();
     for path in inputs {
         if path.join(RESULTS_FILE).is_file() {
-            runs.extend(Some(Finished::open(path)?).filter(measured));
+            runs.extend(Some(Finished::open(path, memory)?).filter(measured));
         }
     }
     match (runs.pop(), inputs.len()) {
@@ -207,8 +207,12 @@ fn summary(results: &Results) -> String {
     let layers = results.rank.iter().flat_map(|r| &r.layers);
     let _ = writeln!(
         text,
+        "Mean similarity of a live channel to the most similar one kept, if 75, 50 or 25 % of the channels are:"
+    );
+    let _ = writeln!(
+        text,
         "{:<32} {:>8} {:>6} {:>9} {:>9} {:>9}  first kept",
-        "coverage with so many kept", "channels", "dead", "75 %", "50 %", "25 %"
+        "layer", "channels", "dead", "75 %", "50 %", "25 %"
     );
     for l in layers {
         let coverage = |share| {

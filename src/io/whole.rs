@@ -39,7 +39,7 @@ const OF_OBJECT: u64 = 700;
 /// Reads a regular file of JSON that takes at most `memory` bytes when it is understood, as text and all.
 ///
 /// # Errors
-/// As [`read_whole`].
+/// [`Error::Io`]; [`Error::File`] for a folder, pipe or device; [`Error::Memory`] for a file that takes more.
 pub fn read_json(path: impl AsRef<Path>, memory: u64) -> Result<Vec<u8>> {
     let too_large = |size: u64, needed: u64| Error::Memory {
         what: format!("{} of {size} bytes", path.as_ref().display()),

@@ -2,15 +2,12 @@
 
 use super::results::{RESULTS_FILE, Results};
 use crate::io::npy::{read_array, read_shape};
-use crate::io::whole::read_whole;
+use crate::io::whole::read_json;
 use crate::measure::rank::Similarity;
 use crate::{Error, Result};
 use ndarray::Array2;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// Most bytes of a `results.json`.
-const LARGEST: u64 = 1 << 30;
 
 /// A folder of results.
 #[derive(Debug)]
@@ -100,13 +97,13 @@ impl Measured {
 }
 
 impl Finished {
-    /// Reads `results.json` in a folder.
+    /// Reads `results.json` in a folder, which may take `memory` bytes.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::File`] where it cannot be read or is none.
-    pub fn open(folder: &Path) -> Result<Self> {
+    /// [`Error::Io`] and [`Error::File`] where it cannot be read or is none; [`Error::Memory`].
+    pub fn open(folder: &Path, memory: u64) -> Result<Self> {
         let path = folder.join(RESULTS_FILE);
-        let results = Results::from_json(&path, &read_whole(&path, LARGEST)?)?;
+        let results = Results::from_json(&path, &read_json(&path, memory)?)?;
         Ok(Self {
             folder: folder.to_path_buf(),
             results,

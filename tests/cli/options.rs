@@ -81,7 +81,7 @@ fn layers_are_compared_across() {
     for (args, code, part) in [
         (
             ["redundancy", "acts/conv1.npy", "--across"].as_slice(),
-            1,
+            2,
             "several layers",
         ),
         (&["redundancy", "acts", "--across"], 1, "conv3"),

@@ -5,7 +5,7 @@
 //! it is one call for every two layers, and only what is reported of their pairs stays. All sums are integers, so that both
 //! ways give the same bits; calls for two layers compare each layer with itself again, and take up to twice the time.
 
-use super::overlap::{OverlapStage, SupportSource, check_memory};
+use super::overlap::{OverlapStage, SupportSource, check_overlap_memory};
 use crate::Result;
 use crate::control::Control;
 use crate::io::spill::{SupportBlock, SupportStore};
@@ -110,7 +110,7 @@ impl<B: Backend> AcrossStage<'_, B> {
     pub fn run(&self) -> Result<Across> {
         let mut found = Summary::new(self.layers);
         let all: Vec<usize> = (0..self.layers.len()).collect();
-        let fits = check_memory(found.places.len(), self.k, false, self.memory).is_ok();
+        let fits = check_overlap_memory(found.places.len(), self.k, false, self.memory).is_ok();
         let mut jaccard = None;
         if found.places.len() <= TOGETHER && fits {
             let matrix = self.compare(&all)?;

@@ -180,12 +180,7 @@ impl SpaceSums {
             &self.reconstruction,
             &self.soft_error,
         ];
-        let counts = [
-            self.wrong,
-            self.degenerate,
-            self.not_unique,
-            self.unresolved,
-        ];
+        let counts = [self.wrong, self.degenerate, self.not_unique];
         moments.iter().all(|m| m.is_of(queries))
             && self.nearest_ratio.is_of(queries)
             && counts.iter().all(|&count| count <= queries)

@@ -2,6 +2,7 @@
 
 use super::ResultsFolder;
 use crate::Result;
+use crate::measure::baselines::Cka;
 use crate::measure::redundancy::{self as measure, Place};
 use crate::report::results::{Across, AcrossMatch, ChannelRef, Redundancy, finite};
 use ndarray::Array2;
@@ -16,13 +17,18 @@ impl ResultsFolder {
     /// # Errors
     /// As [`ResultsFolder::across`].
     pub fn compared(&self, found: &measure::Compared) -> Result<()> {
-        if let Some(cka) = &found.cka {
+        self.between(found.cka.as_ref(), found.across.as_ref())
+    }
+
+    pub(super) fn between(
+        &self,
+        cka: Option<&Cka>,
+        across: Option<&measure::Across>,
+    ) -> Result<()> {
+        if let Some(cka) = cka {
             self.cka(cka);
         }
-        match &found.across {
-            Some(across) => self.across(across),
-            None => Ok(()),
-        }
+        across.map_or(Ok(()), |across| self.across(across))
     }
 
     /// Writes what [`crate::measure::redundancy()`] found between layers under `across/`: `layers.npy` and

@@ -8,7 +8,7 @@ use crate::report::results::{Aggregate, Baselines, Cka, Redundancy, RedundancyLa
 
 impl ResultsFolder {
     /// Writes what [`crate::measure::redundancy()`] found: [`ResultsFolder::redundancy_layer`] for every
-    /// layer, and [`ResultsFolder::cka`].
+    /// layer, [`ResultsFolder::cka`] and [`ResultsFolder::across`].
     ///
     /// # Errors
     /// As [`crate::io::sink::Output::array`].
@@ -16,10 +16,7 @@ impl ResultsFolder {
         for layer in &found.layers {
             self.redundancy_layer(layer)?;
         }
-        if let Some(cka) = &found.cka {
-            self.cka(cka);
-        }
-        Ok(())
+        self.between(found.cka.as_ref(), found.across.as_ref())
     }
 
     /// Writes `overlap.npy` and `jaccard.npy`, and where they were computed `cosine.npy` and `pearson.npy`,
