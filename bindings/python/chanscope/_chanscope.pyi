@@ -24,6 +24,7 @@ __all__ = [
     "inspect",
     "layer_name",
     "minimize_filters",
+    "rank",
     "redundancy",
     "run",
     "shuffle",
