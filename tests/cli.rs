@@ -3,6 +3,7 @@
 mod options;
 
 use crate::formats::{f32_bytes, npy_bytes};
+use crate::support::cli::refused;
 use assert_cmd::Command;
 use predicates::prelude::*;
 use std::path::{Path, PathBuf};
@@ -44,25 +45,6 @@ fn write_labels(dir: &Path, n: usize) {
 fn results(dir: &Path) -> serde_json::Value {
     let text = std::fs::read(dir.join("results.json")).expect("results.json");
     serde_json::from_slice(&text).expect("JSON")
-}
-
-/// Fails with `code` and one line that holds all of `parts`; leaves no output folder.
-fn refused(dir: &TempDir, args: &[&str], code: i32, parts: &[&str]) {
-    let output = chanscope(dir.path()).args(args).output().expect("run");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
-    for part in parts {
-        assert!(
-            stderr.contains(part),
-            "{args:?}: '{part}' is not in: {stderr}"
-        );
-    }
-    assert!(output.stdout.is_empty(), "{args:?} printed on stdout");
-    assert!(
-        !dir.path().join("chanscope-out").exists(),
-        "{args:?} left a folder"
-    );
 }
 
 #[test]

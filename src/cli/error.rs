@@ -193,6 +193,8 @@ fn message(e: &Library) -> String {
 const FLAGS: &[(&str, &str)] = &[
     ("k", "-k"),
     ("sigma", "--sigma"),
+    ("across", "--across"),
+    ("similarity", "--by"),
     ("channels", "--channels"),
     ("queries", "--queries"),
     ("size", "--memory"),

@@ -1,7 +1,7 @@
 //! `chanscope impulse`: impulse responses and their normalised cross-correlation.
 
 use super::error::{Error, Result};
-use super::network::{InputArgs, record_inputs, skip, skipped};
+use super::network::{InputArgs, record_inputs, skip};
 use super::progress::Reporter;
 use super::{Common, output};
 use chanscope::measure::Context;
@@ -80,7 +80,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return output::json(&results);
     }
     let mut text = summary(&results);
-    text += &skipped(&results);
+    text += &output::skipped(&results);
     let _ = writeln!(text, "\nReport: {}", path.display());
     output::print(&text)
 }

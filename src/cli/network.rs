@@ -10,7 +10,7 @@ use chanscope::model::layers::{ConvLayer, Tap};
 use chanscope::model::onnx;
 use chanscope::model::parts::LeftOut;
 use chanscope::report::folder::ResultsFolder;
-use chanscope::report::results::{Results, Skipped};
+use chanscope::report::results::Skipped;
 use std::path::Path;
 
 /// Makes all threads allocate from one heap, where the C library (glibc) would give each its own.
@@ -159,13 +159,6 @@ pub fn skip(folder: &ResultsFolder, left_out: &[LeftOut]) {
             reason: l.reason.clone(),
         });
     }
-}
-
-/// A line for everything that was skipped.
-pub fn skipped(results: &Results) -> String {
-    (results.skipped.iter())
-        .map(|s| format!("skipped {}: {}\n", s.name, s.reason))
-        .collect()
 }
 
 /// Runs `$work` with `$backend` the opened device's backend.

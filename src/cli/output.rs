@@ -2,6 +2,7 @@
 
 use super::error::Result;
 use chanscope::Error;
+use chanscope::report::results::{Results, Skipped};
 use std::io::{ErrorKind, Write};
 
 /// Characters of the longest line that is shown, and of what is kept of its end if it is longer.
@@ -83,4 +84,13 @@ pub fn error(message: &str) {
 /// One line on stderr about what is being done.
 pub fn note(message: &str) {
     let _ = writeln!(std::io::stderr(), "{}", plain(message));
+}
+
+/// A line for everything that was skipped.
+pub fn skipped(results: &Results) -> String {
+    let line = |s: &Skipped| {
+        let (name, reason) = (plain(&s.name), plain(&s.reason));
+        format!("skipped {name}: {reason}\n")
+    };
+    results.skipped.iter().map(line).collect()
 }

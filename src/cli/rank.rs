@@ -65,10 +65,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return output::json(&results);
     }
     let mut text = summary(&results);
-    for s in &results.skipped {
-        let (name, reason) = (output::plain(&s.name), output::plain(&s.reason));
-        let _ = writeln!(text, "skipped {name}: {reason}");
-    }
+    text += &output::skipped(&results);
     let _ = writeln!(
         text,
         "\nOrder and representatives: {}\nReport: {}",

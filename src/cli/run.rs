@@ -2,7 +2,7 @@
 
 pub mod writer;
 
-use super::network::{choose, on_device, open_data, open_model, record_inputs, skip, skipped};
+use super::network::{choose, on_device, open_data, open_model, record_inputs, skip};
 use super::progress::Reporter;
 use super::{Common, error, output};
 use chanscope::io::names::Namer;
@@ -142,7 +142,7 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
             graph.value(*value).shape
         );
     }
-    text += &skipped(&results);
+    text += &output::skipped(&results);
     let _ = writeln!(text, "\nDump: {}", path.display());
     output::print(&text)
 }

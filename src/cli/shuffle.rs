@@ -1,7 +1,7 @@
 //! `chanscope shuffle`: channel and pixel shuffling.
 
 use super::error::{Error, Result, in_file};
-use super::network::{choose, open_data, open_labels, open_model, record_inputs, skip, skipped};
+use super::network::{choose, open_data, open_labels, open_model, record_inputs, skip};
 use super::progress::Reporter;
 use super::{Common, output};
 use chanscope::io::labels::read_indices;
@@ -182,7 +182,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         return output::json(&results);
     }
     let mut text = summary(&results);
-    text += &skipped(&results);
+    text += &output::skipped(&results);
     let _ = writeln!(text, "\nReport: {}", path.display());
     output::print(&text)
 }

@@ -112,7 +112,7 @@ pub struct Ranking {
     pub order: Vec<usize>,
     /// Live channels.
     pub live: usize,
-    /// `[C]`, in the order of `order`: which channel stands for this one when it is the first that goes. `None` for the
+    /// `[C]`, in the order of `order`: which channel stands for this one where just those before it are kept. `None` for the
     /// first and for dead channels.
     pub representatives: Vec<Option<Representative>>,
     /// `[live]`: how well the first 1, 2, ... channels represent all live ones: mean over these of their similarity
@@ -128,7 +128,7 @@ pub struct Ranking {
 pub fn rank(ctx: &Context<'_>, input: &RankInput<'_>, options: &RankOptions) -> Result<Ranking> {
     let units = Units::new(input, options.similarity)?;
     let (n, live) = (units.channels(), units.live.len());
-    let mut best = vec![0u64; live];
+    let (mut best, mut covered) = (vec![0u64; live], 0u64);
     let mut heap: BinaryHeap<(u64, Reverse<usize>, usize)> = (units.live.iter())
         .map(|&c| (units.gain(c, &best), Reverse(c), 0))
         .collect();
@@ -144,13 +144,12 @@ pub fn rank(ctx: &Context<'_>, input: &RankInput<'_>, options: &RankOptions) -> 
             heap.push((units.gain(channel, &best), Reverse(channel), kept));
             continue;
         }
-        debug_assert_eq!(gain, units.gain(channel, &best));
         ranking
             .representatives
             .push(units.representative(channel, &ranking.order));
         ranking.order.push(channel);
         units.cover(channel, &mut best);
-        let covered: u128 = best.iter().map(|&b| u128::from(b)).sum();
+        covered += gain;
         ranking.coverage.push(covered as f64 / (ONE * live as f64));
         ctx.control().report(Step {
             stage: "ranking",
@@ -208,6 +207,8 @@ struct Units<'a> {
     similarity: Similarity,
     /// Live channels, ascending.
     live: Vec<usize>,
+    /// Roots of the diagonal, by which pairs of filters are divided.
+    roots: Vec<f64>,
 }
 
 impl<'a> Units<'a> {
@@ -228,6 +229,7 @@ impl<'a> Units<'a> {
             matrix: input.matrix,
             similarity,
             live: (0..rows).filter(|&c| !input.dead[c]).collect(),
+            roots: input.matrix.diag().mapv(f64::sqrt).to_vec(),
         };
         units.check()?;
         Ok(units)
@@ -265,9 +267,7 @@ impl<'a> Units<'a> {
         match self.similarity {
             Similarity::Jaccard | Similarity::Impulse => value,
             Similarity::Pearson => value.abs(),
-            Similarity::Filters => {
-                value / (self.matrix[[i, i]].sqrt() * self.matrix[[e, e]].sqrt())
-            }
+            Similarity::Filters => value / (self.roots[i] * self.roots[e]),
         }
     }
 

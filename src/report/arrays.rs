@@ -103,14 +103,16 @@ impl Folder {
     }
 }
 
+/// Whether this can be the name of a file or folder among results. Names of layers come from a file, and one that would
+/// leave the folder names nothing in it.
+pub(super) fn is_file_name(part: &str) -> bool {
+    !part.is_empty() && !part.starts_with('.') && !part.contains(['/', '\\', ':', '\0'])
+}
+
 impl Folder {
     /// The file of an array, if there is one of that name.
     fn file(&self, path: &str) -> Result<Option<PathBuf>> {
-        // Layer names come from a file: one that would leave the folder names nothing in it.
-        let tame = |part: &str| {
-            !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', ':', '\0'])
-        };
-        if !path.split('/').all(tame) {
+        if !path.split('/').all(is_file_name) {
             return Ok(None);
         }
         let path = self.dir.join(path);

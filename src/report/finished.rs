@@ -1,5 +1,6 @@
 //! The similarities of channels that a finished run left in its folder.
 
+use super::arrays::is_file_name;
 use super::results::{RESULTS_FILE, Results};
 use crate::io::npy::{read_array, read_shape};
 use crate::io::whole::read_json;
@@ -171,9 +172,7 @@ impl Finished {
 
     /// The file of a layer's array. Names come from a file: one that leads out of the folder is refused.
     fn file(&self, kind: &str, layer: &str, array: &str) -> Result<PathBuf> {
-        let tame =
-            !layer.is_empty() && !layer.starts_with('.') && !layer.contains(['/', '\\', ':', '\0']);
-        if !tame {
+        if !is_file_name(layer) {
             let what = format!("has a layer of the name '{}'", layer.escape_debug());
             return Err(Error::unsuitable(self.folder.join(RESULTS_FILE), what));
         }

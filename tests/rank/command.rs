@@ -2,7 +2,7 @@
 
 use crate::formats::{f32_bytes, npy_bytes};
 use crate::oracle::rank as oracle;
-use crate::support::cli::{chanscope, succeed};
+use crate::support::cli::{refused, succeed};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -37,20 +37,6 @@ fn matrix(path: &Path) -> Vec<Vec<f64>> {
     let n = file.shape()[0] as usize;
     let values: Vec<f64> = file.into_vec().unwrap();
     values.chunks(n).map(<[f64]>::to_vec).collect()
-}
-
-fn refused(dir: &TempDir, args: &[&str], code: i32, parts: &[&str]) {
-    let output = chanscope(dir, args);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
-    for part in parts {
-        assert!(
-            stderr.contains(part),
-            "{args:?}: '{part}' is not in {stderr}"
-        );
-    }
-    assert!(!dir.path().join("chanscope-out").exists(), "{args:?}");
 }
 
 #[test]

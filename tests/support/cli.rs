@@ -22,3 +22,22 @@ pub fn succeed(dir: &TempDir, args: &[&str]) -> String {
     assert!(out.status.success(), "{args:?}: {stderr}");
     String::from_utf8(out.stdout).expect("UTF-8")
 }
+
+/// Fails with `code` and one line that holds all of `parts`; leaves no output folder.
+pub fn refused(dir: &TempDir, args: &[&str], code: i32, parts: &[&str]) {
+    let output = chanscope(dir, args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+    for part in parts {
+        assert!(
+            stderr.contains(part),
+            "{args:?}: '{part}' is not in: {stderr}"
+        );
+    }
+    assert!(output.stdout.is_empty(), "{args:?} printed on stdout");
+    assert!(
+        !dir.path().join("chanscope-out").exists(),
+        "{args:?} left a folder"
+    );
+}

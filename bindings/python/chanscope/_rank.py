@@ -53,7 +53,9 @@ class LayerRank(Entry):
         if not 0 < share <= 1:
             raise UsageError(f"share is {share}, expected a number above 0 and at most 1")
         order = self.order
-        return np.sort(order[: int(np.ceil(share * len(order)))])
+        # Rounding of the product must not add a channel: 0.07 * 100 is a little more than 7.
+        count = max(1, int(np.ceil(share * len(order) - 1e-9)))
+        return np.sort(order[:count])
 
 
 class Rank(Entries[LayerRank]):

@@ -44,6 +44,12 @@ def test_as_the_command(copied, by):
     assert cs.load("ranked").by == by
 
 
+def test_shares_are_not_rounded_up_twice():
+    weights = np.random.default_rng(0).standard_normal((100, 1, 3, 3)).astype(np.float32)
+    layer = cs.rank(cs.filters({"a": weights}), by="filters")["a"]
+    assert [len(layer.keep(share)) for share in (0.07, 0.29, 0.071, 0.57, 1)] == [7, 29, 8, 57, 100]
+
+
 def test_filters():
     weights = np.random.default_rng(0).standard_normal((6, 2, 3, 3)).astype(np.float32)
     weights[4] = -2 * weights[1]

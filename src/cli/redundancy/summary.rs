@@ -1,7 +1,7 @@
 //! What a redundancy run prints at its end.
 
 use super::super::error::Result;
-use super::super::network::skipped;
+use super::super::output::skipped;
 use super::super::{Common, output};
 use chanscope::report::results::Results;
 use std::fmt::Write as _;

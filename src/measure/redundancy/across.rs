@@ -10,7 +10,7 @@ use crate::Result;
 use crate::control::Control;
 use crate::io::spill::{SupportBlock, SupportStore};
 use crate::ops::Backend;
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayView2, s};
 use std::ops::Range;
 
 /// Channels of all layers up to which the whole matrix is found.
@@ -113,27 +113,31 @@ impl<B: Backend> AcrossStage<'_, B> {
         let fits = check_overlap_memory(found.places.len(), self.k, false, self.memory).is_ok();
         let mut jaccard = None;
         if found.places.len() <= TOGETHER && fits {
-            let matrix = self.compare(&all)?;
+            let matrix = self.compare(&all, self.control)?;
             for l in 0..all.len() {
                 for m in l..all.len() {
                     let block = s![found.range(l), found.range(m)];
-                    found.add(l, m, &matrix.slice(block).to_owned());
+                    found.add(l, m, matrix.slice(block));
                 }
             }
             jaccard = Some(matrix);
         } else {
+            let pairs = (all.len() * (all.len() - 1) / 2) as f64;
+            let mut done = 0.0;
             for m in 1..all.len() {
                 for l in 0..m {
-                    let matrix = self.compare(&[l, m])?;
+                    let control = self.control.part(done / pairs, (done + 1.0) / pairs);
+                    let matrix = self.compare(&[l, m], &control)?;
+                    done += 1.0;
                     let (a, b) = (0..found.range(l).len(), found.range(l).len()..);
                     // The first call that meets a layer compares it with itself, too.
                     if (l, m) == (0, 1) {
-                        found.add(0, 0, &matrix.slice(s![a.clone(), a.clone()]).to_owned());
+                        found.add(0, 0, matrix.slice(s![a.clone(), a.clone()]));
                     }
                     if l == 0 {
-                        found.add(m, m, &matrix.slice(s![b.clone(), b.clone()]).to_owned());
+                        found.add(m, m, matrix.slice(s![b.clone(), b.clone()]));
                     }
-                    found.add(l, m, &matrix.slice(s![a, b]).to_owned());
+                    found.add(l, m, matrix.slice(s![a, b]));
                 }
             }
         }
@@ -141,7 +145,7 @@ impl<B: Backend> AcrossStage<'_, B> {
     }
 
     /// The Jaccard index of the live channels of some layers, as one list.
-    fn compare(&self, layers: &[usize]) -> Result<Array2<f64>> {
+    fn compare(&self, layers: &[usize], control: &Control<'_>) -> Result<Array2<f64>> {
         let list = List {
             k: self.k,
             layers: (layers.iter())
@@ -164,7 +168,7 @@ impl<B: Backend> AcrossStage<'_, B> {
             supports: &list,
             aggregate: None,
             memory: self.memory,
-            control: self.control,
+            control,
             stage,
         };
         Ok(stage.run()?.finish(channels, None).jaccard)
@@ -206,7 +210,7 @@ impl Summary {
     }
 
     /// Takes the Jaccard indices `[C_l, C_m]` of the channels of two layers, `l <= m`, which may be the same.
-    fn add(&mut self, l: usize, m: usize, jaccard: &Array2<f64>) {
+    fn add(&mut self, l: usize, m: usize, jaccard: ArrayView2<'_, f64>) {
         let (mut sum, mut count) = (0.0, 0u64);
         for ((c, e), &value) in jaccard.indexed_iter() {
             if value.is_nan() || (l == m && c == e) {

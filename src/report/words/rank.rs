@@ -28,7 +28,7 @@ pub fn rank(layer: &RankLayer, by: &str) -> Vec<String> {
     }
     if layer.live < all {
         out.push(format!(
-            "{} of {} channels are dead and go first.",
+            "{} of {} channels are dead and come last.",
             count(all - layer.live),
             count(all)
         ));
