@@ -84,6 +84,11 @@ impl<'a, B: NetOps> Session<'a, B> {
         Ok(session)
     }
 
+    /// Whether a value is computed by itself: it leads from the given to the wanted ones, and is not fused with what reads it.
+    pub fn computes(&self, value: ValueId) -> bool {
+        self.program.steps.iter().any(|step| step.output == value)
+    }
+
     /// Bytes a sample takes on the device at the worst moment, scratch of the kernels not included.
     pub fn bytes_per_sample(&self) -> u64 {
         4 * self.program.peak_per_sample() as u64
@@ -107,6 +112,19 @@ impl<'a, B: NetOps> Session<'a, B> {
     /// # Errors
     /// [`Error::WrongShape`] on inputs that do not fit the network; device errors.
     pub fn run(&self, given: &[&B::Tensor]) -> Result<Vec<B::Tensor>> {
+        self.run_changed(given, &|_, value| Ok(value))
+    }
+
+    /// As [`Session::run`], where every value is passed through `change` as soon as it is computed, and read as what that
+    /// returns, which has the same shape. Values inside fused operations are not passed: [`Session::computes`] tells.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; what `change` returns.
+    pub fn run_changed(
+        &self,
+        given: &[&B::Tensor],
+        change: &dyn Fn(ValueId, B::Tensor) -> Result<B::Tensor>,
+    ) -> Result<Vec<B::Tensor>> {
         let samples = self.check(given)?;
         let mut slots: Vec<Option<Slot<'_, B::Tensor>>> = Vec::new();
         slots.resize_with(self.program.shapes.len(), || None);
@@ -118,7 +136,7 @@ impl<'a, B: NetOps> Session<'a, B> {
             for id in &step.last_uses {
                 slots[id.0] = None;
             }
-            slots[step.output.0] = Some(Slot::Owned(out));
+            slots[step.output.0] = Some(Slot::Owned(change(step.output, out)?));
         }
         (self.program.wanted.iter())
             .map(|id| match slots[id.0].take() {
