@@ -1,6 +1,7 @@
 //! Integration tests: a module a stem, plus formats, hostile input and the command line. The kernels that are
 //! written with vectors are tested by `instruction_sets`, the GPU's by `gpu`.
 
+mod ablate;
 mod baselines;
 mod cli;
 mod cli_files;

@@ -15,10 +15,12 @@
 //! | [`impulse()`] | a network | impulse responses and their correlation |
 //! | [`rank()`] | similarities of a layer's channels | the order in which to keep them |
 //! | [`shuffle()`] | a network, images, labels | what shuffling a tensor's channels changes |
+//! | [`ablate()`] | a network, images, labels | what dropping the last channels of rankings costs in accuracy |
 //!
 //! [`filters::Regularizer`] is no measurement but part of a training loop: it keeps memory from step to step
 //! and takes a backend instead of a context.
 
+pub mod ablate;
 pub mod baselines;
 mod context;
 pub mod filters;
@@ -31,6 +33,7 @@ mod selection;
 mod setters;
 pub mod shuffle;
 
+pub use ablate::{AblateInput, AblateOptions, Ablation, ablate};
 pub use baselines::{
     ChannelSimilarity, ChannelSimilarityOptions, Cka, CkaOptions, channel_similarity, cka,
 };

@@ -12,6 +12,7 @@ mod tail;
 
 pub use check::check_labels;
 pub use permute::{check as check_permutation, seeded as seeded_permutation};
+pub(super) use tail::beside;
 
 use super::Context;
 use super::setters::setters;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_range_loop)]
 // Indices as in the formulas.
+pub mod ablate;
 pub mod baselines;
 pub mod conv2d;
 pub mod correlate;

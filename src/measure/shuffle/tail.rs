@@ -301,7 +301,12 @@ fn reader(
 }
 
 /// Values that do not depend on the tensor but are read on the way from `starts` to `wanted`.
-fn beside(graph: &Graph, reached: &[bool], starts: &[ValueId], wanted: &[ValueId]) -> Vec<ValueId> {
+pub(in crate::measure) fn beside(
+    graph: &Graph,
+    reached: &[bool],
+    starts: &[ValueId],
+    wanted: &[ValueId],
+) -> Vec<ValueId> {
     let mut needed = vec![false; graph.value_count()];
     for id in wanted {
         needed[id.index()] = true;
