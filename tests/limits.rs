@@ -194,6 +194,12 @@ fn filters() {
     assert_eq!(large, [false; 2]);
 }
 
+/// Shape of a sample in a file of images.
+fn onnx_input_shape(data: &str) -> Vec<usize> {
+    let file = npyz::NpyFile::new(std::fs::File::open(data).expect("open")).expect("npy");
+    file.shape()[1..].iter().map(|&d| d as usize).collect()
+}
+
 #[test]
 fn networks() {
     let dir = folder();
@@ -213,6 +219,34 @@ fn networks() {
     );
     assert_eq!(
         at_each(dir.path(), &["shuffle", &model, &data, "--force"]),
+        [true; 3]
+    );
+    let shape = onnx_input_shape(&data);
+    let values: Vec<f32> = (0..40 * shape.iter().product::<usize>())
+        .map(|i| (i as f32 * 0.37).sin())
+        .collect();
+    let shape = format!("(40, {}, {}, {})", shape[0], shape[1], shape[2]);
+    write(
+        dir.path(),
+        "images.npy",
+        &npy_bytes("<f4", &shape, &f32_bytes(&values)),
+    );
+    write(
+        dir.path(),
+        "labels.npy",
+        &npy_bytes("|u1", "(40,)", &[0; 40]),
+    );
+    let ablate = [
+        "ablate",
+        &model,
+        "images.npy",
+        "--labels",
+        "labels.npy",
+        "--force",
+    ];
+    let options = ["--keep", "0.5", "--dropped", "merge", "--calibration", "30"];
+    assert_eq!(
+        at_each(dir.path(), &[&ablate[..], &options[..]].concat()),
         [true; 3]
     );
 }

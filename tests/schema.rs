@@ -63,7 +63,15 @@ fn results_of_every_command_follow_the_schema() {
         .values()
         .filter_map(|r| r["command"].as_str())
         .collect();
-    let expected = ["filters", "impulse", "rank", "redundancy", "run", "shuffle"];
+    let expected = [
+        "ablate",
+        "filters",
+        "impulse",
+        "rank",
+        "redundancy",
+        "run",
+        "shuffle",
+    ];
     assert_eq!(commands.into_iter().collect::<Vec<_>>(), expected);
 }
 

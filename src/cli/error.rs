@@ -213,6 +213,11 @@ const FLAGS: &[(&str, &str)] = &[
     ("units", "--units"),
     ("shard", "--shard"),
     ("unit", "--unit"),
+    ("keep", "--keep"),
+    ("calibration", "--calibration"),
+    ("rankings", "--rankings"),
+    ("ranking", "--ranking"),
+    ("layers", "--layers"),
 ];
 
 /// The option that sets a parameter of the library.

@@ -2,6 +2,7 @@
 //!
 //! The Python package compiles this folder too. What is `pub` here beyond a subcommand's own needs, its functions share.
 
+pub mod ablate;
 pub mod allocator;
 mod bench;
 mod demo;
@@ -55,6 +56,7 @@ enum Command {
     Impulse(impulse::Args),
     Shuffle(shuffle::Args),
     Rank(rank::Args),
+    Ablate(ablate::Args),
     Run(run::Args),
     Inspect(inspect::Args),
     Devices(devices::Args),
@@ -162,7 +164,7 @@ fn dispatch(cli: Cli) -> error::Result<()> {
     }
     if matches!(
         cli.command,
-        Command::Run(_) | Command::Shuffle(_) | Command::Impulse(_)
+        Command::Run(_) | Command::Shuffle(_) | Command::Impulse(_) | Command::Ablate(_)
     ) {
         network::share_one_heap();
     }
@@ -178,6 +180,7 @@ fn dispatch(cli: Cli) -> error::Result<()> {
         Command::Filters(args) => filters::run(&args, &common),
         Command::Impulse(args) => impulse::run(&args, &common),
         Command::Rank(args) => rank::run(&args, &common),
+        Command::Ablate(args) => ablate::run(&args, &common),
         Command::Shuffle(args) => shuffle::run(&args, &common),
         Command::Run(args) => run::run(&args, &common),
         Command::Inspect(args) => inspect::run(&args, &common),

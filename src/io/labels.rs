@@ -118,19 +118,39 @@ fn count(file: &DataFile, shape: &[u64]) -> Result<u64> {
 /// # Errors
 /// [`Error::Io`]; [`Error::File`] on a wrong length, shape or element type.
 pub fn read_indices(path: impl AsRef<Path>, samples: usize) -> Result<Vec<i64>> {
-    let file = DataFile::open(path.as_ref())?;
+    let wanted = format!("a permutation is a 1-D array of {samples} integers, one per sample");
+    integers(path.as_ref(), Some(samples as u64), &wanted)
+}
+
+/// Reads a ranking of channels, such as `rank/LAYER.npy`: shape `[C]`, any integer type. How many there are, and which
+/// values make sense, is the caller's to say.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::File`] on another shape or element type.
+pub fn read_ranking(path: impl AsRef<Path>) -> Result<Vec<i64>> {
+    let wanted = "a ranking is a 1-D array of integers, the channels of a layer, first kept first";
+    integers(path.as_ref(), None, wanted)
+}
+
+/// Reads a list of integers, of `count` where that is known; `wanted` says what the file should hold.
+fn integers(path: &Path, count: Option<u64>, wanted: &str) -> Result<Vec<i64>> {
+    let file = DataFile::open(path)?;
     let header = npy::read_header(&file)?;
     let Descr { kind, size, .. } = header.descr;
-    let integers = matches!(kind, b'i' | b'u');
-    if header.shape != [samples as u64] || !integers {
+    let listed = match *header.shape {
+        [n] => count.is_none_or(|count| count == n).then_some(n),
+        _ => None,
+    };
+    let listed = listed.filter(|_| matches!(kind, b'i' | b'u'));
+    let Some(listed) = listed.and_then(|n| usize::try_from(n).ok()) else {
         let what = format!(
-            "shape {:?} of type {}{size}: a permutation is a 1-D array of {samples} integers, one per sample",
+            "shape {:?} of type {}{size}: {wanted}",
             header.shape,
             char::from(kind),
         );
         return Err(Error::unsuitable(file.path(), what));
-    }
-    let mut bytes = vec![0u8; samples * size];
+    };
+    let mut bytes = vec![0u8; listed * size];
     file.read_exact_at(&mut bytes, header.data_offset)?;
     let index = |b: &[u8]| {
         let mut le = [0u8; 8];

@@ -28,6 +28,7 @@
 //! # Ok::<(), chanscope::Error>(())
 //! ```
 
+mod ablate;
 mod across;
 mod filters;
 mod graphs;

@@ -5,9 +5,11 @@
 //! nothing) is `null`: NaN is not JSON. Build such values with [`finite`] and [`finite_all`].
 //! Channels are named by their index in the dump, also where `--channels` chose only some of them.
 
+mod ablate;
 mod rank;
 mod redundancy;
 
+pub use ablate::{AblatedLayer, Ablation, AblationCurve, AblationPoint};
 pub use rank::{Rank, RankLayer};
 pub use redundancy::{Across, AcrossMatch, Aggregate, Baselines, Cka, Redundancy, RedundancyLayer};
 
@@ -71,6 +73,9 @@ pub struct Results {
     /// The order in which to keep channels (docs/definitions.md#representatives).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<Rank>,
+    /// Accuracy without the last channels of rankings (docs/definitions.md#ablation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ablation: Option<Ablation>,
     /// What was asked for or found but not computed, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
@@ -96,6 +101,7 @@ impl Results {
             shuffle: None,
             impulse: None,
             rank: None,
+            ablation: None,
             skipped: Vec::new(),
             other: Map::new(),
         }

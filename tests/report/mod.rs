@@ -1,5 +1,6 @@
 //! The report: the schema of `results.json`, the sentences, the page.
 
+mod ablate;
 mod folder;
 mod html;
 mod order;

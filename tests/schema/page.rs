@@ -123,7 +123,7 @@ impl ArrayRow {
         let (mine, theirs) = (self.file.split('/'), file.split('/'));
         mine.clone().count() == theirs.clone().count()
             && mine.zip(theirs).all(|(mine, theirs)| {
-                let suffix = ["NAME", "OBSERVED"]
+                let suffix = ["NAME", "OBSERVED", "RANKING"]
                     .iter()
                     .find_map(|name| mine.strip_prefix(name));
                 match suffix {

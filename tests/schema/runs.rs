@@ -129,6 +129,17 @@ impl Runs {
             &[&shuffle[..], &["--batch", &batch, "--out", "shuffle"]].concat(),
         );
         runs.results(dir, &["rank", "redundancy", "--out", "rank"]);
+        // Enough samples to split.
+        let values: Vec<f32> = (0..6 * 3 * 24 * 24)
+            .map(|i| (i as f32 * 0.37).sin())
+            .collect();
+        let bytes = npy_bytes("<f4", "(6, 3, 24, 24)", &f32_bytes(&values));
+        std::fs::write(dir.join("images.npy"), bytes).expect("written");
+        write_labels(&dir.join("classes.npy"), 6);
+        let ablate = ["ablate", model, "images.npy", "--labels", "classes.npy"];
+        let options = ["--calibration", "2", "--rankings", "l1,random"];
+        let out = ["--keep", "0.5,1", "--out", "ablate"];
+        runs.results(dir, &[&ablate[..], &options[..], &out[..]].concat());
         runs.results(dir, &["run", model, data, "--dump", "run"]);
 
         let labels = acts.join("labels.npy");

@@ -2,6 +2,7 @@
 
 use super::ResultsFolder;
 use crate::measure::Context;
+use crate::measure::ablate::AblateOptions;
 use crate::measure::filters::{FiltersOptions, MinimizeOptions, Optimizer};
 use crate::measure::impulse::ImpulseOptions;
 use crate::measure::rank::Similarity;
@@ -80,6 +81,18 @@ impl ResultsFolder {
         self.parameter("mode", options.mode.name());
         self.parameter("cosine", options.cosine.name());
         self.parameter("batch", options.batch);
+        self.parameter("seed", options.seed);
+    }
+
+    /// Records context and options of [`crate::measure::ablate()`].
+    pub fn ablate_parameters(&self, ctx: &Context<'_>, options: &AblateOptions) {
+        self.context(ctx);
+        self.parameter("keep", options.keep.clone());
+        self.parameter("dropped", options.dropped.name());
+        let rankings: Vec<&str> = options.rankings.iter().map(|r| r.name()).collect();
+        self.parameter("rankings", rankings);
+        self.parameter("calibration", options.calibration);
+        self.parameter("k", options.k);
         self.parameter("seed", options.seed);
     }
 

@@ -54,6 +54,7 @@ fn title(command: &str) -> String {
         "filters" => "Similarity of convolution filters".into(),
         "shuffle" => "Channel shuffling".into(),
         "rank" => "Which channels to keep".into(),
+        "ablate" => "Accuracy without some channels".into(),
         "impulse" => "Impulse responses".into(),
         other => format!("chanscope {other}"),
     }
@@ -90,6 +91,7 @@ fn sections(results: &Results) -> Vec<(&'static str, &'static str)> {
         }
     };
     add(results.rank.is_some(), "rank", "Which to keep");
+    add(results.ablation.is_some(), "ablation", "Accuracy");
     add(results.redundancy.is_some(), "redundancy", "Channels");
     add(results.filters.is_some(), "filters", "Filters");
     add(results.shuffle.is_some(), "shuffle", "Shuffling");

@@ -7,6 +7,7 @@
 //! content security policy forbids any network request. Template partials, one a section, lie in
 //! `templates/`; each has its view model in the file of the same name here.
 
+mod ablate;
 mod across;
 mod comparison;
 mod figures;
@@ -98,6 +99,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
     let shuffles = shuffle::tensors(results, arrays, &mut figures)?;
     let impulses = impulse::layers(results, arrays, &mut figures)?;
     let ranks = rank::section(results, &mut figures);
+    let ablation = ablate::section(results, &mut figures);
     let mut identity = blake3::Hasher::new();
     results.write_json(Path::new(RESULTS_FILE), &mut identity)?;
     let page = Page {
@@ -115,6 +117,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
         shuffles,
         impulses,
         ranks,
+        ablation,
         results,
         configs: figures.configs(),
         blobs: &figures.blobs,
@@ -144,6 +147,7 @@ struct Page<'a> {
     shuffles: Vec<shuffle::Tensor>,
     impulses: Option<impulse::Section>,
     ranks: Option<rank::Section>,
+    ablation: Option<ablate::Section>,
     results: &'a Results,
     configs: String,
     blobs: &'a [String],

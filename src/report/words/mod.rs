@@ -4,6 +4,7 @@
 //! and stop there: no sentence calls a channel useless or a layer prunable, because none of the
 //! measures shows that. Different situations get different sentences.
 
+mod ablate;
 mod filters;
 mod impulse;
 mod networks;
@@ -11,6 +12,7 @@ mod rank;
 mod redundancy;
 mod shuffle;
 
+pub use ablate::{ablated, ablation};
 pub use filters::filters;
 pub use impulse::impulse;
 pub use networks::compare;
