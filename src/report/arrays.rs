@@ -59,7 +59,7 @@ impl Arrays for BTreeMap<String, ArrayD<f64>> {
     }
 }
 
-/// The arrays of an output that is kept in memory. Those of another type than float64 are no figure's.
+/// The arrays of an output that is kept in memory. Those of another type than float64 and int64 are no figure's.
 impl Arrays for Vec<HeldArray> {
     fn shape(&self, path: &str) -> Result<Option<Vec<usize>>> {
         Ok(held(self, path).map(|array| array.shape.clone()))
@@ -68,15 +68,19 @@ impl Arrays for Vec<HeldArray> {
     fn array(&self, path: &str) -> Result<Option<ArrayD<f64>>> {
         let values = |array: &HeldArray| {
             let (bytes, _) = array.bytes.as_chunks::<8>();
-            let values = bytes.iter().map(|&b| f64::from_ne_bytes(b)).collect();
-            ArrayD::from_shape_vec(array.shape.clone(), values).ok()
+            let value = |&b: &[u8; 8]| match array.kind {
+                "i8" => i64::from_ne_bytes(b) as f64,
+                _ => f64::from_ne_bytes(b),
+            };
+            ArrayD::from_shape_vec(array.shape.clone(), bytes.iter().map(value).collect()).ok()
         };
         Ok(held(self, path).and_then(values))
     }
 }
 
 fn held<'a>(arrays: &'a [HeldArray], path: &str) -> Option<&'a HeldArray> {
-    arrays.iter().find(|a| a.name == path && a.kind == "f8")
+    let suits = |a: &&HeldArray| a.name == path && ["f8", "i8"].contains(&a.kind);
+    arrays.iter().find(suits)
 }
 
 /// An output folder.
@@ -141,7 +145,31 @@ impl Arrays for Folder {
 /// How far two entries of a symmetric matrix may be apart, as a share of the larger one.
 const ASYMMETRY: f64 = 1e-9;
 
-/// A matrix of the shape the results promise, or the reason why there is none, in words. Nothing of another shape is read.
+/// An array of the shape the results promise, or the reason why there is none, in words. Nothing of another shape is read.
+///
+/// # Errors
+/// Those of [`Arrays::array`].
+pub fn array(
+    arrays: &dyn Arrays,
+    path: &str,
+    shape: &[usize],
+) -> Result<Result<ArrayD<f64>, String>> {
+    let missing = || format!("{path} is missing beside results.json, so it is not shown");
+    let Some(found) = arrays.shape(path)? else {
+        return Ok(Err(missing()));
+    };
+    if found != shape {
+        return Ok(Err(format!(
+            "{path} has shape {found:?} where results.json promises {shape:?}, so it is not shown"
+        )));
+    }
+    if let Some(why) = too_large(arrays, path, &found) {
+        return Ok(Err(why));
+    }
+    Ok(arrays.array(path)?.ok_or_else(missing))
+}
+
+/// As [`array()`], of two dimensions.
 ///
 /// # Errors
 /// Those of [`Arrays::array`].
@@ -150,24 +178,8 @@ pub fn matrix(
     path: &str,
     shape: (usize, usize),
 ) -> Result<Result<Array2<f64>, String>> {
-    let missing = || format!("{path} is missing beside results.json, so its matrix is not shown");
-    let Some(found) = arrays.shape(path)? else {
-        return Ok(Err(missing()));
-    };
-    if found != [shape.0, shape.1] {
-        return Ok(Err(format!(
-            "{path} has shape {found:?} where results.json promises [{}, {}], so its matrix is not shown",
-            shape.0, shape.1
-        )));
-    }
-    if let Some(why) = too_large(arrays, path, &found) {
-        return Ok(Err(why));
-    }
-    let array = arrays.array(path)?.map(ArrayD::into_dimensionality);
-    Ok(match array {
-        Some(Ok(matrix)) => Ok(matrix),
-        _ => Err(missing()),
-    })
+    let found = array(arrays, path, &[shape.0, shape.1])?;
+    Ok(found.and_then(|a| a.into_dimensionality().map_err(|e| format!("{path}: {e}"))))
 }
 
 /// As [`matrix`], for similarities of `n` channels, of which `(i, j)` and `(j, i)` have to be the same.
@@ -179,7 +191,7 @@ pub fn symmetric(arrays: &dyn Arrays, path: &str, n: usize) -> Result<Result<Arr
     Ok(found.and_then(|matrix| match asymmetry(&matrix) {
         None => Ok(matrix),
         Some((i, j)) => Err(format!(
-            "{path} is not symmetric: [{i}, {j}] is {} and [{j}, {i}] is {}, so its matrix is not shown",
+            "{path} is not symmetric: [{i}, {j}] is {} and [{j}, {i}] is {}, so it is not shown",
             matrix[[i, j]],
             matrix[[j, i]]
         )),

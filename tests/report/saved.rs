@@ -97,7 +97,7 @@ fn broken_arrays_are_named() {
             "truncated",
         ),
         (
-            npy(&header("<i8", "False", "(3, 3)"), &[0; 72]),
+            npy(&header("<u8", "False", "(3, 3)"), &[0; 72]),
             "another type",
         ),
         (
