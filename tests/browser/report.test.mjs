@@ -1,0 +1,257 @@
+// Drives reports in headless Chromium. `scripts/report` runs it, with these variables:
+// CHANSCOPE, CHROMIUM: programs; MODULES: a folder with node_modules; WORK: an empty folder.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { averageLinkage, parseCsv, readMatrix, run, writeDump, writeWide } from "./data.mjs";
+
+const { CHANSCOPE, CHROMIUM, MODULES, WORK } = process.env;
+const require = createRequire(MODULES + "/");
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const WIDE = 2048;
+let browser, results;
+const folder = (name) => join(WORK, name);
+
+before(async () => {
+  writeDump(folder("activations"));
+  run(CHANSCOPE, "redundancy", folder("activations"), "--across", "--device", "cpu", "-k", "12", "--queries", "90", "--quiet", "--out", folder("dump"));
+  run(CHANSCOPE, "rank", folder("dump"), "--quiet", "--out", folder("rank"));
+  run(CHANSCOPE, "filters", "assets/lenet5.safetensors", "--quiet", "--out", folder("filters"));
+  writeWide(folder("wide"), WIDE);
+  run(CHANSCOPE, "report", folder("wide"));
+  results = JSON.parse(readFileSync(folder("dump/results.json"), "utf8"));
+  // Chromium's sandbox does not start as root.
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: process.getuid() === 0 ? ["--no-sandbox"] : [] });
+});
+after(() => browser?.close());
+
+/** A page of a report. What its script or the browser complain about, and requests, fail the test at its end. */
+const open = async (t, name, options = {}) => {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const complaints = [];
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(complaints, []);
+  });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => complaints.push(error.stack));
+  page.on("console", (message) => complaints.push(message.text().slice(0, 200)));
+  page.on("request", (request) => request.url().match(/^(file|blob):/) || complaints.push(request.url().slice(0, 200)));
+  await page.goto("file://" + join(folder(name), "report.html"));
+  return page;
+};
+
+const card = (page, layer) => page.locator("article.card", { has: page.locator("h3", { hasText: layer }) });
+const layerOf = (name) => results.redundancy.layers.find((layer) => layer.name === name);
+const live = (layer) => Array.from(layer.neighbors_mean.keys()).filter((c) => !layer.dead_channels.includes(c));
+/** `0, 3–5` as numbers. */
+const channels = (text) => text.split(", ").flatMap((part) => {
+  const [from, to = from] = part.split("\u2013").map(Number);
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+});
+const sorted = (groups) => groups.map((g) => g.join(" ")).sort();
+
+test("the cut is moved by keys, and the groups are those of average linkage", async (t) => {
+  const page = await open(t, "dump");
+  const name = "layer2.0.downsample.relu";
+  const jaccard = readMatrix(folder(`dump/layers/${name}/jaccard.npy`));
+  const input = card(page, name).locator("input[type=range]");
+  await input.focus();
+  const seen = new Set();
+  let compared = 0;
+  for (const key of ["", ..."RRRRRRRR", "PageUp", "PageUp", "PageUp", ..."LLLL", "Home", "End", "PageDown", "PageDown"]) {
+    if (key) await page.keyboard.press({ R: "ArrowRight", L: "ArrowLeft" }[key] ?? key);
+    const cut = Number(await input.inputValue());
+    const rows = await card(page, name).locator("table.groups tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+    const shown = rows.flatMap(([head, , , members]) => (head === "alone" ? channels(members).map((c) => [c]) : [channels(members)]));
+    const { groups, margin } = averageLinkage(jaccard, live(layerOf(name)), cut);
+    // The page's joins are float32: where one is equal to the cut but for rounding, either side is right.
+    if (margin < 1e-6) continue;
+    assert.deepEqual(sorted(shown), sorted(groups), `at ${cut}`);
+    for (const [head, size, , members] of rows) assert.equal(Number(size), channels(members).length, head);
+    const text = await input.getAttribute("aria-valuetext");
+    const several = groups.filter((g) => g.length > 1).length;
+    assert.match(text, new RegExp(`, ${several} groups?, ${groups.length - several} alone$`));
+    seen.add(groups.length);
+    compared++;
+  }
+  assert.ok(compared >= 15 && seen.size >= 4, `${compared} positions, ${[...seen]}`);
+  assert.ok(seen.has(1) && seen.has(live(layerOf(name)).length), "from one group to all alone");
+});
+
+/** Presses a button and returns the name and the content of the file that it saves. */
+const saved = async (page, button) => {
+  // Chromium drops downloads beyond ten a second.
+  await page.waitForTimeout(110);
+  const [download] = await Promise.all([page.waitForEvent("download"), button.click()]);
+  return { name: download.suggestedFilename(), content: readFileSync(await download.path()) };
+};
+
+/** What a browser makes of an SVG or PNG file by itself: its size and the number of its colours. */
+const look = (page, type, content) => page.evaluate(async ([type, base64]) => {
+  const image = new Image();
+  image.src = `data:${type};base64,${base64}`;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  const pixels = new Uint32Array(context.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+  const colours = new Set(pixels.filter((_, i) => i % 7 === 0));
+  return { width: canvas.width, height: canvas.height, colours: colours.size };
+}, [type, content.toString("base64")]);
+
+const openAll = (page) => page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
+
+for (const name of ["dump", "rank", "filters"]) {
+  test(`every figure of ${name} is saved as SVG and PNG`, async (t) => {
+    const page = await open(t, name);
+    await openAll(page);
+    const viewer = await (await browser.newContext()).newPage();
+    t.after(() => viewer.context().close());
+    const figures = await page.locator("[data-figure]").all();
+    assert.ok(figures.length >= 3);
+    const names = new Set();
+    for (const figure of figures) {
+      const svg = await saved(page, figure.getByRole("button", { name: / as SVG$/ }));
+      const png = await saved(page, figure.getByRole("button", { name: / as PNG$/ }));
+      assert.match(svg.name, /^[a-z0-9.-]+\.svg$/);
+      assert.equal(png.name, svg.name.replace(/svg$/, "png"));
+      names.add(svg.name);
+      const text = svg.content.toString();
+      const wrong = await viewer.evaluate((text) => {
+        const root = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+        return root.localName !== "svg" || root.querySelector("parsererror") ? root.outerHTML.slice(0, 300) : "";
+      }, text);
+      assert.equal(wrong, "", svg.name);
+      assert.doesNotMatch(text, /var\(|class=|https?:\/\/(?!www\.w3\.org\/)/, svg.name);
+      const vector = await look(viewer, "image/svg+xml", svg.content);
+      const pixels = await look(viewer, "image/png", png.content);
+      assert.deepEqual([pixels.width, pixels.height], [2 * vector.width, 2 * vector.height], svg.name);
+      assert.ok(vector.colours > 8 && pixels.colours > 8, `${svg.name} is empty: ${vector.colours} and ${pixels.colours} colours`);
+    }
+    assert.equal(names.size, figures.length, "every figure has a name of its own");
+  });
+}
+
+test("every table is saved as CSV with its numbers", async (t) => {
+  const page = await open(t, "dump");
+  await openAll(page);
+  const tables = await page.locator("table").count();
+  const buttons = await page.getByRole("button", { name: / as CSV$/ }).all();
+  assert.equal(buttons.length, tables);
+  const files = new Map();
+  for (const button of buttons) {
+    const { name, content } = await saved(page, button);
+    assert.match(name, /^[a-z0-9.-]+\.csv$/);
+    const rows = parseCsv(content.toString());
+    assert.ok(rows.length > 1 && rows.every((row) => row.length === rows[0].length), name);
+    files.set(name, rows);
+  }
+  assert.equal(files.size, tables, "every table has a name of its own");
+
+  // Three digits are shown.
+  const close = (text, value) => assert.ok(value === null ? text === "" : Math.abs(Number(text) - value) <= 0.006 * Math.abs(value) + 5e-7, `${text} for ${value}`);
+  for (const layer of results.redundancy.layers) {
+    const [head, ...rows] = files.get(`redundancy-numbers-per-channel-of-${layer.name.toLowerCase()}.csv`);
+    assert.deepEqual(head.slice(0, 3), ["Channel", "Neighbours", "Neighbours, standard error"]);
+    assert.equal(rows.length, layer.neighbors_mean.length);
+    rows.forEach((row, c) => {
+      const cell = (name) => row[head.indexOf(name)];
+      assert.equal(Number.parseInt(row[0], 10), c);
+      close(cell("Neighbours"), layer.neighbors_mean[c]);
+      close(cell("Neighbours, standard error"), layer.neighbors_mean_se[c]);
+      assert.equal(Number(cell("Degenerate")), layer.degenerate_queries[c]);
+      const error = cell("Label error");
+      if (layer.loo_error[c] === null) assert.equal(error, "");
+      else assert.ok(Math.abs(Number(error) - layer.loo_error[c]) < 0.0051, error);
+    });
+  }
+  const { layers, best_match: best } = results.redundancy.across;
+  const [, ...rows] = files.get("redundancy-best-match-between-layers.csv");
+  rows.forEach((row, l) => {
+    assert.equal(row[0], layers[l]);
+    row.slice(1).forEach((text, m) => close(text, best[l][m]));
+  });
+});
+
+test("each channel's match in another layer is the largest Jaccard index of all", async (t) => {
+  const page = await open(t, "dump");
+  await openAll(page);
+  const jaccard = readMatrix(folder("dump/across/jaccard.npy"));
+  const all = results.redundancy.across.layers.flatMap((name) => live(layerOf(name)).map((channel) => ({ name, channel })));
+  for (const layer of results.redundancy.layers) {
+    const rows = await card(page, layer.name).locator("table:not(.groups) tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].slice(-2).map((cell) => cell.textContent)));
+    rows.forEach(([match, value], channel) => {
+      const at = all.findIndex((place) => place.name === layer.name && place.channel === channel);
+      if (at < 0) return assert.deepEqual([match, value], ["\u2013", "\u2013"]);
+      let best = { value: -1 };
+      all.forEach((place, i) => {
+        if (place.name !== layer.name && jaccard[at][i] > best.value) best = { value: jaccard[at][i], place };
+      });
+      assert.equal(match, `${best.place.name} channel ${best.place.channel}`);
+      assert.ok(Math.abs(Number(value) - best.value) <= 0.006 * best.value);
+    });
+  }
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [1280, 390]) {
+    test(`no barrier and no sideways scroll: ${colorScheme}, ${width} pixels`, async (t) => {
+      // What differs by theme or width is in the style sheet that all reports share.
+      const names = (colorScheme === "light") === (width === 1280) ? ["dump", "rank", "filters"] : ["dump"];
+      for (const name of names) {
+        const page = await open(t, name, { colorScheme, viewport: { width, height: 900 } });
+        await openAll(page);
+        await page.evaluate(axe);
+        const found = await page.evaluate(() => axe.run());
+        assert.ok(found.passes.length > 15, "axe looked at the page");
+        assert.deepEqual(found.violations.map((v) => [name, v.id, v.nodes.map((n) => n.html)]), []);
+        const [needed, there] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+        assert.ok(needed <= there, `${name} is ${needed} pixels wide`);
+      }
+    });
+  }
+}
+
+test(`a page of ${WIDE} channels opens in three seconds and stays smooth`, async (t) => {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const start = performance.now();
+  await page.goto("file://" + folder("wide/report.html"));
+  // The first figure is painted, and the page answers.
+  await page.locator("canvas.map").first().hover();
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  const opened = performance.now() - start;
+
+  await browser.startTracing(page, { categories: ["toplevel", "devtools.timeline"] });
+  const map = await page.locator("canvas.map").boundingBox();
+  for (let i = 0; i < 60; i++) await page.mouse.move(map.x + 60 + 6 * i, map.y + 120 + 5 * i);
+  const input = page.locator("input[type=range]");
+  await input.focus();
+  for (let i = 0; i < 30; i++) await page.keyboard.press(i % 2 ? "ArrowRight" : "ArrowLeft");
+  const bars = page.locator("svg[role=application]").first();
+  await bars.scrollIntoViewIfNeeded();
+  const box = await bars.boundingBox();
+  for (let i = 0; i < 60; i++) await page.mouse.move(box.x + 60 + 5 * i, box.y + 80);
+  const { traceEvents } = JSON.parse((await browser.stopTracing()).toString());
+  const main = traceEvents.find((e) => e.name === "thread_name" && e.args.name === "CrRendererMain" && traceEvents.some((f) => f.name === "EventDispatch" && f.tid === e.tid && f.pid === e.pid));
+  const tasks = traceEvents.filter((e) => e.pid === main.pid && e.tid === main.tid && e.name === "EventDispatch" && /^(pointermove|keydown|input)$/.test(e.args.data.type)).map((e) => e.dur / 1000).sort((a, b) => a - b);
+  const typical = tasks[tasks.length >> 1], most = tasks.at(-1);
+  t.diagnostic(`opened in ${opened.toFixed(0)} ms; ${tasks.length} moves and keys, ${typical.toFixed(1)} ms each, at most ${most.toFixed(1)} ms`);
+  assert.ok(opened < 3000, `${opened} ms`);
+  assert.ok(tasks.length >= 100, `${tasks.length} events traced`);
+  // A tenth of a second is what people take for at once.
+  assert.ok(typical < 16 && most < 100, `${typical} and ${most} ms`);
+
+  // The list of groups follows when the cut rests.
+  const [, several, alone] = (await input.getAttribute("aria-valuetext")).match(/, (\d+) groups?, (\d+) alone$/).map(Number);
+  assert.ok(several > 100, `${several} groups`);
+  await page.waitForFunction((rows) => document.querySelectorAll("table.groups tbody tr").length === rows, several + (alone > 0 ? 1 : 0));
+});
