@@ -1,4 +1,4 @@
-//! Orders channels so that similar ones stand together.
+//! Clusters channels by similarity, and orders them so that similar ones stand together.
 //!
 //! Average-linkage clustering by the nearest-neighbour chain (Murtagh 1983), `O(C^2)` in time and
 //! memory; the leaves of two joined clusters are laid end to end the way round that puts their most
@@ -6,17 +6,46 @@
 
 use ndarray::ArrayView2;
 
-/// Permutation of `0..C` for the similarities `s [C, C]`, which should be symmetric: of each pair the mean counts, and 0
-/// where it is not finite. Rows without any finite value off the diagonal (dead channels) come last, in their own order.
-pub fn by_similarity(s: ArrayView2<'_, f64>) -> Vec<usize> {
+/// A hierarchical clustering of `C` channels, as a list of its leaves from left to right.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Clustering {
+    /// `[C]`: the channels, clusters in one piece.
+    pub order: Vec<usize>,
+    /// `[C - 1]`: the similarity at which the clusters of a leaf and of the next one were joined; `None` where they never
+    /// were. The clusters at any cut are the pieces of `order` that are left if it is divided wherever this is below the cut.
+    pub joins: Vec<Option<f32>>,
+}
+
+/// Clusters by the similarities `s [C, C]`, which should be symmetric: of each pair the mean counts, and 0 where it is not
+/// finite. Rows without any finite value off the diagonal (dead channels) come last, in their own order, and are not joined.
+pub fn cluster(s: ArrayView2<'_, f64>) -> Clustering {
     let n = s.nrows().min(s.ncols());
     let (live, dead): (Vec<usize>, Vec<usize>) =
         (0..n).partition(|&i| (0..n).any(|j| j != i && s[[i, j]].is_finite()));
     let mut clusters = Clusters::new(&s, &live);
     clusters.join_all();
-    let mut order: Vec<usize> = clusters.leaves.swap_remove(0);
-    order.extend(dead);
-    order
+    let Piece { mut leaves, joins } = clusters.pieces.swap_remove(0);
+    leaves.extend(dead);
+    let mut joins: Vec<Option<f32>> = joins.into_iter().map(Some).collect();
+    joins.resize(n.saturating_sub(1), None);
+    Clustering {
+        order: leaves,
+        joins,
+    }
+}
+
+/// A cluster: its leaves, and the similarities at which neighbouring ones were joined.
+#[derive(Clone, Debug, Default)]
+struct Piece {
+    leaves: Vec<usize>,
+    joins: Vec<f32>,
+}
+
+impl Piece {
+    fn reverse(&mut self) {
+        self.leaves.reverse();
+        self.joins.reverse();
+    }
 }
 
 /// Magnitude above which similarities are taken as equal, so that weighted sums of them are finite in f32.
@@ -27,8 +56,8 @@ struct Clusters<'a> {
     n: usize,
     /// `[n, n]` distances between clusters, by slot.
     distance: Vec<f32>,
-    /// Leaves of each slot, empty once it is joined to another.
-    leaves: Vec<Vec<usize>>,
+    /// The cluster of each slot, empty once it is joined to another.
+    pieces: Vec<Piece>,
 }
 
 impl<'a> Clusters<'a> {
@@ -47,15 +76,19 @@ impl<'a> Clusters<'a> {
                 distance[b * n + a] = d;
             }
         }
-        let mut leaves: Vec<Vec<usize>> = live.iter().map(|&i| vec![i]).collect();
-        if leaves.is_empty() {
-            leaves.push(Vec::new());
+        let leaf = |&i: &usize| Piece {
+            leaves: vec![i],
+            joins: Vec::new(),
+        };
+        let mut pieces: Vec<Piece> = live.iter().map(leaf).collect();
+        if pieces.is_empty() {
+            pieces.push(Piece::default());
         }
         Self {
             s,
             n,
             distance,
-            leaves,
+            pieces,
         }
     }
 
@@ -91,7 +124,7 @@ impl<'a> Clusters<'a> {
         let row = &self.distance[a * self.n..(a + 1) * self.n];
         let mut best = prefer;
         for (b, &d) in row.iter().enumerate() {
-            let live = b != a && !self.leaves[b].is_empty();
+            let live = b != a && !self.pieces[b].leaves.is_empty();
             if live && best.is_none_or(|best| d < row[best]) {
                 best = Some(b);
             }
@@ -102,21 +135,22 @@ impl<'a> Clusters<'a> {
     /// Joins `b` into `a`. Slot 0 is never emptied, since `a < b`.
     fn join(&mut self, a: usize, b: usize) {
         let n = self.n;
-        let (size_a, size_b) = (self.leaves[a].len() as f32, self.leaves[b].len() as f32);
+        let similarity = -self.distance[a * n + b];
+        let second = std::mem::take(&mut self.pieces[b]);
+        let first = std::mem::take(&mut self.pieces[a]);
+        let (size_a, size_b) = (first.leaves.len() as f32, second.leaves.len() as f32);
         for c in 0..n {
             let (to_a, to_b) = (self.distance[a * n + c], self.distance[b * n + c]);
             let mean = (to_a * size_a + to_b * size_b) / (size_a + size_b);
             self.distance[a * n + c] = mean;
             self.distance[c * n + a] = mean;
         }
-        let second = std::mem::take(&mut self.leaves[b]);
-        let first = std::mem::take(&mut self.leaves[a]);
-        self.leaves[a] = self.lay(first, second);
+        self.pieces[a] = self.lay(first, second, similarity);
     }
 
-    fn lay(&self, mut first: Vec<usize>, mut second: Vec<usize>) -> Vec<usize> {
+    fn lay(&self, mut first: Piece, mut second: Piece, similarity: f32) -> Piece {
         let ends = |v: &[usize]| (v[0], v[v.len() - 1]);
-        let ((f0, f1), (s0, s1)) = (ends(&first), ends(&second));
+        let ((f0, f1), (s0, s1)) = (ends(&first.leaves), ends(&second.leaves));
         let at = |i: usize, j: usize| {
             let s = self.s[[i, j]];
             if s.is_finite() { s } else { f64::NEG_INFINITY }
@@ -132,7 +166,12 @@ impl<'a> Clusters<'a> {
         if best % 2 == 1 {
             second.reverse();
         }
-        first.extend(second);
+        // Clusters are joined at a lower similarity than their parts were, but for rounding.
+        let parts = first.joins.iter().chain(&second.joins);
+        let join = parts.fold(similarity, |low, &j| low.min(j));
+        first.leaves.extend(second.leaves);
+        first.joins.push(join);
+        first.joins.extend(second.joins);
         first
     }
 }

@@ -9,6 +9,7 @@ pub mod correlate;
 pub mod filters;
 pub mod gram;
 pub mod knn;
+pub mod linkage;
 pub mod minimize;
 pub mod near;
 pub mod net;

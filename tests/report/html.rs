@@ -106,7 +106,11 @@ fn matrices_arrive_as_they_were() {
         serde_json::json!([8, 30]),
         "the dead one is left out"
     );
-    assert_eq!(map["order"], serde_json::json!([0, 1]));
+    assert_eq!(map["clusters"]["order"], serde_json::json!([0, 1]));
+    assert_eq!(map["clusters"]["by"], "mean Jaccard index");
+    let join = map["clusters"]["joins"][0].as_f64().unwrap();
+    let want = arrays["layers/conv1/jaccard.npy"][[0, 2]];
+    assert!((join - want).abs() < 1e-7, "{join} {want}");
     for (view, file) in [(0, "overlap"), (1, "jaccard")] {
         let got = decode(&report.html, &map["views"][view]["matrix"]);
         let want = &arrays[&format!("layers/conv1/{file}.npy")];
@@ -252,8 +256,8 @@ fn what_is_missing_is_said() {
     assert_eq!(
         report.notes,
         [
-            "layers/conv1/overlap.npy is missing beside results.json, so its matrix is not shown",
-            "layers/conv1/jaccard.npy is missing beside results.json, so its matrix is not shown"
+            "layers/conv1/overlap.npy is missing beside results.json, so it is not shown",
+            "layers/conv1/jaccard.npy is missing beside results.json, so it is not shown"
         ]
     );
     assert!(report.html.contains(&report.notes[0]));

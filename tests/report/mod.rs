@@ -1,6 +1,7 @@
 //! The report: the schema of `results.json`, the sentences, the page.
 
 mod ablate;
+mod across;
 mod folder;
 mod html;
 mod order;

@@ -1,6 +1,7 @@
 //! What the page's script draws: configurations in JSON, data in base64.
 
 use super::super::figure::{Matrix, Tiles, matrix};
+use super::super::order::Clustering;
 use super::super::results::Results;
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
@@ -47,10 +48,10 @@ pub struct HeatMap<'a> {
     pub col: &'static str,
     /// Whether rows and columns are the same things and `(i, j)` equals `(j, i)`.
     pub symmetric: bool,
-    /// Names of the rows, when they are not 0, 1, 2, ...
-    pub names: Option<&'a [u64]>,
-    /// Rows in the order of similarity.
-    pub order: Option<Vec<usize>>,
+    /// Names of the rows, when they are not 0, 1, 2, ...: numbers or texts.
+    pub names: Option<Value>,
+    /// Clusters of the rows, and the name of the similarity by which they were made.
+    pub clusters: Option<(&'static str, Clustering)>,
     /// Matrices of one shape.
     pub views: Vec<View<'a>>,
 }
@@ -135,7 +136,11 @@ impl Figures {
             "row": map.row,
             "col": map.col,
             "names": map.names,
-            "order": map.order,
+            "clusters": map.clusters.as_ref().map(|(by, found)| json!({
+                "by": by,
+                "order": found.order,
+                "joins": found.joins,
+            })),
             "views": views,
         }))
     }
@@ -147,8 +152,8 @@ impl Figures {
             self.limit.min(MAX_CELLS_FULL)
         };
         let encoded = matrix(view.values, map.symmetric, limit);
-        let ordered = match &map.order {
-            Some(order) if encoded.block > 1 => {
+        let ordered = match &map.clusters {
+            Some((_, Clustering { order, .. })) if encoded.block > 1 => {
                 let shuffled = Array2::from_shape_fn((order.len(), order.len()), |(i, j)| {
                     view.values[[order[i], order[j]]]
                 });

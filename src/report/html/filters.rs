@@ -2,7 +2,7 @@
 
 use super::super::arrays::{self, Arrays};
 use super::super::figure::tiles;
-use super::super::order::by_similarity;
+use super::super::order::cluster;
 use super::super::results::{FilterLayer, Results};
 use super::super::words::{self, number};
 use super::figures::{Chart, Figures, HeatMap, Series, View};
@@ -104,7 +104,7 @@ fn heatmap(layer: &FilterLayer, pairs: &Array2<f64>, figures: &mut Figures) -> u
         view(normalised.view(), "Normalised"),
         view(pairs.view(), "Raw"),
     ];
-    let order = Some(by_similarity(normalised.view()));
+    let clusters = Some(("normalised similarity", cluster(normalised.view())));
     figures.heatmap(HeatMap {
         label: format!(
             "Convolutional Similarity of all pairs of filters of {}",
@@ -114,7 +114,7 @@ fn heatmap(layer: &FilterLayer, pairs: &Array2<f64>, figures: &mut Figures) -> u
         col: "filter",
         symmetric: true,
         names: None,
-        order,
+        clusters,
         views,
     })
 }

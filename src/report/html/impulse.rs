@@ -2,7 +2,7 @@
 
 use super::super::arrays::{self, Arrays};
 use super::super::figure::tiles;
-use super::super::order::by_similarity;
+use super::super::order::cluster;
 use super::super::results::{ChannelRef, ImpulseLayer, ImpulseMatch, Results};
 use super::super::words::{self, number};
 use super::figures::{Figures, HeatMap, View};
@@ -142,7 +142,7 @@ fn view(layer: &ImpulseLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Res
     }));
     let heatmap = match ncc.as_ref().or(absolute.as_ref()) {
         Some(matrix) if n > 1 => {
-            let order = Some(by_similarity(matrix.view()));
+            let by = if ncc.is_some() { "NCC" } else { "absolute NCC" };
             Some(figures.heatmap(HeatMap {
                 label: format!(
                     "Normalised cross-correlation of all pairs of responses of {}",
@@ -152,7 +152,7 @@ fn view(layer: &ImpulseLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Res
                 col: "channel",
                 symmetric: true,
                 names: None,
-                order,
+                clusters: Some((by, cluster(matrix.view()))),
                 views,
             }))
         }

@@ -33,9 +33,13 @@ pub const REPORT_FILE: &str = "report.html";
 const STYLE: &str = include_str!("../templates/style.css");
 const SCRIPT: &str = concat!(
     include_str!("../templates/core.js"),
+    include_str!("../templates/vector.js"),
+    include_str!("../templates/matrix.js"),
+    include_str!("../templates/clusters.js"),
     include_str!("../templates/heatmap.js"),
     include_str!("../templates/chart.js"),
     include_str!("../templates/tiles.js"),
+    include_str!("../templates/export.js"),
     include_str!("../templates/page.js"),
 );
 
@@ -94,7 +98,13 @@ pub fn write_report_within(dir: &Path, memory: u64) -> Result<Vec<String>> {
 /// Those of [`Arrays::array`]; [`Error::File`] when the page cannot be rendered.
 pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
     let mut figures = Figures::new(results);
-    let layers = redundancy::layers(results, arrays, &mut figures)?;
+    let (matches, unmatched) = match across::Matches::read(results, arrays)? {
+        Some(Ok(matches)) => (Some(matches), Vec::new()),
+        Some(Err(why)) => (None, vec![figures.missing(why)]),
+        None => (None, Vec::new()),
+    };
+    let across = across::tables(results, unmatched, &mut figures);
+    let layers = redundancy::layers(results, arrays, matches.as_ref(), &mut figures)?;
     let filters = filters::layers(results, arrays, &mut figures)?;
     let shuffles = shuffle::tensors(results, arrays, &mut figures)?;
     let impulses = impulse::layers(results, arrays, &mut figures)?;
@@ -111,7 +121,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
         comparison: comparison::comparison(results),
         glance: redundancy::glance(results),
         cka: redundancy::cka(results),
-        across: across::tables(results),
+        across,
         layers,
         filters,
         shuffles,

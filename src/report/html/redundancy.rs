@@ -1,15 +1,20 @@
 //! The section on channel-wise NNK graphs.
 
+mod tables;
+
 use super::super::arrays::{self, Arrays};
-use super::super::order::by_similarity;
+use super::super::order::cluster;
 use super::super::results::{RedundancyLayer, Results};
 use super::super::words::{self, Alike, mean, number, percent, with_error};
+use super::across::Matches;
 use super::figures::{Chart, Figures, HeatMap, Series, View};
 use super::header::dimensions;
 use super::{Captioned, Fact, fact};
 use crate::Result;
 use ndarray::{Array2, Axis};
+use serde_json::json;
 use std::collections::HashSet;
+pub use tables::{Glance, Row, cells, glance};
 
 /// One layer.
 pub struct Layer {
@@ -23,27 +28,27 @@ pub struct Layer {
     pub charts: Vec<Captioned>,
     pub rows: Vec<Row>,
     pub labels: bool,
+    pub matched: bool,
 }
 
-/// One channel in the table of numbers.
-pub struct Row {
-    pub channel: String,
-    pub cells: Vec<String>,
-}
-
-/// One layer in the table at the top.
-pub struct Glance {
-    pub name: String,
-    pub index: usize,
-    pub cells: Vec<String>,
-}
-
-pub fn layers(results: &Results, arrays: &dyn Arrays, figures: &mut Figures) -> Result<Vec<Layer>> {
+/// The layers, with their channels' `matches` in other ones where a run looked for them.
+pub fn layers(
+    results: &Results,
+    arrays: &dyn Arrays,
+    matches: Option<&Matches>,
+    figures: &mut Figures,
+) -> Result<Vec<Layer>> {
     let layers = results.redundancy.iter().flat_map(|r| &r.layers);
-    layers.map(|layer| view(layer, arrays, figures)).collect()
+    let layers = layers.map(|layer| view(layer, arrays, matches, figures));
+    layers.collect()
 }
 
-fn view(layer: &RedundancyLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Result<Layer> {
+fn view(
+    layer: &RedundancyLayer,
+    arrays: &dyn Arrays,
+    matches: Option<&Matches>,
+    figures: &mut Figures,
+) -> Result<Layer> {
     let (overlap, jaccard, missing) = match live(layer) {
         0 | 1 => (None, None, Vec::new()),
         _ => matrices(layer, arrays, figures)?,
@@ -57,8 +62,9 @@ fn view(layer: &RedundancyLayer, arrays: &dyn Arrays, figures: &mut Figures) -> 
         heatmap: heatmap(layer, overlap, jaccard, figures),
         dead: !layer.dead_channels.is_empty(),
         missing,
-        charts: charts(layer, figures),
-        rows: rows(layer),
+        charts: charts(layer, matches, figures),
+        rows: tables::rows(layer, matches),
+        matched: matches.is_some(),
         labels: layer.loo_error.is_some(),
     })
 }
@@ -94,7 +100,12 @@ fn heatmap(
     let shown: Vec<usize> = (0..channels).filter(alive).collect();
     let live = |m: Array2<f64>| m.select(Axis(0), &shown).select(Axis(1), &shown);
     let (overlap, jaccard) = (overlap.map(live), jaccard.map(live));
-    let order = by_similarity(jaccard.as_ref().or(overlap.as_ref())?.view());
+    let by = if jaccard.is_some() {
+        "mean Jaccard index"
+    } else {
+        "mean overlap"
+    };
+    let clusters = cluster(jaccard.as_ref().or(overlap.as_ref())?.view());
     let names: Vec<u64> = shown.iter().map(|&c| name(layer, c)).collect();
     let numbered = names.iter().enumerate().all(|(i, &n)| n == i as u64);
     let view = |values, name, unit| View {
@@ -118,8 +129,8 @@ fn heatmap(
         row: "channel",
         col: "channel",
         symmetric: true,
-        names: (!numbered).then_some(&names),
-        order: Some(order),
+        names: (!numbered).then(|| json!(names)),
+        clusters: Some((by, clusters)),
         views,
     }))
 }
@@ -223,7 +234,11 @@ fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
     facts
 }
 
-fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
+fn charts(
+    layer: &RedundancyLayer,
+    matches: Option<&Matches>,
+    figures: &mut Figures,
+) -> Vec<Captioned> {
     let series =
         |name: &str, style, values: &[Option<f64>], errors: &Option<Vec<Option<f64>>>| Series {
             name: name.into(),
@@ -324,46 +339,19 @@ fn charts(layer: &RedundancyLayer, figures: &mut Figures) -> Vec<Captioned> {
             Vec::new(),
         );
     }
+    if let Some(matches) = matches {
+        let channels = 0..layer.neighbors_mean.len();
+        let values = channels.map(|c| matches.jaccard(&layer.name, name(layer, c)));
+        let values: Vec<Option<f64>> = values.collect();
+        add(
+            "Best match in another layer",
+            "Jaccard index of a channel and the most similar channel of any other layer.",
+            false,
+            vec![series("best match", "bar", &values, &None)],
+            Vec::new(),
+        );
+    }
     charts
-}
-
-fn rows(layer: &RedundancyLayer) -> Vec<Row> {
-    let at = |values: &[Option<f64>], c: usize| values.get(c).copied().flatten();
-    let cell = |values: &[Option<f64>],
-                errors: &Option<Vec<Option<f64>>>,
-                c: usize,
-                show: fn(Option<f64>) -> String| {
-        let error = errors.as_ref().and_then(|errors| at(errors, c));
-        with_error(at(values, c), error, show)
-    };
-    let all_dead = dead(layer);
-    let row = |c: usize| {
-        let mut cells = vec![
-            cell(&layer.neighbors_mean, &layer.neighbors_mean_se, c, number),
-            cell(
-                &layer.pca_dimension_mean,
-                &layer.pca_dimension_mean_se,
-                c,
-                number,
-            ),
-            words::count(layer.degenerate_queries.get(c).copied().unwrap_or(0)),
-        ];
-        for (values, errors) in [
-            (&layer.loo_error, &layer.loo_error_se),
-            (&layer.loo_soft_error, &layer.loo_soft_error_se),
-        ] {
-            if let Some(values) = values {
-                cells.push(cell(values, errors, c, percent));
-            }
-        }
-        let name = name(layer, c);
-        let dead = all_dead.contains(&name);
-        Row {
-            channel: format!("{name}{}", if dead { " (dead)" } else { "" }),
-            cells,
-        }
-    };
-    (0..layer.neighbors_mean.len()).map(row).collect()
 }
 
 /// Dead channels, by their index in the dump.
@@ -393,44 +381,4 @@ pub fn cka(results: &Results) -> Vec<(String, Vec<String>)> {
     let row = |values: &Vec<Option<f64>>| values.iter().map(|&v| number(v)).collect();
     let rows = cka.values.iter().map(row);
     cka.layers.iter().cloned().zip(rows).collect()
-}
-
-/// The table of all layers, when there are several.
-pub fn glance(results: &Results) -> Vec<Glance> {
-    let layers = results.redundancy.iter().flat_map(|r| &r.layers);
-    let glance = layers.enumerate().map(|(index, layer)| Glance {
-        name: layer.name.clone(),
-        index,
-        cells: cells(layer),
-    });
-    let glance: Vec<Glance> = glance.collect();
-    if glance.len() > 1 { glance } else { Vec::new() }
-}
-
-/// Columns of the table, in the order of the template's head.
-pub fn cells(layer: &RedundancyLayer) -> Vec<String> {
-    let aggregate = layer.aggregate.as_ref();
-    let channels = layer.neighbors_mean.len();
-    let dead = layer.dead_channels.len();
-    vec![
-        match dead {
-            0 => channels.to_string(),
-            dead => format!("{channels} ({dead} dead)"),
-        },
-        with_error(layer.redundancy, layer.redundancy_se, number),
-        with_error(layer.jaccard_mean, layer.jaccard_mean_se, number),
-        number(mean(&layer.neighbors_mean)),
-        number(mean(&layer.pca_dimension_mean)),
-        percent(layer.loo_error.as_ref().and_then(|e| mean(e))),
-        with_error(
-            aggregate.and_then(|a| a.loo_error),
-            aggregate.and_then(|a| a.loo_error_se),
-            percent,
-        ),
-        with_error(
-            aggregate.and_then(|a| a.recall),
-            aggregate.and_then(|a| a.recall_se),
-            percent,
-        ),
-    ]
 }

@@ -194,7 +194,7 @@ fn maps(
             col: "observed channel",
             symmetric: false,
             names: None,
-            order: None,
+            clusters: None,
             views: vec![View {
                 name: "Cosine",
                 unit: "",

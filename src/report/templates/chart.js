@@ -1,5 +1,6 @@
 // Bars, dots and lines over channels or steps, as SVG drawn at the width there is.
 const chart = (box, fig) => {
+  const MANY = 200;
   const LEFT = 44, RIGHT = 8, TOP = 8, BOTTOM = 20, HEIGHT = 176;
   const count = Math.max(0, ...fig.series.map((s) => s.values.length));
   const show = fig.percent ? percent : number;
@@ -63,11 +64,27 @@ const chart = (box, fig) => {
     xAxis(inner, x);
     fig.series.forEach((s, k) => series(s, k, inner, x, y, low));
     fig.references.forEach(([, v], k) => drawn[k] && svg.append(draw("path", { class: "reference r" + k, d: `M${LEFT} ${y(v)}H${width - RIGHT}` })));
-    const at = state.at ?? (state.picked === null ? null : order().findIndex((i) => label(i) === state.picked));
-    if (at !== null && at >= 0) {
-      const w = Math.max(inner / count, 3);
-      svg.append(draw("rect", { class: "hit", x: x(at) - w / 2, y: TOP, width: w, height: tall }));
-    }
+    mark();
+  };
+
+  // The position pointed at, here or in another figure. The rest of the picture stays.
+  const hit = draw("rect", { class: "hit", y: TOP, height: HEIGHT - TOP - BOTTOM });
+  const mark = () => {
+    const at = state.at ?? (state.picked === null ? -1 : order().findIndex((i) => label(i) === state.picked));
+    if (at < 0) return hit.remove();
+    const w = Math.max(frame.inner / count, 3);
+    hit.setAttribute("x", frame.x(at) - w / 2);
+    hit.setAttribute("width", w);
+    svg.append(hit);
+  };
+
+  const drawing = () => {
+    const width = box.clientWidth;
+    const pen = new Pen(width, HEIGHT);
+    const top = key.hidden ? 0 : legend(pen, key, width);
+    pen.put("g", { transform: `translate(0 ${top})` }).append(...flatten(svg).children);
+    pen.svg.setAttribute("height", top + HEIGHT);
+    return pen.svg;
   };
 
   const decades = (low, high) => {
@@ -103,7 +120,10 @@ const chart = (box, fig) => {
       const cap = clamp((inner / count) * 0.2, 0, 4);
       svg.append(draw("path", { class: "whisker", d: bars.map(([px, v, e]) => `M${px - cap} ${y(v + e)}h${2 * cap}M${px} ${y(v + e)}V${y(v - e)}M${px - cap} ${y(v - e)}h${2 * cap}`).join("") }));
     }
-    if (s.style === "dot" || (s.style === "line" && (state.sorted || count <= 60))) {
+    if (s.style === "dot" && count > MANY) {
+      // Lines of no length with round ends: one element in place of thousands.
+      svg.append(draw("path", { class: "dots " + colour, "stroke-width": 2 * radius, d: places.map(([px, v]) => `M${px} ${y(v)}h0`).join("") }));
+    } else if (s.style === "dot" || (s.style === "line" && (state.sorted || count <= 60))) {
       for (const [px, v] of places) svg.append(draw("circle", { class: "dot " + colour, cx: px, cy: y(v), r: s.style === "dot" ? radius : Math.min(radius, 3), "stroke-width": radius > 2.5 ? 1 : 0 }));
     }
   };
@@ -117,7 +137,7 @@ const chart = (box, fig) => {
   };
   const point = (at, event) => {
     state.at = at;
-    render();
+    mark();
     const text = describe(at);
     read.textContent = text;
     if (event) tip.show(text, event.clientX, event.clientY);
@@ -128,7 +148,7 @@ const chart = (box, fig) => {
     tip.hide();
     read.textContent = "";
     pick(box, null);
-    render();
+    mark();
   };
   const move = (event) => {
     const at = Math.floor(((event.clientX - svg.getBoundingClientRect().left - LEFT) / frame.inner) * count);
@@ -149,10 +169,11 @@ const chart = (box, fig) => {
   return {
     paint: render,
     resize: render,
+    drawing,
     pick(channel) {
-      if (fig.x !== "channel" || state.at !== null || state.picked === channel) return;
+      if (fig.x !== "channel" || state.at !== null || state.picked === channel || !frame) return;
       state.picked = channel;
-      render();
+      mark();
     },
   };
 };

@@ -17,8 +17,9 @@ const draw = (tag, attributes = {}, text) => {
   return node;
 };
 
-const bytes = (blob) => {
-  const text = atob(document.getElementById("blob-" + blob).textContent);
+const bytes = (blob) => unpack(document.getElementById("blob-" + blob).textContent);
+const unpack = (base64) => {
+  const text = atob(base64);
   const out = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) out[i] = text.charCodeAt(i);
   return out;
@@ -92,12 +93,17 @@ const size = (canvas, width, height) => {
   return context;
 };
 
+// The least of 1, 2, 5, 10, 20, ... (or a tenth of them, ...) that divides a span into at most so many steps.
+const roundStep = (span, wanted) => {
+  const raw = span / Math.max(1, wanted);
+  const power = 10 ** Math.floor(Math.log10(raw));
+  return Number(([1, 2, 5, 10].find((m) => m * power >= raw * 0.999) * power).toPrecision(12));
+};
+
 // Round steps for an axis from low to high.
 const ticks = (low, high, wanted) => {
-  const raw = (high - low) / Math.max(1, wanted);
-  if (!(raw > 0)) return [low];
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
+  if (!(high > low)) return [low];
+  const step = roundStep(high - low, wanted);
   const out = [];
   for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + step * 1e-9; t += step) out.push(Number(t.toPrecision(12)));
   return out;

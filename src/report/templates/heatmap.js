@@ -1,24 +1,11 @@
-// A matrix of pairs on a canvas: switch measure, scale and order, zoom, point at a cell or use the arrow keys.
-const NO_VALUE = 65535;
-
-const decode = (matrix) => {
-  const raw = bytes(matrix.blob);
-  const codes = new Uint16Array(raw.length / 2);
-  for (let i = 0; i < codes.length; i++) codes[i] = raw[2 * i] | (raw[2 * i + 1] << 8);
-  const { cols, symmetric, lo, hi } = matrix;
-  return (i, j) => {
-    if (symmetric && j < i) [i, j] = [j, i];
-    const code = codes[symmetric ? i * cols - (i * (i - 1)) / 2 + (j - i) : i * cols + j];
-    return code === NO_VALUE ? null : lo + (code / 65534) * (hi - lo);
-  };
-};
-
+// A matrix of pairs on a canvas: switch measure, scale and order, zoom, point at a cell or use the arrow keys. Over one
+// whose rows were clustered stands their tree, and below it the groups at the reader's cut.
 const heatmap = (box, fig) => {
-  const LEFT = 38, TOP = 4, BOTTOM = 18;
-  const first = fig.views[0].matrix;
-  const { rows, cols, block, symmetric } = first;
-  // In the order of their numbers, many channels look like noise.
-  const state = { view: 0, log: false, sorted: Boolean(fig.order) && rows > 24, at: null, row: 0, col: 0, span: 1, picked: null };
+  const NARROW = 38, TOP = 4, TREE = 84, BOTTOM = 18;
+  const { rows, cols, block, symmetric } = fig.views[0].matrix;
+  const order = fig.clusters?.order;
+  const own = symmetric && block === 1;
+  const state = { view: 0, log: false, sorted: Boolean(order), at: null, row: 0, col: 0, span: 1, picked: null };
   const cache = new Map();
   const values = (view) => {
     const pre = state.sorted && block > 1;
@@ -26,13 +13,18 @@ const heatmap = (box, fig) => {
     if (!cache.has(key)) cache.set(key, decode(pre ? fig.views[view].ordered : fig.views[view].matrix));
     return cache.get(key);
   };
-  const place = (i) => (state.sorted && block === 1 ? fig.order[i] : i);
-  const value = (view, r, c) => values(view)(place(r), place(c));
+  const place = (i) => (state.sorted && block === 1 ? order[i] : i);
+  const value = (view, r, c) => {
+    const found = values(view);
+    return found.value(found.code(place(r), place(c)));
+  };
   const label = (i) => (fig.names ? fig.names[i] : i);
-  const members = (i, count) => {
+  const texts = typeof fig.names?.[0] === "string";
+  const members = (i) => {
     if (block === 1) return String(label(place(i)));
+    const count = order?.length ?? Infinity;
     const all = Array.from({ length: Math.min(block, count - i * block) }, (_, k) => i * block + k);
-    return all.map((k) => label(state.sorted ? fig.order[k] : k)).join("/");
+    return all.map((k) => label(state.sorted ? order[k] : k)).join("/");
   };
 
   const canvas = make("canvas", { class: "map", tabindex: "0", role: "application", "aria-label": fig.label + ". Arrow keys move from pair to pair, plus and minus zoom." });
@@ -43,7 +35,7 @@ const heatmap = (box, fig) => {
   const controls = make("div", { class: "controls" });
   if (fig.views.length > 1) controls.append(choice("Measure", fig.views.map((v) => v.name), (i) => set({ view: i })));
   controls.append(choice("Colour scale", ["Linear", "Log"], (i) => set({ log: i === 1 })));
-  if (fig.order && rows > 2) controls.append(choice("Order", ["By index", "By similarity"], (i) => set({ sorted: i === 1 }), Number(state.sorted)));
+  if (order && rows > 2) controls.append(choice("Order", ["By index", "By similarity"], (i) => set({ sorted: i === 1 }), Number(state.sorted)));
   const zoomable = Math.max(rows, cols) > 48;
   if (zoomable) {
     controls.append(make("div", { class: "seg", role: "group", "aria-label": "Zoom" },
@@ -52,11 +44,12 @@ const heatmap = (box, fig) => {
       make("button", { type: "button", onclick: () => zoom(Infinity) }, "All")));
   }
   const key = make("div", { class: "key" });
-  if (symmetric && block === 1) key.append(make("span", {}, make("i", { class: "self" }), "a " + fig.row + " with itself"));
+  if (own) key.append(make("span", {}, make("i", { class: "self" }), "a " + fig.row + " with itself"));
   const dead = make("span", {}, make("i", { class: "none" }), "no value");
   if (block > 1) key.append(make("span", {}, `a cell is the mean over ${block} \u00d7 ${block} pairs; exact values are in the .npy`));
-  const scale = make("div", { class: "scale" }, barLow, bar, barHigh, barUnit);
-  box.append(controls, canvas, scale, key, read);
+  const groups = order?.length > 2 && fig.clusters.joins.some((j) => j !== null) ? clusters(box, fig, label, () => render()) : null;
+  box.append(controls, canvas, make("div", { class: "scale" }, barLow, bar, barHigh, barUnit), key, read);
+  if (groups) box.append(groups.panel);
   read.textContent = hint;
 
   const set = (change) => {
@@ -72,145 +65,97 @@ const heatmap = (box, fig) => {
     const high = most > low ? most : low + 1;
     return { low, high, least: Math.max(matrix.least, high * 1e-4) };
   };
-
   // Share of the colour scale, 0 to 1. On the logarithmic one everything below its start gets the start.
-  const shade = (v, { low, high, least }) =>
-    state.log ? (v <= least ? 0 : Math.log(v / least) / Math.log(high / least)) : (v - low) / (high - low);
+  const shades = () => {
+    const { low, high, least } = bounds();
+    return state.log ? (v) => (v <= least ? 0 : Math.log(v / least) / Math.log(high / least)) : (v) => (v - low) / (high - low);
+  };
 
   const image = document.createElement("canvas");
   const paint = () => {
-    image.width = cols;
-    image.height = rows;
-    const context = image.getContext("2d");
-    const pixels = context.createImageData(cols, rows);
-    const flat = (name) => ramp([theme(name), theme(name)])[0];
-    const [none, self] = [flat("--none"), flat("--self")];
-    const limits = bounds();
-    let missing = false;
-    for (let r = 0; r < rows; r++) {
-      for (let c = 0; c < cols; c++) {
-        const v = value(state.view, r, c);
-        missing ||= v === null;
-        const own = symmetric && block === 1 && r === c;
-        const colour = v === null ? none : own ? self : VIRIDIS[clamp(Math.round(shade(v, limits) * 255), 0, 255) || 0];
-        pixels.data.set([...colour, 255], 4 * (r * cols + c));
-      }
-    }
-    context.putImageData(pixels, 0, 0);
+    const missing = paintCells(image, rows, cols, values(state.view), place, shades(), own);
     if (missing) key.append(dead); else dead.remove();
     const stripe = bar.getContext("2d");
     const colours = stripe.createImageData(256, 1);
     VIRIDIS.forEach((colour, i) => colours.data.set([...colour, 255], 4 * i));
     stripe.putImageData(colours, 0, 0);
-    barLow.textContent = state.log ? "\u2264 " + number(limits.least) : short(limits.low);
-    barHigh.textContent = number(limits.high);
+    const { low, high, least } = bounds();
+    barLow.textContent = state.log ? "\u2264 " + number(least) : short(low);
+    barHigh.textContent = number(high);
     barUnit.textContent = fig.views[state.view].unit;
   };
 
-  // The part shown: all of it, or a window of the same proportions.
-  const shownRows = () => Math.max(1, Math.round(rows * state.span));
-  const shownCols = () => Math.max(1, Math.round(cols * state.span));
-  let frame = { width: 0, height: 0 };
-  const render = () => {
+  // Where the cells are, and the part of them that is shown: all, or a window of the same proportions.
+  const layout = () => {
     const outer = box.clientWidth;
-    if (!outer) return;
-    const width = Math.min(outer - LEFT, 582, cols * 64);
+    const longest = texts ? Math.max(...fig.names.map((name) => wide(name, FONT))) + 10 : 0;
+    const left = clamp(longest, NARROW, Math.max(NARROW, outer * 0.34));
+    const bottom = texts ? Math.min(longest, 150) : BOTTOM;
+    const top = TOP + (groups && state.sorted ? TREE : 0);
+    const width = Math.min(outer - left, 582, cols * 64);
     const height = clamp((width * rows) / cols, Math.min(150, width), width);
-    frame = { width, height };
-    canvas.style.width = width + LEFT + "px";
-    const context = size(canvas, width + LEFT, height + TOP + BOTTOM);
-    const [nr, nc] = [shownRows(), shownCols()];
+    const shown = (count) => Math.max(1, Math.round(count * state.span));
+    return { left, top, bottom, width, height, row: state.row, col: state.col, nr: shown(rows), nc: shown(cols) };
+  };
+  const picture = (context) => {
+    const { left, top, width, height, row, col, nr, nc } = frame;
     context.imageSmoothingEnabled = nc > width * (devicePixelRatio || 1);
     context.imageSmoothingQuality = "high";
-    context.drawImage(image, state.col, state.row, nc, nr, LEFT, TOP, width, height);
-    axes(context, nr, nc);
-    if (width / nc >= 40) numbers(context, nr, nc);
-    if (state.at) outline(context, ...state.at, nr, nc);
-    else if (state.picked !== null) band(context, nr, nc);
+    context.drawImage(image, col, row, nc, nr, left, top, width, height);
+    const name = (i) => (block === 1 ? label(place(i)) : i * block);
+    axes(context, frame, rows, cols, name, { texts, all: state.sorted });
+    if (width / nc >= 40) numerals(context, frame, (r, c) => value(state.view, r, c), shades(), own);
+    if (!groups || !state.sorted) return;
+    squares(context, frame, groups.runs(), block);
+    dendrogram(context, groups, { left, top: TOP, width, height: TREE - 6 }, col * block, nc * block);
   };
 
-  // Few enough channels: the values themselves, dark on light cells and light on dark ones.
-  const numbers = (context, nr, nc) => {
-    const [w, h] = [frame.width / nc, frame.height / nr];
-    const limits = bounds();
-    context.font = "12px system-ui, sans-serif";
-    context.textAlign = "center";
-    context.textBaseline = "middle";
-    for (let r = state.row; r < state.row + nr; r++) {
-      for (let c = state.col; c < state.col + nc; c++) {
-        const v = value(state.view, r, c);
-        if (v === null) continue;
-        const own = symmetric && block === 1 && r === c;
-        context.fillStyle = own ? theme("--soft") : shade(v, limits) > 0.55 ? "#10171a" : "#ffffff";
-        context.fillText(number(v), LEFT + (c - state.col + 0.5) * w, TOP + (r - state.row + 0.5) * h);
-      }
+  // What does not depend on the pointer is kept, since it takes longer to draw.
+  const still = document.createElement("canvas");
+  let frame = null;
+  const render = () => {
+    if (!box.clientWidth) return;
+    frame = layout();
+    canvas.style.width = frame.left + frame.width + "px";
+    picture(size(still, frame.left + frame.width, frame.top + frame.height + frame.bottom));
+    show();
+  };
+  const show = () => {
+    const context = size(canvas, frame.left + frame.width, frame.top + frame.height + frame.bottom);
+    context.drawImage(still, 0, 0, frame.left + frame.width, frame.top + frame.height + frame.bottom);
+    if (state.at) outline(context, frame, ...state.at);
+    else if (state.picked !== null && block === 1) {
+      const index = fig.names ? fig.names.indexOf(state.picked) : state.picked;
+      band(context, frame, state.sorted ? order.indexOf(index) : index);
     }
   };
 
-  const axes = (context, nr, nc) => {
-    context.fillStyle = theme("--soft");
-    context.font = "11px system-ui, sans-serif";
-    const { width, height } = frame;
-    const name = (i) => (block === 1 ? String(label(place(i))) : String(i * block));
-    // In the order of similarity labels only help when every one of them can be read.
-    const step = (count, room) => {
-      const every = [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500].find((s) => (s * room) / count >= 1) ?? count;
-      return state.sorted && every > 1 ? count : every;
-    };
-    context.textAlign = "right";
-    context.textBaseline = "middle";
-    const sy = step(nr, height / 15);
-    for (let i = 0; i < nr; i++) {
-      const at = state.row + i;
-      if (at % sy === 0 && at < rows && !(state.sorted && sy > 1)) context.fillText(name(at), LEFT - 6, TOP + ((i + 0.5) * height) / nr);
-    }
-    context.textAlign = "center";
-    context.textBaseline = "top";
-    const sx = step(nc, width / 26);
-    for (let i = 0; i < nc; i++) {
-      const at = state.col + i;
-      if (at % sx === 0 && at < cols && !(state.sorted && sx > 1)) context.fillText(name(at), LEFT + ((i + 0.5) * width) / nc, TOP + height + 5);
-    }
-  };
-
-  const outline = (context, r, c, nr, nc) => {
-    const [w, h] = [frame.width / nc, frame.height / nr];
-    const [x, y] = [LEFT + (c - state.col) * w, TOP + (r - state.row) * h];
-    context.fillStyle = "rgb(255 255 255 / .16)";
-    context.fillRect(LEFT, y, frame.width, h);
-    context.fillRect(x, TOP, w, frame.height);
-    const grow = Math.max(0, 5 - w) / 2;
-    for (const [style, line] of [["#000", 3], ["#fff", 1.5]]) {
-      context.strokeStyle = style;
-      context.lineWidth = line;
-      context.strokeRect(x - grow, y - grow, w + 2 * grow, h + 2 * grow);
-    }
-  };
-
-  // A channel pointed at in another figure of the layer.
-  const band = (context, nr, nc) => {
-    if (block > 1) return;
-    const index = fig.names ? fig.names.indexOf(state.picked) : state.picked;
-    const at = state.sorted ? fig.order.indexOf(index) : index;
-    if (at < 0) return;
-    const [w, h] = [frame.width / nc, frame.height / nr];
-    const [x, y] = [LEFT + (at - state.col) * w, TOP + (at - state.row) * h];
-    context.strokeStyle = "#fff";
-    context.lineWidth = 1;
-    if (at >= state.row && at < state.row + nr) context.strokeRect(LEFT, y, frame.width, Math.max(h, 1));
-    if (at >= state.col && at < state.col + nc) context.strokeRect(x, TOP, Math.max(w, 1), frame.height);
+  const drawing = () => {
+    const { left, top, width, height, bottom } = frame;
+    const pen = new Pen(left + Math.max(width, 300), top + height + bottom + 30);
+    picture(pen);
+    const y = top + height + bottom + 12;
+    pen.font = FONT;
+    pen.fillStyle = theme("--soft");
+    pen.textBaseline = "middle";
+    pen.textAlign = "left";
+    const low = barLow.textContent, from = left + wide(low, FONT) + 8;
+    pen.fillText(low, left, y + 5);
+    pen.drawImage(bar, 0, 0, 256, 1, from, y, 140, 10);
+    pen.fillText([barHigh.textContent, fig.views[state.view].name, barUnit.textContent].filter(Boolean).join(" "), from + 148, y + 5);
+    return pen.svg;
   };
 
   const describe = (r, c) => {
-    const [a, b] = [members(r, fig.names?.length ?? Infinity), members(c, fig.names?.length ?? Infinity)];
-    const where = fig.row !== fig.col ? `${fig.row} ${a}, ${fig.col} ${b}` : r === c && block === 1 ? `${fig.row} ${a} with itself` : `${fig.row}s ${a} and ${b}`;
+    const [a, b] = [members(r), members(c)];
+    const where = fig.row !== fig.col || !symmetric ? `${fig.row} ${a}, ${fig.col} ${b}` : r === c && block === 1 ? `${fig.row} ${a} with itself` : `${fig.row}s ${a} and ${b}`;
     const what = fig.views.map((view, i) => `${view.name} ${number(value(i, r, c))}`);
     return where[0].toUpperCase() + where.slice(1) + ": " + what.join(", ");
   };
 
   const point = (r, c, event) => {
     state.at = [r, c];
-    render();
+    show();
     const text = describe(r, c);
     read.textContent = text;
     if (event) tip.show(text, event.clientX, event.clientY);
@@ -221,15 +166,15 @@ const heatmap = (box, fig) => {
     tip.hide();
     read.textContent = hint;
     pick(box, null);
-    render();
+    show();
   };
 
   const cell = (event) => {
     const area = canvas.getBoundingClientRect();
-    const x = (event.clientX - area.left - LEFT) / frame.width;
-    const y = (event.clientY - area.top - TOP) / frame.height;
+    const x = (event.clientX - area.left - frame.left) / frame.width;
+    const y = (event.clientY - area.top - frame.top) / frame.height;
     if (x < 0 || y < 0 || x >= 1 || y >= 1) return null;
-    return [state.row + Math.floor(y * shownRows()), state.col + Math.floor(x * shownCols())];
+    return [state.row + Math.floor(y * frame.nr), state.col + Math.floor(x * frame.nc)];
   };
 
   let drag = null;
@@ -243,8 +188,8 @@ const heatmap = (box, fig) => {
   });
   canvas.addEventListener("pointermove", (event) => {
     if (drag) {
-      const rowStep = Math.round(((drag.y - event.clientY) / frame.height) * shownRows());
-      const colStep = Math.round(((drag.x - event.clientX) / frame.width) * shownCols());
+      const rowStep = Math.round(((drag.y - event.clientY) / frame.height) * frame.nr);
+      const colStep = Math.round(((drag.x - event.clientX) / frame.width) * frame.nc);
       scroll(drag.row + rowStep, drag.col + colStep);
       tip.hide();
       render();
@@ -258,14 +203,16 @@ const heatmap = (box, fig) => {
   canvas.addEventListener("blur", leave);
 
   const scroll = (row, col) => {
-    state.row = clamp(row, 0, rows - shownRows());
-    state.col = clamp(col, 0, cols - shownCols());
+    const { nr, nc } = layout();
+    state.row = clamp(row, 0, rows - nr);
+    state.col = clamp(col, 0, cols - nc);
   };
   const zoom = (factor) => {
     const smallest = Math.min(1, 8 / Math.max(rows, cols));
-    const [r, c] = state.at ?? [state.row + shownRows() / 2, state.col + shownCols() / 2];
+    const [r, c] = state.at ?? [state.row + frame.nr / 2, state.col + frame.nc / 2];
     state.span = clamp(state.span * factor, smallest, 1);
-    scroll(Math.round(r - shownRows() / 2), Math.round(c - shownCols() / 2));
+    const { nr, nc } = layout();
+    scroll(Math.round(r - nr / 2), Math.round(c - nc / 2));
     render();
   };
   canvas.addEventListener("keydown", (event) => {
@@ -275,7 +222,9 @@ const heatmap = (box, fig) => {
       const [r, c] = state.at ?? [state.row, state.col - move[1]];
       const step = event.shiftKey ? 10 : 1;
       const next = [clamp(r + step * move[0], 0, rows - 1), clamp(c + step * move[1], 0, cols - 1)];
-      scroll(clamp(state.row, next[0] - shownRows() + 1, next[0]), clamp(state.col, next[1] - shownCols() + 1, next[1]));
+      const { row, col } = state;
+      scroll(clamp(row, next[0] - frame.nr + 1, next[0]), clamp(col, next[1] - frame.nc + 1, next[1]));
+      if (row !== state.row || col !== state.col) render();
       point(...next);
     } else if (zoomable && "+=".includes(event.key)) zoom(0.5);
     else if (zoomable && event.key === "-") zoom(2);
@@ -290,10 +239,11 @@ const heatmap = (box, fig) => {
       render();
     },
     resize: render,
+    drawing,
     pick(channel) {
-      if (!symmetric || state.at || state.picked === channel) return;
+      if (!symmetric || state.at || state.picked === channel || !frame) return;
       state.picked = channel;
-      render();
+      show();
     },
   };
 };

@@ -16,6 +16,7 @@ const start = (box) => {
   const figure = kinds[fig.kind](box, fig);
   live.set(box, figure);
   figure.paint();
+  box.insertBefore(figureButtons(box, fig, figure), box.querySelector(".cut"));
   new ResizeObserver(() => figure.resize()).observe(box);
 };
 
@@ -30,6 +31,8 @@ const near = new IntersectionObserver((entries) => {
 // network's figures would keep the reader waiting.
 const AT_ONCE = 64;
 boxes.forEach((box, i) => (i < AT_ONCE ? start(box) : near.observe(box)));
+
+document.querySelectorAll("table").forEach(tableButton);
 
 const repaint = () => live.forEach((figure) => figure.paint());
 for (const query of ["(prefers-color-scheme: dark)", "print"]) matchMedia(query).addEventListener("change", repaint);

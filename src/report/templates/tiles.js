@@ -22,27 +22,37 @@ const tiles = (box, fig) => {
     return tile;
   };
 
-  const render = () => {
+  const layout = () => {
     const width = Math.min(box.clientWidth, 620);
-    if (width <= 0 || !fig.count) return;
-    data ??= bytes(fig.blob);
     // As large as lets all stand within 420 pixels of height, between 14 and 96.
-    const fit = (room) => [96, 80, 64, 56, 48, 40, 32, 28, 24, 20, 16].find((s) => Math.ceil(fig.count / Math.floor((width + GAP) / (s + GAP))) * (s + GAP) <= room) ?? 14;
-    const side = fig.columns ? Math.max(3, Math.min((width + GAP) / fig.columns - GAP, Math.max(12, 420 / Math.ceil(fig.count / fig.columns) - GAP), 56)) : fit(420);
+    const fits = (room) => [96, 80, 64, 56, 48, 40, 32, 28, 24, 20, 16].find((s) => Math.ceil(fig.count / Math.floor((width + GAP) / (s + GAP))) * (s + GAP) <= room) ?? 14;
+    const side = fig.columns ? Math.max(3, Math.min((width + GAP) / fig.columns - GAP, Math.max(12, 420 / Math.ceil(fig.count / fig.columns) - GAP), 56)) : fits(420);
     const tall = (side * fig.height) / fig.width;
     const columns = fig.columns ?? Math.max(1, Math.min(fig.count, Math.floor((width + GAP) / (side + GAP))));
-    const rows = Math.ceil(fig.count / columns);
-    grid = { side, tall, columns };
-    canvas.style.width = width + "px";
-    const context = size(canvas, width, rows * (tall + GAP));
+    return { side, tall, columns, width, height: Math.ceil(fig.count / columns) * (tall + GAP) };
+  };
+  // On a canvas, or on a `Pen`.
+  const pictures = (context) => {
+    const { side, tall, columns } = grid;
     context.imageSmoothingEnabled = side < fig.width;
-    for (let k = 0; k < fig.count; k++) {
-      context.drawImage(picture(k), (k % columns) * (side + GAP), Math.floor(k / columns) * (tall + GAP), side, tall);
-    }
     context.strokeStyle = theme("--line");
-    for (let k = 0; k < fig.count && side >= 14; k++) {
-      context.strokeRect((k % columns) * (side + GAP) + 0.5, Math.floor(k / columns) * (tall + GAP) + 0.5, side - 1, tall - 1);
+    for (let k = 0; k < fig.count; k++) {
+      const [x, y] = [(k % columns) * (side + GAP), Math.floor(k / columns) * (tall + GAP)];
+      context.drawImage(picture(k), 0, 0, fig.width, fig.height, x, y, side, tall);
+      if (side >= 14) context.strokeRect(x + 0.5, y + 0.5, side - 1, tall - 1);
     }
+  };
+  const render = () => {
+    if (box.clientWidth <= 0 || !fig.count) return;
+    data ??= bytes(fig.blob);
+    grid = layout();
+    canvas.style.width = grid.width + "px";
+    pictures(size(canvas, grid.width, grid.height));
+  };
+  const drawing = () => {
+    const pen = new Pen(grid.width, grid.height);
+    pictures(pen);
+    return pen.svg;
   };
 
   canvas.addEventListener("pointermove", (event) => {
@@ -56,5 +66,5 @@ const tiles = (box, fig) => {
   });
   canvas.addEventListener("pointerleave", () => tip.hide());
 
-  return { paint: render, resize: render, pick() {} };
+  return { paint: render, resize: render, drawing, pick() {} };
 };
