@@ -2,7 +2,7 @@
 
 // A file name from texts: letters, digits, dots and hyphens.
 const fileName = (parts, extension) => {
-  const name = parts.filter(Boolean).join("-").normalize("NFKD").replace(/\u00ad/g, "").replace(/[^A-Za-z0-9.]+/g, "-");
+  const name = parts.filter(Boolean).join("-").normalize("NFKD").replace(/[\u00ad\p{M}]/gu, "").replace(/[^A-Za-z0-9.]+/g, "-");
   return (name.toLowerCase().slice(0, 100).replace(/^[-.]+|[-.]+$/g, "") || "chanscope") + "." + extension;
 };
 
