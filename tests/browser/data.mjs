@@ -76,6 +76,21 @@ export const writeWide = (folder, n) => {
   writeFileSync(join(folder, "results.json"), JSON.stringify({ ...results, redundancy: { layers: [layer] } }));
 };
 
+/** A folder of results of an ablation of two layers by three rankings. */
+export const writeAblation = (folder) => {
+  mkdirSync(folder, { recursive: true });
+  const results = JSON.parse(readFileSync(join(folder, "../dump/results.json"), "utf8"));
+  delete results.redundancy;
+  const point = (share, lost) => ({
+    share, kept: Math.round(share * 20), accuracy: 0.97 - lost * (1 - share) ** 2, standard_error: 0.004, change: -lost * (1 - share) ** 2, change_error: 0.003,
+  });
+  const curves = { jaccard: 0.5, l1: 0.6, random: 0.9 };
+  const shares = [0.9, 0.7, 0.5, 0.3, 0.1];
+  const all = Object.entries(curves).map(([ranking, lost]) => ({ ranking, points: shares.map((share) => point(share, lost)) }));
+  const ablation = { dropped: "mean", samples: 900, calibration_samples: 300, accuracy: 0.97, standard_error: 0.003, layers: ["conv1", "conv2"].map((name) => ({ name, channels: 20, curves: all })), together: all };
+  writeFileSync(join(folder, "results.json"), JSON.stringify({ ...results, command: "ablate", ablation }));
+};
+
 /** Runs a command line. */
 export const run = (program, ...words) => execFileSync(program, words, { stdio: ["ignore", "ignore", "inherit"] });
 

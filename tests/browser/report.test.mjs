@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { averageLinkage, parseCsv, readMatrix, run, writeDump, writeWide } from "./data.mjs";
+import { averageLinkage, parseCsv, readMatrix, run, writeAblation, writeDump, writeWide } from "./data.mjs";
 
 const { CHANSCOPE, CHROMIUM, MODULES, WORK } = process.env;
 const require = createRequire(MODULES + "/");
@@ -22,8 +22,9 @@ before(async () => {
   run(CHANSCOPE, "redundancy", folder("activations"), "--across", "--device", "cpu", "-k", "12", "--queries", "90", "--quiet", "--out", folder("dump"));
   run(CHANSCOPE, "rank", folder("dump"), "--quiet", "--out", folder("rank"));
   run(CHANSCOPE, "filters", "assets/lenet5.safetensors", "--quiet", "--out", folder("filters"));
+  writeAblation(folder("ablation"));
   writeWide(folder("wide"), WIDE);
-  run(CHANSCOPE, "report", folder("wide"));
+  for (const name of ["ablation", "wide"]) run(CHANSCOPE, "report", folder(name));
   results = JSON.parse(readFileSync(folder("dump/results.json"), "utf8"));
   // Chromium's sandbox does not start as root.
   browser = await chromium.launch({ executablePath: CHROMIUM, args: process.getuid() === 0 ? ["--no-sandbox"] : [] });
@@ -108,7 +109,8 @@ const look = (page, type, content) => page.evaluate(async ([type, base64]) => {
 
 const openAll = (page) => page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
 
-for (const name of ["dump", "rank", "filters"]) {
+const PAGES = ["dump", "rank", "filters", "ablation"];
+for (const name of PAGES) {
   test(`every figure of ${name} is saved as SVG and PNG`, async (t) => {
     const page = await open(t, name);
     await openAll(page);
@@ -228,7 +230,7 @@ for (const colorScheme of ["light", "dark"]) {
   for (const width of [1280, 390]) {
     test(`no barrier and no sideways scroll: ${colorScheme}, ${width} pixels`, async (t) => {
       // What differs by theme or width is in the style sheet that all reports share.
-      const names = (colorScheme === "light") === (width === 1280) ? ["dump", "rank", "filters"] : ["dump"];
+      const names = (colorScheme === "light") === (width === 1280) ? PAGES : ["dump"];
       for (const name of names) {
         const page = await open(t, name, { colorScheme, viewport: { width, height: 900 } });
         await openAll(page);
