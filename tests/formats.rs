@@ -11,6 +11,7 @@ mod scan;
 pub mod sink;
 mod size;
 mod spill;
+mod supports;
 
 use std::path::{Path, PathBuf};
 

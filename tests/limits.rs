@@ -383,6 +383,22 @@ fn rank() {
     assert_eq!(at_each(dir.path(), &args), [false, true, true]);
 }
 
+/// Two layers are compared at a time where all of them do not fit.
+#[test]
+fn compare() {
+    let dir = folder();
+    let values: Vec<f32> = (0..8 * 600).map(|i| (i as f32 * 0.37).sin()).collect();
+    let bytes = npy_bytes("<f4", "(8, 600, 1, 1)", &f32_bytes(&values));
+    std::fs::create_dir(dir.path().join("d")).expect("folder");
+    write(dir.path(), "d/a.npy", &bytes);
+    write(dir.path(), "d/b.npy", &bytes);
+    let run = ["redundancy", "d", "-k", "2", "--no-baselines", "--out", "r"];
+    assert!(limited(dir.path(), 1024, &run));
+    // The overlaps of 1200 channels take 176 MiB.
+    let args = ["compare", "r", "r", "--force"];
+    assert_eq!(at_each(dir.path(), &args), [false, true, true]);
+}
+
 #[test]
 fn no_memory_is_a_line_and_exit_code_one() {
     let dir = folder();

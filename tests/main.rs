@@ -8,6 +8,7 @@ mod cli_files;
 mod cli_filters;
 mod cli_inspect;
 mod cli_networks;
+mod compare;
 mod docs;
 mod dots;
 mod errors;

@@ -65,6 +65,7 @@ fn results_of_every_command_follow_the_schema() {
         .collect();
     let expected = [
         "ablate",
+        "compare",
         "filters",
         "impulse",
         "rank",

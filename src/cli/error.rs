@@ -327,7 +327,7 @@ mod tests {
     use std::path::Path;
 
     /// Arguments of library calls that no option sets: the command line gives them values that are always right.
-    const NO_OPTION: &[&str] = &["betas", "maps", "matrix", "study", "wanted"];
+    const NO_OPTION: &[&str] = &["betas", "maps", "matrix", "runs", "study", "wanted"];
 
     /// Names in `Error::argument("...", ...)` in the sources below a folder.
     fn refused_arguments(folder: &Path, found: &mut BTreeSet<String>) {

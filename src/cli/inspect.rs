@@ -301,7 +301,7 @@ impl Found {
             }
             Ok(need) => writeln!(
                 text,
-                "    run     redundancy -k {}: about {} on {}, {} of {} memory{}, {} read",
+                "    run     redundancy -k {}: about {} on {}, {} of {} memory{}, {} read, {} of supports kept",
                 planned.options.graph.k,
                 duration(need.seconds),
                 device.info().name,
@@ -311,7 +311,8 @@ impl Found {
                     0 => String::new(),
                     bytes => format!(", {} of temporary files", format_size(bytes)),
                 },
-                format_size(need.read_bytes)
+                format_size(need.read_bytes),
+                format_size(need.supports_bytes)
             ),
         };
     }

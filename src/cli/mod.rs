@@ -5,6 +5,7 @@
 pub mod ablate;
 pub mod allocator;
 mod bench;
+mod compare;
 mod demo;
 pub mod devices;
 pub mod error;
@@ -57,6 +58,7 @@ enum Command {
     Shuffle(shuffle::Args),
     Rank(rank::Args),
     Ablate(ablate::Args),
+    Compare(compare::Args),
     Run(run::Args),
     Inspect(inspect::Args),
     Devices(devices::Args),
@@ -181,6 +183,7 @@ fn dispatch(cli: Cli) -> error::Result<()> {
         Command::Impulse(args) => impulse::run(&args, &common),
         Command::Rank(args) => rank::run(&args, &common),
         Command::Ablate(args) => ablate::run(&args, &common),
+        Command::Compare(args) => compare::run(&args, &common),
         Command::Shuffle(args) => shuffle::run(&args, &common),
         Command::Run(args) => run::run(&args, &common),
         Command::Inspect(args) => inspect::run(&args, &common),

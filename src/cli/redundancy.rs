@@ -9,10 +9,12 @@ use super::progress::Reporter;
 use super::{Common, output, samples, signal};
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
-use chanscope::io::open::open_dump_with;
+use chanscope::io::open::{ids_of, open_dump_with};
 use chanscope::io::sink::{Claim, Output};
 use chanscope::io::whole::read_json;
-use chanscope::measure::redundancy::{GraphSink, NonFinite, estimate, redundancy_each};
+use chanscope::measure::redundancy::{
+    GraphSink, NonFinite, SupportSink, estimate, redundancy_each,
+};
 use chanscope::measure::{Context, RedundancyInput, RedundancyOptions};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
 use chanscope::report::folder::ResultsFolder;
@@ -90,6 +92,9 @@ pub struct Options {
     /// Write the graphs too: neighbors, squared distances, weights, objective
     #[arg(long)]
     save_graph: bool,
+    /// Do not keep the supports, by which `chanscope compare` compares finished runs
+    #[arg(long)]
+    no_supports: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -117,6 +122,7 @@ impl Options {
         let mut request = Request::new(self.dumps.clone(), self.options(common.seed)?);
         request.labels = self.labels.clone();
         request.save_graph = self.save_graph;
+        request.supports = !self.no_supports;
         request.skip_unreadable = self.skip_unreadable;
         // As they were written on the command line.
         let written = &mut request.as_written;
@@ -221,6 +227,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = ctx.with_scratch(folder.scratch());
     folder.redundancy_parameters(&ctx, &request.options, request.save_graph);
     folder.parameter("skip-unreadable", request.skip_unreadable);
+    folder.parameter("no-supports", !request.supports);
     for (name, value) in &request.as_written {
         folder.parameter(name, value.clone());
     }
@@ -244,10 +251,12 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         let samples = layers.first().map_or(0, |l| l.shape().samples as u64);
         folder.input_file(path, &[samples], "labels")?;
     }
-    let graphs = folder.graphs();
+    folder.samples(labels.as_deref(), ids_of(&options.dumps).as_deref())?;
+    let (graphs, supports) = (folder.graphs(), folder.supports());
     let input = RedundancyInput::new(&layers)
         .with_labels(labels.as_deref())
-        .with_graphs(request.save_graph.then_some(&graphs as &dyn GraphSink));
+        .with_graphs(request.save_graph.then_some(&graphs as &dyn GraphSink))
+        .with_supports(request.supports.then_some(&supports as &dyn SupportSink));
     let compared = Reporter::new(common.quiet).run(|control| {
         let ctx = ctx.with_control(*control);
         redundancy_each(&ctx, &input, &request.options, |found| {

@@ -75,6 +75,35 @@ pub fn of_npy(bytes: &Arc<Vec<u8>>) -> Result<String> {
     digest(&file, header)
 }
 
+/// `blake3:` and 64 hexadecimal digits over all bytes of a file.
+///
+/// # Errors
+/// [`crate::Error::Io`].
+pub fn of_content(path: &Path) -> Result<String> {
+    let file = DataFile::open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0u8; BLOCK.min(file.len()) as usize];
+    let mut at = 0;
+    while at < file.len() {
+        let piece = &mut buffer[..(file.len() - at).min(BLOCK) as usize];
+        file.read_exact_at(piece, at)?;
+        hasher.update(piece);
+        at += piece.len() as u64;
+    }
+    Ok(format!("blake3:{}", hasher.finalize().to_hex()))
+}
+
+/// `blake3:` and 64 hexadecimal digits over the classes of all samples, as 32-bit little-endian integers: whatever the type
+/// of the file that they came from.
+pub fn of_classes(classes: &[u32]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for piece in classes.chunks(1 << 14) {
+        let bytes: Vec<u8> = piece.iter().flat_map(|c| c.to_le_bytes()).collect();
+        hasher.update(&bytes);
+    }
+    format!("blake3:{}", hasher.finalize().to_hex())
+}
+
 fn digest(file: &DataFile, header: u64) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"chanscope/1");

@@ -15,6 +15,7 @@
 //! - [`parts`]: folders that appear whole by one rename, with checksums: what a long run keeps of its work
 //! - [`sink`]: output folders and arrays, whole or not at all
 //! - [`spill`]: supports of a layer, in memory while they fit
+//! - [`supports`]: supports of a layer as results of a run keep them
 //!
 //! On the way in, `open` asks a format's module for layers; each is a `Stored`, which reads through `file`
 //! and `convert` whenever a measure asks the trait for samples. On the way out, a measure writes through
@@ -39,4 +40,5 @@ pub mod sink;
 pub mod size;
 pub mod spill;
 mod stored;
+pub mod supports;
 pub mod whole;

@@ -102,6 +102,15 @@ pub fn open_dump_with(paths: &[impl AsRef<Path>], unreadable: Unreadable) -> Res
     }
 }
 
+/// Name of the file of sample ids in a folder of activations: a line a sample.
+const IDS: &str = "ids.txt";
+
+/// The file of sample ids in the first of these folders that has one.
+pub fn ids_of(paths: &[impl AsRef<Path>]) -> Option<PathBuf> {
+    let inside = paths.iter().map(|path| path.as_ref().join(IDS));
+    inside.into_iter().find(|path| path.is_file())
+}
+
 /// A file that is left out: its path, and the reason, which does not repeat the path.
 pub fn unread(path: &Path, error: &Error) -> (String, String) {
     let name = path.display().to_string();

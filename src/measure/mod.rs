@@ -7,6 +7,7 @@
 //! | function | input | result |
 //! |---|---|---|
 //! | [`redundancy()`] | layers of activations, labels | channel-wise NNK graphs, channel similarity, CKA |
+//! | [`compare()`] | supports of two runs over the same samples | which channels of the one the other has too |
 //! | [`neighbors()`] | vectors | nearest neighbours and NNK graph |
 //! | [`channel_similarity`] | a layer of activations | cosine and Pearson correlation of channels |
 //! | [`cka`] | layers of activations | linear CKA between them |
@@ -44,5 +45,8 @@ pub use filters::{
 pub use impulse::{Impulse, ImpulseOptions, impulse};
 pub use neighbors::{Neighbors, NeighborsInput, NeighborsOptions, neighbors};
 pub use rank::{RankInput, RankOptions, Ranking, rank};
-pub use redundancy::{Redundancy, RedundancyInput, RedundancyOptions, redundancy, redundancy_each};
+pub use redundancy::{
+    CompareInput, Redundancy, RedundancyInput, RedundancyOptions, compare, redundancy,
+    redundancy_each,
+};
 pub use shuffle::{Shuffle, ShuffleInput, ShuffleOptions, shuffle};

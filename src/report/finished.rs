@@ -1,4 +1,8 @@
-//! The similarities of channels that a finished run left in its folder.
+//! What a finished run left in its folder: similarities of channels, and supports.
+
+mod supports;
+
+pub use supports::{ComparedRuns, KeptLayer, KeptRun};
 
 use super::arrays::is_file_name;
 use super::results::{RESULTS_FILE, Results};
@@ -168,6 +172,11 @@ impl Finished {
     /// A file of the run.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// The file that says what the run is.
+    fn results_file(&self) -> PathBuf {
+        self.folder.join(RESULTS_FILE)
     }
 
     /// The file of a layer's array. Names come from a file: one that leads out of the folder is refused.

@@ -30,6 +30,7 @@
 
 mod ablate;
 mod across;
+mod compare;
 mod filters;
 mod graphs;
 mod impulse;
@@ -37,12 +38,14 @@ mod parameters;
 mod rank;
 mod redundancy;
 mod shuffle;
+mod supports;
 
 pub use filters::MATRICES_UP_TO;
 pub use graphs::{GraphFiles, narrowed};
 pub(crate) use graphs::{GraphWriters, out_of_range};
 pub(crate) use parameters::redundancy_parameters;
 pub use rank::RANK_FILE;
+pub use supports::SupportFiles;
 
 use super::arrays::Folder;
 use super::html;
@@ -116,6 +119,12 @@ impl ResultsFolder {
     /// [`crate::measure::RedundancyInput::with_graphs`].
     pub fn graphs(&self) -> GraphFiles<'_> {
         GraphFiles::new(&self.output, self.notes.clone())
+    }
+
+    /// Files the supports of every layer, by which finished runs are compared, for
+    /// [`crate::measure::RedundancyInput::with_supports`].
+    pub fn supports(&self) -> SupportFiles<'_> {
+        SupportFiles::new(&self.output)
     }
 
     /// Records what computes.

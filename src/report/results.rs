@@ -6,12 +6,16 @@
 //! Channels are named by their index in the dump, also where `--channels` chose only some of them.
 
 mod ablate;
+mod compare;
 mod rank;
 mod redundancy;
 
 pub use ablate::{AblatedLayer, Ablation, AblationCurve, AblationPoint};
+pub use compare::{Compare, ComparedLayer, ComparedPair, ComparedRun};
 pub use rank::{Rank, RankLayer};
-pub use redundancy::{Across, AcrossMatch, Aggregate, Baselines, Cka, Redundancy, RedundancyLayer};
+pub use redundancy::{
+    Across, AcrossMatch, Aggregate, Baselines, Cka, Redundancy, RedundancyLayer, Samples,
+};
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -76,6 +80,9 @@ pub struct Results {
     /// Accuracy without the last channels of rankings (docs/definitions.md#ablation).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ablation: Option<Ablation>,
+    /// What runs over the same samples have in common (docs/definitions.md#between-runs).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Compare>,
     /// What was asked for or found but not computed, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
@@ -102,6 +109,7 @@ impl Results {
             impulse: None,
             rank: None,
             ablation: None,
+            compare: None,
             skipped: Vec::new(),
             other: Map::new(),
         }

@@ -33,6 +33,8 @@ pub struct Request {
     pub options: RedundancyOptions,
     /// Whether to write the graphs.
     pub save_graph: bool,
+    /// Whether to keep the supports, by which finished runs are compared.
+    pub supports: bool,
     /// Whether to leave out files that cannot be read.
     pub skip_unreadable: bool,
     /// Options as the user wrote them, for `parameters` in `results.json`; the others are described by `options`.
@@ -40,11 +42,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// A run over these files and folders.
+    /// A run over these files and folders, which keeps its supports.
     pub fn new(dumps: Vec<PathBuf>, options: RedundancyOptions) -> Self {
         Self {
             dumps,
             options,
+            supports: true,
             ..Self::default()
         }
     }
@@ -52,6 +55,7 @@ impl Request {
     /// All options in the words of `results.json`.
     pub(super) fn parameters(&self, ctx: &Context<'_>) -> Map<String, Value> {
         let mut parameters = redundancy_parameters(ctx, &self.options, self.save_graph);
+        parameters.insert("no-supports".into(), (!self.supports).into());
         parameters.insert("skip-unreadable".into(), self.skip_unreadable.into());
         parameters.extend(self.as_written.clone());
         parameters

@@ -6,6 +6,7 @@ use crate::error::{LayerProblem, OutputProblem};
 use crate::io::scan::scan;
 use crate::io::sink::Output;
 use crate::io::size::available_disk;
+use crate::io::supports::SupportShape;
 use crate::measure::redundancy::{NonFinite, RedundancyOptions, check, estimate, selected};
 use crate::measure::{Context, RedundancyInput};
 use crate::{Error, Result};
@@ -97,6 +98,7 @@ fn plan_of(ctx: &Context<'_>, request: &Request, data: &Data, units: usize) -> R
         labels: data.label_file.as_ref().map(absolute).transpose()?,
         skip_unreadable: request.skip_unreadable,
         save_graph: request.save_graph,
+        supports: request.supports,
         options: options.clone(),
         parameters: request.parameters(ctx),
         input: data.input.clone(),
@@ -140,9 +142,23 @@ fn disk_bytes(plan: &Plan) -> u64 {
         // Upper triangles of four matrices in each unit, and whole matrices in survey and results.
         let pairs = (layer.channels as u64).pow(2);
         let matrices = 16 * pairs * overlaps.count() as u64 + 64 * pairs;
-        queries * (2 + 4 * k.div_ceil(3) + graphs) + matrices
+        let kept = match plan.supports {
+            true => planned_supports(plan, layer).bytes(),
+            false => 0,
+        };
+        queries * (2 + 4 * k.div_ceil(3) + graphs) + matrices + kept
     };
     plan.layers.iter().enumerate().map(of_layer).sum()
+}
+
+/// The supports of a layer in the results.
+fn planned_supports(plan: &Plan, layer: &PlannedLayer) -> SupportShape {
+    SupportShape {
+        channels: layer.channels,
+        queries: layer.queries,
+        k: plan.options.graph.k,
+        samples: layer.shape[0],
+    }
 }
 
 fn absolute(path: impl AsRef<Path>) -> Result<PathBuf> {
@@ -220,8 +236,9 @@ mod tests {
     fn a_disk_without_room_is_refused_with_the_figures() {
         let dir = tempfile::tempdir().expect("folder");
         let plan = planned(dir.path());
-        // 100 queries of channels with 2 + 4 * 9 bytes, three units of sums, and the matrices.
-        let needed = 100 * 38 + 16 * 4 * 3 + 64 * 4;
+        // 100 queries of channels with 2 + 4 * 9 bytes in units and 1 + 9 in the results, three units of sums, and the
+        // matrices.
+        let needed = 100 * (38 + 10) + 16 * 4 * 3 + 64 * 4;
         assert_eq!(disk_bytes(&plan), needed);
         let folder = dir.path();
         assert!(check_room(&plan, folder, Some(needed)).is_ok());

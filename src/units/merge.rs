@@ -6,11 +6,12 @@ use super::request::device_of;
 use super::status::{number_list, survey_units};
 use super::{graphs, overlap, survey};
 use crate::error::OutputProblem;
+use crate::io::open::ids_of;
 use crate::io::parts::Done;
 use crate::io::sink::{Output, PLAN};
 use crate::io::size::available_memory;
 use crate::measure::redundancy::{
-    LayerRedundancy, OverlapPart, SpaceSums, Spaces, check_overlap_memory,
+    LayerRedundancy, OverlapPart, SpaceSums, Spaces, SupportSink, check_overlap_memory,
 };
 use crate::report::folder::{GraphWriters, ResultsFolder, out_of_range};
 use crate::report::results::{DeviceRecord, Results, Skipped};
@@ -69,6 +70,7 @@ pub fn merge_into(mut output: Output, keep_units: bool, memory: u64) -> Result<R
         plan: &plan,
         data: &data,
         done: &done,
+        memory,
         results: ResultsFolder::begin(output, "redundancy"),
     };
     merging.run()
@@ -79,6 +81,7 @@ struct Merging<'a> {
     data: &'a Data,
     /// A unit each.
     done: &'a [Done],
+    memory: u64,
     results: ResultsFolder,
 }
 
@@ -104,6 +107,8 @@ impl Merging<'_> {
             let path = results.path().join(PLAN);
             return Err(Error::malformed(path, None, "has no survey; plan again"));
         };
+        let ids = ids_of(&self.plan.dumps);
+        results.samples(self.data.labels.as_deref(), ids.as_deref())?;
         let mut notes = Vec::new();
         let similarity = survey.similarity.into_iter();
         for (at, (dead, similarity)) in survey.dead.iter().zip(similarity).enumerate() {
@@ -158,7 +163,7 @@ impl Merging<'_> {
 
     /// Adds up the units of a layer, and copies its graphs.
     fn layer(&self, at: usize, dead: &[bool], notes: &mut Vec<Skipped>) -> Result<LayerRedundancy> {
-        let (plan, planned) = (self.plan, &self.plan.layers[at]);
+        let (plan, planned, results) = (self.plan, &self.plan.layers[at], &self.results);
         let view = self.data.view(plan, at)?;
         let mut channels = vec![SpaceSums::default(); planned.channels];
         let mut aggregate = SpaceSums::default();
@@ -167,7 +172,7 @@ impl Merging<'_> {
         let writers = |folder: &str, spaces| match plan.save_graph {
             true => {
                 let folder = format!("layers/{}/{folder}", planned.name);
-                let output = self.results.output();
+                let output = results.output();
                 GraphWriters::create(output, &folder, spaces, queries, k).map(Some)
             }
             false => Ok(None),
@@ -210,6 +215,12 @@ impl Merging<'_> {
         }
         notes.extend(out_of_range(&planned.name, lost));
         let prepared = view.prepared(dead, &plan.options);
+        if plan.supports {
+            let units: Vec<(usize, &Done)> = self.done.iter().enumerate().collect();
+            let source = overlap::supports_of(plan, &view, at, false, &units);
+            let supports = prepared.supports(view.shape(), &source, self.memory);
+            results.supports().take(&supports)?;
+        }
         let aggregate = plan.options.aggregate.then_some(&aggregate);
         Ok(LayerRedundancy::assemble(
             &prepared,

@@ -34,32 +34,8 @@ pub(super) fn compute(
     part: &Part,
 ) -> Result<()> {
     let planned = &plan.layers[layer];
-    let samples = view.layer().shape().samples;
-    let supports = |aggregate: bool| {
-        let holders = done.iter().filter_map(|(unit, done)| {
-            let (of, spaces, queries) = graphs::job(&plan.units[*unit].work)?;
-            let (spaces, is_aggregate) = match spaces {
-                Spaces::Channels(range) => (range, false),
-                Spaces::Aggregate => (0..1, true),
-            };
-            (of == layer && is_aggregate == aggregate).then(|| Holder {
-                done: done.clone(),
-                spaces,
-                queries: [queries.start, queries.end],
-            })
-        });
-        let spaces = if aggregate { 1 } else { planned.channels };
-        let k = plan.options.graph.k;
-        Supports {
-            holders: holders.collect(),
-            spaces,
-            k,
-            piece: planned.piece,
-            queries: planned.queries,
-            samples,
-            last: Mutex::default(),
-        }
-    };
+    let done: Vec<(usize, &Done)> = done.iter().map(|(unit, done)| (*unit, done)).collect();
+    let supports = |aggregate| supports_of(plan, view, layer, aggregate, &done);
     let channels = supports(false);
     let aggregate = plan.options.aggregate.then(|| supports(true));
     let aggregate = aggregate.as_ref().map(|s| s as &dyn SupportSource);
@@ -68,6 +44,38 @@ pub(super) fn compute(
     let prepared = view.prepared(&dead, &plan.options);
     let found = overlap(ctx, &prepared, range(queries), &channels, aggregate)?;
     write(&found, planned.channels, part)
+}
+
+/// The supports of a layer's channels, or of its aggregate, from units of graphs that are `done`, by number.
+pub(super) fn supports_of(
+    plan: &Plan,
+    view: &View<'_>,
+    layer: usize,
+    aggregate: bool,
+    done: &[(usize, &Done)],
+) -> Supports {
+    let planned = &plan.layers[layer];
+    let holders = done.iter().filter_map(|(unit, done)| {
+        let (of, spaces, queries) = graphs::job(&plan.units[*unit].work)?;
+        let (spaces, is_aggregate) = match spaces {
+            Spaces::Channels(range) => (range, false),
+            Spaces::Aggregate => (0..1, true),
+        };
+        (of == layer && is_aggregate == aggregate).then(|| Holder {
+            done: (*done).clone(),
+            spaces,
+            queries: [queries.start, queries.end],
+        })
+    });
+    Supports {
+        holders: holders.collect(),
+        spaces: if aggregate { 1 } else { planned.channels },
+        k: plan.options.graph.k,
+        piece: planned.piece,
+        queries: planned.queries,
+        samples: view.layer().shape().samples,
+        last: Mutex::default(),
+    }
 }
 
 fn matrices(sums: &OverlapSums) -> [&Vec<u64>; 4] {

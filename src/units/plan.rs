@@ -31,6 +31,9 @@ pub struct Plan {
     pub skip_unreadable: bool,
     /// Whether the graphs are written.
     pub save_graph: bool,
+    /// Whether the supports are kept in the results. Units do not depend on it.
+    #[serde(default)]
+    pub supports: bool,
     /// Options of the measure.
     pub options: RedundancyOptions,
     /// Every option in the words of `results.json`.

@@ -4,6 +4,7 @@
 // Indices as in the formulas.
 pub mod ablate;
 pub mod baselines;
+pub mod between;
 pub mod conv2d;
 pub mod correlate;
 pub mod filters;

@@ -141,10 +141,13 @@ fn redundancy_writes_the_same_folder() {
         folder
             .input_file(&label_file, &[300], "labels")
             .expect("input");
-        let graphs = folder.graphs();
+        folder.parameter("no-supports", false);
+        folder.samples(Some(&labels), None).expect("samples");
+        let (graphs, supports) = (folder.graphs(), folder.supports());
         let input = RedundancyInput::new(&layers)
             .with_labels(Some(&labels))
-            .with_graphs(Some(&graphs));
+            .with_graphs(Some(&graphs))
+            .with_supports(Some(&supports));
         let found = redundancy(ctx, &input, &options).expect("measured");
         folder.redundancy(&found).expect("written");
     });

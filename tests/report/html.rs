@@ -18,6 +18,7 @@ pub fn results(layers: Vec<RedundancyLayer>) -> Results {
         layers,
         cka: None,
         across: None,
+        samples: None,
     });
     results
 }

@@ -17,6 +17,7 @@ fn sample() -> Results {
         layers: vec![layer],
         cka: None,
         across: None,
+        samples: None,
     });
     results
 }

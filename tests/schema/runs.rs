@@ -140,6 +140,10 @@ impl Runs {
         let options = ["--calibration", "2", "--rankings", "l1,random"];
         let out = ["--keep", "0.5,1", "--out", "ablate"];
         runs.results(dir, &[&ablate[..], &options[..], &out[..]].concat());
+        runs.results(
+            dir,
+            &["compare", "redundancy", "redundancy", "--out", "compare"],
+        );
         runs.results(dir, &["run", model, data, "--dump", "run"]);
 
         let labels = acts.join("labels.npy");
@@ -224,6 +228,9 @@ fn header(path: &Path) -> (String, Vec<usize>) {
         "<f2" => "f16",
         "<i4" => "i32",
         "<i8" => "i64",
+        "|u1" => "u8",
+        "<u2" => "u16",
+        "<u4" => "u32",
         "|b1" => "bool",
         other => panic!("{}: {other}", path.display()),
     };

@@ -72,8 +72,8 @@ pub fn entry(
         "channels": channels.collect::<Vec<_>>(),
         "run": need.map(|need| match need {
             Ok(n) => json!({
-                "memory_bytes": n.memory_bytes, "disk_bytes": n.disk_bytes, "read_bytes": n.read_bytes,
-                "seconds": n.seconds,
+                "memory_bytes": n.memory_bytes, "disk_bytes": n.disk_bytes,
+                "supports_bytes": n.supports_bytes, "read_bytes": n.read_bytes, "seconds": n.seconds,
             }),
             Err(e) => json!({"refused": e}),
         }),

@@ -26,7 +26,7 @@ macro_rules! elements {
         }
     )*};
 }
-elements!("f2" f16, "f4" f32, "f8" f64, "i4" i32, "i8" i64, "u1" u8, "b1" bool);
+elements!("f2" f16, "f4" f32, "f8" f64, "i4" i32, "i8" i64, "u1" u8, "u2" u16, "u4" u32, "b1" bool);
 
 /// An array that is being written. Thread-safe: blocks may come from any thread, in any order, each once.
 #[derive(Debug)]

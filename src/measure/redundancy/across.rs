@@ -4,35 +4,20 @@
 //! Up to [`TOGETHER`] channels, if their sums fit under the memory cap, that is one call, and the whole matrix is kept. Above,
 //! it is one call for every two layers, and only what is reported of their pairs stays. All sums are integers, so that both
 //! ways give the same bits; calls for two layers compare each layer with itself again, and take up to twice the time.
+//!
+//! The layers of two runs are compared in the same way ([`super::between`]): then only pairs with a layer of each are wanted.
 
+use super::matches::{Match, Place, Summary};
 use super::overlap::{OverlapStage, SupportSource, check_overlap_memory};
 use crate::Result;
 use crate::control::Control;
-use crate::io::spill::{SupportBlock, SupportStore};
+use crate::io::spill::SupportBlock;
 use crate::ops::Backend;
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, s};
 use std::ops::Range;
 
 /// Channels of all layers up to which the whole matrix is found.
 pub const TOGETHER: usize = 4096;
-
-/// A channel of one of several layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Index of the layer in the input.
-    pub layer: usize,
-    /// Index of the channel in the layer.
-    pub channel: usize,
-}
-
-/// The channel of another layer that is most like a channel.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Match {
-    /// Where it is.
-    pub place: Place,
-    /// Mean Jaccard index of the neighbours of the two.
-    pub jaccard: f64,
-}
 
 /// What the channels of several layers have in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,18 +37,44 @@ pub struct Across {
     pub jaccard: Option<Array2<f64>>,
 }
 
-/// The supports of a layer that was measured.
-pub(super) struct Supported {
-    pub name: String,
-    /// `[C]`: the channels in the store, by their index in the layer.
-    pub channels: Vec<usize>,
-    /// `[C]`.
-    pub dead: Vec<bool>,
-    pub supports: SupportStore,
+impl Across {
+    /// What was found between all layers.
+    pub(super) fn of(
+        layers: &[Supported<'_>],
+        found: Summary,
+        jaccard: Option<Array2<f64>>,
+    ) -> Self {
+        let others = |l: usize| (0..layers.len()).filter(move |&m| m != l);
+        Self {
+            layers: layers.iter().map(|l| l.name.to_string()).collect(),
+            mean: found.mean().clone(),
+            best_match: found.best_match(),
+            matches: (0..found.places().len())
+                .map(|c| found.best_among(c, others(found.places()[c].layer)))
+                .collect(),
+            channels: found.places().to_vec(),
+            jaccard,
+        }
+    }
 }
 
-impl Supported {
-    /// Positions of the live channels in the store.
+/// The supports of a layer that was measured.
+pub(super) struct Supported<'a> {
+    pub name: &'a str,
+    /// `[C]`: the channels that `supports` has, by their index in the layer.
+    pub channels: &'a [usize],
+    /// `[C]`.
+    pub dead: &'a [bool],
+    pub supports: &'a dyn SupportSource,
+}
+
+impl Supported<'_> {
+    /// The live channels, by their index in the layer.
+    fn live_channels(&self) -> Vec<usize> {
+        self.live().into_iter().map(|c| self.channels[c]).collect()
+    }
+
+    /// Positions of the live channels in the supports.
     fn live(&self) -> Vec<usize> {
         (0..self.channels.len())
             .filter(|&c| !self.dead[c])
@@ -71,10 +82,14 @@ impl Supported {
     }
 }
 
-/// How the supports of all layers are compared.
+/// How the supports of layers are compared.
 pub(super) struct AcrossStage<'a, B: Backend> {
     pub backend: &'a B,
-    pub layers: &'a [Supported],
+    pub layers: &'a [Supported<'a>],
+    /// The layers before this one are compared with the others, and none with another of its side. `None`: all with all.
+    pub split: Option<usize>,
+    /// Queries of every layer.
+    pub queries: usize,
     /// All samples, among which the members of supports are.
     pub samples: usize,
     pub k: usize,
@@ -85,15 +100,15 @@ pub(super) struct AcrossStage<'a, B: Backend> {
 /// The live channels of some layers as one list.
 struct List<'a> {
     k: usize,
-    /// Layers, and positions of their live channels in their stores.
-    layers: Vec<(&'a SupportStore, Vec<usize>)>,
+    /// Layers, and positions of their live channels in their supports.
+    layers: Vec<(&'a dyn SupportSource, Vec<usize>)>,
 }
 
 impl SupportSource for List<'_> {
     fn get(&self, queries: Range<usize>) -> Result<SupportBlock> {
         let mut all = SupportBlock::default();
-        for (store, live) in &self.layers {
-            let block = store.get(queries.clone())?;
+        for (source, live) in &self.layers {
+            let block = source.get(queries.clone())?;
             let (queries, slots) = (queries.len(), queries.len() * self.k);
             for &c in live {
                 all.indices
@@ -107,41 +122,49 @@ impl SupportSource for List<'_> {
 }
 
 impl<B: Backend> AcrossStage<'_, B> {
-    pub fn run(&self) -> Result<Across> {
-        let mut found = Summary::new(self.layers);
+    /// Compares all pairs of layers that are wanted. Returns what is found, and the whole matrix where it was kept.
+    pub fn run(&self) -> Result<(Summary, Option<Array2<f64>>)> {
+        let live = self.layers.iter().map(Supported::live_channels);
+        let mut found = Summary::new(&live.collect::<Vec<_>>());
         let all: Vec<usize> = (0..self.layers.len()).collect();
-        let fits = check_overlap_memory(found.places.len(), self.k, false, self.memory).is_ok();
-        let mut jaccard = None;
-        if found.places.len() <= TOGETHER && fits {
+        let fits = |channels| check_overlap_memory(channels, self.k, false, self.memory);
+        let channels = found.places().len();
+        if channels <= TOGETHER && fits(channels).is_ok() {
             let matrix = self.compare(&all, self.control)?;
             for l in 0..all.len() {
-                for m in l..all.len() {
+                for m in (l..all.len()).filter(|&m| self.wanted(l, m)) {
                     let block = s![found.range(l), found.range(m)];
                     found.add(l, m, matrix.slice(block));
                 }
             }
-            jaccard = Some(matrix);
-        } else {
-            let pairs = (all.len() * (all.len() - 1) / 2) as f64;
-            let mut done = 0.0;
-            for m in 1..all.len() {
-                for l in 0..m {
-                    let control = self.control.part(done / pairs, (done + 1.0) / pairs);
-                    let matrix = self.compare(&[l, m], &control)?;
-                    done += 1.0;
-                    let (a, b) = (0..found.range(l).len(), found.range(l).len()..);
-                    // The first call that meets a layer compares it with itself, too.
-                    if (l, m) == (0, 1) {
-                        found.add(0, 0, matrix.slice(s![a.clone(), a.clone()]));
-                    }
-                    if l == 0 {
-                        found.add(m, m, matrix.slice(s![b.clone(), b.clone()]));
-                    }
-                    found.add(l, m, matrix.slice(s![a, b]));
-                }
-            }
+            return Ok((found, Some(matrix)));
         }
-        Ok(found.finish(self.layers, jaccard))
+        let pairs = || (1..all.len()).flat_map(|m| (0..m).map(move |l| (l, m)));
+        let pairs: Vec<(usize, usize)> = pairs().filter(|&(l, m)| self.wanted(l, m)).collect();
+        for &(l, m) in &pairs {
+            fits(found.range(l).len() + found.range(m).len())?;
+        }
+        let count = pairs.len() as f64;
+        for (done, (l, m)) in pairs.into_iter().enumerate() {
+            let done = done as f64;
+            let control = self.control.part(done / count, (done + 1.0) / count);
+            let matrix = self.compare(&[l, m], &control)?;
+            let (a, b) = (0..found.range(l).len(), found.range(l).len()..);
+            // The first call that meets a layer compares it with itself, too.
+            if (l, m) == (0, 1) && self.wanted(0, 0) {
+                found.add(0, 0, matrix.slice(s![a.clone(), a.clone()]));
+            }
+            if l == 0 && self.wanted(m, m) {
+                found.add(m, m, matrix.slice(s![b.clone(), b.clone()]));
+            }
+            found.add(l, m, matrix.slice(s![a, b]));
+        }
+        Ok((found, None))
+    }
+
+    /// Whether two layers, the first of which comes first or is the same, are compared.
+    fn wanted(&self, l: usize, m: usize) -> bool {
+        self.split.is_none_or(|split| l < split && m >= split)
     }
 
     /// The Jaccard index of the live channels of some layers, as one list.
@@ -149,11 +172,11 @@ impl<B: Backend> AcrossStage<'_, B> {
         let list = List {
             k: self.k,
             layers: (layers.iter())
-                .map(|&l| (&self.layers[l].supports, self.layers[l].live()))
+                .map(|&l| (self.layers[l].supports, self.layers[l].live()))
                 .collect(),
         };
         let channels = list.layers.iter().map(|(_, live)| live.len()).sum();
-        let name = |&l: &usize| self.layers[l].name.as_str();
+        let name = |&l: &usize| self.layers[l].name;
         let stage = match layers {
             &[l, m] => format!("{} and {}: overlap", name(&l), name(&m)),
             _ => "overlap across layers".to_string(),
@@ -162,7 +185,7 @@ impl<B: Backend> AcrossStage<'_, B> {
             backend: self.backend,
             channels,
             samples: self.samples,
-            queries: 0..self.layers.first().map_or(0, |l| l.supports.queries()),
+            queries: 0..self.queries,
             sampled: false,
             k: self.k,
             supports: &list,
@@ -172,100 +195,5 @@ impl<B: Backend> AcrossStage<'_, B> {
             stage,
         };
         Ok(stage.run()?.finish(channels, None).jaccard)
-    }
-}
-
-/// What is reported of the pairs of channels of all layers.
-struct Summary {
-    places: Vec<Place>,
-    /// Where each layer's channels begin in `places`, and where the last one's end.
-    starts: Vec<usize>,
-    mean: Array2<f64>,
-    /// `[C, L]`: the largest Jaccard index of a channel with those of a layer, and the channel's position in `places`.
-    best: Array2<Option<(f64, usize)>>,
-}
-
-impl Summary {
-    fn new(layers: &[Supported]) -> Self {
-        let (mut places, mut starts) = (Vec::new(), vec![0]);
-        for (layer, kept) in layers.iter().enumerate() {
-            let live = kept.live().into_iter();
-            places.extend(live.map(|c| Place {
-                layer,
-                channel: kept.channels[c],
-            }));
-            starts.push(places.len());
-        }
-        let l = layers.len();
-        Self {
-            mean: Array2::from_elem((l, l), f64::NAN),
-            best: Array2::from_elem((places.len(), l), None),
-            places,
-            starts,
-        }
-    }
-
-    fn range(&self, layer: usize) -> Range<usize> {
-        self.starts[layer]..self.starts[layer + 1]
-    }
-
-    /// Takes the Jaccard indices `[C_l, C_m]` of the channels of two layers, `l <= m`, which may be the same.
-    fn add(&mut self, l: usize, m: usize, jaccard: ArrayView2<'_, f64>) {
-        let (mut sum, mut count) = (0.0, 0u64);
-        for ((c, e), &value) in jaccard.indexed_iter() {
-            if value.is_nan() || (l == m && c == e) {
-                continue;
-            }
-            sum += value;
-            count += 1;
-            let (c, e) = (self.starts[l] + c, self.starts[m] + e);
-            raise(&mut self.best[[c, m]], value, e);
-            if l != m {
-                raise(&mut self.best[[e, l]], value, c);
-            }
-        }
-        if count > 0 {
-            let mean = sum / count as f64;
-            (self.mean[[l, m]], self.mean[[m, l]]) = (mean, mean);
-        }
-    }
-
-    fn finish(self, layers: &[Supported], jaccard: Option<Array2<f64>>) -> Across {
-        let l = layers.len();
-        let best_match = Array2::from_shape_fn((l, l), |(l, m)| {
-            let found = self.range(l).filter_map(|c| self.best[[c, m]]);
-            let (sum, count) = found.fold((0.0, 0u64), |(sum, n), (value, _)| (sum + value, n + 1));
-            match count {
-                0 => f64::NAN,
-                n => sum / n as f64,
-            }
-        });
-        let matches = (0..self.places.len()).map(|c| {
-            let mut best = None;
-            for m in (0..l).filter(|&m| m != self.places[c].layer) {
-                if let Some((value, e)) = self.best[[c, m]] {
-                    raise(&mut best, value, e);
-                }
-            }
-            best.map(|(jaccard, e)| Match {
-                place: self.places[e],
-                jaccard,
-            })
-        });
-        Across {
-            layers: layers.iter().map(|l| l.name.clone()).collect(),
-            mean: self.mean,
-            best_match,
-            matches: matches.collect(),
-            channels: self.places,
-            jaccard,
-        }
-    }
-}
-
-/// Keeps the larger value, and of equal ones the first.
-fn raise(best: &mut Option<(f64, usize)>, value: f64, at: usize) {
-    if best.is_none_or(|(most, _)| value > most) {
-        *best = Some((value, at));
     }
 }

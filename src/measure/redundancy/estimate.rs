@@ -11,6 +11,7 @@ use crate::Result;
 use crate::device::on_backend;
 use crate::io::layer::Layer;
 use crate::io::spill::{MapStore, SupportStore};
+use crate::io::supports::SupportShape;
 use crate::measure::Context;
 use crate::measure::selection::select;
 use crate::ops::Backend;
@@ -24,6 +25,8 @@ pub struct Estimate {
     /// Temporary files, bytes: for supports that do not fit in memory, and for a copy of the layer by channels where one is
     /// made.
     pub disk_bytes: u64,
+    /// Supports in the results, if they are kept, bytes: about, as a support holds about a third of the candidates.
+    pub supports_bytes: u64,
     /// Bytes read from the layer's file, the pass that looks for NaN included, those of a copy not.
     pub read_bytes: u64,
     /// Seconds, extrapolated from a probe: as a rule right within a factor of 1.5; see `docs/performance.md`.
@@ -106,6 +109,13 @@ fn estimate_on<B: Backend>(
     let mut total = Estimate {
         memory_bytes: 0,
         disk_bytes: 0,
+        supports_bytes: SupportShape {
+            channels: c,
+            queries: m,
+            k,
+            samples: n,
+        }
+        .bytes(),
         read_bytes: n as u64 * layer.row_bytes(&channels),
         seconds: 0.0,
     };

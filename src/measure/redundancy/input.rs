@@ -1,11 +1,13 @@
 //! What [`super::redundancy`] is given: layers, labels, options.
 
-use super::GraphSink;
 use super::draw::{Sampling, draw};
+use super::{GraphSink, LayerSupports, SupportSink, SupportSource};
 use crate::error::LayerProblem;
 use crate::io::layer::Layer;
+use crate::io::supports::SupportShape;
 use crate::measure::setters::setters;
 use crate::ops::{GraphParams, Identical, Kernel, MAX_K, Sigma};
+use crate::tensor::LayerShape;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -20,6 +22,8 @@ pub struct RedundancyInput<'a> {
     pub labels: Option<&'a [u32]>,
     /// Receives the graphs themselves.
     pub graphs: Option<&'a dyn GraphSink>,
+    /// Receives the supports, which is what runs are compared by.
+    pub supports: Option<&'a dyn SupportSink>,
 }
 
 impl<'a> RedundancyInput<'a> {
@@ -29,6 +33,7 @@ impl<'a> RedundancyInput<'a> {
             layers,
             labels: None,
             graphs: None,
+            supports: None,
         }
     }
 
@@ -43,6 +48,13 @@ impl<'a> RedundancyInput<'a> {
     #[must_use]
     pub const fn with_graphs(mut self, sink: Option<&'a dyn GraphSink>) -> Self {
         self.graphs = sink;
+        self
+    }
+
+    /// Hands the supports of every layer to `sink`.
+    #[must_use]
+    pub const fn with_supports(mut self, sink: Option<&'a dyn SupportSink>) -> Self {
+        self.supports = sink;
         self
     }
 }
@@ -142,6 +154,28 @@ impl Prepared<'_> {
         match self.queries {
             Some(queries) => queries.len(),
             None => self.layer.shape().samples,
+        }
+    }
+
+    /// The supports of all queries in all channels, of a layer whose file has this shape; `memory` bytes may be used to pass
+    /// them on.
+    pub fn supports<'s>(
+        &'s self,
+        shape: LayerShape,
+        source: &'s dyn SupportSource,
+        memory: u64,
+    ) -> LayerSupports<'s> {
+        LayerSupports {
+            layer: self.layer.name(),
+            shape: SupportShape {
+                channels: self.channels.len(),
+                queries: self.query_count(),
+                k: self.options.graph.k,
+                samples: shape.samples,
+            },
+            kept: self.kept,
+            source,
+            memory: memory / 16,
         }
     }
 

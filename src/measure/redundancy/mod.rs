@@ -21,13 +21,17 @@
 //! [`redundancy`] runs everything in one go. For runs in parts ([`crate::units`]) there are [`survey`], [`graphs`] of some
 //! channels and queries, [`overlap`] of some queries, and [`LayerRedundancy::assemble`] of their sums; `stages.rs`
 //! explains why the result is the same.
+//!
+//! [`compare()`] compares the channels of two runs, whose supports were kept.
 
 mod across;
+mod between;
 mod draw;
 mod estimate;
 mod graphs;
 mod input;
 mod layer;
+mod matches;
 mod overlap;
 mod probe;
 mod reading;
@@ -40,16 +44,18 @@ mod streamed;
 mod survey;
 mod work;
 
-pub use across::{Across, Match, Place, TOGETHER};
+pub use across::{Across, TOGETHER};
+pub use between::{Between, CompareInput, Side, SideLayer, compare};
 pub use estimate::{Estimate, estimate};
 pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions, draw_queries};
 pub use layer::{Compared, LayerRedundancy, Redundancy, Sampled};
+pub use matches::{Match, Place};
 pub use overlap::{OverlapPart, SupportSource, Unions, check_overlap_memory};
 pub use reading::repack;
 pub use scatter::Scatter;
 pub use sink::{
-    Arrays, GraphArrays, GraphRows, GraphShape, GraphSink, LayerGraphs, Space, SymmetricEdge,
-    symmetric_graph,
+    Arrays, GraphArrays, GraphRows, GraphShape, GraphSink, LayerGraphs, LayerSupports, Space,
+    SupportSink, SymmetricEdge, symmetric_graph,
 };
 pub use spaces::Spaces;
 pub use stages::{graphs, overlap};

@@ -4,6 +4,7 @@ use super::draw::Sampling;
 use super::scatter::{Scatter, ScatterErrors};
 use crate::control::{Control, Step};
 use crate::io::spill::{SupportBlock, SupportStore};
+use crate::io::supports::StoredSupports;
 use crate::ops::{Backend, OverlapSums, Supports};
 use crate::stream::run::ranges;
 use crate::stream::sum::FixedMoments;
@@ -71,6 +72,12 @@ pub trait SupportSource: Sync {
 }
 
 impl SupportSource for SupportStore {
+    fn get(&self, queries: Range<usize>) -> Result<SupportBlock> {
+        Self::get(self, queries)
+    }
+}
+
+impl SupportSource for StoredSupports {
     fn get(&self, queries: Range<usize>) -> Result<SupportBlock> {
         Self::get(self, queries)
     }

@@ -1,6 +1,8 @@
 //! Where the graphs themselves go, for those who want them.
 
+use super::SupportSource;
 use crate::Result;
+use crate::io::supports::SupportShape;
 use crate::ops::SUPPORT_THRESHOLD;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut1, s};
 use std::collections::BTreeMap;
@@ -65,6 +67,31 @@ pub trait GraphSink: Sync {
     /// # Errors
     /// Whatever the sink runs into; the run stops with it.
     fn end(&self) -> Result<()>;
+}
+
+/// The supports of a layer that was measured.
+#[derive(Clone, Copy)]
+pub struct LayerSupports<'a> {
+    /// Layer.
+    pub layer: &'a str,
+    /// Their sizes.
+    pub shape: SupportShape,
+    /// The samples that were measured, by their indices in the layer as it was given, where some were left out. Members in
+    /// `source` count these.
+    pub kept: Option<&'a [usize]>,
+    /// Supports of any range of queries.
+    pub source: &'a dyn SupportSource,
+    /// Bytes that may be used to pass them on.
+    pub memory: u64,
+}
+
+/// Receives the supports of every layer, once all of its graphs are computed.
+pub trait SupportSink: Sync {
+    /// Takes the supports of a layer.
+    ///
+    /// # Errors
+    /// Whatever the sink runs into; the run stops with it.
+    fn take(&self, supports: &LayerSupports<'_>) -> Result<()>;
 }
 
 /// Graphs kept in memory.

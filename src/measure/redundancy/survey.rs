@@ -86,12 +86,7 @@ impl<B: Backend> Session<'_, B> {
             let (found, supports) = self.measure(&ctx, view, channels)?;
             layer.check_unchanged()?;
             if self.options.across {
-                kept.push(Supported {
-                    name: found.name.clone(),
-                    channels: found.channels.clone(),
-                    dead: found.dead.clone(),
-                    supports,
-                });
+                kept.push((found.name.clone(), found.dead.clone(), supports));
             }
             take(found)?;
         }
@@ -103,17 +98,34 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// Compares the channels of all layers, whose supports are kept.
-    fn across(&self, kept: &[Supported], ctx: &Context<'_>) -> Result<Across> {
+    fn across(
+        &self,
+        kept: &[(String, Vec<bool>, SupportStore)],
+        ctx: &Context<'_>,
+    ) -> Result<Across> {
         let samples = self.input.layers.first().map_or(0, |l| l.shape().samples);
+        let layers =
+            (kept.iter().zip(self.channels)).map(|((name, dead, supports), channels)| Supported {
+                name,
+                channels,
+                dead,
+                supports,
+            });
+        let layers: Vec<Supported<'_>> = layers.collect();
         let stage = AcrossStage {
             backend: self.backend,
-            layers: kept,
+            layers: &layers,
+            split: None,
+            queries: kept
+                .first()
+                .map_or(0, |(_, _, supports)| supports.queries()),
             samples,
             k: self.options.graph.k,
             memory: ctx.memory(),
             control: ctx.control(),
         };
-        stage.run()
+        let (found, jaccard) = stage.run()?;
+        Ok(Across::of(&layers, found, jaccard))
     }
 
     /// What is known of all layers before their graphs are computed.
@@ -290,6 +302,9 @@ impl<B: Backend> Session<'_, B> {
         };
         let (skipped, sink) = (view.skipped.clone(), self.input.graphs);
         let (mut found, supports) = stages.measure(&prepared, shape, skipped, sink, stores)?;
+        if let Some(sink) = self.input.supports {
+            sink.take(&prepared.supports(shape, &supports, ctx.memory()))?;
+        }
         found.similarity = view.survey.similarity;
         Ok((found, supports))
     }

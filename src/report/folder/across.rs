@@ -3,7 +3,7 @@
 use super::ResultsFolder;
 use crate::Result;
 use crate::measure::baselines::Cka;
-use crate::measure::redundancy::{self as measure, Place};
+use crate::measure::redundancy::{self as measure, Match, Place};
 use crate::report::results::{Across, AcrossMatch, ChannelRef, Redundancy, finite};
 use ndarray::Array2;
 
@@ -50,14 +50,8 @@ impl ResultsFolder {
         if let Some(jaccard) = &found.jaccard {
             matrix("jaccard", jaccard)?;
         }
-        let pair = |place: Place| [place.layer as i64, place.channel as i64];
-        let channels: Vec<i64> = found.channels.iter().flat_map(|&p| pair(p)).collect();
-        let matches = found.matches.iter();
-        let places: Vec<i64> = matches
-            .clone()
-            .flat_map(|m| m.map_or([-1, -1], |m| pair(m.place)))
-            .collect();
-        let values: Vec<f64> = matches.map(|m| m.map_or(f64::NAN, |m| m.jaccard)).collect();
+        let (places, values) = match_arrays(&found.matches);
+        let channels = place_array(&found.channels);
         self.output
             .array("across/channels.npy", &[count, 2], &channels)?;
         self.output
@@ -65,11 +59,6 @@ impl ResultsFolder {
         self.output
             .array("across/match_jaccard.npy", &[count], &values)?;
 
-        let rows = |matrix: &Array2<f64>| -> Vec<Vec<Option<f64>>> {
-            let rows = matrix.rows().into_iter();
-            rows.map(|row| row.iter().copied().map(finite).collect())
-                .collect()
-        };
         let of_layer = |l: usize| {
             found
                 .channels
@@ -88,6 +77,31 @@ impl ResultsFolder {
         });
         Ok(())
     }
+}
+
+/// A matrix as `results.json` holds it.
+pub(super) fn rows(matrix: &Array2<f64>) -> Vec<Vec<Option<f64>>> {
+    let rows = matrix.rows().into_iter();
+    rows.map(|row| row.iter().copied().map(finite).collect())
+        .collect()
+}
+
+/// `[C, 2]`: layer and channel of each place.
+pub(super) fn place_array(places: &[Place]) -> Vec<i64> {
+    places.iter().flat_map(|&p| pair(p)).collect()
+}
+
+/// `[C, 2]` and `[C]`: where each channel's match is, -1 where there is none, and its Jaccard index, NaN where there is none.
+pub(super) fn match_arrays(matches: &[Option<Match>]) -> (Vec<i64>, Vec<f64>) {
+    let places = matches
+        .iter()
+        .flat_map(|m| m.map_or([-1, -1], |m| pair(m.place)));
+    let values = matches.iter().map(|m| m.map_or(f64::NAN, |m| m.jaccard));
+    (places.collect(), values.collect())
+}
+
+fn pair(place: Place) -> [i64; 2] {
+    [place.layer as i64, place.channel as i64]
 }
 
 /// The most similar pairs of channels of different layers. A pair of two that are each other's best match is listed once.

@@ -102,6 +102,11 @@ impl ResultsFolder {
         self.parameter("by", by.name());
     }
 
+    /// Records the context of [`crate::measure::compare()`].
+    pub fn compare_parameters(&self, ctx: &Context<'_>) {
+        self.context(ctx);
+    }
+
     /// Records context and options of [`crate::measure::impulse()`].
     pub fn impulse_parameters(&self, ctx: &Context<'_>, options: &ImpulseOptions) {
         self.context(ctx);
@@ -172,5 +177,7 @@ pub(crate) fn redundancy_parameters(
     put("queries", options.queries.into());
     put("seed", options.seed.into());
     put("save-graph", save_graph.into());
+    // Supports are for runs in folders: the command line says otherwise.
+    put("no-supports", true.into());
     parameters
 }

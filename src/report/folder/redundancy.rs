@@ -2,9 +2,13 @@
 
 use super::ResultsFolder;
 use crate::Result;
+use crate::io::fingerprint::{of_classes, of_content};
 use crate::measure::baselines::{self, ChannelSimilarity};
 use crate::measure::redundancy::{self as measure, LayerRedundancy, SpaceErrors, SpaceSummary};
-use crate::report::results::{Aggregate, Baselines, Cka, Redundancy, RedundancyLayer, finite};
+use crate::report::results::{
+    Aggregate, Baselines, Cka, Redundancy, RedundancyLayer, Samples, finite,
+};
+use std::path::Path;
 
 impl ResultsFolder {
     /// Writes what [`crate::measure::redundancy()`] found: [`ResultsFolder::redundancy_layer`] for every
@@ -59,6 +63,22 @@ impl ResultsFolder {
         let section = &mut record.results.redundancy;
         let section = section.get_or_insert_with(Redundancy::default);
         section.layers.push(entry(found));
+        Ok(())
+    }
+
+    /// Records what identifies the samples: their classes, and the file of their ids.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] where the file cannot be read.
+    pub fn samples(&self, labels: Option<&[u32]>, ids: Option<&Path>) -> Result<()> {
+        let found = Samples {
+            labels: labels.map(of_classes),
+            ids: ids.map(of_content).transpose()?,
+        };
+        if found != Samples::default() {
+            let section = &mut self.record().results.redundancy;
+            section.get_or_insert_with(Redundancy::default).samples = Some(found);
+        }
         Ok(())
     }
 

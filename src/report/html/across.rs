@@ -153,7 +153,7 @@ fn sentence(layers: &[String], best: &[Vec<Option<f64>>]) -> String {
     }
 }
 
-fn listed(found: &AcrossMatch) -> Match {
+pub(super) fn listed(found: &AcrossMatch) -> Match {
     let name = |c: &ChannelRef| format!("{} channel {}", c.layer, c.channel);
     Match {
         a: name(&found.a),

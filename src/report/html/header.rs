@@ -53,6 +53,7 @@ fn title(command: &str) -> String {
         "demo" | "redundancy" => "Channel redundancy".into(),
         "filters" => "Similarity of convolution filters".into(),
         "shuffle" => "Channel shuffling".into(),
+        "compare" => "Channels of different runs".into(),
         "rank" => "Which channels to keep".into(),
         "ablate" => "Accuracy without some channels".into(),
         "impulse" => "Impulse responses".into(),
@@ -92,6 +93,7 @@ fn sections(results: &Results) -> Vec<(&'static str, &'static str)> {
     };
     add(results.rank.is_some(), "rank", "Which to keep");
     add(results.ablation.is_some(), "ablation", "Accuracy");
+    add(results.compare.is_some(), "compare", "Between runs");
     add(results.redundancy.is_some(), "redundancy", "Channels");
     add(results.filters.is_some(), "filters", "Filters");
     add(results.shuffle.is_some(), "shuffle", "Shuffling");

@@ -9,6 +9,7 @@
 
 mod ablate;
 mod across;
+mod compare;
 mod comparison;
 mod figures;
 mod filters;
@@ -110,6 +111,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
     let impulses = impulse::layers(results, arrays, &mut figures)?;
     let ranks = rank::section(results, &mut figures);
     let ablation = ablate::section(results, &mut figures);
+    let compare = compare::section(results, &mut figures);
     let mut identity = blake3::Hasher::new();
     results.write_json(Path::new(RESULTS_FILE), &mut identity)?;
     let page = Page {
@@ -128,6 +130,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
         impulses,
         ranks,
         ablation,
+        compare,
         results,
         configs: figures.configs(),
         blobs: &figures.blobs,
@@ -158,6 +161,7 @@ struct Page<'a> {
     impulses: Option<impulse::Section>,
     ranks: Option<rank::Section>,
     ablation: Option<ablate::Section>,
+    compare: Option<compare::Section>,
     results: &'a Results,
     configs: String,
     blobs: &'a [String],

@@ -9,12 +9,27 @@ use serde::{Deserialize, Serialize};
 pub struct Redundancy {
     /// One entry per layer, in the order of the input.
     pub layers: Vec<RedundancyLayer>,
+    /// What identifies the samples, where labels or ids were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Samples>,
     /// Linear CKA between these layers, where there are several of as many samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cka: Option<Cka>,
     /// What channels of these layers have in common, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub across: Option<Across>,
+}
+
+/// What identifies the samples of a run: runs are compared on the same ones only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Samples {
+    /// blake3 over the classes of all samples, as 32-bit little-endian integers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
+    /// blake3 over `ids.txt` in the folder of activations, which names a sample a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
 }
 
 /// Channels of different layers (docs/definitions.md#across-layers); its arrays lie in `across/`.
