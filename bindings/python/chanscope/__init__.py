@@ -18,6 +18,7 @@ from ._errors import (
     OutOfMemoryError,
     UsageError,
 )
+from ._compare import Compare, ComparedLayer, ComparedPair, compare
 from ._filters import Filters, LayerFilters, filters
 from ._graph import NNKGraph, knn, nnk
 from ._inspect import devices, inspect
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from ._transformer import NNKTransformer as NNKTransformer
 
 __all__ = [
+    "Compare",
+    "ComparedLayer",
+    "ComparedPair",
     "DataError",
     "DeviceError",
     "Error",
@@ -73,6 +77,7 @@ __all__ = [
     "UsageError",
     "Worked",
     "__version__",
+    "compare",
     "devices",
     "filters",
     "impulse",

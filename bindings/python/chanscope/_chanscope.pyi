@@ -15,6 +15,7 @@ __all__ = [
     "Regularizer",
     "abandon_outputs",
     "command",
+    "compare",
     "devices",
     "filters",
     "filters_name",
@@ -87,6 +88,7 @@ class Regularizer:
 
 def abandon_outputs() -> None: ...
 def command(arguments: list[str]) -> int: ...
+def compare(folders: list[str], settings: dict[str, Any]) -> Found: ...
 def devices(threads: int, settings: dict[str, Any]) -> list[str]: ...
 def filters(
     weights: str | list[tuple[str, tuple[int, ...], bytes]], arguments: dict[str, Any], settings: dict[str, Any]

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from . import _call, _chanscope
+from ._compare import Compare
 from ._filters import Filters
 from ._network import Impulse, Run, Shuffle
 from ._rank import Rank
@@ -14,6 +15,7 @@ from ._results import Arrays, Results, read_document
 
 #: The class of the results of each command.
 _KINDS: dict[str, type[Results]] = {
+    "compare": Compare,
     "filters": Filters,
     "impulse": Impulse,
     "rank": Rank,

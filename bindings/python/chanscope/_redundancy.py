@@ -138,6 +138,7 @@ def redundancy(
     seed: int = 0,
     skip_unreadable: bool = False,
     save_graph: bool = False,
+    supports: bool | None = None,
     device: str = "auto",
     memory: int | str | None = None,
     threads: int | None = None,
@@ -160,6 +161,8 @@ def redundancy(
     `baselines`: also the measures by other authors (correlations of channels, TwoNN, CKA); with many channels and few queries
     they take most of the time. `queries`: number of samples that are queries, drawn by `seed`; candidates still come from all samples, the cost falls
     with the number of queries, and every mean has a standard error in the field of its name with the suffix ``_se``. `skip_unreadable`: list files that cannot be read in `skipped`, and measure the others. `save_graph`: keep the graphs.
+    `supports`: keep the supports, by which :func:`chanscope.compare` compares runs; by default where the results are written to
+    a folder.
 
     `device`: "auto" (a real GPU if there is one, else the CPU), "cpu", "gpu", or "gpu:NAME_OR_INDEX". `memory`: the cap of
     the working sets, bytes or a text such as "8GiB"; half of the free memory by default. `threads`: all cores by default.
@@ -181,6 +184,7 @@ def redundancy(
         "queries": None if queries is None else _call.integer("queries", queries, least=1),
         "seed": _call.integer("seed", seed),
         "save_graph": _call.boolean("save_graph", save_graph),
+        "supports": out is not None if supports is None else _call.boolean("supports", supports),
     }
     call = _call.settings(
         device=device, memory=memory, threads=threads, progress=progress, out=out, force=force
@@ -204,7 +208,7 @@ def redundancy(
         _call.close(call)
 
     def again(layer: str, channel: int) -> Mapping[str, np.ndarray]:
-        one = {**arguments, "channels": [channel], "aggregate": False, "save_graph": True}
+        one = {**arguments, "channels": [channel], "aggregate": False, "save_graph": True, "supports": False}
         settings = _call.settings(device=device, memory=memory, threads=threads, progress=False)
         graphs: Results = made(Results, _chanscope.redundancy(found.only(layer), None, graph, one, settings))
         return {name: graphs.arrays[f"layers/{layer}/{name}.npy"] for name in ("neighbors", "weights")}

@@ -15,6 +15,7 @@ mod cli;
 
 mod call;
 mod command;
+mod compare;
 mod dlpack;
 mod engine;
 mod error;
@@ -55,6 +56,7 @@ fn _chanscope(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(output::write_folder, module)?)?;
     module.add_function(wrap_pyfunction!(output::write_report, module)?)?;
     module.add_function(wrap_pyfunction!(rank::rank, module)?)?;
+    module.add_function(wrap_pyfunction!(compare::compare, module)?)?;
     module.add_function(wrap_pyfunction!(redundancy::redundancy, module)?)?;
     module.add_function(wrap_pyfunction!(regularizer::minimize_filters, module)?)?;
     module.add_function(wrap_pyfunction!(units::merge, module)?)?;

@@ -125,7 +125,7 @@ impl Finished {
 }
 
 /// NumPy's kinds that `.npy` files of results have.
-const KINDS: [&str; 7] = ["f2", "f4", "f8", "i4", "i8", "u1", "b1"];
+const KINDS: [&str; 9] = ["f2", "f4", "f8", "i4", "i8", "u1", "u2", "u4", "b1"];
 
 /// Writes results as a folder: `json` is the text of `results.json`, `arrays` are names, kinds, shapes and bytes in C
 /// order.
@@ -171,6 +171,8 @@ fn write_array(
         "i4" => output.array(name, shape, &numbers(bytes, i32::from_ne_bytes)),
         "i8" => output.array(name, shape, &numbers(bytes, i64::from_ne_bytes)),
         "u1" => output.array(name, shape, bytes),
+        "u2" => output.array(name, shape, &numbers(bytes, u16::from_ne_bytes)),
+        "u4" => output.array(name, shape, &numbers(bytes, u32::from_ne_bytes)),
         "b1" => output.array(name, shape, &numbers(bytes, |[b]: [u8; 1]| b != 0)),
         other => Err(Error::argument(
             "dtype",

@@ -7,7 +7,8 @@ use crate::input::Input;
 use crate::output::{Finished, Found};
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
-use chanscope::measure::redundancy::{GraphSink, NonFinite, redundancy_each};
+use chanscope::io::open::ids_of;
+use chanscope::measure::redundancy::{GraphSink, NonFinite, SupportSink, redundancy_each};
 use chanscope::measure::{RedundancyInput, RedundancyOptions};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
 use chanscope::report::folder::ResultsFolder;
@@ -59,6 +60,7 @@ pub struct Arguments {
     non_finite: String,
     pub skip_unreadable: bool,
     pub save_graph: bool,
+    pub supports: bool,
     baselines: bool,
     queries: Option<usize>,
     seed: u64,
@@ -145,6 +147,7 @@ pub fn redundancy(
         let ctx = ctx.clone().with_scratch(folder.scratch());
         folder.redundancy_parameters(&ctx, &options, arguments.save_graph);
         folder.parameter("skip-unreadable", arguments.skip_unreadable);
+        folder.parameter("no-supports", !arguments.supports);
         for (name, reason) in left_out {
             folder.skip(Skipped { name, reason });
         }
@@ -164,10 +167,12 @@ pub fn redundancy(
             }
             LabelSource::None => {}
         }
-        let graphs = folder.graphs();
+        folder.samples(classes.as_deref(), ids_of(&paths).as_deref())?;
+        let (graphs, supports) = (folder.graphs(), folder.supports());
         let input = RedundancyInput::new(&layers)
             .with_labels(classes.as_deref())
-            .with_graphs(arguments.save_graph.then_some(&graphs as &dyn GraphSink));
+            .with_graphs(arguments.save_graph.then_some(&graphs as &dyn GraphSink))
+            .with_supports(arguments.supports.then_some(&supports as &dyn SupportSink));
         let compared = redundancy_each(&ctx, &input, &options, |found| {
             folder.redundancy_layer(&found)?;
             folder.stage(found.name);

@@ -35,6 +35,7 @@ fn request(
     let mut request = Request::new(files.dumps, options(py, graph, arguments)?);
     request.labels = files.labels;
     request.save_graph = arguments.save_graph;
+    request.supports = arguments.supports;
     request.skip_unreadable = arguments.skip_unreadable;
     request
         .as_written
