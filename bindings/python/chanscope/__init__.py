@@ -36,6 +36,7 @@ _LAZY: dict[str, tuple[str, str | None]] = {
     "NNKTransformer": ("._transformer", "NNKTransformer"),
     "RecordWarning": ("._record", "RecordWarning"),
     "plot": (".plot", None),
+    "prune": (".prune", None),
     "ray": (".ray", None),
     "record": ("._record", "record"),
     "torch": (".torch", None),
@@ -43,6 +44,7 @@ _LAZY: dict[str, tuple[str, str | None]] = {
 
 if TYPE_CHECKING:
     from . import plot as plot
+    from . import prune as prune
     from . import ray as ray
     from . import torch as torch
     from ._record import RecordWarning as RecordWarning
