@@ -142,7 +142,7 @@ fn heatmap(
         col: "layer",
         symmetric: false,
         names: None,
-        order: None,
+        clusters: None,
         views: vec![view("Best match", best.view()), view("Mean", mean.view())],
     }))
 }
