@@ -246,6 +246,6 @@ impl Backend for Cpu {
         params: &Conv2dParams,
     ) -> Result<Tensor> {
         self.pool
-            .install(|| conv2d::conv2d(x, weight, bias, params, self.set))
+            .install(|| conv2d::conv2d(x, weight, bias, params, conv2d::Sums::Plain, self.set))
     }
 }

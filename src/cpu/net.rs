@@ -1,13 +1,14 @@
 //! The operations of a network. Each one runs on the thread pool of the backend.
 
+use super::conv2d::{self, Sums};
 use super::{
     Cpu, Tensor, correlate, linear, pointwise, pool2d, reduce, resample, shuffle, strided,
 };
 use crate::Result;
-use crate::ops::Activation;
 use crate::ops::net::{
     Binary, Correlation, NetOps, Pool2dParams, Reduction, Resampling, Shuffle, StridedCopy, Unary,
 };
+use crate::ops::{Activation, Conv2dParams};
 use std::ops::Range;
 
 impl NetOps for Cpu {
@@ -17,6 +18,18 @@ impl NetOps for Cpu {
 
     fn copy(&self, x: &Tensor, into: &mut Tensor, copy: &StridedCopy) -> Result<()> {
         self.pool.install(|| strided::copy(x, into, copy))
+    }
+
+    fn conv2d_relaxed(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        params: &Conv2dParams,
+    ) -> Result<Tensor> {
+        let sums = Sums::Relaxed;
+        self.pool
+            .install(|| conv2d::conv2d(x, weight, bias, params, sums, self.set))
     }
 
     fn pool2d(&self, x: &Tensor, params: &Pool2dParams) -> Result<Tensor> {

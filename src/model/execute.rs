@@ -5,15 +5,18 @@ use crate::Result;
 use crate::ops::net::{Binary, NetOps, StridedCopy, broadcast_strides, strides};
 use crate::ops::{Activation, Conv2dParams};
 
-/// Result of `op`; `shape` is the result's, batch included. Reshapes are the caller's.
+/// Result of `op`; `shape` is the result's, batch included. Reshapes are the caller's. Convolutions are
+/// [`NetOps::conv2d_relaxed`] if `relaxed`.
 pub(super) fn execute<B: NetOps>(
     backend: &B,
     op: &Op,
     inputs: &[&B::Tensor],
     shape: &[usize],
+    relaxed: bool,
 ) -> Result<B::Tensor> {
     let x = inputs[0];
     match op {
+        Op::Conv(p) if relaxed => backend.conv2d_relaxed(x, inputs[1], inputs.get(2).copied(), p),
         Op::Conv(p) => backend.conv2d(x, inputs[1], inputs.get(2).copied(), p),
         Op::BatchNorm(a) => batch_norm(backend, inputs, shape, *a),
         Op::Linear(a) => linear(backend, inputs, shape, *a),

@@ -22,6 +22,8 @@ pub struct Session<'a, B: NetOps> {
     constants: Vec<B::Tensor>,
     /// Bytes of the constants, and of the largest of them.
     constant_bytes: [u64; 2],
+    /// Whether convolutions may be computed as [`NetOps::conv2d_relaxed`] says.
+    relaxed: bool,
 }
 
 /// A value during a run: made by it, or lent by the caller.
@@ -73,6 +75,7 @@ impl<'a, B: NetOps> Session<'a, B> {
             program,
             constant_bytes: [bytes().sum(), bytes().max().unwrap_or(0)],
             constants: vec![],
+            relaxed: false,
         };
         batch_size(memory, session.fixed_bytes(), session.bytes_per_sample(), 1)?;
         session.constants = (constants.into_iter())
@@ -89,6 +92,13 @@ impl<'a, B: NetOps> Session<'a, B> {
         self.program.steps.iter().any(|step| step.output == value)
     }
 
+    /// Computes convolutions with fewer operations and larger rounding errors, as [`NetOps::conv2d_relaxed`] says.
+    #[must_use]
+    pub fn with_relaxed_convolutions(mut self) -> Self {
+        self.relaxed = true;
+        self
+    }
+
     /// Bytes a sample takes on the device at the worst moment, scratch of the kernels not included.
     pub fn bytes_per_sample(&self) -> u64 {
         4 * self.program.peak_per_sample() as u64
@@ -98,7 +108,13 @@ impl<'a, B: NetOps> Session<'a, B> {
     /// padded input of a convolution where it is large.
     pub fn fixed_bytes(&self) -> u64 {
         let padded = 4 * self.program.padded_per_sample() as u64;
-        self.constant_bytes.iter().sum::<u64>() + padded.saturating_sub(SMALL)
+        // Transformed filters take four times the room of the filters (36 numbers for 9).
+        let transformed = if self.relaxed {
+            4 * self.constant_bytes[1]
+        } else {
+            0
+        };
+        self.constant_bytes.iter().sum::<u64>() + transformed + padded.saturating_sub(SMALL)
     }
 
     /// Bytes of the constants on the device.
@@ -168,7 +184,7 @@ impl<'a, B: NetOps> Session<'a, B> {
                     .ok_or_else(|| internal("a value was freed before its last reader")),
             })
             .collect::<Result<Vec<_>>>()?;
-        execute(self.backend, &step.op, &inputs, &shape)
+        execute(self.backend, &step.op, &inputs, &shape, self.relaxed)
     }
 
     /// The batch size, if the given tensors fit.

@@ -7,7 +7,7 @@ mod functions;
 
 pub use functions::{Binary, Reduction, Resampling, Unary};
 
-use super::{Activation, Backend};
+use super::{Activation, Backend, Conv2dParams};
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -108,6 +108,22 @@ pub trait NetOps: Backend {
     fn reshape(&self, x: Self::Tensor, shape: &[usize]) -> Result<Self::Tensor>;
     /// Copies part of `x` into part of `into`. Elements of the target must not be named twice.
     fn copy(&self, x: &Self::Tensor, into: &mut Self::Tensor, copy: &StridedCopy) -> Result<()>;
+    /// As [`Backend::conv2d`], for callers to whom a larger rounding error does not matter: a backend may compute outputs
+    /// otherwise than by the sum of the definition, if that takes fewer operations. The error of an output is then up to
+    /// about `1e-5` of the largest outputs, and an intermediate result may overflow for inputs above `1e35`. Which way is taken depends
+    /// on the sizes of a sample only; results do not depend on the batch.
+    ///
+    /// # Errors
+    /// As [`Backend::conv2d`].
+    fn conv2d_relaxed(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
+        bias: Option<&Self::Tensor>,
+        params: &Conv2dParams,
+    ) -> Result<Self::Tensor> {
+        self.conv2d(x, weight, bias, params)
+    }
     /// Pooling, `[N, C, H, W]` to `[N, C, H', W']`.
     fn pool2d(&self, x: &Self::Tensor, params: &Pool2dParams) -> Result<Self::Tensor>;
     /// A function of every element.

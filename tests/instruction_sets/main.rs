@@ -29,6 +29,7 @@ mod knn;
 mod linear;
 mod nnk;
 mod overlap;
+mod winograd;
 
 use chanscope::cpu::InstructionSet;
 use chanscope::internals::{self, OnEachSet};
@@ -39,7 +40,7 @@ use std::path::Path;
 type Once = &'static [(&'static str, fn())];
 
 /// The modules and their tests.
-const MODULES: [(&str, OnEachSet, Once); 7] = [
+const MODULES: [(&str, OnEachSet, Once); 8] = [
     ("conv2d", conv2d::ON_EACH_SET, conv2d::ONCE),
     ("correlate", correlate::ON_EACH_SET, correlate::ONCE),
     ("gram", gram::ON_EACH_SET, gram::ONCE),
@@ -47,6 +48,7 @@ const MODULES: [(&str, OnEachSet, Once); 7] = [
     ("linear", linear::ON_EACH_SET, linear::ONCE),
     ("nnk", nnk::ON_EACH_SET, nnk::ONCE),
     ("overlap", overlap::ON_EACH_SET, overlap::ONCE),
+    ("winograd", winograd::ON_EACH_SET, winograd::ONCE),
 ];
 
 /// All instruction sets, with the names that tests on them end in.

@@ -20,3 +20,4 @@ pub mod pca;
 pub mod rank;
 pub mod reduce;
 pub mod redundancy;
+pub mod winograd;

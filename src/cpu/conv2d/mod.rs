@@ -8,13 +8,14 @@
 //! 4. [`small`] leaves out the taps that fall on padding, where they are many.
 //!
 //! Every output is one sum over (channel, ky, kx), in an order that depends on those sizes only. So neither the batch
-//! nor the number of threads changes a bit.
+//! nor the number of threads changes a bit. Callers that need no such sum may ask for [`winograd`].
 
 mod depthwise;
 mod geometry;
 mod patch;
 mod small;
 mod strip;
+mod winograd;
 
 use super::Tensor;
 use super::disjoint::Disjoint;
@@ -30,6 +31,15 @@ const PIECE: usize = 4 << 20;
 /// Panels of output pixels in a strip. Their packed patches stay in the L2 cache.
 const STRIP: usize = 8;
 
+/// How an output is computed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sums {
+    /// As the sum of the definition.
+    Plain,
+    /// In whatever way takes the fewest operations.
+    Relaxed,
+}
+
 /// Convolves `x [N, C, H, W]` with `weight [M, C / groups, kh, kw]`, adds `bias [M]` and applies the activation.
 ///
 /// # Errors
@@ -39,6 +49,7 @@ pub(super) fn conv2d(
     weight: &Tensor,
     bias: Option<&Tensor>,
     params: &Conv2dParams,
+    sums: Sums,
     set: InstructionSet,
 ) -> Result<Tensor> {
     let shape = Geometry::new(x.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
@@ -52,6 +63,8 @@ pub(super) fn conv2d(
     let depthwise = shape.group_channels() == 1 && shape.groups > 1;
     let run = if depthwise && shape.group_filters() < ROWS {
         depthwise::run
+    } else if sums == Sums::Relaxed && winograd::is_worth_it(&shape) {
+        winograd::run
     } else if small::is_worth_it(&shape) {
         small::run
     } else {

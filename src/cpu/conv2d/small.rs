@@ -35,12 +35,17 @@ pub(super) fn is_worth_it(shape: &Geometry) -> bool {
     if shape.groups > 1 || shape.is_pointwise() {
         return false;
     }
+    let columns = shape.samples.next_multiple_of(COLS);
+    5 * inside_map(shape) * columns <= 4 * shape.pixels() * shape.taps() * shape.samples
+}
+
+/// Taps that fall inside the map, of all outputs of a channel.
+pub(super) fn inside_map(shape: &Geometry) -> usize {
     let along = |axis: usize| -> usize {
         let places = 0..shape.out[axis];
         places.map(|at| inside(shape, axis, at).len()).sum()
     };
-    let columns = shape.samples.next_multiple_of(COLS);
-    5 * along(0) * along(1) * columns <= 4 * shape.pixels() * shape.taps() * shape.samples
+    along(0) * along(1)
 }
 
 /// The taps along an axis that fall inside the map, for the output at this place.

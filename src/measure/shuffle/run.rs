@@ -2,7 +2,7 @@
 
 use super::check::{check_labels, check_options};
 use super::compare::{Tap, correct};
-use super::tail::{Tail, slice_rows};
+use super::tail::{Tail, after_channelwise, slice_rows};
 use super::{Mode, Observed, Shuffle, ShuffleInput, ShuffleOptions, permute};
 use crate::model::forward::Session;
 use crate::model::images::{Images, batch_size};
@@ -31,8 +31,12 @@ pub(super) struct Run<'a, B: NetOps> {
     shape: Vec<usize>,
     head: Session<'a, B>,
     base: Session<'a, B>,
+    /// The operations in front of the tail that compute each channel from the same channel, where there are any.
+    front: Option<Session<'a, B>>,
     tail: Tail<'a, B>,
-    /// Where in the base run's results each value lies that the tail needs, `None` for the input.
+    /// Where in the base run's results the tensor lies, `None` for the input.
+    tensor: Option<usize>,
+    /// The same for each value that the tail needs.
     needs: Vec<Option<usize>>,
     /// The same for what is compared: the taps, then the output.
     compared: Vec<Option<usize>>,
@@ -104,7 +108,16 @@ impl<'a, B: NetOps> Run<'a, B> {
                 "a layer after it, or labels",
             ));
         }
-        let tail = Tail::new(backend, graph, tensor.value, &wanted, memory)?;
+        let start = after_channelwise(graph, tensor.value, &wanted);
+        let session = |given: ValueId, wanted: &[ValueId]| {
+            let session = Session::within(backend, graph, &[given], wanted, memory)?;
+            Ok::<_, Error>(session.with_relaxed_convolutions())
+        };
+        let front = match start == tensor.value {
+            true => None,
+            false => Some(session(tensor.value, &[start])?),
+        };
+        let tail = Tail::new(backend, graph, start, &wanted, memory)?;
         let mut values: Vec<ValueId> = vec![];
         let mut place = |id: ValueId| {
             (id != graph.input()).then(|| {
@@ -114,10 +127,11 @@ impl<'a, B: NetOps> Run<'a, B> {
                 })
             })
         };
+        let tensor_place = place(tensor.value);
         let needs = tail.needs().into_iter().map(&mut place).collect();
         let compared = compared.into_iter().map(&mut place).collect();
-        let base = Session::within(backend, graph, &[graph.input()], &values, memory)?;
-        let head = Session::within(backend, graph, &[graph.input()], &[tensor.value], memory)?;
+        let base = session(graph.input(), &values)?;
+        let head = session(graph.input(), &[tensor.value])?;
         let mut run = Self {
             backend,
             input,
@@ -128,7 +142,9 @@ impl<'a, B: NetOps> Run<'a, B> {
             shape,
             head,
             base,
+            front,
             tail,
+            tensor: tensor_place,
             needs,
             compared,
             chunk: 0,
@@ -148,8 +164,10 @@ impl<'a, B: NetOps> Run<'a, B> {
     fn plan(&mut self) -> Result<()> {
         let batch = self.options.batch.min(self.images.samples());
         let tensor: usize = self.shape.iter().product();
-        let fixed = self.base.fixed_bytes() + 8 * (batch * tensor) as u64;
-        let variant = self.tail.bytes_per_variant(tensor);
+        // As it is, shuffled, and behind the operations in front of the tail.
+        let copies = if self.front.is_some() { 3 } else { 2 };
+        let fixed = self.base.fixed_bytes() + 4 * copies * (batch * tensor) as u64;
+        let variant = self.tail.bytes_per_variant();
         let sample = self.base.bytes_per_sample() + variant;
         let limits = self.backend.limits();
         self.chunk = batch_size(self.memory, fixed, sample, batch)?;
@@ -177,7 +195,7 @@ impl<'a, B: NetOps> Run<'a, B> {
         if self.chunk >= rows.len() {
             let x = self.images.read(self.backend, rows.clone())?;
             let base = self.base.run(&[&x])?;
-            let tensor = pick(&base, &x, self.needs[0]);
+            let tensor = pick(&base, &x, self.tensor);
             let shuffled = self.exchange(tensor, &rows)?;
             return self.compare(&rows, &x, &base, &shuffled);
         }
@@ -216,10 +234,10 @@ impl<'a, B: NetOps> Run<'a, B> {
         Ok(whole)
     }
 
-    /// Every channel of the tensor shuffled.
+    /// Every channel of the tensor shuffled, and what the operations in front of the tail make of it.
     fn exchange(&self, tensor: &B::Tensor, rows: &Range<usize>) -> Result<B::Tensor> {
         let options = self.options;
-        match options.mode {
+        let shuffled = match options.mode {
             Mode::Channel => {
                 let index: Vec<u32> = match self.input.permutation {
                     Some(p) => (p[rows.clone()].iter())
@@ -239,7 +257,12 @@ impl<'a, B: NetOps> Run<'a, B> {
                     .collect();
                 self.backend.shuffle(tensor, net::Shuffle::Pixels(&index))
             }
-        }
+        }?;
+        let Some(front) = &self.front else {
+            return Ok(shuffled);
+        };
+        (front.run(&[&shuffled])?.pop())
+            .ok_or_else(|| Error::network("shuffling: no value in front of the tail"))
     }
 
     /// Runs the variants of some samples, as many at a time as a round has.

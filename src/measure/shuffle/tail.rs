@@ -4,6 +4,9 @@
 //! convolution is linear, so what changes when channel `k` changes by `D` is the convolution of `D` with
 //! the weights of that one input channel. That saves a factor of the number of channels. What else reads
 //! the tensor, such as a residual addition, gets copies of it with one channel exchanged.
+//!
+//! Operations that compute each channel from the same channel, such as pooling, come first: they are applied to the
+//! tensor and to the shuffled one, once for all variants ([`after_channelwise`]).
 
 use crate::model::data::Data;
 use crate::model::forward::{Session, repeat};
@@ -33,6 +36,8 @@ type HostWeight = (Vec<usize>, Vec<f32>);
 pub(super) struct Tail<'a, B: NetOps> {
     backend: &'a B,
     tensor: ValueId,
+    /// Elements of the tensor, per sample.
+    tensor_len: usize,
     /// Convolutions whose results are corrected.
     readers: Vec<Reader<B::Tensor>>,
     /// Whether something else reads the tensor, and gets copies of it.
@@ -65,6 +70,7 @@ impl<'a, B: NetOps> Tail<'a, B> {
             .filter(|w| !starts.contains(w))
             .collect();
         let session = Session::within(backend, graph, &given, &rest, memory)?;
+        let session = session.with_relaxed_convolutions();
         let from_start = (wanted.iter())
             .map(|w| starts.iter().position(|s| s == w))
             .collect();
@@ -74,6 +80,7 @@ impl<'a, B: NetOps> Tail<'a, B> {
         Ok(Self {
             backend,
             tensor,
+            tensor_len: graph.value(tensor).shape.iter().product(),
             readers,
             copies,
             session,
@@ -91,9 +98,9 @@ impl<'a, B: NetOps> Tail<'a, B> {
     }
 
     /// Bytes on the device of one variant of one sample.
-    pub(super) fn bytes_per_variant(&self, tensor: usize) -> u64 {
+    pub(super) fn bytes_per_variant(&self) -> u64 {
         let sizes = (self.readers.iter()).map(|r| r.shape.iter().product::<usize>());
-        let corrections = sizes.sum::<usize>() + tensor;
+        let corrections = sizes.sum::<usize>() + self.tensor_len;
         self.session.bytes_per_sample() + 4 * corrections as u64
     }
 
@@ -217,6 +224,26 @@ impl Reader<HostWeight> {
             weight: backend.take(&self.weight.0, self.weight.1)?,
             shape: self.shape,
         })
+    }
+}
+
+/// What is left of `tensor` after all operations that compute each channel from the same channel, as far as nothing
+/// else reads what they start from, nothing in between is wanted, and no result is larger than the tensor.
+pub(super) fn after_channelwise(graph: &Graph, tensor: ValueId, wanted: &[ValueId]) -> ValueId {
+    let size = |id: ValueId| graph.value(id).shape.iter().product::<usize>();
+    let mut last = tensor;
+    loop {
+        let mut readers = graph.readers(last);
+        let (Some(node), None) = (readers.next(), readers.next()) else {
+            return last;
+        };
+        let channelwise = matches!(node.op, Op::Pool(_) | Op::Unary(_) | Op::BatchNorm(_));
+        let output = node.output;
+        let follows = node.inputs[0] == last && !wanted.contains(&output);
+        if !channelwise || !follows || size(output) > size(tensor) {
+            return last;
+        }
+        last = output;
     }
 }
 
