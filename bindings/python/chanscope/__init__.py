@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._ablate import Ablation, LayerAblation, RankingCurve, ablate
 from ._chanscope import __version__
 from ._errors import (
     DataError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from ._transformer import NNKTransformer as NNKTransformer
 
 __all__ = [
+    "Ablation",
     "Compare",
     "ComparedLayer",
     "ComparedPair",
@@ -62,6 +64,7 @@ __all__ = [
     "Filters",
     "Impulse",
     "InternalError",
+    "LayerAblation",
     "LayerFilters",
     "LayerImpulse",
     "LayerRank",
@@ -70,6 +73,7 @@ __all__ = [
     "OutOfMemoryError",
     "Plan",
     "Rank",
+    "RankingCurve",
     "Redundancy",
     "Results",
     "Run",
@@ -79,6 +83,7 @@ __all__ = [
     "UsageError",
     "Worked",
     "__version__",
+    "ablate",
     "compare",
     "devices",
     "filters",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from ._ablate import Ablation
     from ._filters import LayerFilters
     from ._network import LayerImpulse, TensorShuffle
     from ._layer import LayerRedundancy
@@ -89,6 +90,20 @@ def shuffle_table(tensors: Sequence[TensorShuffle]) -> Table:
         for seen in tensor.observed:
             least = float(np.nanmin(seen.cosine_mean)) if not np.isnan(seen.cosine_mean).all() else None
             rows.append([tensor.name, seen.name, number(_mean(seen.cosine_mean)), number(least), *accuracy])
+    return head, rows
+
+
+def ablation_table(found: Ablation) -> Table:
+    """A row for each ranking, of all layers at once or of each layer."""
+    parts = [("all layers", found.together)] if found.together else []
+    parts += [(layer.name, layer.curves) for layer in found.layers]
+    shares = next(iter(parts[0][1].values())).shares if parts and parts[0][1] else []
+    head = ("layer", "ranking", *(f"{100 * share:g} %" for share in shares))
+    rows = []
+    for name, curves in parts:
+        for curve in curves.values():
+            cells = [f"{a:.3f} ± {e:.3f}" for a, e in zip(curve.accuracy, curve.standard_error)]
+            rows.append([name, curve.ranking, *cells])
     return head, rows
 
 

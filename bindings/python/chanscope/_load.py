@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from . import _call, _chanscope
+from ._ablate import Ablation
 from ._compare import Compare
 from ._filters import Filters
 from ._network import Impulse, Run, Shuffle
@@ -15,6 +16,7 @@ from ._results import Arrays, Results, read_document
 
 #: The class of the results of each command.
 _KINDS: dict[str, type[Results]] = {
+    "ablate": Ablation,
     "compare": Compare,
     "filters": Filters,
     "impulse": Impulse,

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 #[path = "../../../src/cli/mod.rs"]
 mod cli;
 
+mod ablate;
 mod call;
 mod command;
 mod compare;
@@ -41,6 +42,7 @@ fn _chanscope(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<output::Block>()?;
     module.add_class::<output::Found>()?;
     module.add_class::<regularizer::Regularizer>()?;
+    module.add_function(wrap_pyfunction!(ablate::ablate, module)?)?;
     module.add_function(wrap_pyfunction!(call::abandon_outputs, module)?)?;
     module.add_function(wrap_pyfunction!(command::command, module)?)?;
     module.add_function(wrap_pyfunction!(engine::forked, module)?)?;

@@ -28,7 +28,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// A name of the library, with its error for other names.
-fn parsed<T: FromStr<Err = chanscope::Error>>(py: Python<'_>, text: &str) -> PyResult<T> {
+pub fn parsed<T: FromStr<Err = chanscope::Error>>(py: Python<'_>, text: &str) -> PyResult<T> {
     text.parse().map_err(|e| raised(py, &e))
 }
 
@@ -105,7 +105,7 @@ pub struct ShuffleArguments {
 }
 
 /// The images of a call.
-fn images(py: Python<'_>, input: &Input) -> PyResult<Arc<dyn Layer>> {
+pub fn images(py: Python<'_>, input: &Input) -> PyResult<Arc<dyn Layer>> {
     match input.collected().layers.as_slice() {
         [one] => Ok(Arc::clone(one)),
         several => {
@@ -251,7 +251,7 @@ pub fn shuffle(
 }
 
 /// A file, or the numbers that were given.
-fn split(labels: Option<Labels<'_>>) -> (Option<PathBuf>, Option<Vec<u32>>) {
+pub fn split(labels: Option<Labels<'_>>) -> (Option<PathBuf>, Option<Vec<u32>>) {
     match labels {
         None => (None, None),
         Some(Labels::File(path)) => (Some(path), None),

@@ -94,6 +94,38 @@ def test_shuffle(images):
     same_as(cs.shuffle(MODEL, images, batch=8, permutation=order, device="cpu"), "ordered", "shuffle")
 
 
+def test_ablate(images):
+    np.save("images.npy", images)
+    labels = np.arange(24) % 3
+    np.save("labels.npy", labels)
+    options = ["--labels", "labels.npy", "--calibration", "8", "-k", "5", "--keep", "0.75,0.25", "--seed", "3"]
+    command("ablate", MODEL, "images.npy", *options, "--dropped", "merge", "--out", "theirs")
+    arguments = dict(calibration=8, k=5, keep=[0.75, 0.25], seed=3, device="cpu")
+    r = cs.ablate(MODEL, images, labels, dropped="merge", **arguments)
+    same_as(r, "theirs", "ablation")
+    assert cs.ablate(MODEL, "images.npy", "labels.npy", dropped="merge", **arguments) == r
+    layer = r.layers[0]
+    assert r.dropped == "merge" and r.samples == 16 and len(r.calibration) == 8
+    assert list(layer.curves) == ["jaccard", "filters", "impulse", "pearson", "l1", "fpgm", "mean", "apoz", "random"]
+    curve = layer.curves["random"]
+    assert curve.accuracies.shape == (2, 5) and curve.accuracies.mean(1) == pytest.approx(curve.accuracy)
+    assert curve.change == pytest.approx(curve.accuracy - r.accuracy)
+    assert layer.order("random").shape == (5, layer.channels) and layer.curves["l1"].accuracies is None
+    assert list(curve.kept) == [np.ceil(share * layer.channels) for share in curve.shares]
+    assert r.together["l1"].kept.sum() > curve.kept.sum() and (curve.standard_error >= 0).all()
+    # Rankings of one's own: those of a run are the ones that were ablated.
+    activations = cs.run(MODEL, images[r.calibration], "dump", device="cpu")
+    ranked = cs.rank("dump", by="pearson")
+    given = {name: ranked[name] for name in r if name in ranked}
+    assert activations.layers and list(given) == list(r)
+    own = cs.ablate(MODEL, images, labels, rankings=["pearson", "given"], given=given, **arguments)
+    for layer in own.layers:
+        assert (layer.order("given") == layer.order("pearson")).all()
+        assert (layer.curves["given"].accuracy == layer.curves["pearson"].accuracy).all()
+    arrays = {name: ranked[name].order for name in given}
+    assert cs.ablate(MODEL, images, labels, rankings="pearson", given=arrays, **arguments) == own
+
+
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
 def test_run(images, dtype):
     np.save("images.npy", images)
@@ -151,6 +183,13 @@ def test_devices():
         (lambda x: cs.shuffle(MODEL, x, tensor="relu9"), cs.UsageError, "has no layer 'relu9'; it has"),
         (lambda x: cs.shuffle(MODEL, x, batch=0), cs.UsageError, "batch is 0"),
         (lambda x: cs.shuffle(MODEL, x, permutation=[0, 0]), cs.UsageError, "permutation"),
+        (lambda x: cs.ablate(MODEL, x, None), cs.UsageError, "y is None"),
+        (lambda x: cs.ablate(MODEL, x, [0] * len(x), keep=1.5, rankings="l1"), cs.UsageError, "keep is 1.5, expected shares"),
+        (lambda x: cs.ablate(MODEL, x, [0] * len(x)), cs.UsageError, "calibration is 6 samples, expected more than"),
+        (lambda x: cs.ablate(MODEL, x, [0] * len(x), rankings="l2"), cs.UsageError, "unknown ranking 'l2'"),
+        (lambda x: cs.ablate(MODEL, x, [0] * len(x), rankings="given"), cs.UsageError, "give them as given="),
+        (lambda x: cs.ablate(MODEL, x, [0] * len(x), given={"other": [0]}), cs.UsageError, "'other', expected rankings of"),
+        (lambda x: cs.ablate(MODEL, x, [0] * len(x), given=[1]), cs.UsageError, "given is list, expected a mapping"),
         (lambda x: cs.shuffle(MODEL, x, mode="rows"), cs.UsageError, "unknown mode 'rows'"),
         (lambda x: cs.run(MODEL, x, "d", dtype="int8"), cs.UsageError, "unknown dtype 'int8'"),
         (lambda x: cs.run(MODEL, x[:, :2], "d"), cs.Error, "2"),
