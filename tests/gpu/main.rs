@@ -13,6 +13,7 @@ mod oracle;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ablate;
 mod ceiling;
 mod conv2d;
 mod cooperative;
@@ -97,6 +98,7 @@ fn main() {
     let devices = Devices::open().map(Arc::new);
     let ci = std::env::var("CI").is_ok_and(|v| v == "true");
     let tests: Vec<Test> = [
+        ablate::TESTS,
         ceiling::TESTS,
         conv2d::TESTS,
         cooperative::TESTS,
