@@ -6,7 +6,7 @@
 //! 1. `calibrate`: for every layer its activations on the calibration part (`maps`), the orders of all rankings
 //!    (`criteria`, and [`crate::measure::rank()`] for those by similarity), and what becomes of its maps for each share
 //!    (`replace`): a source channel, a factor and a summand per channel, which serves all of
-//!    [`Dropped`](options::Dropped). Equal replacements are evaluated once.
+//!    [`Dropped`]. Equal replacements are evaluated once.
 //! 2. `evaluate`: the intact network; every layer by itself, where the part of the network up to the layer is computed once
 //!    for a batch and the part behind it for every replacement; all layers at once, in one pass that replaces each layer's
 //!    maps as they are computed, so that what merges there are the maps of the pruned network.

@@ -32,7 +32,7 @@ pub enum Criterion {
     Apoz,
     /// Permutations of the channels: the mean over [`RANDOM_DRAWS`] of them.
     Random,
-    /// The caller's own rankings, [`AblateInput::given`].
+    /// The caller's own rankings, see [`AblateInput::with_given`].
     Given,
 }
 
