@@ -30,7 +30,7 @@ def test_equals_the_command_line_to_the_bit(activations, labels, given, options)
     np.save("conv1.npy", activations)
     np.save("labels.npy", labels)
     command("redundancy", "conv1.npy", "--labels", "labels.npy", "--save-graph", "--out", "theirs", *options)
-    r = cs.redundancy({"conv1": activations}, labels, save_graph=True, device="cpu", **given)
+    r = cs.redundancy({"conv1": activations}, labels, save_graph=True, supports=True, device="cpu", **given)
     expected = arrays("theirs")
     assert r.arrays.keys() == expected.keys()
     for name, array in expected.items():
