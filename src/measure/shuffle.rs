@@ -11,6 +11,7 @@ mod run;
 mod tail;
 
 pub use check::check_labels;
+pub(super) use compare::right;
 pub use permute::{check as check_permutation, seeded as seeded_permutation};
 pub(super) use tail::beside;
 

@@ -108,13 +108,22 @@ impl<'a, B: NetOps> Session<'a, B> {
     /// padded input of a convolution where it is large.
     pub fn fixed_bytes(&self) -> u64 {
         let padded = 4 * self.program.padded_per_sample() as u64;
-        // Transformed filters take four times the room of the filters (36 numbers for 9).
-        let transformed = if self.relaxed {
-            4 * self.constant_bytes[1]
-        } else {
-            0
+        self.constant_bytes.iter().sum::<u64>()
+            + self.transformed_bytes()
+            + padded.saturating_sub(SMALL)
+    }
+
+    /// Bytes of the largest 3x3 filters after their transform, if convolutions are relaxed: 36 numbers for 9.
+    fn transformed_bytes(&self) -> u64 {
+        let filters = |step: &Step| match (&step.op, step.inputs.get(1)) {
+            (Op::Conv(_), Some(&Operand::Constant(i))) if self.relaxed => {
+                let shape = self.backend.shape(&self.constants[i]);
+                let values: usize = shape.iter().product();
+                (shape[2..] == [3, 3]).then_some(16 * values as u64)
+            }
+            _ => None,
         };
-        self.constant_bytes.iter().sum::<u64>() + transformed + padded.saturating_sub(SMALL)
+        (self.program.steps.iter().filter_map(filters).max()).unwrap_or(0)
     }
 
     /// Bytes of the constants on the device.

@@ -110,8 +110,9 @@ pub trait NetOps: Backend {
     fn copy(&self, x: &Self::Tensor, into: &mut Self::Tensor, copy: &StridedCopy) -> Result<()>;
     /// As [`Backend::conv2d`], for callers to whom a larger rounding error does not matter: a backend may compute outputs
     /// otherwise than by the sum of the definition, if that takes fewer operations. The error of an output is then up to
-    /// about `1e-5` of the largest outputs, and an intermediate result may overflow for inputs above `1e35`. Which way is taken depends
-    /// on the sizes of a sample only; results do not depend on the batch.
+    /// about `1e-5` of the largest outputs, and intermediate results, up to a hundred times as large as the inputs, may
+    /// overflow where the sum would not. Which way is taken depends on the sizes of a sample only; results do not depend on
+    /// the batch.
     ///
     /// # Errors
     /// As [`Backend::conv2d`].

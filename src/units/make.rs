@@ -127,7 +127,7 @@ fn check_room(plan: &Plan, folder: &Path, free: Option<u64>) -> Result<()> {
     }
 }
 
-/// Bytes that units and results of a run take at the most, estimated: supports hold about a third of the candidates.
+/// Bytes that units and results of a run take at the most, estimated.
 fn disk_bytes(plan: &Plan) -> u64 {
     let k = plan.options.graph.k as u64;
     // Written for the unit, and copied when the run is merged.
@@ -146,7 +146,7 @@ fn disk_bytes(plan: &Plan) -> u64 {
             true => planned_supports(plan, layer).bytes(),
             false => 0,
         };
-        queries * (2 + 4 * k.div_ceil(3) + graphs) + matrices + kept
+        queries * (2 + 4 * SupportShape::members(plan.options.graph.k) + graphs) + matrices + kept
     };
     plan.layers.iter().enumerate().map(of_layer).sum()
 }
@@ -236,9 +236,9 @@ mod tests {
     fn a_disk_without_room_is_refused_with_the_figures() {
         let dir = tempfile::tempdir().expect("folder");
         let plan = planned(dir.path());
-        // 100 queries of channels with 2 + 4 * 9 bytes in units and 1 + 9 in the results, three units of sums, and the
+        // 100 queries of channels with 2 + 4 * 17 bytes in units and 1 + 17 in the results, three units of sums, and the
         // matrices.
-        let needed = 100 * (38 + 10) + 16 * 4 * 3 + 64 * 4;
+        let needed = 100 * (70 + 18) + 16 * 4 * 3 + 64 * 4;
         assert_eq!(disk_bytes(&plan), needed);
         let folder = dir.path();
         assert!(check_room(&plan, folder, Some(needed)).is_ok());

@@ -11,8 +11,8 @@
 //! 3. Tile by tile, the inputs are transformed, multiplied by the filters, and transformed back.
 //! 4. The outputs are transposed back; bias and activation are applied on the way.
 //!
-//! Outputs are sums of terms with other signs and sizes than the products of the definition: the error is about ten
-//! times that of [`strip`](super::strip), and relative to the largest values of the tile. Only callers that ask for
+//! Outputs are sums of terms with other signs and sizes than the products of the definition: the error is larger
+//! than that of [`strip`](super::strip), and relative to the largest values of the tile. Only callers that ask for
 //! it get it ([`conv2d_relaxed`](crate::ops::net::NetOps::conv2d_relaxed)). Whether a convolution is computed this way
 //! depends on the sizes of a sample alone, and each output on its own sample alone: the batch changes no bit.
 

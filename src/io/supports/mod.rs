@@ -33,13 +33,18 @@ pub struct SupportShape {
 }
 
 impl SupportShape {
-    /// Bytes of both files, about: supports hold about a third of the candidates.
+    /// Bytes of both files, about: [`Self::members`] of each support.
     pub fn bytes(&self) -> u64 {
-        let members = (self.k as u64).div_ceil(3) * self.member_width() as u64;
+        let members = Self::members(self.k) * self.member_width() as u64;
         let each = self.size_width() as u64 + members;
         (self.channels as u64)
             .saturating_mul(self.queries as u64)
             .saturating_mul(each)
+    }
+
+    /// Members of a support to reckon with: two thirds of the candidates (docs/cli.md#supports).
+    pub(crate) fn members(k: usize) -> u64 {
+        (2 * k as u64).div_ceil(3)
     }
 
     /// Bytes of a size.

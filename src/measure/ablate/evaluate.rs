@@ -2,16 +2,16 @@
 
 use super::options::AblateInput;
 use super::replace::{Ready, Replacement};
+use crate::Result;
 use crate::control::{Control, Step};
 use crate::io::layer::Layer;
-use crate::measure::shuffle::beside;
+use crate::measure::shuffle::{beside, right};
 use crate::model::forward::Session;
 use crate::model::images::{Images, batch_size};
 use crate::model::layers::ConvLayer;
 use crate::model::node::ValueId;
 use crate::ops::net::NetOps;
 use crate::stream::run::ranges;
-use crate::{Error, Result};
 
 /// Most samples at a time.
 const MOST: usize = 256;
@@ -173,30 +173,8 @@ impl<B: NetOps> Evaluation<'_, B> {
         Ok(found)
     }
 
-    /// Whether the largest of each sample's scores, the first of equals, is that of its label.
+    /// Which samples are classified correctly.
     fn right(&self, scores: &B::Tensor, labels: &[u32]) -> Result<Vec<bool>> {
-        let scores = self.backend.download(scores)?;
-        if scores.iter().any(|s| s.is_nan()) {
-            return Err(Error::NonFinite {
-                what: "values of the network's output".into(),
-                at: vec![],
-                advice: "export the model again, or scale its input down",
-            });
-        }
-        let classes = scores.len() / labels.len().max(1);
-        let right = |(row, &label): (&[f32], &u32)| {
-            let mut best = 0;
-            for (class, score) in row.iter().enumerate() {
-                if *score > row[best] {
-                    best = class;
-                }
-            }
-            best == label as usize
-        };
-        Ok(scores
-            .chunks(classes.max(1))
-            .zip(labels)
-            .map(right)
-            .collect())
+        right(&self.backend.download(scores)?, labels, 1)
     }
 }

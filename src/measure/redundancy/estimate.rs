@@ -25,7 +25,7 @@ pub struct Estimate {
     /// Temporary files, bytes: for supports that do not fit in memory, and for a copy of the layer by channels where one is
     /// made.
     pub disk_bytes: u64,
-    /// Supports in the results, if they are kept, bytes: about, as a support holds about a third of the candidates.
+    /// Supports in the results, if they are kept, bytes, about ([`SupportShape::bytes`]).
     pub supports_bytes: u64,
     /// Bytes read from the layer's file, the pass that looks for NaN included, those of a copy not.
     pub read_bytes: u64,

@@ -93,8 +93,21 @@ fn cosine([xy, xx, yy]: [f64; 3]) -> f64 {
     }
 }
 
-/// `[K]` samples whose largest score (the first of equals) is their label's, from `scores [n, K, classes]`.
+/// `[K]` samples whose largest score is their label's, from `scores [n, K, classes]`.
 pub(super) fn correct(scores: &[f32], labels: &[u32], variants: usize) -> Result<Vec<u64>> {
+    let mut counts = vec![0; variants];
+    for (i, right) in right(scores, labels, variants)?.into_iter().enumerate() {
+        counts[i % variants] += u64::from(right);
+    }
+    Ok(counts)
+}
+
+/// `[n, K]` whether the largest of `scores [n, K, classes]`, the first of equals, is that of the sample's label.
+pub(in crate::measure) fn right(
+    scores: &[f32],
+    labels: &[u32],
+    variants: usize,
+) -> Result<Vec<bool>> {
     if scores.iter().any(|s| s.is_nan()) {
         return Err(Error::NonFinite {
             what: "values of the network's output".into(),
@@ -103,15 +116,18 @@ pub(super) fn correct(scores: &[f32], labels: &[u32], variants: usize) -> Result
         });
     }
     let classes = scores.len() / (labels.len() * variants).max(1);
-    let mut counts = vec![0; variants];
-    for (i, row) in scores.chunks(classes.max(1)).enumerate() {
+    let right = |(i, row): (usize, &[f32])| {
         let mut best = 0;
         for (class, score) in row.iter().enumerate() {
             if *score > row[best] {
                 best = class;
             }
         }
-        counts[i % variants] += u64::from(best == labels[i / variants] as usize);
-    }
-    Ok(counts)
+        best == labels[i / variants] as usize
+    };
+    Ok(scores
+        .chunks(classes.max(1))
+        .enumerate()
+        .map(right)
+        .collect())
 }
