@@ -219,24 +219,20 @@ fn two_runs_are_compared_as_defined() {
     }
 }
 
+/// Measures both dumps, as `run-a` and `run-b`.
+fn measured(dir: &TempDir) {
+    for dump in ["a", "b"] {
+        let out = format!("run-{dump}");
+        succeed(dir, &["redundancy", dump, "-k", "5", "--out", &out]);
+    }
+}
+
 /// Three runs: the first with the second and with the third.
 #[test]
 fn every_other_run_is_compared_with_the_first() {
     let dir = TempDir::new().unwrap();
     dumps(&dir);
-    for dump in ["a", "b"] {
-        succeed(
-            &dir,
-            &[
-                "redundancy",
-                dump,
-                "-k",
-                "5",
-                "--out",
-                &format!("run-{dump}"),
-            ],
-        );
-    }
+    measured(&dir);
     succeed(
         &dir,
         &["compare", "run-b", "run-a", "run-b", "--out", "three"],

@@ -1,13 +1,13 @@
 //! Supports that no run wrote: one line, which names the file.
 
-use super::dumps;
+use super::{dumps, measured};
 use crate::formats::npy_bytes;
 use crate::support::cli::{refused, succeed};
 use tempfile::TempDir;
 
 /// Runs `compare` with a file of the layer `conv1` of run `b` changed, which has to be refused.
 fn forged(dir: &TempDir, file: &str, change: &dyn Fn(&mut Vec<u8>), parts: &[&str]) {
-    let path = dir.path().join("b-run/layers/conv1").join(file);
+    let path = dir.path().join("run-b/layers/conv1").join(file);
     let original = std::fs::read(&path).unwrap();
     let mut bytes = original.clone();
     change(&mut bytes);
@@ -15,7 +15,7 @@ fn forged(dir: &TempDir, file: &str, change: &dyn Fn(&mut Vec<u8>), parts: &[&st
     std::fs::write(&path, bytes).unwrap();
     refused(
         dir,
-        &["compare", "a-run", "b-run"],
+        &["compare", "run-a", "run-b"],
         1,
         &[&[file], parts].concat(),
     );
@@ -26,19 +26,7 @@ fn forged(dir: &TempDir, file: &str, change: &dyn Fn(&mut Vec<u8>), parts: &[&st
 fn supports_that_no_run_wrote_are_refused() {
     let dir = TempDir::new().unwrap();
     dumps(&dir);
-    for dump in ["a", "b"] {
-        succeed(
-            &dir,
-            &[
-                "redundancy",
-                dump,
-                "-k",
-                "5",
-                "--out",
-                &format!("{dump}-run"),
-            ],
-        );
-    }
+    measured(&dir);
     let (sizes, members) = ("support_sizes.npy", "supports.npy");
     // A header of 128 bytes, then sizes [60, 5] and members in bytes.
     let header = 128;
@@ -81,18 +69,18 @@ fn supports_that_no_run_wrote_are_refused() {
         &["one dimension"],
     );
     forged(&dir, members, &shape("|u1", "(7,)", 7), &["7 members"]);
-    let path = dir.path().join("b-run/layers/conv1").join(members);
+    let path = dir.path().join("run-b/layers/conv1").join(members);
     std::fs::remove_file(&path).unwrap();
     refused(
         &dir,
-        &["compare", "a-run", "b-run"],
+        &["compare", "run-a", "run-b"],
         1,
         &["no supports of layer conv1"],
     );
     std::fs::create_dir(&path).unwrap();
     refused(
         &dir,
-        &["compare", "a-run", "b-run"],
+        &["compare", "run-a", "run-b"],
         1,
         &["no supports of layer conv1"],
     );

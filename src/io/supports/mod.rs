@@ -33,7 +33,7 @@ pub struct SupportShape {
 }
 
 impl SupportShape {
-    /// Bytes of both files, about: [`Self::members`] of each support.
+    /// Bytes of both files, about: supports are reckoned to hold two thirds of the candidates.
     pub fn bytes(&self) -> u64 {
         let members = Self::members(self.k) * self.member_width() as u64;
         let each = self.size_width() as u64 + members;

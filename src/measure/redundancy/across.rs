@@ -40,7 +40,7 @@ pub struct Across {
 impl Across {
     /// What was found between all layers.
     pub(super) fn of(
-        layers: &[Supported<'_>],
+        layers: &[SideLayer<'_>],
         found: Summary,
         jaccard: Option<Array2<f64>>,
     ) -> Self {
@@ -58,17 +58,20 @@ impl Across {
     }
 }
 
-/// The supports of a layer that was measured.
-pub(super) struct Supported<'a> {
+/// A layer of a run, with the supports of its channels.
+#[derive(Clone, Copy)]
+pub struct SideLayer<'a> {
+    /// Layer.
     pub name: &'a str,
-    /// `[C]`: the channels that `supports` has, by their index in the layer.
+    /// `[C]`: the channels that were measured, by their index in the layer.
     pub channels: &'a [usize],
-    /// `[C]`.
+    /// `[C]`: those that are zero on every sample.
     pub dead: &'a [bool],
+    /// Supports of these channels.
     pub supports: &'a dyn SupportSource,
 }
 
-impl Supported<'_> {
+impl SideLayer<'_> {
     /// The live channels, by their index in the layer.
     fn live_channels(&self) -> Vec<usize> {
         self.live().into_iter().map(|c| self.channels[c]).collect()
@@ -85,7 +88,7 @@ impl Supported<'_> {
 /// How the supports of layers are compared.
 pub(super) struct AcrossStage<'a, B: Backend> {
     pub backend: &'a B,
-    pub layers: &'a [Supported<'a>],
+    pub layers: &'a [SideLayer<'a>],
     /// The layers before this one are compared with the others, and none with another of its side. `None`: all with all.
     pub split: Option<usize>,
     /// Queries of every layer.
@@ -124,7 +127,7 @@ impl SupportSource for List<'_> {
 impl<B: Backend> AcrossStage<'_, B> {
     /// Compares all pairs of layers that are wanted. Returns what is found, and the whole matrix where it was kept.
     pub fn run(&self) -> Result<(Summary, Option<Array2<f64>>)> {
-        let live = self.layers.iter().map(Supported::live_channels);
+        let live = self.layers.iter().map(SideLayer::live_channels);
         let mut found = Summary::new(&live.collect::<Vec<_>>());
         let all: Vec<usize> = (0..self.layers.len()).collect();
         let fits = |channels| check_overlap_memory(channels, self.k, false, self.memory);

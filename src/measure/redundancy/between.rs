@@ -1,26 +1,12 @@
 //! Channels of two runs over the same samples that pick the same neighbours (docs/definitions.md#between-runs).
 
-use super::across::{AcrossStage, Supported};
+use super::across::{AcrossStage, SideLayer};
 use super::matches::{Match, Place};
-use super::overlap::SupportSource;
 use crate::device::on_backend;
 use crate::measure::Context;
 use crate::ops::MAX_K;
 use crate::{Error, Result};
 use ndarray::{Array2, s};
-
-/// A layer of a run, with the supports of its channels.
-#[derive(Clone, Copy)]
-pub struct SideLayer<'a> {
-    /// Layer.
-    pub name: &'a str,
-    /// `[C]`: the channels that were measured, by their index in the layer.
-    pub channels: &'a [usize],
-    /// `[C]`: those that are zero on every sample.
-    pub dead: &'a [bool],
-    /// Supports of these channels.
-    pub supports: &'a dyn SupportSource,
-}
 
 /// The layers of one of the two runs.
 pub type Side<'a> = &'a [SideLayer<'a>];
@@ -66,13 +52,7 @@ pub struct Between {
 pub fn compare(ctx: &Context<'_>, input: &CompareInput<'_>) -> Result<Between> {
     check(input)?;
     let [a, b] = input.runs;
-    let layers = a.iter().chain(b).map(|layer| Supported {
-        name: layer.name,
-        channels: layer.channels,
-        dead: layer.dead,
-        supports: layer.supports,
-    });
-    let layers: Vec<Supported<'_>> = layers.collect();
+    let layers: Vec<SideLayer<'_>> = a.iter().chain(b).copied().collect();
     let (found, matrix) = ctx.run(|| {
         on_backend!(ctx.device(), |backend| {
             let stage = AcrossStage {

@@ -44,8 +44,8 @@ mod streamed;
 mod survey;
 mod work;
 
-pub use across::{Across, TOGETHER};
-pub use between::{Between, CompareInput, Side, SideLayer, compare};
+pub use across::{Across, SideLayer, TOGETHER};
+pub use between::{Between, CompareInput, Side, compare};
 pub use estimate::{Estimate, estimate};
 pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions, draw_queries};
 pub use layer::{Compared, LayerRedundancy, Redundancy, Sampled};

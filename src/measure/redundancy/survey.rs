@@ -1,6 +1,6 @@
 //! The first pass over a layer, and the order of all passes over all layers.
 
-use super::across::{Across, AcrossStage, Supported};
+use super::across::{Across, AcrossStage, SideLayer};
 use super::input::{NonFinite, Prepared, draw_queries};
 use super::stages::Stages;
 use super::work::{Schedule, Work, part};
@@ -105,13 +105,13 @@ impl<B: Backend> Session<'_, B> {
     ) -> Result<Across> {
         let samples = self.input.layers.first().map_or(0, |l| l.shape().samples);
         let layers =
-            (kept.iter().zip(self.channels)).map(|((name, dead, supports), channels)| Supported {
+            (kept.iter().zip(self.channels)).map(|((name, dead, supports), channels)| SideLayer {
                 name,
                 channels,
                 dead,
                 supports,
             });
-        let layers: Vec<Supported<'_>> = layers.collect();
+        let layers: Vec<SideLayer<'_>> = layers.collect();
         let stage = AcrossStage {
             backend: self.backend,
             layers: &layers,
