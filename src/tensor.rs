@@ -1,9 +1,14 @@
 //! Element types and shapes with checked sizes: the vocabulary every other module shares.
 
+mod values;
+
+pub use values::{Value, ValueBuffer, ValueType, Values};
+
 use crate::error::dims;
 use crate::{Error, Result};
 
-/// Element type of stored data. Kernels compute on `f32`; wider and narrower types are converted when read.
+/// Element type of stored data. Kernels compute on `f32`; other types are converted when read, `f16` where it can be kept
+/// ([`ValueType`]) when it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// IEEE half precision.

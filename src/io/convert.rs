@@ -1,7 +1,7 @@
-//! Stored elements to `f32`, in loops that compilers vectorise.
+//! Stored elements to values in memory, in loops that compilers vectorise.
 
 use crate::simd::{self, InstructionSet, Simd, SimdKernel};
-use crate::tensor::DType;
+use crate::tensor::{DType, Value};
 use half::f16;
 
 /// How an element lies in a file.
@@ -11,22 +11,49 @@ pub(crate) struct Element {
     pub(crate) big_endian: bool,
 }
 
-impl Element {
-    /// Whether the bytes already are `f32` values of this machine.
-    pub(crate) fn is_native_f32(self) -> bool {
-        self.dtype == DType::F32 && self.big_endian == cfg!(target_endian = "big")
-    }
+/// What elements are read as.
+pub(crate) trait ReadAs: Value {
+    /// The elements that lie in files as these values lie in memory.
+    const SAME: DType;
 
-    /// Converts `bytes` (whole elements) to `out`, one value each. A finite `f64` outside the range of
-    /// `f32` becomes an infinity.
-    pub(crate) fn widen(self, bytes: &[u8], out: &mut [f32]) {
-        debug_assert_eq!(bytes.len(), out.len() * self.dtype.size());
+    /// Converts `bytes` (whole elements) to `out`, one value each. As `f32` any type can be read, and a finite `f64`
+    /// outside the range of `f32` becomes an infinity; as `f16` only `f16` itself.
+    fn convert(element: Element, bytes: &[u8], out: &mut [Self]);
+}
+
+impl ReadAs for f32 {
+    const SAME: DType = DType::F32;
+
+    fn convert(element: Element, bytes: &[u8], out: &mut [Self]) {
+        debug_assert_eq!(bytes.len(), out.len() * element.dtype.size());
         // Bound by memory: wider vectors gain nothing.
         InstructionSet::Avx2.or_portable().run(Widen {
-            element: self,
+            element,
             bytes,
             out,
         });
+    }
+}
+
+impl ReadAs for f16 {
+    const SAME: DType = DType::F16;
+
+    fn convert(element: Element, bytes: &[u8], out: &mut [Self]) {
+        debug_assert_eq!(element.dtype, DType::F16);
+        let from = match element.big_endian {
+            true => Self::from_be_bytes,
+            false => Self::from_le_bytes,
+        };
+        for (&bytes, value) in bytes.as_chunks::<2>().0.iter().zip(out) {
+            *value = from(bytes);
+        }
+    }
+}
+
+impl Element {
+    /// Whether the bytes already are such values of this machine.
+    pub(crate) fn is_native<T: ReadAs>(self) -> bool {
+        self.dtype == T::SAME && self.big_endian == cfg!(target_endian = "big")
     }
 }
 

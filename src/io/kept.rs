@@ -1,8 +1,9 @@
 //! A layer without some of its samples: what remains when samples with NaN or infinities are skipped.
 
-use super::layer::{Layer, check_request};
-use crate::tensor::{DType, LayerShape};
+use super::layer::{Layer, LayerValue, check_request};
+use crate::tensor::{DType, LayerShape, ValueType};
 use crate::{Error, Result};
+use half::f16;
 use std::ops::Range;
 use std::path::Path;
 
@@ -61,15 +62,69 @@ impl<L: Layer> Kept<L> {
     }
 
     /// Sample-major, run by run. Also serves one channel channel-major, which is the same.
-    fn read_runs(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+    fn read_runs<T: LayerValue>(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [T],
+    ) -> Result<()> {
         let width = channels.len() * self.shape.dim();
         for (row, samples) in self.runs(rows.clone()) {
             let at = (row - rows.start) * width;
             let len = samples.len() * width;
-            self.layer
-                .read_rows(samples, channels, &mut out[at..at + len])?;
+            T::read_rows(&self.layer, samples, channels, &mut out[at..at + len])?;
         }
         Ok(())
+    }
+
+    /// Channel-major.
+    fn channels_as<T: LayerValue>(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [T],
+    ) -> Result<()> {
+        check_request(self.shape, &rows, channels, out.len())?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        let (dim, width) = (self.shape.dim(), channels.len() * self.shape.dim());
+        if let Some((_, samples)) = self.runs(rows.clone()).next()
+            && samples.len() == rows.len()
+        {
+            return T::read_channels(&self.layer, samples, channels, out);
+        }
+        if width > CHUNK {
+            for (channel, out) in channels.iter().zip(out.chunks_exact_mut(rows.len() * dim)) {
+                self.read_runs(rows.clone(), std::slice::from_ref(channel), out)?;
+            }
+            return Ok(());
+        }
+        let step = CHUNK / width;
+        let mut block = vec![T::zeroed(); rows.len().min(step) * width];
+        for first in rows.clone().step_by(step) {
+            let some = first..rows.end.min(first + step);
+            let block = &mut block[..some.len() * width];
+            self.read_runs(some.clone(), channels, block)?;
+            for (row, maps) in some.zip(block.chunks_exact(width)) {
+                for (slot, map) in maps.chunks_exact(dim).enumerate() {
+                    let to = (slot * rows.len() + row - rows.start) * dim;
+                    out[to..to + dim].copy_from_slice(map);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sample-major.
+    fn rows_as<T: LayerValue>(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [T],
+    ) -> Result<()> {
+        check_request(self.shape, &rows, channels, out.len())?;
+        self.read_runs(rows, channels, out)
     }
 }
 
@@ -134,41 +189,28 @@ impl<L: Layer> Layer for Kept<L> {
         Ok(true)
     }
 
+    fn value_type(&self) -> ValueType {
+        self.layer.value_type()
+    }
+
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
-        check_request(self.shape, &rows, channels, out.len())?;
-        if out.is_empty() {
-            return Ok(());
-        }
-        let (dim, width) = (self.shape.dim(), channels.len() * self.shape.dim());
-        if let Some((_, samples)) = self.runs(rows.clone()).next()
-            && samples.len() == rows.len()
-        {
-            return self.layer.read_channels(samples, channels, out);
-        }
-        if width > CHUNK {
-            for (channel, out) in channels.iter().zip(out.chunks_exact_mut(rows.len() * dim)) {
-                self.read_runs(rows.clone(), std::slice::from_ref(channel), out)?;
-            }
-            return Ok(());
-        }
-        let step = CHUNK / width;
-        let mut block = vec![0.0; rows.len().min(step) * width];
-        for first in rows.clone().step_by(step) {
-            let some = first..rows.end.min(first + step);
-            let block = &mut block[..some.len() * width];
-            self.read_runs(some.clone(), channels, block)?;
-            for (row, maps) in some.zip(block.chunks_exact(width)) {
-                for (slot, map) in maps.chunks_exact(dim).enumerate() {
-                    let to = (slot * rows.len() + row - rows.start) * dim;
-                    out[to..to + dim].copy_from_slice(map);
-                }
-            }
-        }
-        Ok(())
+        self.channels_as(rows, channels, out)
     }
 
     fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
-        check_request(self.shape, &rows, channels, out.len())?;
-        self.read_runs(rows, channels, out)
+        self.rows_as(rows, channels, out)
+    }
+
+    fn read_channels_f16(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [f16],
+    ) -> Result<()> {
+        self.channels_as(rows, channels, out)
+    }
+
+    fn read_rows_f16(&self, rows: Range<usize>, channels: &[usize], out: &mut [f16]) -> Result<()> {
+        self.rows_as(rows, channels, out)
     }
 }

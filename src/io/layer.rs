@@ -1,13 +1,15 @@
 //! The trait that measures read through, and the checks that every layer shares.
 
-use crate::tensor::{DType, LayerShape};
+use super::convert::ReadAs;
+use crate::tensor::{DType, LayerShape, ValueType};
 use crate::{Error, Result};
+use half::f16;
 use std::ops::Range;
 use std::path::Path;
 
 /// One layer of activations `A[N, C, H, W]`, in a file or in memory.
 ///
-/// Values come out as `f32` whatever the stored type; a stored finite value that `f32` cannot hold
+/// Values come out as `f32` whatever the stored type, and `f16` also as it is; a stored finite value that `f32` cannot hold
 /// comes out as an infinity; [`Layer::beyond_f32`] counts such values.
 pub trait Layer: Send + Sync {
     /// Name of the layer: file stem or tensor key.
@@ -20,6 +22,35 @@ pub trait Layer: Send + Sync {
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()>;
     /// Reads samples `rows` of `channels` into `out`, sample-major `[rows, channels, H * W]`.
     fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()>;
+    /// The type that values can be kept in: `f16` where they are stored so and [`Layer::read_channels_f16`] and
+    /// [`Layer::read_rows_f16`] read them, else `f32`.
+    fn value_type(&self) -> ValueType {
+        ValueType::F32
+    }
+    /// As [`Layer::read_channels`], of a layer whose [`Layer::value_type`] is `f16`, which stay as they are.
+    ///
+    /// # Errors
+    /// As [`Layer::read_channels`]; [`Error::Argument`] where the value type is another one.
+    fn read_channels_f16(
+        &self,
+        _rows: Range<usize>,
+        _channels: &[usize],
+        _out: &mut [f16],
+    ) -> Result<()> {
+        Err(not_f16(self.dtype()))
+    }
+    /// As [`Layer::read_rows`], of a layer whose [`Layer::value_type`] is `f16`, which stay as they are.
+    ///
+    /// # Errors
+    /// As [`Layer::read_rows`]; [`Error::Argument`] where the value type is another one.
+    fn read_rows_f16(
+        &self,
+        _rows: Range<usize>,
+        _channels: &[usize],
+        _out: &mut [f16],
+    ) -> Result<()> {
+        Err(not_f16(self.dtype()))
+    }
     /// The file it lies in, if any.
     fn path(&self) -> Option<&Path> {
         None
@@ -85,6 +116,15 @@ macro_rules! pass_on {
             fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
                 (**self).read_rows(rows, channels, out)
             }
+            fn value_type(&self) -> ValueType {
+                (**self).value_type()
+            }
+            fn read_channels_f16(&self, rows: Range<usize>, channels: &[usize], out: &mut [f16]) -> Result<()> {
+                (**self).read_channels_f16(rows, channels, out)
+            }
+            fn read_rows_f16(&self, rows: Range<usize>, channels: &[usize], out: &mut [f16]) -> Result<()> {
+                (**self).read_rows_f16(rows, channels, out)
+            }
             fn path(&self) -> Option<&Path> {
                 (**self).path()
             }
@@ -113,6 +153,54 @@ macro_rules! pass_on {
     )*};
 }
 pass_on!(&L, Box<L>);
+
+/// A type as which layers are read.
+pub(crate) trait LayerValue: ReadAs {
+    /// Reads values of this type as [`Layer::read_channels`] does.
+    fn read_channels<L: Layer + ?Sized>(
+        layer: &L,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [Self],
+    ) -> Result<()>;
+    /// Reads values of this type as [`Layer::read_rows`] does.
+    fn read_rows<L: Layer + ?Sized>(
+        layer: &L,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [Self],
+    ) -> Result<()>;
+}
+
+macro_rules! layer_value {
+    ($type:ty, $read_channels:ident, $read_rows:ident) => {
+        impl LayerValue for $type {
+            fn read_channels<L: Layer + ?Sized>(
+                layer: &L,
+                rows: Range<usize>,
+                channels: &[usize],
+                out: &mut [Self],
+            ) -> Result<()> {
+                layer.$read_channels(rows, channels, out)
+            }
+            fn read_rows<L: Layer + ?Sized>(
+                layer: &L,
+                rows: Range<usize>,
+                channels: &[usize],
+                out: &mut [Self],
+            ) -> Result<()> {
+                layer.$read_rows(rows, channels, out)
+            }
+        }
+    };
+}
+layer_value!(f32, read_channels, read_rows);
+layer_value!(f16, read_channels_f16, read_rows_f16);
+
+/// The error for reading values of another type as `f16`.
+pub(super) fn not_f16(dtype: DType) -> Error {
+    Error::argument("layer", dtype.name(), "a layer of f16 in a file")
+}
 
 /// Checks that a request lies within a layer of this shape and that `out` has room for exactly what it asks.
 pub(super) fn check_request(

@@ -5,14 +5,16 @@
 //! the bytes before are converted.
 
 mod gather;
+mod scratch;
 
-use super::convert::Element;
+use super::convert::{Element, ReadAs};
 use super::file::DataFile;
-use super::layer::{Layer, check_request};
+use super::layer::{Layer, check_request, not_f16};
 use crate::Result;
-use crate::tensor::{DType, LayerShape};
+use crate::tensor::{DType, LayerShape, ValueType};
 use gather::{MAX_GAP, Piece, Span, copy_part, copy_rows, file_order, pieces, row_elements, spans};
-use std::cell::RefCell;
+use half::f16;
+use scratch::{SCRATCH, Scratch, in_parallel};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +24,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const CHUNK: usize = 64 * 1024;
 /// Bytes of a run that are worth a thread of their own.
 const PER_THREAD: usize = 4 << 20;
-/// Threads that share a run: what it takes to read from a fast disk, or from the system's memory, at full rate.
-const MOST_THREADS: usize = 4;
 /// Bytes of a run of which the system is told ahead.
 const AHEAD: usize = 4 << 20;
 /// Samples whose parts the system is told of ahead, so that a disk has enough reads to work on at a time.
@@ -146,13 +146,64 @@ impl Layer for Stored {
         Ok(true)
     }
 
+    fn value_type(&self) -> ValueType {
+        match self.element.dtype {
+            DType::F16 => ValueType::F16,
+            _ => ValueType::F32,
+        }
+    }
+
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+        self.channels_as(rows, channels, out)
+    }
+
+    fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+        self.rows_as(rows, channels, out)
+    }
+
+    fn read_channels_f16(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [f16],
+    ) -> Result<()> {
+        self.check_f16()?;
+        self.channels_as(rows, channels, out)
+    }
+
+    fn read_rows_f16(&self, rows: Range<usize>, channels: &[usize], out: &mut [f16]) -> Result<()> {
+        self.check_f16()?;
+        self.rows_as(rows, channels, out)
+    }
+}
+
+impl Stored {
+    fn check_f16(&self) -> Result<()> {
+        match self.element.dtype {
+            DType::F16 => Ok(()),
+            other => Err(not_f16(other)),
+        }
+    }
+
+    /// Channel-major.
+    fn channels_as<T: ReadAs>(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [T],
+    ) -> Result<()> {
         check_request(self.shape, &rows, channels, out.len())?;
         let (dim, count) = (self.shape.dim(), rows.len());
         self.gather(rows, channels, |slot| (slot * count * dim, dim), out)
     }
 
-    fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
+    /// Sample-major.
+    fn rows_as<T: ReadAs>(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [T],
+    ) -> Result<()> {
         check_request(self.shape, &rows, channels, out.len())?;
         if channels.iter().copied().eq(0..self.shape.channels) {
             // As they lie: found out without sorting.
@@ -166,16 +217,14 @@ impl Layer for Stored {
             out,
         )
     }
-}
 
-impl Stored {
     /// Reads `channels` of `rows`; `place(slot)` is the first output index and the stride per row.
-    fn gather(
+    fn gather<T: ReadAs>(
         &self,
         rows: Range<usize>,
         channels: &[usize],
         place: impl Fn(usize) -> (usize, usize),
-        out: &mut [f32],
+        out: &mut [T],
     ) -> Result<()> {
         let (dim, row_len) = (self.shape.dim(), self.shape.row_len());
         let (slots, repeats) = file_order(channels);
@@ -200,7 +249,7 @@ impl Stored {
     }
 
     /// Elements `first ..` in file order.
-    pub(super) fn read_run(&self, first: usize, out: &mut [f32]) -> Result<()> {
+    pub(super) fn read_run<T: ReadAs>(&self, first: usize, out: &mut [T]) -> Result<()> {
         let size = self.element.dtype.size();
         in_parallel(out, PER_THREAD / size, |at, out| {
             let first = first + at;
@@ -213,28 +262,28 @@ impl Stored {
         })
     }
 
-    fn read_part(&self, first: usize, out: &mut [f32]) -> Result<()> {
-        if self.element.is_native_f32() {
+    fn read_part<T: ReadAs>(&self, first: usize, out: &mut [T]) -> Result<()> {
+        if self.element.is_native::<T>() {
             return self.fetch(bytemuck::cast_slice_mut(out), first);
         }
         SCRATCH.with_borrow_mut(|s| {
             for (i, chunk) in out.chunks_mut(CHUNK).enumerate() {
                 let bytes = s.bytes(chunk.len() * self.element.dtype.size());
                 self.fetch(bytes, first + i * CHUNK)?;
-                self.element.widen(bytes, chunk);
+                T::convert(self.element, bytes, chunk);
             }
             Ok(())
         })
     }
 
     /// Reads the spans of `rows` samples that begin at element `first`, and copies the pieces out.
-    fn scatter(
+    fn scatter<T: ReadAs>(
         &self,
         first: usize,
         rows: usize,
         pieces: &[Piece],
         scratch: &mut Scratch,
-        out: &mut [f32],
+        out: &mut [T],
     ) -> Result<()> {
         let row_len = self.shape.row_len();
         let wanted = pieces.iter().map(|p| p.start..p.start + p.len);
@@ -264,14 +313,14 @@ impl Stored {
     }
 
     /// Reads a span of one row, or of several rows in which it is all there is.
-    fn scatter_span(
+    fn scatter_span<T: ReadAs>(
         &self,
         first: usize,
         rows: Range<usize>,
         span: &Span,
         pieces: &[Piece],
         scratch: &mut Scratch,
-        out: &mut [f32],
+        out: &mut [T],
     ) -> Result<()> {
         let row_len = self.shape.row_len();
         let (lo, pieces) = (span.elements.start, &pieces[span.pieces.clone()]);
@@ -291,13 +340,18 @@ impl Stored {
     }
 
     /// Elements `first ..` in `scratch`.
-    fn values<'s>(&self, scratch: &'s mut Scratch, first: usize, len: usize) -> Result<&'s [f32]> {
+    fn values<'s, T: ReadAs>(
+        &self,
+        scratch: &'s mut Scratch,
+        first: usize,
+        len: usize,
+    ) -> Result<&'s [T]> {
         let (bytes, values) = scratch.both(len * self.element.dtype.size(), len);
-        if self.element.is_native_f32() {
+        if self.element.is_native::<T>() {
             self.fetch(bytemuck::cast_slice_mut(values), first)?;
         } else {
             self.fetch(bytes, first)?;
-            self.element.widen(bytes, values);
+            T::convert(self.element, bytes, values);
         }
         Ok(values)
     }
@@ -331,64 +385,5 @@ impl Stored {
 
     fn byte(&self, element: usize) -> u64 {
         self.offset + element as u64 * self.element.dtype.size() as u64
-    }
-}
-
-/// Fills `out` on several threads if each gets at least `least` elements. `fill` is told where its part begins.
-fn in_parallel<T: Send>(
-    out: &mut [T],
-    least: usize,
-    fill: impl Fn(usize, &mut [T]) -> Result<()> + Sync,
-) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (out.len() / least.max(1)).min(cores.min(MOST_THREADS));
-    if threads < 2 {
-        return fill(0, out);
-    }
-    // Of bytes, parts of whole elements.
-    let step = out.len().div_ceil(threads).next_multiple_of(64);
-    std::thread::scope(|scope| {
-        let parts = out.chunks_mut(step).enumerate();
-        let parts = parts.map(|(i, part)| {
-            let fill = &fill;
-            scope.spawn(move || fill(i * step, part))
-        });
-        let parts: Vec<_> = parts.collect();
-        let mut all = Ok(());
-        for part in parts {
-            let done = part.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
-            all = all.and(done);
-        }
-        all
-    })
-}
-
-/// Buffers of one thread, reused: at most [`CHUNK`] bytes as stored, and the same elements as `f32`.
-#[derive(Default)]
-struct Scratch {
-    bytes: Vec<u64>,
-    values: Vec<f32>,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-impl Scratch {
-    /// Aligned for every element type.
-    fn bytes(&mut self, len: usize) -> &mut [u8] {
-        self.both(len, 0).0
-    }
-
-    fn both(&mut self, bytes: usize, values: usize) -> (&mut [u8], &mut [f32]) {
-        let words = bytes.div_ceil(8);
-        if self.bytes.len() < words {
-            self.bytes.resize(words, 0);
-        }
-        if self.values.len() < values {
-            self.values.resize(values, 0.0);
-        }
-        let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.bytes);
-        (&mut all[..bytes], &mut self.values[..values])
     }
 }

@@ -9,9 +9,10 @@ use super::plan::repacked_rows;
 use super::run::{one_ahead, ranges};
 use crate::Result;
 use crate::control::{Control, Step};
-use crate::io::layer::Layer;
+use crate::io::layer::{Layer, LayerValue};
 use crate::io::spill::MapStore;
-use crate::tensor::{DType, LayerShape};
+use crate::tensor::{DType, LayerShape, ValueType};
+use half::f16;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;
@@ -85,6 +86,42 @@ impl<'a> Repacked<'a> {
     pub fn copy_read(&self) -> u64 {
         self.maps.bytes_read()
     }
+
+    /// Channel-major.
+    fn channels_as<T: LayerValue>(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [T],
+    ) -> Result<()> {
+        let map = rows.len() * self.shape().dim();
+        let slots: Option<Vec<usize>> = channels
+            .iter()
+            .map(|&channel| self.slots.get(channel).copied().flatten())
+            .collect();
+        match slots {
+            Some(slots) if out.len() == slots.len() * map => {
+                let maps = slots.iter().zip(out.chunks_mut(map.max(1)));
+                maps.into_iter()
+                    .try_for_each(|(&slot, out)| self.maps.get(slot, rows.clone(), out))
+            }
+            _ => T::read_channels(&self.layer, rows, channels, out),
+        }
+    }
+
+    /// Sample-major.
+    fn rows_as<T: LayerValue>(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [T],
+    ) -> Result<()> {
+        match channels {
+            // The same in either order.
+            [_] => self.channels_as(rows, channels, out),
+            _ => T::read_rows(&self.layer, rows, channels, out),
+        }
+    }
 }
 
 /// Copies maps of `map` bytes from rows of `row` bytes, channel after channel.
@@ -112,28 +149,29 @@ impl Layer for Repacked<'_> {
         self.layer.dtype()
     }
 
+    fn value_type(&self) -> ValueType {
+        self.layer.value_type()
+    }
+
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
-        let map = rows.len() * self.shape().dim();
-        let slots: Option<Vec<usize>> = channels
-            .iter()
-            .map(|&channel| self.slots.get(channel).copied().flatten())
-            .collect();
-        match slots {
-            Some(slots) if out.len() == slots.len() * map => {
-                let maps = slots.iter().zip(out.chunks_mut(map.max(1)));
-                maps.into_iter()
-                    .try_for_each(|(&slot, out)| self.maps.get(slot, rows.clone(), out))
-            }
-            _ => self.layer.read_channels(rows, channels, out),
-        }
+        self.channels_as(rows, channels, out)
     }
 
     fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
-        match channels {
-            // The same in either order.
-            [_] => self.read_channels(rows, channels, out),
-            _ => self.layer.read_rows(rows, channels, out),
-        }
+        self.rows_as(rows, channels, out)
+    }
+
+    fn read_channels_f16(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [f16],
+    ) -> Result<()> {
+        self.channels_as(rows, channels, out)
+    }
+
+    fn read_rows_f16(&self, rows: Range<usize>, channels: &[usize], out: &mut [f16]) -> Result<()> {
+        self.rows_as(rows, channels, out)
     }
 
     fn path(&self) -> Option<&Path> {

@@ -1,11 +1,16 @@
 //! `.npy`: element types, byte orders, versions, partial reads.
 
 use super::{f32_bytes, folder, npy_bytes, npy_raw, write};
+use chanscope::Error;
 use chanscope::io::labels::read_labels;
 use chanscope::io::layer::Layer;
 use chanscope::io::npy;
-use chanscope::tensor::DType;
+use chanscope::tensor::{DType, ValueType};
 use proptest::prelude::*;
+
+fn is_argument<T>(result: &chanscope::Result<T>) -> bool {
+    matches!(result, Err(Error::Argument { .. }))
+}
 
 /// All values of a layer, sample-major.
 fn all(layer: &dyn Layer) -> Vec<f32> {
@@ -172,7 +177,7 @@ proptest! {
         (n, c, h, w) in (1usize..7, 1usize..9, 1usize..5, prop_oneof![1usize..9, Just(5000), Just(20_000)]),
         picks in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
         cut in any::<(prop::sample::Index, prop::sample::Index)>(),
-        kind in 0usize..4,
+        kind in 0usize..5,
     ) {
         let shape = [n, c, h, w];
         let dim = h * w;
@@ -181,6 +186,7 @@ proptest! {
             0 => ("<f4", f32_bytes(&values)),
             1 => (">f4", values.iter().flat_map(|v| v.to_be_bytes()).collect()),
             2 => ("<f2", values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect()),
+            3 => (">f2", values.iter().flat_map(|v| half::f16::from_f32(*v).to_be_bytes()).collect()),
             _ => ("<f8", values.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect()),
         };
         let dir = folder();
@@ -190,7 +196,7 @@ proptest! {
         let (a, b) = (cut.0.index(n + 1), cut.1.index(n + 1));
         let rows = a.min(b)..a.max(b);
         let m = rows.len();
-        let stored = |v: f32| if kind == 2 { half::f16::from_f32(v).to_f32() } else { v };
+        let stored = |v: f32| if matches!(kind, 2 | 3) { half::f16::from_f32(v).to_f32() } else { v };
 
         // The bytes that are read are told beforehand.
         let each = m as u64 * layer.row_bytes(&channels);
@@ -200,6 +206,23 @@ proptest! {
         let mut minor = major.clone();
         layer.read_rows(rows.clone(), &channels, &mut minor).expect("read");
         prop_assert_eq!(layer.bytes_read(), 2 * each);
+        // Halves as they are, of the same bytes.
+        let mut halves = vec![half::f16::NAN; major.len()];
+        let asked = layer.read_channels_f16(rows.clone(), &channels, &mut halves);
+        if matches!(kind, 2 | 3) {
+            prop_assert_eq!(layer.value_type(), ValueType::F16);
+            asked.expect("read");
+            prop_assert!(halves.iter().zip(&major).all(|(a, b)| a.to_f32() == *b));
+            layer.read_rows_f16(rows.clone(), &channels, &mut halves).expect("read");
+            prop_assert!(halves.iter().zip(&minor).all(|(a, b)| a.to_f32() == *b));
+            prop_assert_eq!(layer.bytes_read(), 4 * each);
+        } else {
+            prop_assert_eq!(layer.value_type(), ValueType::F32);
+            prop_assert!(is_argument(&asked));
+            let asked = layer.read_rows_f16(rows.clone(), &channels, &mut halves);
+            prop_assert!(is_argument(&asked));
+            prop_assert_eq!(layer.bytes_read(), 2 * each);
+        }
         let size = bytes.len() / values.len();
         prop_assert!(each <= (m * c * dim * size) as u64);
         let mut raw = vec![0; m * c * dim * size];

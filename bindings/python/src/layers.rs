@@ -2,7 +2,7 @@
 
 use chanscope::error::Dim;
 use chanscope::io::layer::Layer;
-use chanscope::tensor::{DType, LayerShape};
+use chanscope::tensor::{DType, LayerShape, ValueType};
 use chanscope::{Error, Result};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -345,6 +345,23 @@ impl Layer for Named {
 
     fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
         self.layer.read_rows(rows, channels, out)
+    }
+
+    fn value_type(&self) -> ValueType {
+        self.layer.value_type()
+    }
+
+    fn read_channels_f16(
+        &self,
+        rows: Range<usize>,
+        channels: &[usize],
+        out: &mut [f16],
+    ) -> Result<()> {
+        self.layer.read_channels_f16(rows, channels, out)
+    }
+
+    fn read_rows_f16(&self, rows: Range<usize>, channels: &[usize], out: &mut [f16]) -> Result<()> {
+        self.layer.read_rows_f16(rows, channels, out)
     }
 
     fn path(&self) -> Option<&Path> {

@@ -1,7 +1,7 @@
 //! An open file: its tensors, read one by one.
 
 use super::header::{Header, TensorInfo, quoted};
-use crate::io::convert::Element;
+use crate::io::convert::{Element, ReadAs};
 use crate::io::file::DataFile;
 use crate::tensor::{DType, checked_product};
 use crate::{Error, Result};
@@ -84,7 +84,7 @@ impl SafetensorsFile {
             let bytes = &mut scratch[..chunk.len() * size];
             let offset = self.header.data_offset + info.start + ((i << 18) * size) as u64;
             self.file.read_exact_at(bytes, offset)?;
-            element.widen(bytes, chunk);
+            f32::convert(element, bytes, chunk);
             self.check_range(info, bytes, chunk)?;
         }
         Ok(Weight {

@@ -1,7 +1,7 @@
 //! The values of some channels of a layer, channel after channel as they were stored, in a temporary file.
 
 use super::spill_error;
-use crate::io::convert::Element;
+use crate::io::convert::{Element, ReadAs};
 use crate::io::file::DataFile;
 use crate::io::fs::write_all_at;
 use crate::io::layer::Layer;
@@ -79,7 +79,12 @@ impl MapStore {
     ///
     /// # Errors
     /// [`Error::Argument`] outside the store and for an `out` of another size; [`Error::Io`] where the file cannot be read.
-    pub fn get(&self, channel: usize, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
+    pub(crate) fn get<T: ReadAs>(
+        &self,
+        channel: usize,
+        rows: Range<usize>,
+        out: &mut [T],
+    ) -> Result<()> {
         let (first, dim) = (self.element(channel, &rows)?, self.maps.shape().dim());
         if out.len() != rows.len() * dim {
             return Err(Error::WrongLength {

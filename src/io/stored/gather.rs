@@ -113,13 +113,13 @@ pub(super) fn row_elements(
 }
 
 /// Copies all of `pieces` from whole rows: `values` begin at element `lo` of row `rows.start`.
-pub(super) fn copy_rows(
+pub(super) fn copy_rows<T: Copy>(
     pieces: &[Piece],
     rows: Range<usize>,
     row_len: usize,
     lo: usize,
-    values: &[f32],
-    out: &mut [f32],
+    values: &[T],
+    out: &mut [T],
 ) {
     let Some(first) = pieces.first() else {
         return;
@@ -141,12 +141,12 @@ pub(super) fn copy_rows(
 }
 
 /// Copies what `values`, elements `part` of a row, hold of `pieces`.
-pub(super) fn copy_part(
+pub(super) fn copy_part<T: Copy>(
     pieces: &[Piece],
     row: usize,
     part: Range<usize>,
-    values: &[f32],
-    out: &mut [f32],
+    values: &[T],
+    out: &mut [T],
 ) {
     let first = pieces.partition_point(|p| p.start + p.len <= part.start);
     for p in &pieces[first..] {
