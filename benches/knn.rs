@@ -4,6 +4,7 @@ use crate::data::{clusters, relu};
 use crate::shapes::CHANNELS;
 use chanscope::cpu::Cpu;
 use chanscope::ops::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
+use chanscope::tensor::Values;
 use criterion::{Criterion, Throughput};
 
 /// Queries of one measurement, against all points.
@@ -30,7 +31,7 @@ pub fn bench(c: &mut Criterion) {
         for (variant, kernel, data) in &variants {
             let (rows, dim) = (channel.samples, channel.dim);
             let block = PointsBlock {
-                data,
+                data: Values::F32(data),
                 groups: 1,
                 rows,
                 dim,

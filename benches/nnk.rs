@@ -6,6 +6,7 @@ use chanscope::cpu::Cpu;
 use chanscope::ops::{
     Backend, GraphBlock, GraphParams, Identical, Kernel, PointsBlock, Sigma, Vectors,
 };
+use chanscope::tensor::Values;
 use criterion::{Criterion, Throughput};
 
 /// Queries of one measurement.
@@ -24,7 +25,7 @@ pub fn bench(c: &mut Criterion) {
             ("cosine", Kernel::Cosine, relu(rows, dim)),
         ] {
             let block = PointsBlock {
-                data: &data,
+                data: Values::F32(&data),
                 groups: 1,
                 rows,
                 dim,

@@ -2,6 +2,7 @@
 
 mod across;
 mod bytes;
+mod halves;
 mod queries;
 mod reads;
 

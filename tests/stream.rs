@@ -8,7 +8,7 @@ use chanscope::io::npy;
 use chanscope::stream::plan::{Costs, GraphJob, plan_graph, repacked_rows, worth_repacking};
 use chanscope::stream::repack::Repacked;
 use chanscope::stream::run::{Layout, Read, ranges, read_ahead};
-use chanscope::tensor::{DType, LayerShape};
+use chanscope::tensor::{DType, LayerShape, ValueType};
 use chanscope::{Error, Result};
 use proptest::prelude::*;
 use std::ops::Range;
@@ -20,7 +20,7 @@ struct Linear {
 }
 
 impl Costs for Linear {
-    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize, _: ValueType) -> u64 {
         8 * (groups * rows * (dim + 1)) as u64
     }
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
@@ -38,9 +38,10 @@ proptest! {
     #[test]
     fn plans_stay_under_the_cap(
         spaces in 1usize..300, samples in 2usize..200_000, dim in 1usize..4000, k in 1usize..200,
-        memory in 20u32..36, block in 24u32..36, shares: bool,
+        memory in 20u32..36, block in 24u32..36, shares: bool, half: bool,
     ) {
-        let job = GraphJob { spaces, samples, dim, k, queries: samples, drawn: false };
+        let values = if half { ValueType::F16 } else { ValueType::F32 };
+        let job = GraphJob { spaces, samples, dim, k, queries: samples, drawn: false, values };
         let costs = Linear { max_block: 1 << block, shares };
         let memory = 1u64 << memory;
         match plan_graph(&job, &costs, memory) {
@@ -72,6 +73,7 @@ fn everything_at_once_when_it_fits() {
         k: 25,
         queries: 10_000,
         drawn: false,
+        values: ValueType::F32,
     };
     let costs = Linear {
         max_block: u64::MAX,

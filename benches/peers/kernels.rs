@@ -17,6 +17,7 @@ use chanscope::ops::{
     OverlapSums, PointsBlock, Sigma, Supports, Vectors,
 };
 use chanscope::tensor::LayerShape;
+use chanscope::tensor::Values;
 use serde::Deserialize;
 use std::cell::RefCell;
 use std::error::Error;
@@ -193,7 +194,7 @@ fn graph_params(k: usize, cosine: bool) -> GraphParams {
 
 fn block(data: &[f32], [rows, dim]: [usize; 2]) -> PointsBlock<'_> {
     PointsBlock {
-        data,
+        data: Values::F32(data),
         groups: 1,
         rows,
         dim,

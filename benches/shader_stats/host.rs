@@ -6,6 +6,7 @@ use chanscope::gpu::{Call, Gpu};
 use chanscope::ops::{
     Backend, GraphBlock, GraphParams, Identical, Kernel, PointsBlock, Sigma, Vectors,
 };
+use chanscope::tensor::Values;
 use std::time::Instant;
 
 /// Multiprocessors of the card that dispatches should fill, workgroups for each of them, and operations a second.
@@ -176,7 +177,7 @@ fn timed(gpu: &Gpu, mut run: impl FnMut() -> Result<()>) -> Result<Timed> {
 
 fn points(gpu: &Gpu, data: &[f32], rows: usize, dim: usize) -> Result<<Gpu as Backend>::Points> {
     let block = PointsBlock {
-        data,
+        data: Values::F32(data),
         groups: 1,
         rows,
         dim,

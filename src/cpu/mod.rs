@@ -36,7 +36,7 @@ mod transpose;
 
 pub use crate::simd::InstructionSet;
 pub use filters::FilterScratch;
-pub use knn::{Candidate, Candidates, Points};
+pub use knn::{Candidate, Candidates, Gathered, Points};
 pub use tensor::Tensor;
 
 use crate::error::DeviceProblem;
@@ -44,6 +44,7 @@ use crate::ops::{
     Backend, Conv2dParams, DeviceInfo, DotRows, GramKind, GraphBlock, GraphParams, Kernel, Limits,
     OverlapSums, PointsBlock, Supports, Vectors,
 };
+use crate::tensor::{ValueBuffer, ValueType};
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -118,6 +119,7 @@ impl Backend for Cpu {
     type Tensor = Tensor;
     type Points = Points;
     type Candidates = Candidates;
+    type Gathered = Gathered;
 
     fn info(&self) -> &DeviceInfo {
         &self.info
@@ -130,12 +132,12 @@ impl Backend for Cpu {
         }
     }
 
-    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
-        knn::points_bytes(groups, rows, dim)
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {
+        knn::points_bytes(groups, rows, dim, values)
     }
 
-    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
-        knn::rows_bytes(groups, rows, dim)
+    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {
+        knn::rows_bytes(groups, rows, dim, values)
     }
 
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
@@ -165,7 +167,7 @@ impl Backend for Cpu {
 
     fn rows(
         &self,
-        data: Vec<f32>,
+        data: ValueBuffer,
         groups: usize,
         dim: usize,
         first: usize,
@@ -208,7 +210,15 @@ impl Backend for Cpu {
         Ok(candidates.flat())
     }
 
-    fn gather(&self, points: &Points, candidates: &Candidates, into: &mut Tensor) -> Result<()> {
+    fn fetched_bytes(&self, dim: usize, values: ValueType) -> u64 {
+        (values.size() * dim) as u64
+    }
+
+    fn gathered(&self, shape: [usize; 4], values: ValueType) -> Result<Gathered> {
+        Gathered::zeros(shape, values)
+    }
+
+    fn gather(&self, points: &Points, candidates: &Candidates, into: &mut Gathered) -> Result<()> {
         self.pool.install(|| knn::gather(points, candidates, into))
     }
 

@@ -97,6 +97,7 @@ use crate::ops::{
     Backend, Conv2dParams, DeviceInfo, DotRows, GramKind, GraphBlock, GraphParams, Kernel, Limits,
     OverlapSums, PointsBlock, Supports, Vectors,
 };
+use crate::tensor::ValueType;
 use context::Context;
 use shader::Shader;
 use std::collections::BTreeMap;
@@ -226,6 +227,7 @@ impl Backend for Gpu {
     type Tensor = Tensor;
     type Points = Points;
     type Candidates = Candidates;
+    type Gathered = Tensor;
 
     fn info(&self) -> &DeviceInfo {
         &self.context.info
@@ -238,7 +240,7 @@ impl Backend for Gpu {
         }
     }
 
-    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize, _values: ValueType) -> u64 {
         knn::points_bytes(&self.context, groups, rows, dim)
     }
 
@@ -305,6 +307,10 @@ impl Backend for Gpu {
     fn zeros(&self, shape: &[usize]) -> Result<Tensor> {
         let context = &self.context;
         context.guarded("zeros", || context.zeros(shape))
+    }
+
+    fn gathered(&self, shape: [usize; 4], _values: ValueType) -> Result<Tensor> {
+        self.zeros(&shape)
     }
 
     fn gather(&self, points: &Points, candidates: &Candidates, into: &mut Tensor) -> Result<()> {

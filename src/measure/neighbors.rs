@@ -6,6 +6,7 @@ use super::setters::setters;
 use crate::control::Step;
 use crate::device::on_backend;
 use crate::ops::{Backend, GraphBlock, GraphParams, PointsBlock, Vectors};
+use crate::tensor::{ValueType, Values};
 use crate::{Error, Result};
 use ndarray::{Array2, ArrayView2};
 use std::ops::Range;
@@ -159,7 +160,7 @@ impl<'a> Rows<'a> {
 
     fn block(&self, rows: Range<usize>, first: usize) -> PointsBlock<'a> {
         PointsBlock {
-            data: &self.values[rows.start * self.dim..rows.end * self.dim],
+            data: Values::F32(&self.values[rows.start * self.dim..rows.end * self.dim]),
             groups: 1,
             rows: rows.len(),
             dim: self.dim,
@@ -171,9 +172,9 @@ impl<'a> Rows<'a> {
 /// Queries at a time that fit under the cap beside the points.
 fn step<B: Backend>(backend: &B, points: Rows<'_>, k: usize, memory: u64) -> Result<usize> {
     let bytes = |queries: usize| {
-        let block = backend.points_bytes(1, queries, points.dim);
+        let block = backend.points_bytes(1, queries, points.dim, ValueType::F32);
         let graph = backend.graph_bytes(1, queries, k, points.dim);
-        backend.points_bytes(1, points.rows, points.dim) + block + graph
+        backend.points_bytes(1, points.rows, points.dim, ValueType::F32) + block + graph
     };
     let mut queries = QUERIES;
     while queries > FEW && bytes(queries) > memory {

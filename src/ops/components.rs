@@ -92,10 +92,10 @@ impl Components {
     /// Writes some numbers of the vectors minus the query to `vectors`.
     fn widen(&mut self, source: &Source<'_>, piece: Range<usize>) {
         self.vectors.clear();
+        let query = source.query.slice(piece.clone()).wide();
         for vector in &source.vectors {
-            let less = vector[piece.clone()]
-                .iter()
-                .zip(&source.query[piece.clone()]);
+            let vector = vector.slice(piece.clone()).wide();
+            let less = vector.iter().zip(&*query);
             self.vectors
                 .extend(less.map(|(&x, &q)| f64::from(x) - f64::from(q)));
         }

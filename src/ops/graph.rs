@@ -2,6 +2,7 @@
 
 use super::Backend;
 use crate::Error;
+use crate::tensor::Values;
 use serde::{Deserialize, Serialize};
 
 /// Similarity between two vectors (docs/definitions.md#kernels).
@@ -98,7 +99,7 @@ impl GraphParams {
 #[derive(Clone, Copy, Debug)]
 pub struct PointsBlock<'a> {
     /// Values, finite.
-    pub data: &'a [f32],
+    pub data: Values<'a>,
     /// Channels (or 1 for the aggregate).
     pub groups: usize,
     /// Samples in this block.
@@ -174,5 +175,5 @@ pub enum Vectors<'a, B: Backend + ?Sized> {
     /// All points are in one block that starts at sample 0.
     Points(&'a B::Points),
     /// Gathered by [`Backend::gather`], `[groups, Q, k, dim]`.
-    Gathered(&'a B::Tensor),
+    Gathered(&'a B::Gathered),
 }

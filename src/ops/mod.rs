@@ -38,6 +38,7 @@ pub use overlap::{OverlapSums, Supports};
 pub(crate) use source::Source;
 
 use crate::Result;
+use crate::tensor::{ValueBuffer, ValueType};
 use std::ops::Range;
 
 /// The kernels. Both backends implement all of them with the same meaning.
@@ -48,16 +49,22 @@ pub trait Backend: Send + Sync + 'static {
     type Points: Send + Sync;
     /// Running k nearest of a block of queries, `[groups, Q, k]`.
     type Candidates: Send;
+    /// Vectors of candidates, `[groups, Q, k, dim]`.
+    type Gathered: Send + Sync;
 
     /// What the results record.
     fn info(&self) -> &DeviceInfo;
     /// What fits.
     fn limits(&self) -> Limits;
-    /// Device bytes of a prepared block (raw rows, transposed copies, norms). Pure, for planning.
-    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64;
+    /// Device bytes of a prepared block (raw rows, transposed copies, norms) that is made of `values`. Pure, for planning.
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64;
     /// Device bytes of what [`Backend::rows`] makes. Pure, for planning.
-    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
-        self.points_bytes(groups, rows, dim)
+    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {
+        self.points_bytes(groups, rows, dim, values)
+    }
+    /// Device bytes of a vector in [`Backend::gathered`]. Pure, for planning.
+    fn fetched_bytes(&self, dim: usize, _values: ValueType) -> u64 {
+        4 * dim as u64
     }
     /// Bytes of a row in the largest single allocation that a search makes for the rows of one group, which is bounded by
     /// [`Limits::max_block_bytes`]. Pure, for planning.
@@ -79,21 +86,23 @@ pub trait Backend: Send + Sync + 'static {
     /// Copies a tensor back, C order.
     fn download(&self, tensor: &Self::Tensor) -> Result<Vec<f32>>;
 
-    /// Prepares rows for neighbour search under `kernel`. The values must be finite.
+    /// Prepares rows for neighbour search under `kernel`. The values must be finite. Halves give the same results as the
+    /// same values in `f32`.
     fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Self::Points>;
     /// As [`Backend::points`], for rows `data [groups, rows, dim]` that are searched for or fetched from and never searched
     /// among: a backend may leave out the copies that a search needs, and keep `data` in place of a copy.
     fn rows(
         &self,
-        data: Vec<f32>,
+        data: ValueBuffer,
         groups: usize,
         dim: usize,
         first: usize,
         kernel: Kernel,
     ) -> Result<Self::Points> {
+        let data = data.values();
         let rows = data.len() / (groups * dim).max(1);
         let block = PointsBlock {
-            data: &data,
+            data,
             groups,
             rows,
             dim,
@@ -131,15 +140,17 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<(Vec<i32>, Vec<f64>)>;
     /// A copy of the lists of the queries `part`. The lists are of one group.
     fn part(&self, candidates: &Self::Candidates, part: Range<usize>) -> Result<Self::Candidates>;
-    /// Zeroed room for candidate vectors, `[groups, Q, k, dim]`, for [`Backend::gather`].
+    /// A tensor of zeros.
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
+    /// Zeroed room for candidate vectors of shape `[groups, Q, k, dim]`, which come from points that were made of `values`.
+    fn gathered(&self, shape: [usize; 4], values: ValueType) -> Result<Self::Gathered>;
     /// Copies the vectors of the candidates that lie in `points` to their places in `into`
     /// (`[groups, Q, k, dim]`). Called once per block of points after the last [`Backend::knn`].
     fn gather(
         &self,
         points: &Self::Points,
         candidates: &Self::Candidates,
-        into: &mut Self::Tensor,
+        into: &mut Self::Gathered,
     ) -> Result<()>;
     /// Solves non-negative kernel regression for every query (docs/definitions.md#nnk) and brings the
     /// graph to the host. `rows` as in [`Backend::knn`].

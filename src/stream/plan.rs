@@ -11,6 +11,7 @@
 //!    half of the memory, to find the candidates. Their vectors take `k` times the memory of the queries, so that they are
 //!    fetched, and the graphs solved, for a part of the block at a time. Each fetch reads the points once more.
 
+use crate::tensor::ValueType;
 use crate::{Error, Result};
 
 /// What is to be done: one graph over `samples` vectors of `dim` numbers in each of `spaces` channels.
@@ -28,15 +29,21 @@ pub struct GraphJob {
     pub queries: usize,
     /// Whether the queries lie scattered among the samples, so that they take room of their own.
     pub drawn: bool,
+    /// Type of the values of blocks.
+    pub values: ValueType,
 }
 
 /// What blocks cost on the device, as the backend states it.
 pub trait Costs {
-    /// Bytes of a prepared block of points.
-    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64;
+    /// Bytes of a prepared block of points, made of `values`.
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64;
     /// Bytes of rows that are not searched among.
-    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
-        self.points_bytes(groups, rows, dim)
+    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {
+        self.points_bytes(groups, rows, dim, values)
+    }
+    /// Bytes of a candidate's vector that was fetched from rows made of `values`.
+    fn fetched_bytes(&self, dim: usize, _values: ValueType) -> u64 {
+        4 * dim as u64
     }
     /// Bytes of candidate lists and scratch for a block of queries.
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64;
@@ -244,9 +251,9 @@ impl GraphPlan {
 
     /// Bytes in use at the worst moment, on the side that `memory` bounds.
     pub fn bytes(&self, job: &GraphJob, costs: &dyn Costs) -> u64 {
-        let (g, q, k, d) = (self.groups, self.queries, job.k, job.dim);
+        let (g, q, k, d, v) = (self.groups, self.queries, job.k, job.dim, job.values);
         let shared = costs.shares_host_memory();
-        let values = |rows: usize| 4 * product(&[g, rows, d]);
+        let values = |rows: usize| product(&[v.size(), g, rows, d]);
         let both = |host: u64, device: u64| match shared {
             true => host.saturating_add(device),
             false => host.max(device),
@@ -258,10 +265,10 @@ impl GraphPlan {
             // The block being used, and the one being read where there is another.
             let blocks = if g >= job.spaces { 1 } else { 2 };
             let host = blocks * values(self.points) + results(q);
-            let points = costs.points_bytes(g, self.points, d);
+            let points = costs.points_bytes(g, self.points, d, v);
             // Drawn queries are picked from the points.
             let (picked, queries) = match job.drawn {
-                true => (values(q), costs.rows_bytes(g, q, d)),
+                true => (values(q), costs.rows_bytes(g, q, d, v)),
                 false => (0, 0),
             };
             return both(
@@ -271,17 +278,20 @@ impl GraphPlan {
         }
         // A device of its own gets the queries from the host's copy.
         let copy = if shared { 0 } else { values(q) };
-        let queries = costs.rows_bytes(g, q, d).saturating_add(lists);
+        let queries = costs.rows_bytes(g, q, d, v).saturating_add(lists);
         let find = both(
             (2 * values(self.points)).max(copy),
-            queries.saturating_add(costs.points_bytes(g, self.points, d)),
+            queries.saturating_add(costs.points_bytes(g, self.points, d, v)),
         );
         let solve = match self.has_rows(job) {
             true => both(results(q), queries),
             false => {
                 let part = ENTRY * product(&[self.solved, k]);
-                let vectors = values(self.solved.saturating_mul(k)).saturating_add(part);
-                let fetched = costs.rows_bytes(g, self.fetched, d);
+                let vectors = costs
+                    .fetched_bytes(d, v)
+                    .saturating_mul(product(&[g, self.solved, k]))
+                    .saturating_add(part);
+                let fetched = costs.rows_bytes(g, self.fetched, d, v);
                 both(
                     2 * values(self.fetched) + results(self.solved),
                     queries.saturating_add(vectors).saturating_add(fetched),

@@ -2,7 +2,9 @@
 
 use crate::Result;
 use crate::control::Control;
-use crate::io::layer::Layer;
+use crate::io::layer::{Layer, LayerValue};
+use crate::tensor::{ValueBuffer, ValueType, Values};
+use half::f16;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
@@ -24,7 +26,7 @@ pub enum Layout {
     SampleMajor,
 }
 
-/// Reads `reads` in order on a thread of its own, one block ahead, and hands each to `work`.
+/// Reads `reads` in order as `f32` on a thread of its own, one block ahead, and hands each to `work`.
 ///
 /// # Errors
 /// The first error of reading or working; [`crate::Error::Cancelled`] between blocks.
@@ -36,16 +38,73 @@ pub fn read_ahead(
     control: &Control<'_>,
     work: impl FnMut(&Read, &[f32]) -> Result<()>,
 ) -> Result<()> {
+    one_ahead(reads, fill(layer, selection, layout), control, work)
+}
+
+/// As [`read_ahead`], but hands values over as [`Layer::value_type`] says: `f16` as it is stored, so that both blocks take half
+/// the memory.
+///
+/// # Errors
+/// As [`read_ahead`].
+pub fn read_values_ahead(
+    layer: &dyn Layer,
+    selection: &[usize],
+    layout: Layout,
+    reads: impl Iterator<Item = Read> + Send,
+    control: &Control<'_>,
+    mut work: impl FnMut(&Read, Values<'_>) -> Result<()>,
+) -> Result<()> {
+    match layer.value_type() {
+        ValueType::F16 => {
+            let work = |read: &Read, data: &[f16]| work(read, Values::F16(data));
+            one_ahead(reads, fill(layer, selection, layout), control, work)
+        }
+        ValueType::F32 => {
+            let work = |read: &Read, data: &[f32]| work(read, Values::F32(data));
+            one_ahead(reads, fill(layer, selection, layout), control, work)
+        }
+    }
+}
+
+/// Reads one block, as [`Layer::value_type`] says.
+///
+/// # Errors
+/// What reading meets.
+pub fn read_values(
+    layer: &dyn Layer,
+    selection: &[usize],
+    layout: Layout,
+    read: &Read,
+) -> Result<ValueBuffer> {
+    match layer.value_type() {
+        ValueType::F16 => {
+            let mut data = Vec::new();
+            fill(layer, selection, layout)(read, &mut data)?;
+            Ok(ValueBuffer::F16(data))
+        }
+        ValueType::F32 => {
+            let mut data = Vec::new();
+            fill(layer, selection, layout)(read, &mut data)?;
+            Ok(ValueBuffer::F32(data))
+        }
+    }
+}
+
+/// Reads a block into a buffer.
+fn fill<T: LayerValue>(
+    layer: &dyn Layer,
+    selection: &[usize],
+    layout: Layout,
+) -> impl Fn(&Read, &mut Vec<T>) -> Result<()> + Sync {
     let dim = layer.shape().dim();
-    let fill = |read: &Read, data: &mut Vec<f32>| {
-        data.resize(read.channels.len() * read.rows.len() * dim, 0.0);
+    move |read, data| {
+        data.resize(read.channels.len() * read.rows.len() * dim, T::zeroed());
         let channels = &selection[read.channels.clone()];
         match layout {
-            Layout::ChannelMajor => layer.read_channels(read.rows.clone(), channels, data),
-            Layout::SampleMajor => layer.read_rows(read.rows.clone(), channels, data),
+            Layout::ChannelMajor => T::read_channels(layer, read.rows.clone(), channels, data),
+            Layout::SampleMajor => T::read_rows(layer, read.rows.clone(), channels, data),
         }
-    };
-    one_ahead(reads, fill, control, work)
+    }
 }
 
 /// Fills a buffer for each of `reads`, in order, on a thread of its own and one ahead, and hands it to `work`.

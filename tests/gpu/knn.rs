@@ -1,6 +1,7 @@
 use crate::{Devices, Test, data::Random, oracle};
 use chanscope::gpu::{Gpu, Wide};
 use chanscope::ops::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
+use chanscope::tensor::Values;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::ops::Range;
@@ -85,7 +86,7 @@ impl Data {
     ) -> chanscope::Result<<Gpu as Backend>::Points> {
         let data = self.block(range.clone());
         let block = PointsBlock {
-            data: &data,
+            data: Values::F32(&data),
             groups: self.groups,
             rows: range.len(),
             dim: self.dim,
@@ -338,7 +339,7 @@ fn any_samples_as_queries(devices: &Devices) {
             for gpu in devices.all() {
                 let all = search(gpu, &data, &params, &[], &[], false);
                 let block = PointsBlock {
-                    data: &values,
+                    data: Values::F32(&values),
                     groups: data.groups,
                     rows: samples.len(),
                     dim: data.dim,

@@ -13,6 +13,7 @@ use chanscope::ops::{
     Backend, GraphBlock, GraphParams, Identical, Kernel, PointsBlock, SUPPORT_THRESHOLD, Sigma,
     Vectors,
 };
+use chanscope::tensor::Values;
 
 pub const TESTS: &[Test] = &[
     ("near::nearly_parallel_vectors", nearly_parallel_vectors),
@@ -82,7 +83,7 @@ pub fn joined(a: &Data, b: &Data) -> Data {
 fn cpu_graph(data: &Data, params: &GraphParams, count: usize) -> GraphBlock {
     let cpu = Cpu::new(1).unwrap();
     let block = PointsBlock {
-        data: &data.x,
+        data: Values::F32(&data.x),
         groups: data.groups,
         rows: data.n,
         dim: data.dim,

@@ -8,6 +8,7 @@ use chanscope::io::sink::Output;
 use chanscope::measure::Context;
 use chanscope::measure::redundancy::Arrays;
 use chanscope::ops::{Backend, Kernel};
+use chanscope::tensor::ValueType;
 use chanscope::units::{Request, Selection, merge, plan, work};
 use ndarray::Axis;
 
@@ -80,7 +81,7 @@ fn same_bits(devices: &Devices, gpu: &Gpu, kernel: Kernel) {
     let (device, small) = (open(None), open(Some(1 << 18)));
     let reference = run(&device, &a, &options).unwrap();
     same(&reference, &run(&small, &a, &options).unwrap());
-    let channel = gpu.points_bytes(1, samples, side * side);
+    let channel = gpu.points_bytes(1, samples, side * side, ValueType::F32);
     let mut streamed = 0;
     for (memory, threads) in [(4 << 20, 1), (512 << 10, 3), (260 << 10, 1)] {
         let ctx = Context::new(&device).with_memory(memory);

@@ -9,6 +9,7 @@ use chanscope::device::Device;
 use chanscope::gpu::{Options, Wide};
 use chanscope::ops::net::{NetOps, Reduction};
 use chanscope::ops::{Backend, GramKind, GraphParams, Identical, Kernel, Sigma};
+use chanscope::tensor::Values;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -186,7 +187,7 @@ fn refused(devices: &Devices) {
     let gpu = devices.gpu();
     let data = [1e-40f32, 1e35, 1.0, 2.0];
     let block = chanscope::ops::PointsBlock {
-        data: &data,
+        data: Values::F32(&data),
         groups: 1,
         rows: 2,
         dim: 2,

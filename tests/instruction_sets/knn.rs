@@ -2,6 +2,7 @@ use crate::oracle;
 use crate::support::noise;
 use chanscope::cpu::{Candidate, Cpu, InstructionSet};
 use chanscope::ops::{Backend, GraphParams, Identical, Kernel, PointsBlock, Sigma};
+use chanscope::tensor::Values;
 use proptest::prelude::*;
 
 mod calls;
@@ -96,7 +97,7 @@ fn search(
     let prepare = |range: std::ops::Range<usize>| {
         let block = data.block(range.clone());
         let block = PointsBlock {
-            data: &block,
+            data: Values::F32(&block),
             groups: data.groups,
             rows: range.len(),
             dim: data.dim,
@@ -305,7 +306,7 @@ fn any_samples_as_queries(set: InstructionSet) {
                 values.extend_from_slice(&data.group(g)[i as usize * data.dim..][..data.dim]);
             }
         }
-        let block = PointsBlock { data: &values, groups: data.groups, rows: samples.len(), dim: data.dim, first: 0 };
+        let block = PointsBlock { data: Values::F32(&values), groups: data.groups, rows: samples.len(), dim: data.dim, first: 0 };
         let queries = cpu.queries(block, &samples, kernel).unwrap();
         let mut state = cpu.candidates(data.groups, samples.len(), k).unwrap();
         let mut ends: Vec<usize> = point_cuts.iter().map(|&c| c.min(data.n)).chain([data.n]).collect();
@@ -313,7 +314,7 @@ fn any_samples_as_queries(set: InstructionSet) {
         let mut first = 0;
         for end in ends {
             let values = data.block(first..end);
-            let block = PointsBlock { data: &values, groups: data.groups, rows: end - first, dim: data.dim, first };
+            let block = PointsBlock { data: Values::F32(&values), groups: data.groups, rows: end - first, dim: data.dim, first };
             let points = cpu.points(block, kernel).unwrap();
             cpu.knn(&queries, 0..samples.len(), &points, &params, &mut state).unwrap();
             first = end;

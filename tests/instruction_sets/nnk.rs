@@ -4,13 +4,17 @@ use chanscope::ops::{
     Backend, GraphBlock, GraphParams, Identical, Kernel, PointsBlock, SUPPORT_THRESHOLD, Sigma,
     Vectors,
 };
+use chanscope::tensor::{ValueType, Values};
 use proptest::prelude::*;
 
+mod halves;
 mod near;
 mod same;
 
-pub const ON_EACH_SET: chanscope::internals::OnEachSet =
-    tests![same::every_instruction_set_is_exact,];
+pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
+    halves::halves_give_the_bits_of_the_same_values_in_f32,
+    same::every_instruction_set_is_exact,
+];
 pub const ONCE: crate::Once = tests![
     principal_components_are_counted_when_asked_for,
     rectified_channels_are_exact,
@@ -104,7 +108,7 @@ fn params(k: usize, kernel: Kernel) -> GraphParams {
 fn graph<B: Backend>(device: &B, data: &Data, params: &GraphParams, gathered: bool) -> GraphBlock {
     let n = data.len();
     let block = PointsBlock {
-        data: &data.x,
+        data: Values::F32(&data.x),
         groups: 1,
         rows: n,
         dim: data.dim,
@@ -116,7 +120,9 @@ fn graph<B: Backend>(device: &B, data: &Data, params: &GraphParams, gathered: bo
         .knn(&points, 0..n, &points, params, &mut found)
         .unwrap();
     if gathered {
-        let mut into = device.zeros(&[1, n, params.k, data.dim]).unwrap();
+        let mut into = device
+            .gathered([1, n, params.k, data.dim], ValueType::F32)
+            .unwrap();
         device.gather(&points, &found, &mut into).unwrap();
         device
             .nnk(&points, 0..n, &found, Vectors::Gathered(&into), params)

@@ -5,6 +5,7 @@ use crate::oracle::{knn, nnk};
 use chanscope::ops::{
     Backend, GraphParams, Identical, Kernel, PointsBlock, SUPPORT_THRESHOLD, Sigma, Vectors,
 };
+use chanscope::tensor::Values;
 use std::ops::Range;
 
 /// What was found in how many queries.
@@ -37,7 +38,7 @@ pub fn measure<B: Backend>(
         pca_dimension: true,
     };
     let block = PointsBlock {
-        data: &data.x,
+        data: Values::F32(&data.x),
         groups: data.channels,
         rows: data.samples,
         dim: data.dim,

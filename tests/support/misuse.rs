@@ -8,6 +8,7 @@ use chanscope::ops::{
     Activation, Conv2dParams, GramKind, GraphParams, Identical, Kernel, OverlapSums, PointsBlock,
     Sigma, Supports, Vectors,
 };
+use chanscope::tensor::{ValueType, Values};
 use chanscope::{Error, Result};
 
 /// What was wrong, and the error.
@@ -50,7 +51,7 @@ fn tensors<B: NetOps>(b: &B, found: &mut Refusals) {
 const LINE: [f32; 10] = [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 200.0, 201.0];
 
 const BLOCK: PointsBlock<'_> = PointsBlock {
-    data: &LINE,
+    data: Values::F32(&LINE),
     groups: 1,
     rows: 10,
     dim: 1,
@@ -121,9 +122,9 @@ fn search<B: NetOps>(b: &B, found: &mut Refusals) {
         ..BLOCK
     };
     let pair = points(pair, Kernel::Gaussian);
-    let mut into = b.zeros(&[1, 10, 1, 1]).expect("zeros");
+    let mut into = b.gathered([1, 10, 1, 1], ValueType::F32).expect("zeros");
     refused(found, "gather: groups", b.gather(&pair, &lists, &mut into));
-    let mut into = b.zeros(&[1, 10, 1, 2]).expect("zeros");
+    let mut into = b.gathered([1, 10, 1, 2], ValueType::F32).expect("zeros");
     refused(found, "gather: into", b.gather(&own, &lists, &mut into));
 }
 
@@ -159,11 +160,11 @@ fn solve<B: NetOps>(b: &B, found: &mut Refusals) {
     nnk("nnk: dim", &own, 0..10, Vectors::Points(&wide), &PARAMS);
     let vectors = Vectors::Points(&cosine);
     nnk("nnk: kernel of vectors", &own, 0..10, vectors, &PARAMS);
-    let gathered = b.zeros(&[1, 10, 1, 2]).expect("zeros");
+    let gathered = b.gathered([1, 10, 1, 2], ValueType::F32).expect("zeros");
     let vectors = Vectors::Gathered(&gathered);
     nnk("nnk: gathered", &own, 0..10, vectors, &PARAMS);
     let part = PointsBlock {
-        data: &LINE[..9],
+        data: Values::F32(&LINE[..9]),
         rows: 9,
         ..BLOCK
     };

@@ -5,6 +5,7 @@ pub mod digits;
 pub mod exact;
 pub mod filters;
 pub mod functions;
+pub mod halves;
 pub mod misuse;
 pub mod model;
 pub mod runs;

@@ -11,6 +11,7 @@ use chanscope::ops::{
     Activation, Conv2dParams, GramKind, GraphBlock, GraphParams, Identical, Kernel, OverlapSums,
     PointsBlock, Sigma, Supports, Vectors,
 };
+use chanscope::tensor::Values;
 use serde_json::json;
 
 /// Shapes measured, by name: small enough for a device of a tenth of a teraflop.
@@ -170,7 +171,7 @@ fn graph<B: Ceilings>(
     let queries = QUERIES.min(n);
     let data = clusters(n, dim);
     let block = PointsBlock {
-        data: &data,
+        data: Values::F32(&data),
         groups: 1,
         rows: n,
         dim,

@@ -38,7 +38,7 @@
 //! since `|q - p|^2 = 0.58`. The score of `(-8.1, 6.2)` is `-98 - 46 = -144`: it is dropped.
 
 use super::packed::Packed;
-use super::rows::{Rows, sample};
+use super::rows::{Place, Rows, sample};
 use super::tree::{Tree, TreePolicy};
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::simd::ByteProducts;
@@ -151,14 +151,19 @@ impl Int8 {
             .enumerate()
             .map(|(t, (tile, offsets))| {
                 let mut largest = 0f64;
+                let mut scratch = points.scratch();
                 for (lane, offset) in offsets.iter_mut().enumerate() {
                     let place = t * COLS + lane;
                     if place >= rows {
                         break;
                     }
-                    let row = int8.row(place);
+                    let row = Place {
+                        points,
+                        group,
+                        row: int8.row(place),
+                    };
                     let to = tile[lane..].iter_mut().step_by(COLS);
-                    if let Some(row) = int8.pack(points, group, row, packed, 0, to) {
+                    if let Some(row) = int8.pack(row, packed, 0, &mut scratch, to) {
                         largest = largest.max(row.sq_bytes);
                         *offset = int8.offset(&row);
                     }
@@ -187,15 +192,14 @@ impl Int8 {
     /// Packs a query into column `lane` of a tile `[quads, ROWS]`; `None` where it has no direction.
     pub(super) fn pack_query(
         &self,
-        queries: &Rows,
-        group: usize,
-        row: usize,
+        query: Place<'_>,
         packed: &Packed,
+        scratch: &mut [f32],
         tile: &mut [i32],
         lane: usize,
     ) -> Option<Query> {
         let to = tile[lane..].iter_mut().step_by(ROWS);
-        let row = self.pack(queries, group, row, packed, BIAS, to)?;
+        let row = self.pack(query, packed, BIAS, scratch, to)?;
         let beyond = (row.error - self.error).max(0.0);
         Some(Query {
             sq_norm: row.sq_norm,
@@ -231,21 +235,21 @@ impl Int8 {
     /// Writes the bytes of a row, `bias` added, to `to`, four at a time.
     fn pack<'a>(
         &self,
-        points: &Rows,
-        group: usize,
-        row: usize,
+        place: Place<'_>,
         packed: &Packed,
         bias: i32,
+        scratch: &mut [f32],
         to: impl Iterator<Item = &'a mut i32>,
     ) -> Option<Row> {
-        let factor = points.factor(group, row)?;
+        let factor = place.points.factor(place.group, place.row)?;
         let mut out = Row {
             sq_norm: 0.0,
             error: 0.0,
             sq_bytes: 0.0,
             sum: 0,
         };
-        let values = points.row(group, row).chunks(QUAD);
+        let values = place.points.row(place.group, place.row).widen(scratch);
+        let values = values.chunks(QUAD);
         for ((to, values), centre) in to.zip(values).zip(packed.centre.chunks(QUAD)) {
             let mut bytes = [bias as u8; QUAD];
             for ((byte, &x), c) in bytes.iter_mut().zip(values).zip(centre) {
@@ -281,7 +285,7 @@ fn frame(points: &Rows, group: usize, packed: &Packed) -> (f64, f64) {
     };
     let rows: Vec<(f64, Vec<f64>)> = sample(points, group)
         .map(|(row, factor)| {
-            let row = deviations(row, factor);
+            let row = deviations(&row, factor);
             (row.iter().fold(0.0, |m: f64, y| m.max(y.abs())), row)
         })
         .collect();

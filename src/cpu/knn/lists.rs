@@ -5,6 +5,8 @@ use super::points::Points;
 use super::select::{Candidate, keep_nearest, order_ties, ordered};
 use crate::ops::{GraphParams, Identical};
 use crate::simd::{F64_LANES, F64x8, LineF64, prefetch};
+use crate::tensor::{Value, Values};
+use half::f16;
 
 /// Most candidates that are ordered by counting, which takes time quadratic in their number but does not branch on
 /// distances.
@@ -157,6 +159,22 @@ impl<'a> Lists<'a> {
         if count == 0 {
             return;
         }
+        let job = self.job;
+        match job.points.rows_of(job.group) {
+            Values::F16(all) => self.measure_in::<D, f16>(all, query, count, row),
+            Values::F32(all) => self.measure_in::<D, f32>(all, query, count, row),
+        }
+    }
+
+    /// As [`Lists::measure`], with the rows of the group.
+    #[inline(always)]
+    fn measure_in<D: F64x8, T: Value>(
+        &mut self,
+        all: &[T],
+        query: usize,
+        count: usize,
+        row: impl Fn(usize) -> usize,
+    ) {
         let Job {
             queries,
             points,
@@ -167,7 +185,6 @@ impl<'a> Lists<'a> {
         let query_row = self.query_row(query);
         let own = queries.sample(query_row).wrapping_sub(points.first);
         self.query.set(queries, group, query_row);
-        let all = points.rows_of(group);
         for batch in (0..count).step_by(BATCH) {
             let bound = match self.ascending {
                 true => self.bounds[query],
@@ -184,7 +201,7 @@ impl<'a> Lists<'a> {
                 if first + F64_LANES < end {
                     next = rows_at(all, points.dim, first + F64_LANES, end, &row);
                 }
-                let measured = self.query.sq_distances::<D>(points, group, rows, values);
+                let measured = self.query.sq_distances::<D, T>(points, group, rows, values);
                 let in_batch = 0xffu8 >> (F64_LANES - F64_LANES.min(end - first));
                 let mut nearer = measured.lt(bound) & in_batch;
                 if identical == Identical::Replace {
@@ -279,13 +296,13 @@ impl<'a> Lists<'a> {
 /// Eight rows from the `first`-th on (the last one repeated from `end` on), and their values, which are prefetched
 /// because rows lie far apart.
 #[inline(always)]
-fn rows_at<'a>(
-    all: &'a [f32],
+fn rows_at<'a, T>(
+    all: &'a [T],
     dim: usize,
     first: usize,
     end: usize,
     row: &impl Fn(usize) -> usize,
-) -> ([usize; F64_LANES], [&'a [f32]; F64_LANES]) {
+) -> ([usize; F64_LANES], [&'a [T]; F64_LANES]) {
     let mut rows = [0; F64_LANES];
     let mut values = [&[][..]; F64_LANES];
     for (l, (to, values)) in rows.iter_mut().zip(&mut values).enumerate() {

@@ -60,6 +60,7 @@
 //! | outlier | a point that bytes cannot hold; it always passes |
 
 mod exact;
+mod gathered;
 mod int8;
 mod lists;
 mod packed;
@@ -78,14 +79,15 @@ pub(super) mod internals {
     pub use super::tree::tests::TREE;
 }
 
+pub use gathered::Gathered;
+pub(super) use gathered::gather;
 pub use points::Points;
 pub(super) use points::{points_bytes, rows_bytes};
 pub(super) use select::state_bytes;
 pub use select::{Candidate, Candidates};
 
-use super::Tensor;
 use super::disjoint::Disjoint;
-use crate::ops::{GraphParams, check_gather, check_search};
+use crate::ops::{GraphParams, check_search};
 use crate::simd::InstructionSet;
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -183,36 +185,6 @@ pub(super) fn search(
                     to_len[0] = *len;
                 }
             });
-        });
-    Ok(())
-}
-
-/// Copies the rows of those candidates that are among `points` to `into`, `[groups, queries, k, dim]`.
-///
-/// # Errors
-/// [`Error::WrongShape`](crate::Error::WrongShape) if `into` is of another shape.
-pub(super) fn gather(points: &Points, candidates: &Candidates, into: &mut Tensor) -> Result<()> {
-    let (_, queries, k) = candidates.shape();
-    let dim = points.dim;
-    check_gather(points.shape(), candidates.lists(), into.shape())?;
-    if queries == 0 {
-        return Ok(());
-    }
-    into.data_mut()
-        .par_chunks_mut(k * dim)
-        .enumerate()
-        .for_each(|(i, into)| {
-            let (group, query) = (i / queries, i % queries);
-            for (candidate, into) in candidates
-                .list(group, query)
-                .iter()
-                .zip(into.chunks_exact_mut(dim))
-            {
-                let row = (candidate.index as usize).wrapping_sub(points.first);
-                if row < points.rows {
-                    into.copy_from_slice(points.row(group, row));
-                }
-            }
         });
     Ok(())
 }

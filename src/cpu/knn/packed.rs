@@ -1,6 +1,6 @@
 //! The filters' copy of rows: centred, scaled and tiled.
 
-use super::rows::{Rows, sample};
+use super::rows::{Place, Rows, sample};
 use crate::cpu::gemm::{CHUNK, COLS, ROWS};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -45,14 +45,18 @@ impl Packed {
             .zip(norms.par_chunks_mut(COLS))
             .enumerate()
             .for_each(|(t, (tile, norms))| {
+                let mut scratch = points.scratch();
                 for (lane, norm) in norms
                     .iter_mut()
                     .enumerate()
                     .take(rows - (t * COLS).min(rows))
                 {
-                    if let Some(sq) =
-                        packed.pack_row::<COLS>(points, group, t * COLS + lane, tile, lane)
-                    {
+                    let row = Place {
+                        points,
+                        group,
+                        row: t * COLS + lane,
+                    };
+                    if let Some(sq) = packed.pack_row::<COLS>(row, &mut scratch, tile, lane) {
                         // Beyond 2^100 products might overflow, and for large dimensions the error bound is useless:
                         // a NaN lets every such pair pass to the exact distance.
                         *norm = if usable && sq < 2f64.powi(100) {
@@ -72,18 +76,18 @@ impl Packed {
     /// leaves the column zero and returns `None` where the row has no direction.
     fn pack_row<const WIDTH: usize>(
         &self,
-        points: &Rows,
-        group: usize,
-        row: usize,
+        place: Place<'_>,
+        scratch: &mut [f32],
         tile: &mut [f32],
         lane: usize,
     ) -> Option<f64> {
-        let factor = points.factor(group, row)?;
+        let factor = place.points.factor(place.group, place.row)?;
+        let row = place.points.row(place.group, place.row).widen(scratch);
         let mut sum = 0.0;
         for ((to, &x), c) in tile[lane..]
             .iter_mut()
             .step_by(WIDTH)
-            .zip(points.row(group, row))
+            .zip(row)
             .zip(&self.centre)
         {
             // One rounding: the difference and scaling are float64.
@@ -97,13 +101,12 @@ impl Packed {
     /// Packs a query into column `lane` of a tile `[dim, ROWS]`, as these points are packed.
     pub(super) fn pack_query(
         &self,
-        queries: &Rows,
-        group: usize,
-        row: usize,
+        query: Place<'_>,
+        scratch: &mut [f32],
         tile: &mut [f32],
         lane: usize,
     ) -> Option<f64> {
-        self.pack_row::<ROWS>(queries, group, row, tile, lane)
+        self.pack_row::<ROWS>(query, scratch, tile, lane)
     }
 
     /// `values`, one for each point (in `order` if there is one), with `excluded` in place of those points that
@@ -157,13 +160,13 @@ fn frame(points: &Rows, group: usize) -> (Vec<f64>, f64) {
     let mut count = 0.0;
     for (row, factor) in sample(points, group) {
         count += 1.0;
-        for (c, &x) in centre.iter_mut().zip(row) {
+        for (c, &x) in centre.iter_mut().zip(&*row) {
             *c += f64::from(x) * factor;
         }
     }
     centre.iter_mut().for_each(|c| *c /= f64::max(count, 1.0));
     let largest = sample(points, group)
-        .map(|row| deviation(row, &centre))
+        .map(|(row, factor)| deviation(&row, factor, &centre))
         .fold(0.0, f64::max);
     let scale = match largest > 0.0 && largest.is_finite() {
         true => power(largest),
@@ -173,7 +176,7 @@ fn frame(points: &Rows, group: usize) -> (Vec<f64>, f64) {
 }
 
 /// The largest deviation of a row's coordinates, multiplied by its factor, from a centre.
-fn deviation((row, factor): (&[f32], f64), centre: &[f64]) -> f64 {
+fn deviation(row: &[f32], factor: f64, centre: &[f64]) -> f64 {
     let each = row.iter().zip(centre);
     each.map(|(&x, c)| (f64::from(x) * factor - c).abs())
         .fold(0.0, f64::max)
@@ -183,9 +186,7 @@ fn deviation((row, factor): (&[f32], f64), centre: &[f64]) -> f64 {
 /// large.
 fn heavy_tailed(points: &Rows, group: usize) -> Option<(Vec<f64>, f64)> {
     let rows: Vec<_> = sample(points, group).collect();
-    let rows: Vec<_> = (rows.iter().step_by(rows.len().div_ceil(TRIAL).max(1)))
-        .copied()
-        .collect();
+    let rows: Vec<_> = (rows.iter().step_by(rows.len().div_ceil(TRIAL).max(1))).collect();
     let mut column = vec![0f64; rows.len()];
     let middle = rows.len().checked_sub(1)? / 2;
     let mut centre = vec![0f64; points.dim];
@@ -195,8 +196,8 @@ fn heavy_tailed(points: &Rows, group: usize) -> Option<(Vec<f64>, f64)> {
         }
         *c = *column.select_nth_unstable_by(middle, f64::total_cmp).1;
     }
-    for (to, row) in column.iter_mut().zip(&rows) {
-        *to = deviation(*row, &centre);
+    for (to, (row, factor)) in column.iter_mut().zip(&rows) {
+        *to = deviation(row, *factor, &centre);
     }
     column.sort_unstable_by(f64::total_cmp);
     let (typical, largest) = (column[middle], *column.last()?);
@@ -207,8 +208,10 @@ fn heavy_tailed(points: &Rows, group: usize) -> Option<(Vec<f64>, f64)> {
 fn count_copies(points: &Rows, group: usize) -> Vec<u16> {
     // -0 and 0 are the same value.
     let bits = |x: f32| (x + 0.0).to_bits();
-    let hash = |row: usize| {
-        points.row(group, row).iter().fold(0u64, |h, &x| {
+    let mut scratch = points.scratch();
+    let mut hash = |row: usize| {
+        let values = points.row(group, row).widen(&mut scratch);
+        values.iter().fold(0u64, |h, &x| {
             (h.rotate_left(5) ^ u64::from(bits(x))).wrapping_mul(0x517c_c1b7_2722_0a95)
         })
     };

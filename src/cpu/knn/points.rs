@@ -8,6 +8,7 @@ use crate::Result;
 use crate::cpu::gemm::COLS;
 use crate::ops::{Kernel, PointsBlock, check_points, check_queries};
 use crate::simd::{ByteProducts, InstructionSet};
+use crate::tensor::{ValueBuffer, ValueType};
 use rayon::prelude::*;
 use std::ops::Deref;
 
@@ -40,7 +41,7 @@ impl Points {
 
     /// Rows that are not searched among, without the filters' copies.
     pub(in crate::cpu) fn only_rows(
-        data: Vec<f32>,
+        data: ValueBuffer,
         groups: usize,
         dim: usize,
         first: usize,
@@ -61,7 +62,7 @@ impl Points {
     ) -> Result<Self> {
         check_points(&block)?;
         check_queries(&block, samples)?;
-        let (data, groups, dim) = (block.data.to_vec(), block.groups, block.dim);
+        let (data, groups, dim) = (block.data.to_buffer(), block.groups, block.dim);
         let mut points = Self::only_rows(data, groups, dim, 0, kernel)?;
         points.data.samples = Some(samples.to_vec());
         Ok(points)
@@ -91,15 +92,20 @@ impl Points {
 }
 
 /// Bytes of a [`Points`] that is not searched among.
-pub(in crate::cpu) fn rows_bytes(groups: usize, rows: usize, dim: usize) -> u64 {
-    groups as u64 * rows as u64 * (4 * dim as u64 + 8)
+pub(in crate::cpu) fn rows_bytes(groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {
+    groups as u64 * rows as u64 * ((values.size() * dim) as u64 + 8)
 }
 
 /// Bytes of a [`Points`], temporary copies not included.
-pub(in crate::cpu) fn points_bytes(groups: usize, rows: usize, dim: usize) -> u64 {
+pub(in crate::cpu) fn points_bytes(
+    groups: usize,
+    rows: usize,
+    dim: usize,
+    values: ValueType,
+) -> u64 {
+    let raw = rows_bytes(1, rows, dim, values);
     let (groups, rows, dim) = (groups as u64, rows as u64, dim as u64);
     let padded = rows.next_multiple_of(COLS as u64);
-    let raw = 4 * rows * dim + 8 * rows;
     let packed = 4 * padded * dim + 4 * padded + 2 * rows + 8 * dim;
     let int8 = padded * dim.next_multiple_of(4) + 4 * padded;
     // Packing sorts (hash, row) pairs.

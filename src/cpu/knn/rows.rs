@@ -2,7 +2,9 @@
 
 use crate::Result;
 use crate::ops::{Kernel, PointsBlock, PointsShape, check_points};
+use crate::tensor::{ValueBuffer, ValueType, Values};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Most rows that the centre is the mean of. Any centre is right; a typical one makes the filters sharp.
 const CENTRE_SAMPLE: usize = 1024;
@@ -22,7 +24,7 @@ pub struct Rows {
     /// What distances mean.
     pub(in crate::cpu) kernel: Kernel,
     /// `[groups, rows, dim]` as read.
-    raw: Vec<f32>,
+    raw: ValueBuffer,
     /// `[groups, rows]` 1 / norm, 0 for a zero vector; empty unless the kernel is cosine.
     inverse_norms: Vec<f64>,
 }
@@ -38,20 +40,20 @@ impl Rows {
             first,
             ..
         } = block;
-        Self::take(data.to_vec(), groups, dim, first, kernel)
+        Self::take(data.to_buffer(), groups, dim, first, kernel)
     }
 
     /// Takes the values `raw [groups, rows, dim]` of samples from `first` on.
     pub(super) fn take(
-        raw: Vec<f32>,
+        raw: ValueBuffer,
         groups: usize,
         dim: usize,
         first: usize,
         kernel: Kernel,
     ) -> Result<Self> {
-        let rows = raw.len() / (groups * dim).max(1);
+        let rows = raw.values().len() / (groups * dim).max(1);
         check_points(&PointsBlock {
-            data: &raw,
+            data: raw.values(),
             groups,
             rows,
             dim,
@@ -59,7 +61,7 @@ impl Rows {
         })?;
         let inverse_norms = match kernel {
             Kernel::Gaussian => Vec::new(),
-            Kernel::Cosine => raw.par_chunks_exact(dim).map(inverse_norm).collect(),
+            Kernel::Cosine => inverse_norms(raw.values(), groups * rows, dim),
         };
         Ok(Self {
             groups,
@@ -84,6 +86,11 @@ impl Rows {
         }
     }
 
+    /// Type of the values as read.
+    pub(super) fn value_type(&self) -> ValueType {
+        self.raw.values().value_type()
+    }
+
     /// Index among all samples of a row.
     #[inline(always)]
     pub(super) fn sample(&self, row: usize) -> usize {
@@ -95,15 +102,23 @@ impl Rows {
 
     /// The values of one sample in one group, as read.
     #[inline(always)]
-    pub(in crate::cpu) fn row(&self, group: usize, row: usize) -> &[f32] {
+    pub(in crate::cpu) fn row(&self, group: usize, row: usize) -> Values<'_> {
         let start = (group * self.rows + row) * self.dim;
-        &self.raw[start..start + self.dim]
+        self.raw.values().slice(start..start + self.dim)
     }
 
     /// The values of all samples in one group, as read.
-    pub(super) fn rows_of(&self, group: usize) -> &[f32] {
+    pub(super) fn rows_of(&self, group: usize) -> Values<'_> {
         let size = self.rows * self.dim;
-        &self.raw[group * size..][..size]
+        self.raw.values().slice(group * size..(group + 1) * size)
+    }
+
+    /// Room for a row that has to be widened.
+    pub(super) fn scratch(&self) -> Vec<f32> {
+        match self.raw {
+            ValueBuffer::F16(_) => vec![0.0; self.dim],
+            ValueBuffer::F32(_) => Vec::new(),
+        }
     }
 
     /// 1 / norm of a row under the cosine kernel, 0 for a zero vector.
@@ -122,16 +137,43 @@ impl Rows {
     }
 }
 
+/// Rows whose norms a thread computes at a time.
+const NORMS: usize = 64;
+
+/// 1 / norm of every row.
+fn inverse_norms(values: Values<'_>, rows: usize, dim: usize) -> Vec<f64> {
+    let mut norms = vec![0.0; rows];
+    norms
+        .par_chunks_mut(NORMS)
+        .enumerate()
+        .for_each(|(chunk, norms)| {
+            let mut scratch = vec![0.0; dim];
+            for (i, norm) in norms.iter_mut().enumerate() {
+                let start = (chunk * NORMS + i) * dim;
+                *norm = inverse_norm(values.slice(start..start + dim).widen(&mut scratch));
+            }
+        });
+    norms
+}
+
 fn inverse_norm(row: &[f32]) -> f64 {
     let sum: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
     if sum > 0.0 { sum.sqrt().recip() } else { 0.0 }
 }
 
+/// One row.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) points: &'a Rows,
+    pub(super) group: usize,
+    pub(super) row: usize,
+}
+
 /// At most [`CENTRE_SAMPLE`] rows spread evenly over a group, with their [`Rows::factor`]; rows without
 /// direction are left out.
-pub(super) fn sample(points: &Rows, group: usize) -> impl Iterator<Item = (&[f32], f64)> {
+pub(super) fn sample(points: &Rows, group: usize) -> impl Iterator<Item = (Cow<'_, [f32]>, f64)> {
     let step = points.rows.div_ceil(CENTRE_SAMPLE).max(1);
     (0..points.rows)
         .step_by(step)
-        .filter_map(move |row| Some((points.row(group, row), points.factor(group, row)?)))
+        .filter_map(move |row| Some((points.row(group, row).wide(), points.factor(group, row)?)))
 }

@@ -13,6 +13,7 @@ mod block;
 
 use super::lists::{Job, Lists};
 use super::packed::{Packed, gamma};
+use super::rows::Place;
 use super::select::Candidate;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::ops::near::PARALLEL;
@@ -149,13 +150,18 @@ impl<'a> FloatBatch<'a> {
             capacity,
             scores: Vec::with_capacity(capacity),
         };
+        let mut scratch = queries.scratch();
         for query in 0..count {
             let tile = &mut batch.packed[query / ROWS * ROWS * dim..][..ROWS * dim];
-            let row = batch.lists.query_row(query);
+            let place = Place {
+                points: queries,
+                group,
+                row: batch.lists.query_row(query),
+            };
             // A query without direction keeps an infinite threshold and an empty list.
             if let Some(sq_norm) = job
                 .packed()
-                .pack_query(queries, group, row, tile, query % ROWS)
+                .pack_query(place, &mut scratch, tile, query % ROWS)
             {
                 batch.sq_norms[query] = sq_norm;
                 batch.thresholds[query] = if sq_norm < 2f64.powi(100) {

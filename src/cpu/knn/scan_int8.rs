@@ -23,6 +23,7 @@ use super::lists::{Job, Lists};
 use super::products::{
     BUFFER, Block, CAPACITY, CHUNK, LaneMaxima, Survivors, nonzero, nth_largest,
 };
+use super::rows::Place;
 use super::select::Candidate;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::ops::Kernel;
@@ -110,14 +111,19 @@ impl<'a> Int8Batch<'a> {
             group,
             ..
         } = *job.job;
+        let mut scratch = queries.scratch();
         for query in 0..count {
             let tile = &mut batch.packed[query / ROWS * ROWS * quads..][..ROWS * quads];
-            let row = batch.lists.query_row(query);
+            let place = Place {
+                points: queries,
+                group,
+                row: batch.lists.query_row(query),
+            };
             let packed = &points.packed[group];
             // A query without direction keeps its threshold and an empty list.
             if let Some(one) =
                 job.points
-                    .pack_query(queries, group, row, packed, tile, query % ROWS)
+                    .pack_query(place, packed, &mut scratch, tile, query % ROWS)
             {
                 batch.queries[query] = one;
                 batch.update_threshold(query);

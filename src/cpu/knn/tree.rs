@@ -150,11 +150,12 @@ impl Tree {
         out.par_chunks_mut(axes * 64)
             .enumerate()
             .for_each(|(chunk, out)| {
+                let mut scratch = points.scratch();
                 for (row, out) in (rows.start + chunk * 64..).zip(out.chunks_exact_mut(axes)) {
                     let Some(factor) = points.factor(group, row) else {
                         continue;
                     };
-                    let row = points.row(group, row);
+                    let row = points.row(group, row).widen(&mut scratch);
                     for (out, direction) in
                         out.iter_mut().zip(self.directions.chunks_exact(self.dim))
                     {
@@ -197,10 +198,11 @@ impl Tree {
             let mut distances = Vec::new();
             for rows in self.order[home.start * COLS..end].chunks_exact(F64_LANES) {
                 let rows: [usize; F64_LANES] = std::array::from_fn(|l| rows[l] as usize);
-                let values = rows.map(|row| points.row(group, row));
+                let values = rows.map(|row| points.row(group, row).wide());
+                let values = values.each_ref().map(|values| &**values);
                 let mut found = LineF64::ZERO;
-                let measured =
-                    query.sq_distances::<<Portable as Simd>::F64x8>(points, group, rows, values);
+                let measured = query
+                    .sq_distances::<<Portable as Simd>::F64x8, f32>(points, group, rows, values);
                 measured.store(&mut found);
                 distances.extend(found.0);
             }

@@ -41,7 +41,7 @@ impl Gram {
     /// Computes `kernel` and `b`. Under cosine no vector may be zero; the neighbour search never returns one.
     #[inline(always)]
     pub(super) fn build<I: Simd>(&mut self, source: &Source<'_>, kernel: Kernel) {
-        let (query, row) = (source.query, lines(source.query.len()));
+        let (query, row) = (source.query.wide(), lines(source.query.len()));
         self.n = source.vectors.len();
         self.width = lines(self.n);
         reset(&mut self.rows, (self.n + 1) * row);
@@ -49,15 +49,16 @@ impl Gram {
         reset(&mut self.b, self.width);
         reset(&mut self.scale, self.width);
         for (v, out) in source.vectors.iter().zip(self.rows.chunks_exact_mut(row)) {
+            let v = v.wide();
             match kernel {
-                Kernel::Gaussian => centred(v, query, out),
-                Kernel::Cosine => widened(v, out),
+                Kernel::Gaussian => centred(&v, &query, out),
+                Kernel::Cosine => widened(&v, out),
             }
         }
         match kernel {
             Kernel::Gaussian => self.gaussian::<I>(row, source.gamma),
             Kernel::Cosine => {
-                widened(query, &mut self.rows[self.n * row..][..row]);
+                widened(&query, &mut self.rows[self.n * row..][..row]);
                 self.cosine::<I>(row);
             }
         }

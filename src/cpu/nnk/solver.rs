@@ -7,13 +7,14 @@ use super::layout::{flat, flat_mut, packed, reset};
 use super::lockstep::Lockstep;
 use super::pca::{self, Pca};
 use super::set::{Set, Set256};
-use super::source::{Source, Sources};
+use super::source::{Source, Sources, prefetch_values};
 use super::task::{Inputs, Task};
 use crate::Result;
 use crate::cpu::Candidate;
 use crate::ops::near::{self, Near, Optimum, settle};
 use crate::ops::{GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, missing_vectors};
 use crate::simd::{F64_LANES, LineF64, Simd, SimdKernel, prefetch};
+use crate::tensor::Values;
 
 /// Leading values of a candidate's vector that are prefetched. Those of eight queries fit the L1 cache.
 const PREFETCHED: usize = 32;
@@ -156,7 +157,7 @@ fn prepare_query<'a>(
         let vector = inputs.vector(group, query, usize::from(slot), index);
         let vector = vector.ok_or_else(|| missing_vectors(query))?;
         // The vectors lie far apart in memory, and are read only after all eight queries are prepared.
-        prefetch(&vector[..vector.len().min(PREFETCHED)]);
+        prefetch_values(vector.slice(0..vector.len().min(PREFETCHED)));
         source.vectors.push(vector);
     }
     Ok(())
@@ -167,7 +168,7 @@ fn prepare_query<'a>(
 #[inline(always)]
 fn select_candidates(
     params: &GraphParams,
-    row: &[f32],
+    row: Values<'_>,
     list: &[Candidate],
     used: &mut Vec<u16>,
 ) -> Option<f64> {
@@ -178,7 +179,7 @@ fn select_candidates(
         used.retain(distinct);
     }
     let last = list[usize::from(*used.last()?)].sq_distance;
-    if params.kernel == Kernel::Cosine && row.iter().all(|&x| x == 0.0) {
+    if params.kernel == Kernel::Cosine && row.are_zero() {
         return None;
     }
     params.gamma(last)
@@ -378,7 +379,7 @@ fn count_components<'a, I: Simd>(
     let batches = task.pca_dimension.chunks_mut(pca::BATCH);
     for (first, out) in (0..).step_by(pca::BATCH).zip(batches) {
         for (at, polytope) in (first..).zip(polytopes.iter_mut()) {
-            polytope.query = &[];
+            polytope.query = Values::default();
             polytope.vectors.clear();
             if at < first + out.len() {
                 let (group, query) = inputs.place(task.first + at);

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::cpu::{Candidates, Cpu, Points};
 use crate::ops::{GraphBlock, GraphParams, Vectors, VectorsShape, check_nnk};
+use crate::tensor::Values;
 use std::ops::Range;
 
 /// The inputs that all queries share. The queries are numbered through all groups, `[groups, count]`.
@@ -63,17 +64,13 @@ impl<'a> Inputs<'a> {
         query: usize,
         slot: usize,
         index: u32,
-    ) -> Option<&'a [f32]> {
+    ) -> Option<Values<'a>> {
         match self.vectors {
             Vectors::Points(p) => {
                 let row = (index as usize).checked_sub(p.first)?;
                 (row < p.rows).then(|| p.row(group, row))
             }
-            Vectors::Gathered(t) => {
-                let dim = self.queries.dim;
-                let at = ((group * self.count + query) * self.params.k + slot) * dim;
-                t.data().get(at..at + dim)
-            }
+            Vectors::Gathered(t) => t.vector((group * self.count + query) * self.params.k + slot),
         }
     }
 }

@@ -6,6 +6,8 @@ use crate::Result;
 use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
 use crate::ops::{Kernel, PointsBlock, PointsShape, check_points, check_queries};
+use crate::tensor::{Value, Values};
+use half::f16;
 use rayon::prelude::*;
 
 /// Rows that the frame is computed from. Every frame gives the same result; one that is typical of the
@@ -96,12 +98,14 @@ impl Points {
             first,
         } = block;
         context.count(&[groups, rows, dim])?;
-        let raised = match has_subnormals(data) {
-            true => Some(lift(context, data)?),
-            false => None,
+        let raised = match data {
+            // Those of halves are normal numbers of `f32`.
+            Values::F16(_) => None,
+            Values::F32(data) if !has_subnormals(data) => None,
+            Values::F32(data) => Some(lift(context, data)?),
         };
-        let data = raised.as_deref().unwrap_or(data);
-        let group = |g: usize| &data[g * rows * dim..][..rows * dim];
+        let data = raised.as_ref().map_or(data, Values::from);
+        let group = |g: usize| data.slice(g * rows * dim..(g + 1) * rows * dim);
         let frames: Vec<Vec<f32>> = (0..groups)
             .into_par_iter()
             .map(|g| match kernel {
@@ -111,7 +115,10 @@ impl Points {
             .collect();
         let copies: Vec<u32> = (0..groups)
             .into_par_iter()
-            .flat_map_iter(|g| count_copies(group(g), rows, dim))
+            .flat_map_iter(|g| match group(g) {
+                Values::F16(x) => count_copies(x, rows, dim),
+                Values::F32(x) => count_copies(x, rows, dim),
+            })
             .collect();
         Ok(Self {
             groups,
@@ -120,7 +127,7 @@ impl Points {
             first,
             samples: None,
             kernel,
-            raw: upload(context, data)?,
+            raw: upload(context, &data.wide())?,
             scales: frames.iter().map(|f| f[0]).collect(),
             lifted: raised.is_some(),
             frames: upload(context, &frames.concat())?,
@@ -175,9 +182,12 @@ fn upload<T: bytemuck::Pod>(context: &Context, values: &[T]) -> Result<Buffer> {
 
 /// A power of two that brings the deviations of a typical row near 1, followed by the median of each
 /// coordinate. Medians are used because a few huge values would make a mean useless for all other rows.
-fn frame(x: &[f32], rows: usize, dim: usize) -> Vec<f32> {
+fn frame(x: Values<'_>, rows: usize, dim: usize) -> Vec<f32> {
     let step = rows.div_ceil(FRAME_SAMPLE).max(1);
-    let sample: Vec<&[f32]> = x.chunks_exact(dim).step_by(step).collect();
+    let sample = (0..rows).step_by(step);
+    let sample: Vec<_> = sample
+        .map(|row| x.slice(row * dim..(row + 1) * dim).wide())
+        .collect();
     let mut column = vec![0f32; sample.len()];
     let mut median = |of: &dyn Fn(&[f32]) -> f32| {
         for (to, row) in column.iter_mut().zip(&sample) {
@@ -213,14 +223,33 @@ fn frame(x: &[f32], rows: usize, dim: usize) -> Vec<f32> {
     frame
 }
 
+/// A value as bits that equal values share: 0 and -0 are equal.
+trait Bits: Value {
+    fn bits(self) -> u32;
+}
+
+impl Bits for f32 {
+    fn bits(self) -> u32 {
+        (self + 0.0).to_bits()
+    }
+}
+
+impl Bits for f16 {
+    fn bits(self) -> u32 {
+        match self.to_bits() {
+            0x8000 => 0,
+            bits => bits.into(),
+        }
+    }
+}
+
 /// A hash that equal rows share. Several are computed side by side, as one alone would wait for each multiplication.
-fn hash(row: &[f32]) -> u64 {
+fn hash<T: Bits>(row: &[T]) -> u64 {
     let mut lanes = [0u64; HASHES];
     let mut parts = row.chunks_exact(HASHES);
-    let mut step = |values: &[f32]| {
+    let mut step = |values: &[T]| {
         for (lane, value) in lanes.iter_mut().zip(values) {
-            // Adding 0 turns -0 into 0, which is the same value.
-            let bits = u64::from((value + 0.0).to_bits());
+            let bits = u64::from(value.bits());
             *lane = (lane.rotate_left(5) ^ bits).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
     };
@@ -232,7 +261,7 @@ fn hash(row: &[f32]) -> u64 {
 }
 
 /// Counts for each row how many rows before it have the same values.
-fn count_copies(x: &[f32], rows: usize, dim: usize) -> Vec<u32> {
+fn count_copies<T: Bits>(x: &[T], rows: usize, dim: usize) -> Vec<u32> {
     let row = |i: u32| &x[i as usize * dim..][..dim];
     let all = (0..rows as u32).into_par_iter();
     let mut order: Vec<(u64, u32)> = all.map(|i| (hash(row(i)), i)).collect();
@@ -272,7 +301,7 @@ mod tests {
     fn frames_ignore_outliers() {
         let mut x: Vec<f32> = (0..60).map(|i| 100.0 + (i % 7) as f32).collect();
         x[17] = 3e38;
-        let frame = frame(&x, 30, 2);
+        let frame = frame(Values::F32(&x), 30, 2);
         assert!((100.0..107.0).contains(&frame[1]) && (100.0..107.0).contains(&frame[2]));
         assert!((0.1..1.0).contains(&frame[0]));
     }

@@ -19,6 +19,7 @@ use crate::ops::near::{Near, RANGE, settle};
 use crate::ops::{
     Components, GraphBlock, GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, Source as Problem,
 };
+use crate::tensor::Values;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -130,7 +131,7 @@ impl Solve<'_> {
             weights,
             components,
         } = scratch;
-        let vector = |at: usize| &fetched.vectors[at * dim..][..dim];
+        let vector = |at: usize| Values::F32(&fetched.vectors[at * dim..][..dim]);
         let first = left.list * k;
         let last = block.sq_distances[first + left.slots.end - 1];
         // Vectors that the device holds times a power of two are read so.
@@ -138,7 +139,7 @@ impl Solve<'_> {
         let lift = self.queries.scale(group) / f64::from(self.queries.scales[group]);
         let gamma = self.graph.gamma(last).unwrap_or(0.0) / (lift * lift);
         let mut problem = Problem {
-            query: &fetched.queries[i * dim..][..dim],
+            query: Values::F32(&fetched.queries[i * dim..][..dim]),
             vectors: (left.at..).take(left.slots.len()).map(vector).collect(),
             gamma,
         };

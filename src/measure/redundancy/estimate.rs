@@ -74,6 +74,7 @@ pub(super) fn check_memory<B: Backend>(
             k: options.graph.k,
             queries: query_count(options, shape.samples),
             drawn: sampled,
+            values: layer.value_type(),
         };
         plan_graph(&job, &BackendCosts(backend), memory)?;
     }
@@ -136,6 +137,7 @@ fn estimate_on<B: Backend>(
             k,
             queries: m,
             drawn: m < n,
+            values: layer.value_type(),
         };
         let costs = BackendCosts(backend);
         let plan = plan_graph(&job, &costs, memory)?;

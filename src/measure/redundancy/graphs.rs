@@ -12,7 +12,8 @@ use crate::io::layer::Layer;
 use crate::io::spill::SupportStore;
 use crate::ops::{Backend, GraphBlock, GraphParams, Kernel, PointsBlock, Vectors};
 use crate::stream::plan::{Costs, GraphJob, GraphPlan, plan_graph};
-use crate::stream::run::{Layout, Read, ranges, read_ahead};
+use crate::stream::run::{Layout, Read, ranges, read_values, read_values_ahead};
+use crate::tensor::{Value, ValueType, Values};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -20,12 +21,16 @@ use std::ops::Range;
 pub(super) struct BackendCosts<'a, B: Backend>(pub &'a B);
 
 impl<B: Backend> Costs for BackendCosts<'_, B> {
-    fn points_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
-        self.0.points_bytes(groups, rows, dim)
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {
+        self.0.points_bytes(groups, rows, dim, values)
     }
 
-    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
-        self.0.rows_bytes(groups, rows, dim)
+    fn rows_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {
+        self.0.rows_bytes(groups, rows, dim, values)
+    }
+
+    fn fetched_bytes(&self, dim: usize, values: ValueType) -> u64 {
+        self.0.fetched_bytes(dim, values)
     }
 
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
@@ -127,7 +132,7 @@ impl<B: Backend> GraphStage<'_, B> {
         job: &GraphJob,
         groups: usize,
         rows: &Range<usize>,
-        data: &[f32],
+        data: Values<'_>,
     ) -> Result<B::Points> {
         let block = PointsBlock {
             data,
@@ -145,7 +150,7 @@ impl<B: Backend> GraphStage<'_, B> {
         groups: usize,
         dim: usize,
         samples: &[usize],
-        data: &[f32],
+        data: Values<'_>,
     ) -> Result<B::Points> {
         let block = PointsBlock {
             data,
@@ -164,15 +169,18 @@ impl<B: Backend> GraphStage<'_, B> {
         job: &GraphJob,
         groups: usize,
         samples: &[usize],
-        data: &[f32],
+        data: Values<'_>,
     ) -> Result<B::Points> {
-        let mut values = Vec::with_capacity(groups * samples.len() * job.dim);
-        for group in data.chunks_exact(job.samples * job.dim) {
-            for &sample in samples {
-                values.extend_from_slice(&group[sample * job.dim..][..job.dim]);
+        match data {
+            Values::F16(data) => {
+                let picked = pick(data, job, samples);
+                self.drawn_queries(groups, job.dim, samples, Values::F16(&picked))
+            }
+            Values::F32(data) => {
+                let picked = pick(data, job, samples);
+                self.drawn_queries(groups, job.dim, samples, Values::F32(&picked))
             }
         }
-        self.drawn_queries(groups, job.dim, samples, &values)
     }
 
     /// Drawn queries in one space, read by themselves.
@@ -182,14 +190,13 @@ impl<B: Backend> GraphStage<'_, B> {
         channels: Range<usize>,
         samples: &[usize],
     ) -> Result<B::Points> {
-        let mut values = vec![0.0; samples.len() * job.dim];
         let kept = Kept::new(self.layer, samples.to_vec())?;
-        let channels = &self.selection[channels];
-        match self.layout {
-            Layout::ChannelMajor => kept.read_channels(0..samples.len(), channels, &mut values)?,
-            Layout::SampleMajor => kept.read_rows(0..samples.len(), channels, &mut values)?,
-        }
-        self.drawn_queries(1, job.dim, samples, &values)
+        let read = Read {
+            channels,
+            rows: 0..samples.len(),
+        };
+        let values = read_values(&kept, self.selection, self.layout, &read)?;
+        self.drawn_queries(1, job.dim, samples, values.values())
     }
 
     /// Every channel's points fit: read once, query block by block.
@@ -206,7 +213,7 @@ impl<B: Backend> GraphStage<'_, B> {
         });
         let mut groups = ranges(job.spaces, plan.groups);
         let mut block = GraphBlock::default();
-        let work = |read: &Read, data: &[f32]| {
+        let work = |read: &Read, data: Values<'_>| {
             let Some(spaces) = groups.next() else {
                 return Ok(());
             };
@@ -236,7 +243,7 @@ impl<B: Backend> GraphStage<'_, B> {
             }
             Ok(())
         };
-        read_ahead(
+        read_values_ahead(
             self.layer,
             self.selection,
             self.layout,
@@ -345,6 +352,17 @@ impl<B: Backend> GraphStage<'_, B> {
         total.merge(&part);
         supports
     }
+}
+
+/// The values `[groups, samples, dim]` of some samples, from those of all.
+fn pick<T: Value>(data: &[T], job: &GraphJob, samples: &[usize]) -> Vec<T> {
+    let mut picked = Vec::new();
+    for group in data.chunks_exact(job.samples * job.dim) {
+        for &sample in samples {
+            picked.extend_from_slice(&group[sample * job.dim..][..job.dim]);
+        }
+    }
+    picked
 }
 
 /// A dead channel is degenerate throughout, also where a fixed bandwidth would give its equal

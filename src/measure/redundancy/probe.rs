@@ -9,6 +9,8 @@ use crate::ops::{
     Backend, GraphBlock, OverlapSums, PointsBlock, SUPPORT_THRESHOLD, Supports, Vectors,
 };
 use crate::stream::plan::{GraphJob, GraphPlan};
+use crate::stream::run::{Layout, Read, read_values};
+use crate::tensor::{Value, ValueBuffer, Values};
 use web_time::Instant;
 
 /// Fewest queries of a space, if there are as many. They are doubled until they take [`ENOUGH`].
@@ -61,7 +63,7 @@ impl<B: Backend> Probe<'_, B> {
         let read = clock.lap();
         let (mut products, mut once) = (0.0, 0.0);
         if self.options.baselines {
-            zero_what_is_not_finite(&mut data);
+            zero_what_is_not_finite(&mut data, |v| v.is_finite());
             let mut sums = ChannelSums::new(c, d);
             // The first samples set what the sums are taken about, and take longer.
             sums.add(self.backend, &data)?;
@@ -106,15 +108,22 @@ impl<B: Backend> Probe<'_, B> {
     ) -> Result<f64> {
         let most = rows.min(plan.queries).min(job.queries.max(1));
         let started = Instant::now();
-        let mut data = vec![0.0; groups * rows * job.dim];
-        match job.spaces {
-            1 => self.layer.read_rows(0..rows, channels, &mut data)?,
-            _ => self.layer.read_channels(0..rows, channels, &mut data)?,
-        }
+        let layout = match job.spaces {
+            1 => Layout::SampleMajor,
+            _ => Layout::ChannelMajor,
+        };
+        let block = Read {
+            channels: 0..channels.len(),
+            rows: 0..rows,
+        };
+        let mut data = read_values(self.layer, channels, layout, &block)?;
         let read = started.elapsed().as_secs_f64();
-        zero_what_is_not_finite(&mut data);
+        match &mut data {
+            ValueBuffer::F16(data) => zero_what_is_not_finite(data, |v| v.is_finite()),
+            ValueBuffer::F32(data) => zero_what_is_not_finite(data, |v| v.is_finite()),
+        }
         let block = PointsBlock {
-            data: &data,
+            data: data.values(),
             groups,
             rows,
             dim: job.dim,
@@ -146,14 +155,13 @@ impl<B: Backend> Probe<'_, B> {
         let (groups, params) = (block.groups, &self.options.graph);
         let points = self.backend.points(block, params.kernel)?;
         let rows = (block.rows / 4).max(1);
-        let mut data = Vec::with_capacity(groups * rows * block.dim);
-        for group in block.data.chunks_exact(block.rows * block.dim) {
-            data.extend_from_slice(&group[..rows * block.dim]);
-        }
-        let data = &data;
+        let data = match block.data {
+            Values::F16(data) => ValueBuffer::F16(first_rows(data, &block, rows)),
+            Values::F32(data) => ValueBuffer::F32(first_rows(data, &block, rows)),
+        };
         let few = self.backend.points(
             PointsBlock {
-                data,
+                data: data.values(),
                 rows,
                 ..block
             },
@@ -254,9 +262,16 @@ fn spread(channels: &[usize], count: usize) -> Vec<usize> {
 }
 
 /// Kernels take finite values only. A run refuses what is not, or leaves the sample out.
-fn zero_what_is_not_finite(data: &mut [f32]) {
-    let bad = data.iter_mut().filter(|v| !v.is_finite());
-    bad.for_each(|v| *v = 0.0);
+fn zero_what_is_not_finite<T: Value>(data: &mut [T], is_finite: impl Fn(T) -> bool) {
+    let bad = data.iter_mut().filter(|v| !is_finite(**v));
+    bad.for_each(|v| *v = T::zeroed());
+}
+
+/// The first rows of every group of a block.
+fn first_rows<T: Value>(data: &[T], block: &PointsBlock<'_>, rows: usize) -> Vec<T> {
+    let groups = data.chunks_exact(block.rows * block.dim);
+    let first = groups.flat_map(|group| &group[..rows * block.dim]);
+    first.copied().collect()
 }
 
 /// Time since the last lap.

@@ -35,6 +35,7 @@ impl Spaces {
             k: prepared.options.graph.k,
             queries,
             drawn: prepared.queries.is_some(),
+            values: prepared.layer.value_type(),
         }
     }
 }

@@ -4,7 +4,8 @@ use super::graphs::GraphStage;
 use crate::Result;
 use crate::ops::{Backend, GraphBlock, Vectors};
 use crate::stream::plan::{GraphJob, GraphPlan};
-use crate::stream::run::{Layout, Read, ranges, read_ahead};
+use crate::stream::run::{Read, ranges, read_values, read_values_ahead};
+use crate::tensor::Values;
 use std::ops::Range;
 
 impl<B: Backend> GraphStage<'_, B> {
@@ -47,9 +48,10 @@ impl<B: Backend> GraphStage<'_, B> {
                 let found = self.search(job, plan, space, &rows, 0..queries.len())?;
                 for part in ranges(queries.len(), plan.solved) {
                     let found = self.backend.part(&found, part.clone())?;
-                    let mut vectors = self.backend.zeros(&[1, part.len(), k, job.dim])?;
+                    let shape = [1, part.len(), k, job.dim];
+                    let mut vectors = self.backend.gathered(shape, job.values)?;
                     self.stream(space, n, plan.fetched, |read, data| {
-                        let (data, first) = (data.to_vec(), read.rows.start);
+                        let (data, first) = (data.to_buffer(), read.rows.start);
                         let points = self.backend.rows(data, 1, job.dim, first, params.kernel)?;
                         self.backend.gather(&points, &found, &mut vectors)
                     })?;
@@ -91,15 +93,11 @@ impl<B: Backend> GraphStage<'_, B> {
     /// The rows of some samples of a space, which are not searched among.
     fn rows(&self, job: &GraphJob, space: usize, rows: &Range<usize>) -> Result<B::Points> {
         self.control.check()?;
-        let channels = &self.selection[self.channels_of(&(space..space + 1))];
-        let mut values = vec![0.0; rows.len() * job.dim];
-        match self.layout {
-            Layout::ChannelMajor => {
-                self.layer
-                    .read_channels(rows.clone(), channels, &mut values)?
-            }
-            Layout::SampleMajor => self.layer.read_rows(rows.clone(), channels, &mut values)?,
-        }
+        let read = Read {
+            channels: self.channels_of(&(space..space + 1)),
+            rows: rows.clone(),
+        };
+        let values = read_values(self.layer, self.selection, self.layout, &read)?;
         self.backend
             .rows(values, 1, job.dim, rows.start, self.params.kernel)
     }
@@ -110,7 +108,7 @@ impl<B: Backend> GraphStage<'_, B> {
         space: usize,
         n: usize,
         step: usize,
-        work: impl FnMut(&Read, &[f32]) -> Result<()>,
+        work: impl FnMut(&Read, Values<'_>) -> Result<()>,
     ) -> Result<()> {
         let channels = self.channels_of(&(space..space + 1));
         let reads = ranges(n, step).map(|rows| Read {
@@ -118,6 +116,6 @@ impl<B: Backend> GraphStage<'_, B> {
             rows,
         });
         let (layer, selection) = (self.layer, self.selection);
-        read_ahead(layer, selection, self.layout, reads, self.control, work)
+        read_values_ahead(layer, selection, self.layout, reads, self.control, work)
     }
 }

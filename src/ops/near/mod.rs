@@ -16,6 +16,7 @@ mod twins;
 pub(crate) use twins::settle;
 
 use super::{Kernel, Source};
+use crate::tensor::Values;
 use double::Double;
 
 /// Cosine distances `2 - 2 cos` below this are taken as 0: rounding to `f32` alone can move parallel vectors so far
@@ -135,8 +136,10 @@ impl Near {
 
     fn gaussian(&mut self, source: &Source<'_>) {
         for (i, x) in vectors(source).enumerate() {
+            let x = x.wide();
             for (j, y) in source.vectors[..i].iter().enumerate() {
-                let terms = x.iter().zip(*y);
+                let y = y.wide();
+                let terms = x.iter().zip(&*y);
                 let squares = terms.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
                 let sum: f64 = squares.sum();
                 *self.deficit(i, j) = -(-source.gamma * sum).exp_m1();
@@ -154,7 +157,8 @@ impl Near {
             let mut scaled = std::mem::take(&mut self.scaled);
             scaled.clear();
             for (vector, &factor) in vectors(source).zip(&self.inverse_norms) {
-                let part = vector[piece.clone()].iter();
+                let part = vector.slice(piece.clone()).wide();
+                let part = part.iter();
                 scaled.extend(part.map(|&x| factor * Double::from(f64::from(x))));
             }
             let row = |i: usize| &scaled[i * piece.len()..][..piece.len()];
@@ -308,12 +312,13 @@ impl Near {
 }
 
 /// The candidates' vectors, and the query's at the end.
-fn vectors<'a>(source: &Source<'a>) -> impl Iterator<Item = &'a [f32]> {
+fn vectors<'a>(source: &Source<'a>) -> impl Iterator<Item = Values<'a>> {
     source.vectors.iter().copied().chain([source.query])
 }
 
 /// 1 / norm of a vector, 0 if it is zero. Squares of `f32` values are exact in float64.
-fn inverse_norm(vector: &[f32]) -> Double {
+fn inverse_norm(vector: Values<'_>) -> Double {
+    let vector = vector.wide();
     let squares = vector.iter().map(|&v| f64::from(v) * f64::from(v));
     let square = squares.fold(Double::ZERO, |sum, square| sum + Double::from(square));
     match square.hi > 0.0 {

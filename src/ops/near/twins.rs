@@ -6,6 +6,7 @@
 //! exact copies.
 
 use super::Source;
+use crate::tensor::Values;
 
 /// Moves the weights of candidates that are equal in the kernel's eyes to one of them. `equal(i, j)` says whether two
 /// are; `indices` are their sample indices. Returns whether a weight above `threshold` could lie elsewhere.
@@ -44,7 +45,8 @@ pub(crate) fn settle(
     not_unique
 }
 
-fn sq_length(vector: &[f32]) -> f64 {
+fn sq_length(vector: Values<'_>) -> f64 {
+    let vector = vector.wide();
     let squares = vector.iter().map(|&v| f64::from(v) * f64::from(v));
     squares.sum()
 }

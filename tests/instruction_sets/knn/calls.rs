@@ -1,6 +1,7 @@
 //! Calls by hand: hardly any samples, vectors gathered for a solver, arguments that are refused.
 
 use super::*;
+use chanscope::tensor::{ValueType, Values};
 
 pub fn one_and_two_samples() {
     let one = search(
@@ -36,7 +37,7 @@ pub fn vectors_are_gathered_from_every_block() {
         let x = data.block(range.clone());
         cpu.points(
             PointsBlock {
-                data: &x,
+                data: Values::F32(&x),
                 groups: 2,
                 rows: range.len(),
                 dim: 6,
@@ -52,11 +53,11 @@ pub fn vectors_are_gathered_from_every_block() {
         cpu.knn(&blocks[0], 0..17, points, &params, &mut state)
             .unwrap();
     }
-    let mut into = cpu.zeros(&[2, 17, 60, 6]).unwrap();
+    let mut into = cpu.gathered([2, 17, 60, 6], ValueType::F32).unwrap();
     for points in &blocks {
         cpu.gather(points, &state, &mut into).unwrap();
     }
-    let got = cpu.download(&into).unwrap();
+    let got = into.values().wide();
     for g in 0..2 {
         for q in 0..17 {
             let list = state.list(g, q);
@@ -76,7 +77,7 @@ pub fn misuse_is_refused() {
     let cpu = Cpu::new(1).unwrap();
     let x = vec![0.5; 40];
     let block = PointsBlock {
-        data: &x,
+        data: Values::F32(&x),
         groups: 1,
         rows: 10,
         dim: 4,

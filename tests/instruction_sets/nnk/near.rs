@@ -5,6 +5,7 @@ use crate::oracle::{near as oracle, nnk};
 use chanscope::ops::{
     Backend, GraphBlock, GraphParams, Kernel, PointsBlock, SUPPORT_THRESHOLD, Vectors,
 };
+use chanscope::tensor::Values;
 
 /// Maps with a large common offset: `offset` plus noise of `spread` times that.
 fn offset(n: usize, dim: usize, spread: f64, seed: u64) -> Data {
@@ -26,7 +27,7 @@ fn is_optimal(vectors: &[&[f32]], query: &[f32], support: &[usize], tolerance: f
 fn first_graphs(data: &Data, params: &GraphParams, count: usize) -> GraphBlock {
     let cpu = cpu();
     let block = PointsBlock {
-        data: &data.x,
+        data: Values::F32(&data.x),
         groups: 1,
         rows: data.len(),
         dim: data.dim,

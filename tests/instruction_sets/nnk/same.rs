@@ -1,6 +1,7 @@
 //! The same optimum, whichever solver, instruction set, thread or block a query meets.
 
 use super::*;
+use chanscope::tensor::Values;
 
 pub fn large_k() {
     let data = relu_like(301, 40, 15);
@@ -58,7 +59,7 @@ pub fn threads_blocks_and_gathering_give_the_same_bits() {
         assert_eq!(graph(&Cpu::new(3).unwrap(), &data, &params, true), whole);
         let device = cpu();
         let block = PointsBlock {
-            data: &data.x,
+            data: Values::F32(&data.x),
             groups: 1,
             rows: 203,
             dim,

@@ -6,6 +6,7 @@ use crate::cpu::knn::{Candidates, search};
 use crate::internals::{OnEachSet, tests};
 use crate::ops::{GraphParams, Identical, Kernel, PointsBlock, Sigma};
 use crate::simd::{ByteProducts, InstructionSet};
+use crate::tensor::Values;
 
 /// The tests of this file that depend on the instruction set.
 pub const TREE: OnEachSet = tests![lists_are_those_of_a_search_without];
@@ -41,7 +42,7 @@ impl Data {
         byte_products: Option<ByteProducts>,
     ) -> Points {
         let block = PointsBlock {
-            data: &self.values[rows.start * self.dim..rows.end * self.dim],
+            data: Values::F32(&self.values[rows.start * self.dim..rows.end * self.dim]),
             groups: 1,
             rows: rows.len(),
             dim: self.dim,

@@ -26,6 +26,7 @@ use super::source::{Source, most_vectors};
 use crate::cpu::transpose::transpose;
 use crate::ops::{Components, components_bytes};
 use crate::simd::{F32_LANES, F32x16, LineF32, Simd};
+use crate::tensor::Values;
 use tridiagonal::{Found, Tridiagonal};
 
 /// Queries that are taken together.
@@ -119,7 +120,7 @@ impl Pca {
             for j in vectors {
                 for (staged, source) in self.staged.chunks_exact_mut(width).zip(sources) {
                     let vector = source.vectors.get(j).copied().unwrap_or(source.query);
-                    copy(vector.get(from..).unwrap_or_default(), staged);
+                    copy(vector.slice(from.min(vector.len())..vector.len()), staged);
                 }
                 let (place, stride) = match outer {
                     true => (j - first, DEPTH),
@@ -148,7 +149,16 @@ impl Pca {
 
 /// Fills `to` with the first numbers of `from`, and with 0 beyond its end.
 #[inline(always)]
-fn copy(from: &[f32], to: &mut [f32]) {
+fn copy(from: Values<'_>, to: &mut [f32]) {
+    let from = match from {
+        Values::F32(from) => from,
+        Values::F16(_) => {
+            let len = to.len().min(from.len());
+            from.slice(0..len).copy_to(&mut to[..len]);
+            to[len..].fill(0.0);
+            return;
+        }
+    };
     // Nearly always, of long vectors: a call would take longer than the copy.
     if let (Ok(to), Some(from)) = (<&mut [f32; DEPTH]>::try_from(&mut *to), from.first_chunk()) {
         *to = *from;
@@ -304,8 +314,8 @@ pub(in crate::cpu) mod tests {
                     };
                     let rows = rows(shape, (i * 10 + j) as u64);
                     let sources: [Source<'_>; F32_LANES] = std::array::from_fn(|l| Source {
-                        query: &rows[l][0],
-                        vectors: rows[l][1..].iter().map(Vec::as_slice).collect(),
+                        query: Values::from(&rows[l][0]),
+                        vectors: rows[l][1..].iter().map(Values::from).collect(),
                         gamma: 0.0,
                     });
                     let (worst, counts, wanted) = set.run(Compare(&sources, shape));

@@ -9,8 +9,8 @@
 //! kept from piece to piece, so that every sum has the same terms in the same order as it would in one piece.
 
 use crate::cpu::nnk::layout::{lines, packed};
-use crate::cpu::nnk::source::{Source, Sources};
-use crate::simd::{F64_LANES, F64x8, LineF64, Simd, prefetch};
+use crate::cpu::nnk::source::{Source, Sources, prefetch_values};
+use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
 use std::ops::Range;
 
 /// Lines of a vector in a piece: 25 candidates take 100 KiB.
@@ -70,7 +70,7 @@ impl Long {
             }
             if let Some(next) = sources.get(lane + 1) {
                 for v in &next.vectors {
-                    prefetch(&v[..v.len().min(PIECE * F64_LANES)]);
+                    prefetch_values(v.slice(0..v.len().min(PIECE * F64_LANES)));
                 }
             }
             for first in (0..whole).step_by(PIECE) {
@@ -111,9 +111,11 @@ fn widen<I: Simd>(
     origin: &mut [LineF64],
     out: &mut [LineF64],
 ) {
+    let mut scratch = [0.0; PIECE * F64_LANES];
     match centred {
         true => {
-            let (whole, rest) = source.query[numbers.clone()].as_chunks::<F64_LANES>();
+            let query = source.query.slice(numbers.clone()).widen(&mut scratch);
+            let (whole, rest) = query.as_chunks::<F64_LANES>();
             for (out, v) in origin.iter_mut().zip(whole) {
                 I::F64x8::widen(v).store(out);
             }
@@ -132,7 +134,8 @@ fn widen<I: Simd>(
                 continue;
             }
         };
-        let (whole, rest) = vector[numbers.clone()].as_chunks::<F64_LANES>();
+        let vector = vector.slice(numbers.clone()).widen(&mut scratch);
+        let (whole, rest) = vector.as_chunks::<F64_LANES>();
         for ((out, v), o) in out.iter_mut().zip(whole).zip(&*origin) {
             (I::F64x8::widen(v) - I::F64x8::load(o)).store(out);
         }

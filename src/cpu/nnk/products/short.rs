@@ -4,6 +4,7 @@ use super::SHORT;
 use crate::cpu::nnk::layout::packed;
 use crate::cpu::nnk::source::Sources;
 use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
+use crate::tensor::Values;
 
 /// Rows and columns of a register tile.
 const TILE: (usize, usize) = (4, 2);
@@ -35,11 +36,10 @@ impl Short {
         // Everything that is read of it is written first.
         self.vectors.resize(rows * stride, LineF64::ZERO);
         let mut origin = [LineF64::ZERO; SHORT];
+        let mut wide = [[0.0; SHORT]; F64_LANES];
         if centred {
-            let mut queries: [&[f32]; F64_LANES] = [&[]; F64_LANES];
-            for (query, source) in queries.iter_mut().zip(sources) {
-                *query = source.query;
-            }
+            let queries = sources.each_ref().map(|source| source.query);
+            let queries = widened(queries, &mut wide);
             let blocks = origin.chunks_exact_mut(F64_LANES);
             for (t, block) in (0..dim).step_by(F64_LANES).zip(blocks) {
                 for (o, column) in block.iter_mut().zip(columns::<I>(queries, t)) {
@@ -48,14 +48,14 @@ impl Short {
             }
         }
         for j in 0..rows {
-            let mut vectors: [&[f32]; F64_LANES] = [&[]; F64_LANES];
-            for (vector, source) in vectors.iter_mut().zip(sources) {
-                match source.vectors.get(j) {
-                    Some(v) => *vector = v,
-                    None if centred || j + 1 == rows => *vector = source.query,
-                    None => {}
-                }
-            }
+            let vectors = sources
+                .each_ref()
+                .map(|source| match source.vectors.get(j) {
+                    Some(v) => *v,
+                    None if centred || j + 1 == rows => source.query,
+                    None => Values::default(),
+                });
+            let vectors = widened(vectors, &mut wide);
             let row = self.vectors[j * stride..][..stride].chunks_exact_mut(F64_LANES);
             let origins = origin.chunks_exact(F64_LANES);
             for ((t, block), origin) in (0..dim).step_by(F64_LANES).zip(row).zip(origins) {
@@ -72,6 +72,19 @@ impl Short {
         };
         matrix.multiply::<I>(rows, out);
     }
+}
+
+/// A vector per lane as `f32`, those that are halves in `wide`.
+#[inline(always)]
+fn widened<'a>(
+    vectors: [Values<'a>; F64_LANES],
+    wide: &'a mut [[f32; SHORT]; F64_LANES],
+) -> [&'a [f32]; F64_LANES] {
+    let mut out = [&[][..]; F64_LANES];
+    for ((out, vector), wide) in out.iter_mut().zip(vectors).zip(wide) {
+        *out = vector.widen(wide);
+    }
+    out
 }
 
 /// The eight numbers from `t` on of a vector per lane, transposed: lane `l` of result `i` is number `t + i` of
