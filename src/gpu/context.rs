@@ -188,6 +188,8 @@ impl Context {
     /// Copies bytes to a buffer, before anything that is submitted later.
     pub(super) fn copy_in(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
         self.guard.meet(Call::Write, bytes.len() as u64);
+        #[cfg(feature = "internals")]
+        self.tally.add_uploaded(bytes.len());
         self.queue.write_buffer(buffer, offset, bytes);
     }
 

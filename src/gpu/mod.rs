@@ -208,6 +208,12 @@ impl Gpu {
         self.context.tally.take()
     }
 
+    /// Bytes that were copied to the device since the last call.
+    #[cfg(feature = "internals")]
+    pub fn uploaded(&self) -> u64 {
+        self.context.tally.take_uploaded()
+    }
+
     /// Sizes dispatches as for a device that does `rate` operations a second.
     #[cfg(feature = "internals")]
     pub fn pretend(&mut self, rate: f64) {
@@ -240,8 +246,8 @@ impl Backend for Gpu {
         }
     }
 
-    fn points_bytes(&self, groups: usize, rows: usize, dim: usize, _values: ValueType) -> u64 {
-        knn::points_bytes(&self.context, groups, rows, dim)
+    fn points_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {
+        knn::points_bytes(&self.context, groups, rows, dim, values)
     }
 
     fn row_bytes(&self, dim: usize) -> u64 {

@@ -1,6 +1,7 @@
 //! Counts what the device was asked to run. Only builds with the feature `internals` hold this file: tests and
 //! `benches/shader_stats` look whether dispatches fill a device.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// A kernel that was run, in one dispatch or several.
@@ -18,18 +19,31 @@ pub struct Launch {
     pub smallest: u64,
 }
 
-/// The launches of one device.
+/// The launches of one device, and the bytes copied to it.
 #[derive(Default)]
-pub(super) struct Tally(Mutex<Vec<Launch>>);
+pub(super) struct Tally {
+    launches: Mutex<Vec<Launch>>,
+    uploaded: AtomicU64,
+}
 
 impl Tally {
     pub(super) fn add(&self, launch: Launch) {
-        let mut launches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut launches = self.launches.lock().unwrap_or_else(PoisonError::into_inner);
         launches.push(launch);
     }
 
     /// Launches since the last call.
     pub(super) fn take(&self) -> Vec<Launch> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.launches.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts bytes that are copied from the host.
+    pub(super) fn add_uploaded(&self, bytes: usize) {
+        self.uploaded.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes copied since the last call.
+    pub(super) fn take_uploaded(&self) -> u64 {
+        self.uploaded.swap(0, Ordering::Relaxed)
     }
 }

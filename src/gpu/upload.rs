@@ -30,6 +30,8 @@ impl Context {
         }
         for (i, part) in bytes.chunks(STAGE).enumerate() {
             self.guard.meet(Call::Write, part.len() as u64);
+            #[cfg(feature = "internals")]
+            self.tally.add_uploaded(part.len());
             let (stage, used) = match self.stages.take() {
                 Some(Stage { buffer, used }) => (buffer, Some(used)),
                 None => (self.pool.get(Kind::Upload, STAGE as u64)?, None),

@@ -23,6 +23,7 @@ mod exact;
 mod failures;
 mod filters;
 mod gram;
+mod halves;
 mod knn;
 mod launches;
 mod memory;
@@ -109,6 +110,7 @@ fn main() {
         failures::WITH_PROGRAM,
         filters::TESTS,
         gram::TESTS,
+        halves::TESTS,
         knn::TESTS,
         launches::TESTS,
         memory::TESTS,

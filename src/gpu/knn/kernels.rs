@@ -70,6 +70,16 @@ shader_params! {
 }
 
 shader_params! {
+    /// Parameters of `knn_widen`, which explains the fields.
+    pub(super) struct WidenParams {
+        pub(super) words: u32,
+        pub(super) to: u32,
+        pub(super) first: u32,
+        pub(super) workgroups: u32,
+    }
+}
+
+shader_params! {
     /// Parameters of `knn_half` and `knn_overflow`; `shaders/shared/knn_half_params.wgsl` explains the
     /// fields.
     pub(super) struct HalfParams {
@@ -231,9 +241,16 @@ pub(super) static OVERFLOW: Shader = Shader::new::<HalfParams>(
     &[writes_structs::<Progress>("progress")],
 );
 
+pub(super) static WIDEN: Shader = Shader::new::<WidenParams>(
+    "knn_widen",
+    file!("knn_widen"),
+    Threads::Fixed(64),
+    &[reads("halves", "u32"), writes("rows", "f32")],
+);
+
 /// Shaders of this module.
 pub(in crate::gpu) static SHADERS: &[&Shader] = &[
-    &FILTER, &MERGE, &NORMS, &GATHER, &FRAMED, &PACK, &HALF, &OVERFLOW,
+    &FILTER, &MERGE, &NORMS, &GATHER, &FRAMED, &PACK, &HALF, &OVERFLOW, &WIDEN,
 ];
 
 /// Queries and points of a tile of the filter.

@@ -11,6 +11,7 @@
 //!
 //! ```text
 //! Points::new     points.rs   rows on the device as they were read; a frame per group (centre and scale)
+//!   knn_widen     widen.rs    where they were read as f16: from f16 to f32
 //!   knn_norms     rows.rs     norms of queries and points in the frame of the queries
 //!   knn_framed    rows.rs     rows as the f32 filter reads them: in that frame, padded to whole vectors
 //!   knn_pack      half.rs     with cooperative matrices: rows as f16, and norms of the rounding errors
@@ -38,6 +39,7 @@ mod packing;
 mod pass;
 mod points;
 mod rows;
+mod widen;
 
 pub(super) use kernels::{Entry, RowNorm, SHADERS, with_kernel};
 pub use lists::Candidates;

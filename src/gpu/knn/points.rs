@@ -2,11 +2,12 @@
 
 use super::lift::{LIFT, has_subnormals, lift};
 use super::packing::row_bytes;
+use super::widen::{upload_halves, widen_bytes};
 use crate::Result;
 use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind};
 use crate::ops::{Kernel, PointsBlock, PointsShape, check_points, check_queries};
-use crate::tensor::{Value, Values};
+use crate::tensor::{Value, ValueType, Values};
 use half::f16;
 use rayon::prelude::*;
 
@@ -37,16 +38,22 @@ pub struct Points {
     pub(in crate::gpu) copies: Buffer,
 }
 
-/// Device bytes of [`Points`], and of the norms and packed rows that a search computes for them.
+/// Device bytes of [`Points`], of what it takes to make them of `values`, and of the norms and packed rows that a search
+/// computes for them.
 pub(in crate::gpu) fn points_bytes(
     context: &Context,
     groups: usize,
     rows: usize,
     dim: usize,
+    values: ValueType,
 ) -> u64 {
     let packed = row_bytes(context, dim);
     let (groups, rows, dim) = (groups as u64, rows as u64, dim as u64);
-    groups * (rows * (dim * 4 + packed) + rows * (4 + 16) + (dim + 1) * 4) + 1024
+    let widening = match values {
+        ValueType::F16 => widen_bytes(groups * rows * dim),
+        ValueType::F32 => 0,
+    };
+    groups * (rows * (dim * 4 + packed) + rows * (4 + 16) + (dim + 1) * 4) + widening + 1024
 }
 
 impl Points {
@@ -127,7 +134,10 @@ impl Points {
             first,
             samples: None,
             kernel,
-            raw: upload(context, &data.wide())?,
+            raw: match data {
+                Values::F16(data) => upload_halves(context, data)?,
+                Values::F32(data) => upload(context, data)?,
+            },
             scales: frames.iter().map(|f| f[0]).collect(),
             lifted: raised.is_some(),
             frames: upload(context, &frames.concat())?,
