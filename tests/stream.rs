@@ -64,6 +64,36 @@ proptest! {
     }
 }
 
+/// A channel of ten times the memory: queries and fetched vectors share it so that about `(1 + sqrt(k))^2` readings of the
+/// channel are taken for each memory full of it, which is the least there is.
+#[test]
+fn a_channel_larger_than_memory_is_read_as_seldom_as_can_be() {
+    let costs = Linear {
+        max_block: u64::MAX,
+        shares: false,
+    };
+    let (samples, dim, memory) = (100_000, 10_000, 400_000_000u64);
+    for k in [4, 9, 25, 100] {
+        let job = GraphJob {
+            spaces: 1,
+            samples,
+            dim,
+            k,
+            queries: samples,
+            drawn: false,
+            values: ValueType::F32,
+        };
+        let plan = plan_graph(&job, &costs, memory).unwrap();
+        let full = (4 * samples * dim) as f64 / (memory / 4 * 3) as f64;
+        let least = (1.0 + (k as f64).sqrt()).powi(2);
+        let readings = plan.readings(&job) as f64 / full;
+        println!("k {k}: {readings:.1} readings for a memory full, at least {least:.1}");
+        assert!(readings >= least, "k {k}: {readings} < {least}");
+        // Rows on this device take twice their values, and points a part of the memory.
+        assert!(readings <= 1.6 * least, "k {k}: {readings} > {least}");
+    }
+}
+
 #[test]
 fn everything_at_once_when_it_fits() {
     let job = GraphJob {

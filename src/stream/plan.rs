@@ -7,9 +7,14 @@
 //! 2. **Rows in memory**: a channel whose rows fit, but not the copies that a search among them needs. All rows are queries
 //!    at once. The points are read again, in blocks that are prepared, searched among and dropped. Not where queries are
 //!    drawn, whose rows alone take little.
-//! 3. **Blocks of queries**: a channel larger than memory. The points are streamed past a block of queries, which has
-//!    half of the memory, to find the candidates. Their vectors take `k` times the memory of the queries, so that they are
-//!    fetched, and the graphs solved, for a part of the block at a time. Each fetch reads the points once more.
+//! 3. **Blocks of queries**: a channel larger than memory. The points are streamed past a block of queries to find the
+//!    candidates. Their vectors take `k` times the memory of the queries, so that they are fetched, and the graphs solved, for
+//!    a part of the block at a time. Each fetch reads the points once more. The memory is divided between the queries and the
+//!    vectors so that both together cost least.
+//!
+//! With `b` bytes of memory for a channel of `B` bytes, of which a share `x` holds queries, the third way reads the channel
+//! `B / b (1 / x + k / (1 - x))` times: about `k B / b` times, where `B / b` readings would do if the products of all pairs of
+//! candidates, `k^2 / 2` numbers a query, were kept in place of their vectors.
 
 use crate::tensor::ValueType;
 use crate::{Error, Result};
@@ -82,6 +87,11 @@ const ENTRY: u64 = 16;
 const MIN_POINTS: usize = 32;
 /// Fewest points per block beside rows that are in memory. A block is searched for all queries, which takes long enough.
 const FEW_POINTS: usize = 32;
+/// A search for the candidates of a block of queries costs about as much as so many readings that fetch vectors: the points
+/// are prepared for it.
+const SEARCH: u64 = 3;
+/// Shares of the free memory that blocks of queries may have: so many parts of it, up to half.
+const SHARES: u64 = 16;
 /// Vectors are fetched from blocks of so many times fewer points than are searched: such a block needs no more than to be
 /// read, and the memory is better used for vectors.
 const SMALLER: usize = 8;
@@ -169,24 +179,29 @@ fn blocks_of_queries(
             cap,
         });
     }
-    // Every block of queries costs a reading of the channel, so they get half of what is free.
     let fixed = least.bytes(job, costs);
-    let half = |queries| {
-        let plan = GraphPlan { queries, ..least };
-        fits(&plan) && plan.bytes(job, costs) <= fixed + (memory - fixed) / 2
+    let with_share = |share: u64| {
+        let most_bytes = fixed + (memory - fixed) / SHARES * share;
+        let within = |queries| {
+            let plan = GraphPlan { queries, ..least };
+            fits(&plan) && plan.bytes(job, costs) <= most_bytes
+        };
+        let mut plan = GraphPlan {
+            queries: largest(1, most.min(job.queries), within),
+            ..least
+        };
+        plan.points = largest(least.points, most, |points| {
+            fits(&GraphPlan { points, ..plan })
+        });
+        plan.fetched = (plan.points / SMALLER).max(least.fetched);
+        plan.solved = largest(1, plan.queries, |solved| {
+            fits(&GraphPlan { solved, ..plan })
+        });
+        plan
     };
-    let mut plan = GraphPlan {
-        queries: largest(1, most.min(job.queries), half),
-        ..least
-    };
-    plan.points = largest(least.points, most, |points| {
-        fits(&GraphPlan { points, ..plan })
-    });
-    plan.fetched = (plan.points / SMALLER).max(least.fetched);
-    plan.solved = largest(1, plan.queries, |solved| {
-        fits(&GraphPlan { solved, ..plan })
-    });
-    Ok(plan)
+    let plans = (1..=SHARES / 2).rev().map(with_share);
+    let best = plans.min_by_key(|plan| SEARCH * plan.searches(job) + plan.fetches(job));
+    Ok(best.unwrap_or(least))
 }
 
 impl GraphPlan {
@@ -210,11 +225,18 @@ impl GraphPlan {
         }
         // As queries, once past every block of queries, and once for every part of a block that is solved. Of drawn
         // queries, no more than these are read as such.
+        u64::from(!job.drawn) + self.searches(job) + self.fetches(job)
+    }
+
+    /// Blocks of queries, past each of which all points are streamed.
+    fn searches(&self, job: &GraphJob) -> u64 {
+        job.queries.div_ceil(self.queries) as u64
+    }
+
+    /// Parts of blocks of queries, for each of which the candidates' vectors are fetched.
+    fn fetches(&self, job: &GraphJob) -> u64 {
         let (full, rest) = (job.queries / self.queries, job.queries % self.queries);
-        let as_queries = u64::from(!job.drawn);
-        let blocks = job.queries.div_ceil(self.queries) as u64;
-        let fetches = full * self.queries.div_ceil(self.solved) + rest.div_ceil(self.solved);
-        as_queries + blocks + fetches as u64
+        (full * self.queries.div_ceil(self.solved) + rest.div_ceil(self.solved)) as u64
     }
 
     /// Samples of a space that are read, each as often as it is.
