@@ -84,8 +84,32 @@ fn results_of_every_command_follow_the_schema() {
 fn the_demo_follows_the_schema() {
     let results = runs::demo();
     check(&validator(), "demo", &results);
-    for section in ["networks", "redundancy", "filters", "shuffle", "impulse"] {
+    for section in ["networks", "filters", "shuffle", "impulse"] {
         assert!(results.get(section).is_some(), "{section}");
+    }
+    let wide = ["lenet5x10.conv1", "lenet5x10.conv2"];
+    let across = &results["redundancy"]["across"];
+    assert_eq!(across["layers"], json!(wide));
+    assert!(!across["matches"].as_array().expect("matches").is_empty());
+    let ablation = &results["ablation"];
+    assert_eq!(
+        (&ablation["samples"], &ablation["calibration_samples"]),
+        (&json!(240), &json!(120))
+    );
+    let layers = ablation["layers"].as_array().expect("layers");
+    let names: Vec<&Value> = layers.iter().map(|l| &l["name"]).collect();
+    assert_eq!(names, wide);
+    // 60 and 160 channels.
+    let curves = layers.iter().map(|l| &l["curves"]);
+    for curves in curves.chain([&ablation["together"]]) {
+        let curves = curves.as_array().expect("curves");
+        let rankings: Vec<&Value> = curves.iter().map(|c| &c["ranking"]).collect();
+        assert_eq!(rankings, ["jaccard", "l1", "fpgm"]);
+    }
+    let points = &ablation["together"][0]["points"];
+    let kept = [0.8, 0.6, 0.4, 0.2].map(|share: f64| (share * 60.0 + share * 160.0).round() as u64);
+    for (at, kept) in kept.into_iter().enumerate() {
+        assert_eq!(points[at]["kept"], json!(kept));
     }
 }
 

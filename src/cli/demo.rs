@@ -1,19 +1,26 @@
 //! `chanscope demo`: the main job on data inside the binary.
 //!
-//! Two LeNets, one with ten times the channels of the other, look at the same handwritten digits.
+//! Two LeNets, one with ten times the channels of the other, look at the same handwritten digits. The layers of the wide one
+//! are compared with each other, and it is measured with fewer channels.
+
+mod summary;
 
 use super::network::on_device;
 use super::progress::Reporter;
-use super::{Common, error, filters, impulse, output, redundancy, shuffle};
+use super::{Common, error, output};
 use chanscope::control::{Control, Step};
 use chanscope::io::array::ArrayLayer;
+use chanscope::io::kept::Kept;
 use chanscope::io::layer::Layer;
 use chanscope::io::names::module_path;
+use chanscope::measure::ablate::Criterion;
 use chanscope::measure::filters::Optimizer;
+use chanscope::measure::rank::Similarity;
+use chanscope::measure::redundancy::LayerRedundancy;
 use chanscope::measure::shuffle::Tapped;
 use chanscope::measure::{
-    self, Context, FilterBank, FiltersOptions, ImpulseOptions, MinimizeOptions, RedundancyInput,
-    RedundancyOptions, ShuffleInput, ShuffleOptions,
+    self, AblateInput, AblateOptions, Context, FilterBank, FiltersOptions, ImpulseOptions,
+    MinimizeOptions, RedundancyInput, RedundancyOptions, ShuffleInput, ShuffleOptions,
 };
 use chanscope::model::forward::Session;
 use chanscope::model::graph::Graph;
@@ -26,7 +33,6 @@ use chanscope::report::folder::ResultsFolder;
 use chanscope::report::results::{Input, Network};
 use chanscope::tensor::LayerShape;
 use chanscope::{Error, Result};
-use std::fmt::Write as _;
 
 /// Run the main job on data inside the binary: two networks on handwritten digits, one report
 #[derive(clap::Args)]
@@ -42,8 +48,11 @@ const NETWORKS: [(&str, &[u8]); 2] = [
         include_bytes!("../../assets/lenet5x10.safetensors"),
     ),
 ];
-/// Digits, and their side before and after resizing.
+/// The network with many channels: its layers are compared with each other, and its channels are dropped.
+const WIDE: &str = "lenet5x10";
+/// Digits, of which the first ones trained the networks, and their side before and after resizing.
 const DIGITS: usize = 1797;
+const TRAINED_ON: usize = 1437;
 const SIDE: usize = 8;
 const RESIZED: usize = 28;
 /// Least memory for the measures, beside the activations.
@@ -53,7 +62,12 @@ const BATCH: usize = 128;
 /// Learning rate of the minimisation: that of the paper's code.
 const LEARNING_RATE: f64 = 0.002;
 
-/// What is computed of both networks.
+/// Shares of the channels that are kept.
+const KEEP: [f64; 4] = [0.8, 0.6, 0.4, 0.2];
+/// Digits of the calibration part, of those that the networks were not trained on.
+const CALIBRATION: usize = 120;
+
+/// What is computed of both networks, and of the wide one.
 struct Options {
     redundancy: RedundancyOptions,
     filters: FiltersOptions,
@@ -61,6 +75,7 @@ struct Options {
     minimize: MinimizeOptions,
     shuffle: ShuffleOptions,
     impulse: ImpulseOptions,
+    ablate: AblateOptions,
 }
 
 impl Options {
@@ -74,6 +89,15 @@ impl Options {
                 .with_keep_norm(true),
             shuffle: ShuffleOptions::default().with_seed(seed),
             impulse: ImpulseOptions::default(),
+            ablate: AblateOptions::default()
+                .with_keep(KEEP.to_vec())
+                .with_rankings(vec![
+                    Criterion::Similar(Similarity::Jaccard),
+                    Criterion::L1,
+                    Criterion::Fpgm,
+                ])
+                .with_calibration(Some(CALIBRATION))
+                .with_seed(seed),
         }
     }
 
@@ -83,6 +107,13 @@ impl Options {
         folder.parameter("sigma", "kth/3");
         folder.parameter("identical", "keep");
         folder.parameter("aggregate", self.redundancy.aggregate);
+        folder.parameter("across", WIDE);
+        folder.parameter("ablate", WIDE);
+        let rankings: Vec<&str> = self.ablate.rankings.iter().map(|r| r.name()).collect();
+        folder.parameter("rankings", rankings);
+        folder.parameter("keep", self.ablate.keep.clone());
+        folder.parameter("dropped", self.ablate.dropped.name());
+        folder.parameter("calibration", self.ablate.calibration);
         folder.parameter("tap", self.impulse.tap.name());
         folder.parameter("mode", self.shuffle.mode.name());
         folder.parameter("batch", self.shuffle.batch);
@@ -143,15 +174,8 @@ pub fn run(_args: &Args, common: &Common) -> error::Result<()> {
     if common.json {
         return output::json(&results);
     }
-    let mut text = redundancy::summary(&results);
-    let _ = write!(
-        text,
-        "\n{}\n{}\n{}",
-        filters::summary(&results),
-        shuffle::summary(&results),
-        impulse::summary(&results)
-    );
-    let _ = writeln!(text, "\nOpen {} in a browser.", report.display());
+    let mut text = summary::summary(&results);
+    text += &format!("\nOpen {} in a browser.\n", report.display());
     output::print(&text)
 }
 
@@ -191,22 +215,36 @@ impl Demo<'_> {
             parameters: Some(weights.iter().map(|w| w.data.len() as u64).sum()),
         });
         self.folder.stage(format!("{name}: forward pass"));
-        for tap in &taps {
-            self.redundancy(tap)?;
+        match name == WIDE {
+            true => {
+                self.redundancy(&taps, true)?;
+                self.folder.stage(format!("{name}: across layers"));
+            }
+            false => (taps.chunks(1)).try_for_each(|tap| self.redundancy(tap, false))?,
         }
+        drop(taps);
         self.filters(name, &weights)?;
         self.shuffle(name, &graph, &layers)?;
-        self.impulse(name, &graph)
+        self.impulse(name, &graph)?;
+        match name == WIDE {
+            true => self.ablate(name, &graph, &layers),
+            false => Ok(()),
+        }
     }
 
-    fn redundancy(&self, layer: &ArrayLayer<'_>) -> Result<()> {
-        let layers = [layer as &dyn Layer];
+    /// The channels of layers, and what those of different layers have in common if `across` is set.
+    fn redundancy(&self, taps: &[ArrayLayer<'_>], across: bool) -> Result<()> {
+        let layers: Vec<&dyn Layer> = taps.iter().map(|tap| tap as &dyn Layer).collect();
         let input = RedundancyInput::new(&layers).with_labels(Some(&self.labels));
-        let options = &self.options.redundancy;
-        let found = self.watched(|ctx| measure::redundancy(ctx, &input, options))?;
-        self.folder.redundancy(&found)?;
-        self.folder.stage(format!("{}: redundancy", layer.name()));
-        Ok(())
+        let options = self.options.redundancy.clone().with_across(across);
+        let folder = self.folder;
+        let take = |found: LayerRedundancy| {
+            folder.redundancy_layer(&found)?;
+            folder.stage(format!("{}: redundancy", found.name));
+            Ok(())
+        };
+        let found = self.watched(|ctx| measure::redundancy_each(ctx, &input, &options, take))?;
+        folder.compared(&found)
     }
 
     /// Convolutional Similarity of every convolution's filters, and how far a minimisation takes it.
@@ -255,6 +293,23 @@ impl Demo<'_> {
         let found = self.watched(|ctx| measure::impulse(ctx, graph, options))?;
         self.folder.impulse(&format!("{name}."), &found, options)?;
         self.folder.stage(format!("{name}: impulse responses"));
+        Ok(())
+    }
+
+    /// Accuracy with some of the channels, on digits that the network was not trained on.
+    fn ablate(&self, name: &str, graph: &Graph, layers: &[ConvLayer]) -> Result<()> {
+        let images = Kept::new(&self.images, (TRAINED_ON..DIGITS).collect())?;
+        let layers: Vec<ConvLayer> = (layers.iter().cloned())
+            .map(|layer| ConvLayer {
+                name: format!("{name}.{}", layer.name),
+                ..layer
+            })
+            .collect();
+        let input = AblateInput::new(graph, &images, &self.labels[TRAINED_ON..], &layers);
+        let options = &self.options.ablate;
+        let found = self.watched(|ctx| measure::ablate(ctx, &input, options))?;
+        self.folder.ablation(&found, options.dropped)?;
+        self.folder.stage(format!("{name}: ablation"));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::html::{Memory, figures, page};
 use chanscope::report::results::{
-    AblatedLayer, Ablation, AblationCurve, AblationPoint, Results, finite,
+    AblatedLayer, Ablation, AblationCurve, AblationPoint, Network, Results, finite,
 };
 use chanscope::report::words::{ablated, ablation};
 use serde_json::json;
@@ -82,6 +82,27 @@ fn every_ranking_has_a_line_with_error_bars() {
 }
 
 #[test]
+fn one_of_several_networks_is_named() {
+    let mut several = results(vec![]);
+    several.networks = ["le", "lenet", "lenet5"]
+        .map(|name| Network {
+            name: name.into(),
+            ..Network::default()
+        })
+        .to_vec();
+    let said = |layer: &str| {
+        let mut results = several.clone();
+        results.ablation.as_mut().unwrap().layers[0].name = layer.into();
+        let html = page(&results, &Memory::new()).html;
+        let (_, rest) = html.split_once("The intact network").unwrap();
+        rest.split_once("classifies").unwrap().0.to_string()
+    };
+    assert_eq!(said("lenet5.conv1"), " lenet5 ");
+    assert_eq!(said("lenet.conv1"), " lenet ");
+    assert_eq!(said("conv1"), " ");
+}
+
+#[test]
 fn sentences_name_the_ends() {
     let said = ablated(&[curve("l1", [0.9, 0.5]), curve("fpgm", [0.8, 0.6])]);
     assert_eq!(
@@ -94,7 +115,7 @@ fn sentences_name_the_ends() {
     let one = ablated(&[curve("l1", [0.9, 0.5])]);
     assert!(one[0].ends_with("is left by the ranking l1."), "{one:?}");
     assert!(ablated(&[]).is_empty());
-    let run = ablation(&section(vec![]));
+    let run = ablation(&section(vec![]), None);
     assert!(
         run[0].contains("95.0\u{a0}% ± 1.0\u{a0}% of 500 samples"),
         "{run:?}"

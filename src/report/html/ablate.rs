@@ -1,6 +1,6 @@
 //! The section on accuracy without some of the channels.
 
-use super::super::results::{Ablation, AblationCurve, Results};
+use super::super::results::{AblatedLayer, Ablation, AblationCurve, Results};
 use super::super::words::{self, percent, with_error};
 use super::figures::{Chart, Figures, Series};
 use super::{Captioned, Fact, fact};
@@ -56,7 +56,7 @@ pub fn section(results: &Results, figures: &mut Figures) -> Option<Section> {
     }
     let accuracy = with_error(ablation.accuracy, ablation.standard_error, percent);
     Some(Section {
-        sentences: words::ablation(ablation),
+        sentences: words::ablation(ablation, network(results, ablation)),
         facts: vec![
             fact("Accuracy, intact", accuracy, ""),
             fact(
@@ -72,6 +72,16 @@ pub fn section(results: &Results, figures: &mut Figures) -> Option<Section> {
         ],
         parts,
     })
+}
+
+/// The one of several networks whose layers were ablated.
+fn network<'a>(results: &'a Results, ablation: &Ablation) -> Option<&'a str> {
+    let mut names = results.networks.iter().map(|n| n.name.as_str());
+    let within = |layer: &AblatedLayer, name: &str| {
+        let rest = layer.name.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    names.find(|name| ablation.layers.iter().all(|layer| within(layer, name)))
 }
 
 fn part(

@@ -3,8 +3,8 @@
 use super::{percent, plural, with_error};
 use crate::report::results::{Ablation, AblationCurve, AblationPoint};
 
-/// Sentences about the run.
-pub fn ablation(ablation: &Ablation) -> Vec<String> {
+/// Sentences about the run; `network` is the name of the network, where the results have several.
+pub fn ablation(ablation: &Ablation, network: Option<&str>) -> Vec<String> {
     let place = match ablation.dropped.as_str() {
         "zero" => "Dropped channels are zero.",
         "mean" => "Dropped channels are replaced by their mean over the calibration part.",
@@ -15,7 +15,8 @@ pub fn ablation(ablation: &Ablation) -> Vec<String> {
     };
     vec![
         format!(
-            "The intact network classifies {} of {} correctly.",
+            "The intact network{} classifies {} of {} correctly.",
+            network.map_or(String::new(), |name| format!(" {name}")),
             with_error(ablation.accuracy, ablation.standard_error, percent),
             plural(ablation.samples, "sample", "samples"),
         ),
