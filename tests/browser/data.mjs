@@ -35,10 +35,14 @@ export const readMatrix = (path) => {
 const LAYERS = { "layer1.conv": [12, 3], "layer2.0.downsample.relu": [30, 2], head: [5, 1] };
 const SAMPLES = 120;
 
-/** A dump of three layers whose channels come in families; one channel is dead. With labels. */
-export const writeDump = (folder) => {
-  const draw = generator(18);
+/**
+ * A dump of three layers whose channels come in families; one channel is dead. With labels. Other `epoch`s have other
+ * weights, and the same samples.
+ */
+export const writeDump = (folder, epoch) => {
+  let draw = generator(18);
   const hidden = Array.from({ length: SAMPLES }, () => Array.from({ length: 8 }, () => normal(draw)));
+  if (epoch) draw = generator(epoch);
   mkdirSync(folder, { recursive: true });
   for (const [name, [channels, side]] of Object.entries(LAYERS)) {
     const size = side * side;

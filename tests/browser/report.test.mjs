@@ -20,6 +20,11 @@ const folder = (name) => join(WORK, name);
 before(async () => {
   writeDump(folder("activations"));
   run(CHANSCOPE, "redundancy", folder("activations"), "--across", "--device", "cpu", "-k", "12", "--queries", "90", "--quiet", "--out", folder("dump"));
+  for (const epoch of [2, 3]) {
+    writeDump(folder(`activations-${epoch}`), epoch);
+    run(CHANSCOPE, "redundancy", folder(`activations-${epoch}`), "--device", "cpu", "-k", "12", "--queries", "90", "--quiet", "--out", folder(`epochs/${epoch}`));
+  }
+  run(CHANSCOPE, "compare", folder("dump"), folder("epochs/2"), folder("epochs/3"), "--device", "cpu", "--quiet", "--out", folder("compare"));
   run(CHANSCOPE, "rank", folder("dump"), "--quiet", "--out", folder("rank"));
   run(CHANSCOPE, "filters", "assets/lenet5.safetensors", "--quiet", "--out", folder("filters"));
   writeAblation(folder("ablation"));
@@ -109,7 +114,7 @@ const look = (page, type, content) => page.evaluate(async ([type, base64]) => {
 
 const openAll = (page) => page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
 
-const PAGES = ["dump", "rank", "filters", "ablation"];
+const PAGES = ["dump", "rank", "filters", "ablation", "compare"];
 for (const name of PAGES) {
   test(`every figure of ${name} is saved as SVG and PNG`, async (t) => {
     const page = await open(t, name);
@@ -223,6 +228,48 @@ test("each channel's match in another layer is the largest Jaccard index of all"
       assert.equal(match, `${best.place.name} channel ${best.place.channel}`);
       assert.ok(Math.abs(Number(value) - best.value) <= 0.006 * best.value);
     });
+  }
+});
+
+test("trends over runs name the runs by their folders, on the axis and where they are pointed at", async (t) => {
+  const page = await open(t, "compare");
+  const { runs, pairs } = JSON.parse(readFileSync(folder("compare/results.json"), "utf8")).compare;
+  const names = ["dump", "2", "3"];
+  assert.deepEqual(runs.map((run) => run.path.split("/").at(-1)), names);
+  const close = (text, value) => assert.ok(Math.abs(Number(text) - value) <= 0.006 * Math.abs(value) + 5e-7, `${text} for ${value}`);
+  const charts = card(page, "All runs").locator("figure");
+  const measures = { Redundancy: "redundancy", "Mean Jaccard index of different channels": "jaccard_mean", "Neighbours of a channel, mean": "neighbors_mean", "Label error of a channel, mean": "loo_error" };
+  assert.deepEqual(await charts.locator("h4").allTextContents(), Object.keys(measures));
+  for (const [title, field] of Object.entries(measures)) {
+    const chart = charts.filter({ has: page.getByRole("heading", { name: title, exact: true }) });
+    const svg = chart.locator("svg[role=application]");
+    const texts = await svg.locator("text").allTextContents();
+    assert.deepEqual(texts.slice(-names.length), names);
+    await svg.focus();
+    for (const [at, name] of names.entries()) {
+      await page.keyboard.press("ArrowRight");
+      const said = await chart.locator("output").textContent();
+      const shown = said.match(/^Run ([^:]*): (.*)$/);
+      assert.equal(shown[1], name);
+      const lines = shown[2].split(", ");
+      assert.equal(lines.length, runs[at].layers.length);
+      lines.forEach((line, l) => {
+        const [layer, value] = line.split(" ");
+        assert.equal(layer, runs[at].layers[l].name);
+        if (runs[at].layers[l][field] === null) assert.equal(value, "\u2013");
+        else close(value, runs[at].layers[l][field]);
+      });
+    }
+  }
+  // The tables of each pair hold what the run found, both ways.
+  await openAll(page);
+  for (const pair of pairs) {
+    const tables = card(page, `${runs[pair.a].path} and ${runs[pair.b].path}`).locator("table");
+    for (const [at, values] of [pair.best_match, pair.best_match_back, pair.mean].entries()) {
+      const cells = await tables.nth(at).locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].slice(1).map((cell) => cell.textContent)));
+      assert.equal(cells.length, values.length);
+      cells.forEach((row, l) => row.forEach((text, m) => close(text, values[l][m])));
+    }
   }
 });
 

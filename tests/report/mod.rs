@@ -2,6 +2,7 @@
 
 mod ablate;
 mod across;
+mod compare;
 mod folder;
 mod html;
 mod order;

@@ -137,9 +137,7 @@ fn charts(
             label: format!("Accuracy against the share of channels kept of {name}: {title}"),
             x: "percent of channels kept",
             names: Some(
-                longest
-                    .points
-                    .iter()
+                (longest.points.iter())
                     .map(|p| (p.share * 100.0).round() as u64)
                     .collect(),
             ),

@@ -5,6 +5,8 @@ use super::super::words::{number, percent};
 use super::figures::{Chart, Figures, HeatMap, Series, View};
 use super::{Captioned, across};
 use ndarray::Array2;
+use serde_json::json;
+use std::collections::HashSet;
 
 /// Layers that the chart of all runs shows; the table has all.
 const MAX_LINES: usize = 12;
@@ -172,6 +174,24 @@ const MEASURES: [Measure; 4] = [
     },
 ];
 
+/// The runs by the last folders of their paths: as few as tell all of them apart.
+fn run_names(runs: &[ComparedRun]) -> Vec<String> {
+    let paths: Vec<Vec<&str>> = (runs.iter())
+        .map(|run| {
+            let folders = run.path.split(['/', '\\']);
+            folders.filter(|f| !f.is_empty()).collect()
+        })
+        .collect();
+    let longest = paths.iter().map(Vec::len).max().unwrap_or(0);
+    let last = |count: usize| -> Vec<String> {
+        let last = |path: &Vec<&str>| path[path.len().saturating_sub(count)..].join("/");
+        paths.iter().map(last).collect()
+    };
+    let distinct = |names: &Vec<String>| names.iter().collect::<HashSet<_>>().len() == names.len();
+    let whole = || runs.iter().map(|run| run.path.clone()).collect();
+    (1..=longest).map(last).find(distinct).unwrap_or_else(whole)
+}
+
 fn trends(found: &Compare, figures: &mut Figures) -> Trends {
     let mut layers: Vec<&str> = Vec::new();
     for layer in found.runs.iter().flat_map(|run| &run.layers) {
@@ -182,6 +202,7 @@ fn trends(found: &Compare, figures: &mut Figures) -> Trends {
     let of = |run: &ComparedRun, name: &str, value: fn(&ComparedLayer) -> Option<f64>| {
         value(run.layers.iter().find(|l| l.name == name)?)
     };
+    let runs = run_names(&found.runs);
     let (mut charts, mut tables) = (Vec::new(), Vec::new());
     for measure in &MEASURES {
         let values = |name: &str| -> Vec<Option<f64>> {
@@ -217,7 +238,7 @@ fn trends(found: &Compare, figures: &mut Figures) -> Trends {
         let chart = Chart {
             label: format!("{} of every layer over the runs", measure.title),
             x: "run",
-            names: None,
+            names: Some(json!(runs)),
             percent: false,
             log: false,
             sortable: false,

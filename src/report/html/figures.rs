@@ -77,8 +77,8 @@ pub struct Chart {
     pub label: String,
     /// What a position is: `channel`, `step`.
     pub x: &'static str,
-    /// Names of the positions, when they are not 0, 1, 2, ...
-    pub names: Option<Vec<u64>>,
+    /// Names of the positions, when they are not 0, 1, 2, ...: numbers or texts.
+    pub names: Option<Value>,
     /// Values are shares, shown as percentages.
     pub percent: bool,
     /// Offer a logarithmic scale.

@@ -255,7 +255,7 @@ fn charts(
         let figure = figures.chart(&Chart {
             label: format!("{title} per channel of {}", layer.name),
             x: "channel",
-            names: layer.channels.clone(),
+            names: layer.channels.clone().map(Into::into),
             percent,
             log: false,
             sortable: true,

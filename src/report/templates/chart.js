@@ -10,6 +10,15 @@ const chart = (box, fig) => {
   const bySize = [...index].sort((a, b) => (lead[b] ?? -Infinity) - (lead[a] ?? -Infinity) || a - b);
   const order = () => (state.sorted ? bySize : index);
   const label = (i) => (fig.names ? fig.names[i] : i);
+  // Texts on the axis are the ends of long names, which tell runs apart; pointing tells the whole name.
+  const named = typeof fig.names?.[0] === "string";
+  const MOST = 22;
+  const onAxis = (i) => {
+    const text = String(label(i));
+    return text.length > MOST ? "\u2026" + text.slice(1 - MOST) : text;
+  };
+  const length = (i) => wide(onAxis(i), FONT);
+  const apart = named ? index.reduce((most, i) => Math.max(most, length(i) + 10), 28) : 28;
 
   const svg = draw("svg", { role: "application", tabindex: "0", "aria-label": fig.label + ". Left and right arrow keys move along." });
   const read = make("output", { class: "hidden", "aria-live": "polite" });
@@ -94,13 +103,15 @@ const chart = (box, fig) => {
   };
 
   const xAxis = (inner, x) => {
-    const every = [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000].find((s) => (s * inner) / count >= 28) ?? count;
+    const every = [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000].find((s) => (s * inner) / count >= apart) ?? count;
     if (state.sorted && every > 1) {
       svg.append(draw("text", { x: LEFT, y: HEIGHT - 4 }, `${fig.x}s, largest first`));
       return;
     }
     order().forEach((i, at) => {
-      if (at % every === 0) svg.append(draw("text", { x: x(at), y: HEIGHT - 4, "text-anchor": "middle" }, label(i)));
+      if (at % every !== 0) return;
+      const half = named ? length(i) / 2 : 0;
+      svg.append(draw("text", { x: clamp(x(at), half, LEFT + inner + RIGHT - half), y: HEIGHT - 4, "text-anchor": "middle" }, onAxis(i)));
     });
   };
 
