@@ -5,6 +5,7 @@ mod bytes;
 mod halves;
 mod queries;
 mod reads;
+mod strongest;
 
 use crate::oracle::redundancy::{self as oracle, Graph, Row};
 use crate::oracle::{knn, nnk};

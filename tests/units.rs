@@ -178,6 +178,40 @@ fn drawn_queries_and_their_standard_errors_are_those_of_one_run() {
 }
 
 #[test]
+fn strongest_samples_and_their_pictures_are_those_of_one_run() {
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    let images: Vec<u8> = (0..45 * 12 * 10).map(|i| (i * 7 % 251) as u8).collect();
+    write(dir, "i.npy", &npy_bytes("|u1", "(45, 1, 12, 10)", &images));
+    let with = [&ALL[..], &["--images", "i.npy"]].concat();
+    let expected = reference(dir, &with);
+    for file in ["layers/b/strongest_mean.npy", "images/pictures.npy"] {
+        assert!(expected.arrays.contains_key(Path::new(file)), "{file}");
+    }
+    let device = cpu(2);
+    let ctx = Context::new(&device);
+    let mut request = request(dir);
+    request.options = request.options.with_strongest(true);
+    request.images = Some(dir.join("i.npy"));
+    for units in [1, 5] {
+        let out = dir.join(format!("out-{units}"));
+        plan(&ctx, &request, &out, false, units).expect("plan");
+        for index in [1, 0, 2] {
+            let share = Share::Shard { index, count: 3 };
+            work(&ctx, &out, &only(Stage::Graphs, share)).expect("work");
+        }
+        work(&ctx, &out, &Selection::default()).expect("work");
+        merge(&out, false).expect("merge");
+        let mut found = left(&out);
+        // Named as it was given.
+        found.results["parameters"]["images"] = "i.npy".into();
+        assert_eq!(found.results, expected.results, "{units} units");
+        assert!(found == expected, "{units} units");
+    }
+}
+
+#[test]
 fn the_command_in_units_leaves_the_same_bytes_and_finds_them_again() {
     let dir = folder();
     let dir = dir.path();

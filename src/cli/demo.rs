@@ -81,7 +81,9 @@ struct Options {
 impl Options {
     fn new(seed: u64) -> Self {
         Self {
-            redundancy: RedundancyOptions::default().with_aggregate(true),
+            redundancy: RedundancyOptions::default()
+                .with_aggregate(true)
+                .with_strongest(true),
             filters: FiltersOptions::default().with_matrices(true),
             minimize: MinimizeOptions::default()
                 .with_steps(200)
@@ -108,6 +110,7 @@ impl Options {
         folder.parameter("identical", "keep");
         folder.parameter("aggregate", self.redundancy.aggregate);
         folder.parameter("across", WIDE);
+        folder.parameter("strongest", self.redundancy.strongest);
         folder.parameter("ablate", WIDE);
         let rankings: Vec<&str> = self.ablate.rankings.iter().map(|r| r.name()).collect();
         folder.parameter("rankings", rankings);
@@ -155,7 +158,7 @@ pub fn run(_args: &Args, common: &Common) -> error::Result<()> {
     folder.device(&device);
     let options = Options::new(common.seed);
     options.describe(&folder, memory, common);
-    let (images, labels) = digits()?;
+    let (small, images, labels) = digits()?;
     let demo = Demo {
         ctx: Context::new(&device)
             .with_memory(memory - held)
@@ -169,6 +172,7 @@ pub fn run(_args: &Args, common: &Common) -> error::Result<()> {
     for (name, bytes) in NETWORKS {
         demo.network(name, bytes)?;
     }
+    folder.images(&small)?;
     let report = folder.path().join("report.html");
     let results = folder.finish()?;
     if common.json {
@@ -326,8 +330,8 @@ fn held_bytes() -> Result<u64> {
     Ok(most)
 }
 
-/// The digits resized as the networks were trained on them, and their classes.
-fn digits() -> Result<(ArrayLayer<'static>, Vec<u32>)> {
+/// The digits as they are, resized as the networks were trained on them, and their classes.
+fn digits() -> Result<(ArrayLayer<'static>, ArrayLayer<'static>, Vec<u32>)> {
     // The assets are .npy files written by this project: a header, then the bytes.
     let pixels = &IMAGES[IMAGES.len() - DIGITS * SIDE * SIDE..];
     let small: Vec<f32> = pixels.iter().map(|&p| f32::from(p) / 16.0).collect();
@@ -336,7 +340,9 @@ fn digits() -> Result<(ArrayLayer<'static>, Vec<u32>)> {
     let labels = LABELS[LABELS.len() - DIGITS..]
         .iter()
         .map(|&l| u32::from(l));
-    Ok((ArrayLayer::new("digits", shape, images)?, labels.collect()))
+    let small = ArrayLayer::new("digits", LayerShape::new(DIGITS, 1, SIDE, SIDE)?, small)?;
+    let images = ArrayLayer::new("digits", shape, images)?;
+    Ok((small, images, labels.collect()))
 }
 
 /// Runs a network over all digits; the activations of its convolutions, and its outputs `[N, 10]`.

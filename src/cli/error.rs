@@ -194,6 +194,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("k", "-k"),
     ("sigma", "--sigma"),
     ("across", "--across"),
+    ("images", "--images"),
     ("similarity", "--by"),
     ("channels", "--channels"),
     ("queries", "--queries"),

@@ -85,6 +85,13 @@ pub struct Options {
     /// errors [default: all]
     #[arg(long, value_name = "M")]
     queries: Option<usize>,
+    /// Find the samples that excite each channel most: the report then has a card of every channel
+    #[arg(long)]
+    strongest: bool,
+    /// The samples as images, an .npy of [N,1,H,W], [N,3,H,W], [N,H,W,1] or [N,H,W,3]: pictures of the strongest
+    /// samples stand in the report. Asks for --strongest too
+    #[arg(long, value_name = "I.npy")]
+    images: Option<PathBuf>,
     /// Leave out the measures by other authors (correlations of channels, TwoNN, CKA): with many channels and few
     /// queries they take most of the time
     #[arg(long)]
@@ -121,6 +128,7 @@ impl Options {
     pub fn request(&self, common: &Common) -> Result<Request> {
         let mut request = Request::new(self.dumps.clone(), self.options(common.seed)?);
         request.labels = self.labels.clone();
+        request.images = self.images.clone();
         request.save_graph = self.save_graph;
         request.supports = !self.no_supports;
         request.skip_unreadable = self.skip_unreadable;
@@ -156,6 +164,7 @@ impl Options {
                 NanArg::Skip => NonFinite::Skip,
             })
             .with_baselines(!self.no_baselines)
+            .with_strongest(self.strongest || self.images.is_some())
             .with_queries(self.queries)
             .with_seed(seed))
     }
@@ -181,7 +190,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let label_file = options.labels.clone().or(dump.labels);
     let mut inputs: Vec<&Path> = options.dumps.iter().map(PathBuf::as_path).collect();
     inputs.extend(label_file.as_deref());
+    inputs.extend(options.images.as_deref());
     let layers: Vec<&dyn Layer> = dump.layers.iter().map(AsRef::as_ref).collect();
+    let images = samples::images(options.images.as_deref(), &layers)?;
     let notes: Vec<String> = (layers.iter())
         .filter_map(|l| Some(format!("note {}: {}", l.name(), samples::lines(*l)?)))
         .collect();
@@ -251,6 +262,10 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         let samples = layers.first().map_or(0, |l| l.shape().samples as u64);
         folder.input_file(path, &[samples], "labels")?;
     }
+    if let Some(images) = &images {
+        folder.parameter("images", images.name());
+        folder.input_layer(images.as_ref())?;
+    }
     folder.samples(labels.as_deref(), ids_of(&options.dumps).as_deref())?;
     let (graphs, supports) = (folder.graphs(), folder.supports());
     let input = RedundancyInput::new(&layers)
@@ -267,6 +282,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     })?;
     drop(graphs);
     folder.compared(&compared)?;
+    if let Some(images) = &images {
+        folder.images(images.as_ref())?;
+    }
     let path = folder.path().to_path_buf();
     finished(&folder.finish()?, &path, common, &notes)
 }

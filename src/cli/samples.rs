@@ -1,7 +1,12 @@
 //! What people should know of the samples of a dump.
 
+use super::error;
+use super::network::open_data;
 use chanscope::io::layer::Layer;
 use chanscope::io::open::Unreadable;
+use chanscope::report::folder::check_images;
+use std::path::Path;
+
 pub use chanscope::report::notes::unequal;
 
 /// How a layer of three dimensions is read, and what to do where another reading is meant; `None` for others.
@@ -33,4 +38,13 @@ pub const fn unreadable(skip: bool) -> Unreadable {
         true => Unreadable::Skip,
         false => Unreadable::Refuse,
     }
+}
+
+/// Opens the images behind the samples of these layers.
+pub fn images(path: Option<&Path>, layers: &[&dyn Layer]) -> error::Result<Option<Box<dyn Layer>>> {
+    let Some(path) = path else { return Ok(None) };
+    let images = open_data(path)?;
+    let layers = layers.iter().map(|l| (l.name(), l.shape().samples));
+    check_images(images.as_ref(), layers)?;
+    Ok(Some(images))
 }

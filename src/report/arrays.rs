@@ -59,7 +59,7 @@ impl Arrays for BTreeMap<String, ArrayD<f64>> {
     }
 }
 
-/// The arrays of an output that is kept in memory. Those of another type than float64 and int64 are no figure's.
+/// The arrays of an output that is kept in memory. Those of another type than float64, int64 and uint8 are no figure's.
 impl Arrays for Vec<HeldArray> {
     fn shape(&self, path: &str) -> Result<Option<Vec<usize>>> {
         Ok(held(self, path).map(|array| array.shape.clone()))
@@ -67,6 +67,10 @@ impl Arrays for Vec<HeldArray> {
 
     fn array(&self, path: &str) -> Result<Option<ArrayD<f64>>> {
         let values = |array: &HeldArray| {
+            if array.kind == "u1" {
+                let values = array.bytes.iter().map(|&b| f64::from(b)).collect();
+                return ArrayD::from_shape_vec(array.shape.clone(), values).ok();
+            }
             let (bytes, _) = array.bytes.as_chunks::<8>();
             let value = |&b: &[u8; 8]| match array.kind {
                 "i8" => i64::from_ne_bytes(b) as f64,
@@ -79,7 +83,7 @@ impl Arrays for Vec<HeldArray> {
 }
 
 fn held<'a>(arrays: &'a [HeldArray], path: &str) -> Option<&'a HeldArray> {
-    let suits = |a: &&HeldArray| a.name == path && ["f8", "i8"].contains(&a.kind);
+    let suits = |a: &&HeldArray| a.name == path && ["f8", "i8", "u1"].contains(&a.kind);
     arrays.iter().find(suits)
 }
 

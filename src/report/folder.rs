@@ -33,6 +33,7 @@ mod across;
 mod compare;
 mod filters;
 mod graphs;
+mod images;
 mod impulse;
 mod parameters;
 mod rank;
@@ -43,6 +44,7 @@ mod supports;
 pub use filters::MATRICES_UP_TO;
 pub use graphs::{GraphFiles, narrowed};
 pub(crate) use graphs::{GraphWriters, out_of_range};
+pub use images::check_images;
 pub(crate) use parameters::redundancy_parameters;
 pub use rank::RANK_FILE;
 pub use supports::SupportFiles;
@@ -80,6 +82,8 @@ struct Record {
     read: Vec<Stamp>,
     /// What `queries.npy` holds.
     queries: Option<Vec<usize>>,
+    /// Layers with their strongest samples.
+    strongest: Vec<images::StrongestOf>,
 }
 
 impl ResultsFolder {
@@ -99,6 +103,7 @@ impl ResultsFolder {
                 before: 0.0,
                 read: Vec::new(),
                 queries: None,
+                strongest: Vec::new(),
             }),
             notes: Arc::default(),
         }

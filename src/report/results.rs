@@ -14,7 +14,7 @@ pub use ablate::{AblatedLayer, Ablation, AblationCurve, AblationPoint};
 pub use compare::{Compare, ComparedLayer, ComparedPair, ComparedRun};
 pub use rank::{Rank, RankLayer};
 pub use redundancy::{
-    Across, AcrossMatch, Aggregate, Baselines, Cka, Redundancy, RedundancyLayer, Samples,
+    Across, AcrossMatch, Aggregate, Baselines, Cka, Images, Redundancy, RedundancyLayer, Samples,
 };
 
 use crate::{Error, Result};

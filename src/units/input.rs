@@ -6,6 +6,7 @@ use crate::io::fingerprint::{Stamp, stamped};
 use crate::io::kept::Kept;
 use crate::io::labels::read_labels;
 use crate::io::layer::Layer;
+use crate::io::npy;
 use crate::io::open::{Dump, Unreadable, open_dump_with};
 use crate::io::sink::PLAN;
 use crate::measure::Context;
@@ -29,6 +30,8 @@ pub struct Request {
     pub dumps: Vec<PathBuf>,
     /// Class of every sample; `None`: the labels that lie in a folder of `dumps`, if there are.
     pub labels: Option<PathBuf>,
+    /// The images behind the samples, of which the results get pictures ([`crate::report::folder::ResultsFolder::images`]).
+    pub images: Option<PathBuf>,
     /// Options of the measure.
     pub options: RedundancyOptions,
     /// Whether to write the graphs.
@@ -55,6 +58,8 @@ impl Request {
     /// All options in the words of `results.json`.
     pub(super) fn parameters(&self, ctx: &Context<'_>) -> Map<String, Value> {
         let mut parameters = redundancy_parameters(ctx, &self.options, self.save_graph);
+        let images = self.images.as_ref().map(|path| path.display().to_string());
+        parameters.insert("images".into(), images.into());
         parameters.insert("no-supports".into(), (!self.supports).into());
         parameters.insert("skip-unreadable".into(), self.skip_unreadable.into());
         parameters.extend(self.as_written.clone());
@@ -64,8 +69,17 @@ impl Request {
     /// Everything that is read, where the results may not go.
     pub(super) fn paths<'a>(&'a self, data: &'a Data) -> Vec<&'a Path> {
         let dumps = self.dumps.iter().map(PathBuf::as_path);
-        dumps.chain(data.label_file.as_deref()).collect()
+        let images = data.images.as_ref().and_then(|images| images.path());
+        dumps
+            .chain(data.label_file.as_deref())
+            .chain(images)
+            .collect()
     }
+}
+
+/// Opens the images behind the samples.
+fn open_images(path: &Path) -> Result<Box<dyn Layer>> {
+    npy::open(path, &path.display().to_string())
 }
 
 /// Queries of a layer of which so many samples are measured.
@@ -80,6 +94,8 @@ pub(super) struct Data {
     dump: Vec<Box<dyn Layer>>,
     pub label_file: Option<PathBuf>,
     pub labels: Option<Vec<u32>>,
+    /// The images behind the samples.
+    pub images: Option<Box<dyn Layer>>,
     /// As in `results.json`.
     pub input: Vec<Input>,
     /// What is left out, as in `results.json`.
@@ -105,6 +121,7 @@ impl Data {
             dump,
             label_file,
             labels: None,
+            images: request.images.as_deref().map(open_images).transpose()?,
             input: Vec::new(),
             left_out: left_out
                 .map(|(name, reason)| Skipped { name, reason })
@@ -124,6 +141,7 @@ impl Data {
         let request = Request {
             dumps: plan.dumps.clone(),
             labels: plan.labels.clone(),
+            images: plan.images.clone(),
             skip_unreadable: plan.skip_unreadable,
             ..Request::default()
         };
@@ -214,6 +232,12 @@ impl Data {
         if let Some(path) = &self.label_file {
             let samples = self.dump.first().map_or(0, |l| l.shape().samples as u64);
             self.input.push(entry(path, vec![samples], "labels")?);
+        }
+        if let Some((images, path)) = self.images.as_ref().and_then(|i| Some((i, i.path()?))) {
+            let s = images.shape();
+            let shape = [s.samples, s.channels, s.height, s.width].map(|d| d as u64);
+            self.input
+                .push(entry(path, shape.to_vec(), images.dtype().name())?);
         }
         Ok(())
     }

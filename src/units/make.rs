@@ -9,6 +9,7 @@ use crate::io::size::available_disk;
 use crate::io::supports::SupportShape;
 use crate::measure::redundancy::{NonFinite, RedundancyOptions, check, estimate, selected};
 use crate::measure::{Context, RedundancyInput};
+use crate::report::folder::check_images;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +64,10 @@ fn plan_of(ctx: &Context<'_>, request: &Request, data: &Data, units: usize) -> R
         return Err(Error::argument("across", "on", expected));
     }
     let layers = data.layers();
+    if let Some(images) = &data.images {
+        let named = layers.iter().map(|l| (l.name(), l.shape().samples));
+        check_images(images.as_ref(), named)?;
+    }
     let input = RedundancyInput::new(&layers).with_labels(data.labels.as_deref());
     check(ctx, &input, options)?;
     let channels = selected(&input, options)?;
@@ -96,6 +101,7 @@ fn plan_of(ctx: &Context<'_>, request: &Request, data: &Data, units: usize) -> R
         hash: String::new(),
         dumps: request.dumps.iter().map(absolute).collect::<Result<_>>()?,
         labels: data.label_file.as_ref().map(absolute).transpose()?,
+        images: request.images.as_ref().map(absolute).transpose()?,
         skip_unreadable: request.skip_unreadable,
         save_graph: request.save_graph,
         supports: request.supports,

@@ -38,6 +38,7 @@ pub fn merge_within(folder: &Path, keep_units: bool, memory: u64) -> Result<Resu
         .dumps
         .iter()
         .chain(&plan.labels)
+        .chain(&plan.images)
         .map(PathBuf::as_path)
         .collect();
     let output = Output::resume(folder, &inputs)?;
@@ -103,7 +104,7 @@ impl Merging<'_> {
         let survey = (self.units())
             .find(|(work, _)| **work == Work::Survey)
             .map(|(_, done)| survey::read(done, self.plan));
-        let Some(survey) = survey.transpose()? else {
+        let Some(mut survey) = survey.transpose()? else {
             let path = results.path().join(PLAN);
             return Err(Error::malformed(path, None, "has no survey; plan again"));
         };
@@ -114,12 +115,16 @@ impl Merging<'_> {
         for (at, (dead, similarity)) in survey.dead.iter().zip(similarity).enumerate() {
             let mut found = self.layer(at, dead, &mut notes)?;
             found.similarity = similarity;
+            found.strongest = (survey.strongest.as_mut()).map(|s| std::mem::take(&mut s[at]));
             results.redundancy_layer(&found)?;
             results.stage_before(found.name, self.seconds(Some(at)));
         }
         results.stage_before("survey", self.seconds(None));
         if let Some(cka) = &survey.cka {
             results.cka(cka);
+        }
+        if let Some(images) = &self.data.images {
+            results.images(images.as_ref())?;
         }
         notes.into_iter().for_each(|note| results.skip(note));
         self.data.check_unchanged()?;

@@ -27,6 +27,9 @@ pub struct Plan {
     pub dumps: Vec<PathBuf>,
     /// File of labels, absolute.
     pub labels: Option<PathBuf>,
+    /// File of the images behind the samples, absolute.
+    #[serde(default)]
+    pub images: Option<PathBuf>,
     /// Whether files that cannot be read are left out.
     pub skip_unreadable: bool,
     /// Whether the graphs are written.

@@ -6,7 +6,7 @@ use crate::error::OutputProblem;
 use crate::io::parts::{Done, Part};
 use crate::measure::Context;
 use crate::measure::baselines::{ChannelSimilarity, Cka};
-use crate::measure::redundancy::{RedundancyInput, survey};
+use crate::measure::redundancy::{RedundancyInput, STRONGEST, Strong, survey};
 use crate::{Error, Result};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use std::path::Path;
 
 const SURVEY: &str = "survey.json";
 const CKA: &str = "cka.bin";
+
+/// The strongest samples of each channel of a layer, each with the bits of its mean.
+type Listed = Vec<Vec<(usize, u64)>>;
 
 /// What the survey found, without matrices.
 #[derive(Serialize, Deserialize)]
@@ -24,6 +27,8 @@ struct Head {
     similarity: Vec<bool>,
     /// Layers that CKA compares.
     cka: Option<Vec<String>>,
+    /// Of every layer, if asked for.
+    strongest: Option<Vec<Listed>>,
 }
 
 /// What the survey found.
@@ -31,6 +36,8 @@ pub(super) struct Survey {
     pub dead: Vec<Vec<bool>>,
     pub similarity: Vec<Option<ChannelSimilarity>>,
     pub cka: Option<Cka>,
+    /// Of every layer and channel, if asked for.
+    pub strongest: Option<Vec<Vec<Vec<Strong>>>>,
 }
 
 /// Computes the unit.
@@ -64,7 +71,17 @@ pub(super) fn compute(
     if let Some(cka) = &cka {
         part.write(CKA, &bytes(&cka.values))?;
     }
+    let bits = |found: &Strong| (found.sample, found.mean.to_bits());
+    let channels = |of: &Vec<Vec<Strong>>| -> Listed {
+        of.iter()
+            .map(|found| found.iter().map(bits).collect())
+            .collect()
+    };
+    let strongest = found
+        .iter()
+        .map(|layer| layer.strongest.as_ref().map(channels));
     let head = Head {
+        strongest: strongest.collect(),
         similarity: found.iter().map(|l| l.similarity.is_some()).collect(),
         dead: found.into_iter().map(|l| l.dead).collect(),
         cka: cka.map(|cka| cka.layers),
@@ -81,17 +98,35 @@ pub(super) fn dead(done: &Done, plan: &Plan) -> Result<Vec<Vec<bool>>> {
 fn head(done: &Done, plan: &Plan) -> Result<Head> {
     let failed = |what: String| Error::malformed(done.path(SURVEY), None, what);
     // A name with every character escaped, a word for each channel.
-    let layer = |l: &PlannedLayer| 64 + 6 * l.name.len() + 8 * l.channels;
+    let each = match plan.options.strongest {
+        true => 8 + 48 * STRONGEST,
+        false => 8,
+    };
+    let layer = |l: &PlannedLayer| 64 + 6 * l.name.len() + each * l.channels;
     let most = 1024 + plan.layers.iter().map(layer).sum::<usize>();
     let head: Head = serde_json::from_slice(&done.read(SURVEY, most)?)
         .map_err(|e| failed(format!("{e}; compute it again")))?;
     let fits = head.similarity.len() == plan.layers.len()
         && head.dead.len() == plan.layers.len()
-        && (head.dead.iter().zip(&plan.layers)).all(|(dead, l)| dead.len() == l.channels);
+        && (head.dead.iter().zip(&plan.layers)).all(|(dead, l)| dead.len() == l.channels)
+        && head.strongest.is_some() == plan.options.strongest
+        && (head.strongest.iter()).all(|found| are_strongest(found, &plan.layers));
     match fits {
         true => Ok(head),
         false => Err(failed("is of other layers; compute it again".into())),
     }
+}
+
+/// Whether these can be the strongest samples of the layers' channels.
+fn are_strongest(found: &[Listed], layers: &[PlannedLayer]) -> bool {
+    let of_layer = |(channels, layer): (&Listed, &PlannedLayer)| {
+        let of_channel = |found: &Vec<(usize, u64)>| {
+            let there = |&(sample, _): &(usize, u64)| sample < layer.shape[0];
+            found.len() <= STRONGEST && found.iter().all(there)
+        };
+        channels.len() == layer.channels && channels.iter().all(of_channel)
+    };
+    found.len() == layers.len() && found.iter().zip(layers).all(of_layer)
 }
 
 /// Reads everything.
@@ -122,7 +157,18 @@ pub(super) fn read(done: &Done, plan: &Plan) -> Result<Survey> {
         }),
         None => None,
     };
+    let strong = |(sample, bits): (usize, u64)| Strong {
+        sample,
+        mean: f64::from_bits(bits),
+    };
+    let channels = |of: Listed| -> Vec<Vec<Strong>> {
+        let channels = of.into_iter();
+        channels
+            .map(|found| found.into_iter().map(strong).collect())
+            .collect()
+    };
     Ok(Survey {
+        strongest: (head.strongest).map(|layers| layers.into_iter().map(channels).collect()),
         similarity: similarity.collect::<Result<_>>()?,
         dead: head.dead,
         cka,

@@ -1,7 +1,7 @@
 // Input of the tests, and readers of what chanscope writes.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** A generator of numbers in 0..1 that is the same everywhere (mulberry32). */
@@ -55,6 +55,39 @@ export const writeDump = (folder, epoch) => {
     writeNpy(join(folder, name + ".npy"), "<f4", [SAMPLES, channels, side, side], values);
   }
   writeNpy(join(folder, "labels.npy"), "<i4", [SAMPLES], Int32Array.from(hidden, (h) => (h[0] > 0 ? 1 : 0) + (h[1] > 0 ? 2 : 0)));
+};
+
+/** Images of the dump's samples, red, green and blue. */
+export const writeImages = (path) => {
+  const draw = generator(3);
+  writeNpy(path, "<f4", [SAMPLES, 3, 6, 9], Float32Array.from({ length: SAMPLES * 3 * 6 * 9 }, () => draw() - 0.3));
+};
+
+/** Reads an array of float32, float64, int64 or bytes. */
+export const readNpy = (path) => {
+  const file = readFileSync(path);
+  const header = file.subarray(10, 10 + file.readUInt16LE(8)).toString("latin1");
+  const [, descr] = header.match(/'descr': '(.*?)'/);
+  const shape = header.match(/'shape': \((.*?)\)/)[1].split(",").filter((d) => d.trim()).map(Number);
+  const content = file.subarray(10 + header.length);
+  const kinds = { "<f4": [4, (at) => content.readFloatLE(at)], "<f8": [8, (at) => content.readDoubleLE(at)], "<i8": [8, (at) => Number(content.readBigInt64LE(at))], "|u1": [1, (at) => content[at]] };
+  const [size, value] = kinds[descr];
+  return { shape, values: Array.from({ length: content.length / size }, (_, i) => value(i * size)) };
+};
+
+/** The results of `dump`, and impulse responses of its first layer in two input channels. */
+export const writeCards = (folder) => {
+  cpSync(join(folder, "../dump"), folder, { recursive: true });
+  const results = JSON.parse(readFileSync(join(folder, "results.json"), "utf8"));
+  const { name, shape: [, channels] } = results.redundancy.layers[0];
+  const draw = generator(5);
+  const at = join(folder, "impulse", name);
+  mkdirSync(at, { recursive: true });
+  writeNpy(join(at, "response.npy"), "<f8", [2, channels, 7, 5], Float64Array.from({ length: 2 * channels * 35 }, () => draw() - 0.5));
+  const same = Float64Array.from({ length: channels ** 2 }, (_, i) => (i % (channels + 1) === 0 ? 1 : 0.2));
+  for (const file of ["ncc", "ncc_abs"]) writeNpy(join(at, file + ".npy"), "<f8", [channels, channels], same);
+  const impulse = { layers: [{ name, tap: "activation", channels, ncc_mean: 0.2, zero_channels: [] }], match_threshold: 0.95 };
+  writeFileSync(join(folder, "results.json"), JSON.stringify({ ...results, impulse }));
 };
 
 /** A folder of results of one layer of `n` channels, in families of about eight. */

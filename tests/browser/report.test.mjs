@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { averageLinkage, parseCsv, readMatrix, run, writeAblation, writeDump, writeWide } from "./data.mjs";
+import { averageLinkage, parseCsv, readMatrix, readNpy, run, writeAblation, writeCards, writeDump, writeImages, writeWide } from "./data.mjs";
 
 const { CHANSCOPE, CHROMIUM, MODULES, WORK } = process.env;
 const require = createRequire(MODULES + "/");
@@ -19,7 +19,8 @@ const folder = (name) => join(WORK, name);
 
 before(async () => {
   writeDump(folder("activations"));
-  run(CHANSCOPE, "redundancy", folder("activations"), "--across", "--device", "cpu", "-k", "12", "--queries", "90", "--quiet", "--out", folder("dump"));
+  writeImages(folder("images.npy"));
+  run(CHANSCOPE, "redundancy", folder("activations"), "--images", folder("images.npy"), "--across", "--device", "cpu", "-k", "12", "--queries", "90", "--quiet", "--out", folder("dump"));
   for (const epoch of [2, 3]) {
     writeDump(folder(`activations-${epoch}`), epoch);
     run(CHANSCOPE, "redundancy", folder(`activations-${epoch}`), "--device", "cpu", "-k", "12", "--queries", "90", "--quiet", "--out", folder(`epochs/${epoch}`));
@@ -28,8 +29,9 @@ before(async () => {
   run(CHANSCOPE, "rank", folder("dump"), "--quiet", "--out", folder("rank"));
   run(CHANSCOPE, "filters", "assets/lenet5.safetensors", "--quiet", "--out", folder("filters"));
   writeAblation(folder("ablation"));
+  writeCards(folder("cards"));
   writeWide(folder("wide"), WIDE);
-  for (const name of ["ablation", "wide"]) run(CHANSCOPE, "report", folder(name));
+  for (const name of ["ablation", "cards", "wide"]) run(CHANSCOPE, "report", folder(name));
   results = JSON.parse(readFileSync(folder("dump/results.json"), "utf8"));
   // Chromium's sandbox does not start as root.
   browser = await chromium.launch({ executablePath: CHROMIUM, args: process.getuid() === 0 ? ["--no-sandbox"] : [] });
@@ -114,7 +116,7 @@ const look = (page, type, content) => page.evaluate(async ([type, base64]) => {
 
 const openAll = (page) => page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
 
-const PAGES = ["dump", "rank", "filters", "ablation", "compare"];
+const PAGES = ["dump", "rank", "filters", "ablation", "compare", "cards"];
 for (const name of PAGES) {
   test(`every figure of ${name} is saved as SVG and PNG`, async (t) => {
     const page = await open(t, name);
@@ -229,6 +231,89 @@ test("each channel's match in another layer is the largest Jaccard index of all"
       assert.ok(Math.abs(Number(value) - best.value) <= 0.006 * best.value);
     });
   }
+});
+
+/** The places of the largest values, of equal ones the first. */
+const largest = (values, count) => values.map((value, i) => ({ value, i })).filter(({ value }) => Number.isFinite(value)).sort((a, b) => b.value - a.value || a.i - b.i).slice(0, count);
+
+test("a card holds the strongest samples of a channel, its responses and the nearest channels", async (t) => {
+  const page = await open(t, "cards");
+  const layers = results.redundancy.across.layers;
+  const places = layers.flatMap((name) => live(layerOf(name)).map((channel) => ({ name, channel })));
+  const across = readMatrix(folder("dump/across/jaccard.npy"));
+  const images = readNpy(folder("images.npy"));
+  const each = images.values.length / images.shape[0];
+  const pictured = readNpy(folder("dump/images/samples.npy")).values.flatMap((s) => images.values.slice(s * each, (s + 1) * each));
+  const [low, high] = [Math.min(...pictured), Math.max(...pictured)];
+  const close = (text, value) => assert.ok(Math.abs(Number(text.split(" ").at(-1)) - value) <= 0.006 * Math.abs(value) + 5e-7, `${text} for ${value}`);
+  for (const [l, layer] of results.redundancy.layers.entries()) {
+    const figure = page.locator("section#redundancy article.card").nth(l).locator("figure.cards");
+    const { shape: [samples, channels, height, width], values } = readNpy(folder(`activations/${layer.name}.npy`));
+    const jaccard = readMatrix(folder(`dump/layers/${layer.name}/jaccard.npy`));
+    const select = figure.getByLabel("Channel", { exact: true });
+    const list = (title) => figure.getByRole("list", { name: title, exact: true }).locator("li");
+    const texts = (title) => list(title).evaluateAll((items) => items.map((item) => [...item.children].filter((c) => c.tagName !== "CANVAS").map((c) => c.textContent)));
+    for (let c = 0; c < channels; c++) {
+      await select.selectOption(String(c));
+      if (layer.dead_channels.includes(c)) {
+        // A network without biases may respond to an impulse where no sample excites a channel.
+        if (l > 0) assert.equal(await figure.locator(".parts").textContent(), "Nothing is known of this channel: it is zero on every sample.");
+        assert.deepEqual(await texts("Strongest samples"), []);
+        continue;
+      }
+      const size = height * width;
+      const means = Array.from({ length: samples }, (_, s) => values.slice((s * channels + c) * size, (s * channels + c + 1) * size).reduce((sum, v) => sum + v, 0) / size);
+      const strongest = largest(means.map((m) => (m > 0 ? m : NaN)), 8);
+      const shown = await texts("Strongest samples");
+      assert.deepEqual(shown.map(([sample]) => sample), strongest.map(({ i }) => `sample ${i}`));
+      shown.forEach(([, mean], rank) => close(mean, strongest[rank].value));
+      const near = largest(jaccard[c].map((v, e) => (e === c ? NaN : v)), 5);
+      const listed = await texts("Nearest channels of the layer");
+      assert.deepEqual(listed.map(([name]) => name), near.map(({ i }) => `channel ${i}`));
+      listed.forEach(([, value], rank) => close(value, near[rank].value));
+      const at = places.findIndex((place) => place.name === layer.name && place.channel === c);
+      const others = largest(across[at].map((v, e) => (places[e].name === layer.name ? NaN : v)), 5);
+      const elsewhere = await texts("Nearest channels of other layers");
+      assert.deepEqual(elsewhere.map(([name]) => name), others.map(({ i }) => `${places[i].name} channel ${places[i].channel}`));
+      elsewhere.forEach(([, value], rank) => close(value, others[rank].value));
+      assert.equal(await list("Impulse response").locator("canvas").count(), l === 0 ? 2 : 0);
+    }
+    // Pictures are the images, on one scale.
+    const first = live(layer)[0];
+    await select.selectOption(String(first));
+    const [sample] = (await texts("Strongest samples"))[0][0].match(/\d+$/).map(Number);
+    const pixels = await list("Strongest samples").locator("canvas").first().evaluate((canvas) => [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]);
+    const image = images.values.slice(sample * each, (sample + 1) * each);
+    assert.equal(pixels.length, (each / 3) * 4);
+    for (let p = 0; p < each / 3; p++) for (let k = 0; k < 3; k++) {
+      const expected = (255 * (image[(k * each) / 3 + p] - low)) / (high - low);
+      assert.ok(Math.abs(pixels[4 * p + k] - expected) <= 0.51, `${pixels[4 * p + k]} for ${expected}`);
+    }
+  }
+});
+
+test("the channel of a card is chosen by keys, and a channel that it names is one press away", async (t) => {
+  const page = await open(t, "cards");
+  const figure = page.locator("figure.cards").nth(1);
+  const select = figure.getByLabel("Channel", { exact: true });
+  const [back, on] = ["Previous", "Next"].map((name) => figure.getByRole("button", { name, exact: true }));
+  assert.equal(await select.inputValue(), "0");
+  assert.ok(await back.isDisabled());
+  await on.focus();
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Enter");
+  assert.equal(await select.inputValue(), "2");
+  await back.focus();
+  await page.keyboard.press("Space");
+  assert.equal(await select.inputValue(), "1");
+  const near = figure.getByRole("list", { name: "Nearest channels of the layer" }).getByRole("button").first();
+  const name = (await near.textContent()).match(/^channel (\d+)$/)[1];
+  await near.focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await select.inputValue(), name);
+  assert.ok(await select.evaluate((node) => node === document.activeElement));
+  await select.selectOption({ index: results.redundancy.layers[1].shape[1] - 1 });
+  assert.ok(await on.isDisabled());
 });
 
 test("trends over runs name the runs by their folders, on the axis and where they are pointed at", async (t) => {

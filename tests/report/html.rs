@@ -19,6 +19,7 @@ pub fn results(layers: Vec<RedundancyLayer>) -> Results {
         cka: None,
         across: None,
         samples: None,
+        images: None,
     });
     results
 }

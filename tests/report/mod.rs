@@ -2,6 +2,7 @@
 
 mod ablate;
 mod across;
+mod cards;
 mod compare;
 mod folder;
 mod html;

@@ -18,6 +18,7 @@ fn sample() -> Results {
         cka: None,
         across: None,
         samples: None,
+        images: None,
     });
     results
 }

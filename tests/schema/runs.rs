@@ -85,9 +85,12 @@ impl Runs {
             "--aggregate",
             "--save-graph",
             "--across",
+            "--images",
+            "images.npy",
             "--out",
             "redundancy",
         ];
+        write_dump(&dir.join("images.npy"), 40, 3, false);
         runs.results(
             dir,
             &[&["redundancy", "acts", "-k", "5"], &graph[..]].concat(),

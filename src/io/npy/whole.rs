@@ -23,7 +23,7 @@ fn shape(file: &DataFile, dims: &[u64]) -> Result<Vec<usize>> {
     sizes.ok_or_else(|| Error::unsuitable(file.path(), "is too large to address"))
 }
 
-/// Reads an array of `f4`, `f8`, `i4` or `i8`, little-endian, of any shape, as `f64`. Integers from 2^53 on are rounded.
+/// Reads an array of `f4`, `f8`, `i4`, `i8` or `u1`, little-endian, of any shape, as `f64`. Integers from 2^53 on are rounded.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::File`] for anything else. Nothing larger than the file is allocated.
@@ -36,8 +36,8 @@ pub fn read_array(path: impl AsRef<Path>) -> Result<ArrayD<f64>> {
         size,
         big_endian,
     } = header.descr;
-    if big_endian || !matches!((kind, size), (b'f' | b'i', 4 | 8)) {
-        let what = "holds elements of another type than <f4, <f8, <i4 and <i8; run the command that made it again";
+    if big_endian || !matches!((kind, size), (b'f' | b'i', 4 | 8) | (b'u', 1)) {
+        let what = "holds elements of another type than <f4, <f8, <i4, <i8 and |u1; run the command that made it again";
         return Err(bad(what.into()));
     }
     let shape = shape(&file, &header.shape)?;
@@ -56,6 +56,7 @@ pub fn read_array(path: impl AsRef<Path>) -> Result<ArrayD<f64>> {
         match (kind, size) {
             (b'f', 8) => each(piece, f64::from_le_bytes, &mut values),
             (b'f', _) => each(piece, |b| f64::from(f32::from_le_bytes(b)), &mut values),
+            (b'u', _) => each(piece, |[b]| f64::from(b), &mut values),
             (_, 8) => each(piece, |b| i64::from_le_bytes(b) as f64, &mut values),
             _ => each(piece, |b| f64::from(i32::from_le_bytes(b)), &mut values),
         }

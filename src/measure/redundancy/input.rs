@@ -88,6 +88,9 @@ pub struct RedundancyOptions {
     /// Also the Jaccard index between channels of different layers, which have the same samples
     /// (docs/definitions.md#across-layers).
     pub across: bool,
+    /// Also the samples that excite each channel most (docs/definitions.md#strongest-samples).
+    #[serde(default)]
+    pub strongest: bool,
     /// Samples that are queries, drawn by `seed`; `None`, and as many as there are samples or more: all. Candidates come
     /// from all samples in any case, so the cost grows with the number of queries times that of samples. Means then have
     /// standard errors (docs/definitions.md#sampled-queries).
@@ -111,6 +114,7 @@ impl Default for RedundancyOptions {
             non_finite: NonFinite::Reject,
             baselines: true,
             across: false,
+            strongest: false,
             queries: None,
             seed: 0,
         }
@@ -124,6 +128,7 @@ setters!(RedundancyOptions {
     with_non_finite(non_finite: NonFinite),
     with_baselines(baselines: bool),
     with_across(across: bool),
+    with_strongest(strongest: bool),
     with_queries(queries: Option<usize>),
     with_seed(seed: u64),
 });

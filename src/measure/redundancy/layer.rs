@@ -1,10 +1,10 @@
 //! What is found of a layer, put together from the sums of its parts.
 
-use super::SpaceSummary;
 use super::across::Across;
 use super::input::Prepared;
 use super::overlap::OverlapPart;
 use super::stats::SpaceSums;
+use super::{SpaceSummary, Strong};
 use crate::measure::baselines::{ChannelSimilarity, Cka};
 use crate::tensor::LayerShape;
 use ndarray::Array2;
@@ -68,6 +68,8 @@ pub struct LayerRedundancy {
     pub majority_error: Option<f64>,
     /// Cosine and Pearson correlation of the channels, on the same samples, if asked for.
     pub similarity: Option<ChannelSimilarity>,
+    /// Per channel, the samples that excite it most, the strongest first, if asked for.
+    pub strongest: Option<Vec<Vec<Strong>>>,
     /// The queries and what standard errors there are, where [`super::RedundancyOptions::queries`] drew some of the samples.
     /// Those per channel are in [`SpaceSummary::errors`].
     pub sampled: Option<Sampled>,
@@ -123,6 +125,7 @@ impl LayerRedundancy {
             recall: found.recall,
             majority_error: prepared.labels.map(majority_error),
             similarity: None,
+            strongest: None,
             sampled: prepared.queries.zip(found.errors).map(|(queries, errors)| {
                 let (pairs, redundancy, recall) = errors;
                 Sampled {

@@ -41,6 +41,7 @@ mod spaces;
 mod stages;
 mod stats;
 mod streamed;
+mod strongest;
 mod survey;
 mod work;
 
@@ -60,6 +61,7 @@ pub use sink::{
 pub use spaces::Spaces;
 pub use stages::{graphs, overlap};
 pub use stats::{SpaceErrors, SpaceSummary, SpaceSums};
+pub use strongest::{STRONGEST, Strong};
 pub use survey::Surveyed;
 
 use super::Context;

@@ -3,6 +3,7 @@
 use super::across::{Across, AcrossStage, SideLayer};
 use super::input::{NonFinite, Prepared, draw_queries};
 use super::stages::Stages;
+use super::strongest::{Strong, Strongest};
 use super::work::{Schedule, Work, part};
 use super::{Compared, LayerRedundancy, RedundancyInput, RedundancyOptions};
 use crate::control::Step;
@@ -37,6 +38,8 @@ struct Survey {
     similarity: Option<ChannelSimilarity>,
     /// Where the Gram matrices of the mini-batches lie; `None` where they were not computed.
     grams: Option<Vec<Range<u64>>>,
+    /// Per channel, if asked for.
+    strongest: Option<Vec<Vec<Strong>>>,
 }
 
 /// A layer as it is measured: all of it, or without the samples that are not finite.
@@ -56,6 +59,8 @@ pub struct Surveyed {
     pub skipped: Vec<usize>,
     /// Cosine and Pearson correlation of the channels, if asked for.
     pub similarity: Option<ChannelSimilarity>,
+    /// Per channel, the samples that excite it most, if asked for.
+    pub strongest: Option<Vec<Vec<Strong>>>,
 }
 
 impl View<'_> {
@@ -138,6 +143,7 @@ impl<B: Backend> Session<'_, B> {
                 dead: view.dead(channels),
                 skipped: view.skipped,
                 similarity: view.survey.similarity,
+                strongest: view.survey.strongest,
             })
         });
         Ok((layers.collect::<Result<_>>()?, cka))
@@ -234,6 +240,9 @@ impl<B: Backend> Session<'_, B> {
             }
             let kept = Kept::new(view.layer, good)?;
             view.survey = self.survey(ctx, &kept, channels, store.as_deref_mut())?;
+            for found in view.survey.strongest.iter_mut().flatten().flatten() {
+                found.sample = kept.kept()[found.sample];
+            }
             view.kept = Some(kept);
         }
         Ok(())
@@ -306,10 +315,11 @@ impl<B: Backend> Session<'_, B> {
             sink.take(&prepared.supports(shape, &supports, ctx.memory()))?;
         }
         found.similarity = view.survey.similarity;
+        found.strongest = view.survey.strongest;
         Ok((found, supports))
     }
 
-    /// One pass over `layer`: counts, similarity of channels, and with a store the Gram matrices of
+    /// One pass over `layer`: counts, similarity and strongest samples of channels, and with a store the Gram matrices of
     /// mini-batches.
     fn survey(
         &self,
@@ -319,11 +329,13 @@ impl<B: Backend> Session<'_, B> {
         store: Option<&mut FloatStore>,
     ) -> Result<Survey> {
         let (memory, control) = (ctx.memory(), ctx.control());
-        if !self.options.baselines {
+        let options = self.options;
+        if !options.baselines && !options.strongest {
             return Ok(Survey {
                 scan: scan(layer, channels, memory, control)?,
                 similarity: None,
                 grams: None,
+                strongest: None,
             });
         }
         let shape = layer.shape();
@@ -332,7 +344,8 @@ impl<B: Backend> Session<'_, B> {
         let step = ChannelSums::samples_at_a_time(c, d, memory / share);
         let batch = CkaOptions::default().batch;
         let mut tally = Tally::new(shape, channels, memory / 16);
-        let mut sums = Some(ChannelSums::new(c, d));
+        let mut sums = options.baselines.then(|| ChannelSums::new(c, d));
+        let mut strongest = options.strongest.then(|| Strongest::new(c, d));
         // Blocks that are mini-batches themselves need no copy.
         let fits = step == batch || (4 * batch * c * d) as u64 <= memory / 8;
         let mut grams = store
@@ -348,6 +361,9 @@ impl<B: Backend> Session<'_, B> {
             if tally.found_bad() {
                 // Sums with such values are of no use; the counts go on.
                 (sums, grams) = (None, None);
+            }
+            if let Some(strongest) = &mut strongest {
+                strongest.add(read.rows.clone(), data);
             }
             if let Some(sums) = &mut sums {
                 sums.add(self.backend, data)?;
@@ -372,6 +388,7 @@ impl<B: Backend> Session<'_, B> {
             scan: tally.finish(),
             similarity: sums.map(|s| s.finish(self.backend)).transpose()?,
             grams,
+            strongest: strongest.map(Strongest::finish),
         })
     }
 }

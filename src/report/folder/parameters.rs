@@ -173,6 +173,9 @@ pub(crate) fn redundancy_parameters(
     };
     put("nan", nan.into());
     put("across", options.across.into());
+    put("strongest", options.strongest.into());
+    // A file, as above.
+    put("images", Value::Null);
     put("no-baselines", (!options.baselines).into());
     put("queries", options.queries.into());
     put("seed", options.seed.into());

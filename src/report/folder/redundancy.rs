@@ -27,7 +27,8 @@ impl ResultsFolder {
     /// `[C, C]` f64 under `layers/NAME/`, and adds the layer to `redundancy.layers`. Where samples were left out,
     /// `kept.npy` i32 lists the others. Where queries were drawn, `overlap_se.npy` and `jaccard_se.npy` `[C, C]` f64 are the
     /// standard errors, and `queries.npy` i64 lists the queries: beside `results.json`, and for a layer with other queries
-    /// than the first one under `layers/NAME/`.
+    /// than the first one under `layers/NAME/`. Where they were asked for, `strongest.npy` i64 and `strongest_mean.npy` f64
+    /// `[C, 8]` are the strongest samples of each channel, -1 and NaN where there are fewer.
     ///
     /// # Errors
     /// As [`crate::io::sink::Output::array`].
@@ -58,6 +59,9 @@ impl ResultsFolder {
         }
         if let Some(sampled) = &found.sampled {
             self.queries(&found.name, &sampled.queries)?;
+        }
+        if let Some(strongest) = &found.strongest {
+            self.strongest(found, strongest)?;
         }
         let mut record = self.record();
         let section = &mut record.results.redundancy;
@@ -184,6 +188,7 @@ fn entry(found: &LayerRedundancy) -> RedundancyLayer {
         samples_skipped: found.samples_skipped.len() as u64,
         kkt_residual_max: Some(f64::from(found.kkt_residual_max())),
         pair_queries_min: live_pairs.map(|(_, &n)| n).min(),
+        strongest: found.strongest.as_ref().map(|_| measure::STRONGEST as u64),
         baselines: found.similarity.as_ref().map(|similarity| Baselines {
             cosine_mean: ChannelSimilarity::mean(&similarity.cosine),
             pearson_mean: ChannelSimilarity::mean(&similarity.pearson),

@@ -1,6 +1,6 @@
 //! What the page's script draws: configurations in JSON, data in base64.
 
-use super::super::figure::{Matrix, Tiles, matrix};
+use super::super::figure::{Matrix, Tiles, base64, matrix};
 use super::super::order::Clustering;
 use super::super::results::Results;
 use ndarray::{Array2, ArrayView2};
@@ -91,6 +91,42 @@ pub struct Chart {
     pub series: Vec<Series>,
     /// Horizontal lines to compare with.
     pub references: Vec<(String, f64)>,
+}
+
+/// Small pictures of samples, which all cards of a page share.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pictures {
+    /// The blob: a byte per place, `[samples, planes, height, width]`.
+    pub blob: usize,
+    /// Colours: 1 or 3.
+    pub planes: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Samples, ascending.
+    pub samples: Vec<u64>,
+}
+
+/// Cards of a layer's channels. Lists have an entry per channel.
+#[derive(Serialize)]
+pub struct Cards {
+    /// What it shows, for readers who cannot see it.
+    pub label: String,
+    /// Names of the channels, when they are not 0, 1, 2, ...
+    pub names: Option<Vec<u64>>,
+    /// Samples, the strongest first.
+    pub samples: Vec<Vec<u64>>,
+    /// Means of the channel's map on these.
+    pub means: Vec<Vec<f64>>,
+    /// The nearest channels of the layer, with their Jaccard index.
+    pub nearest: Vec<Vec<(u64, f64)>>,
+    /// The layers that `others` names.
+    pub layers: Vec<String>,
+    /// The nearest channels of other layers: layer, channel and Jaccard index. Empty where none were looked for.
+    pub others: Vec<Vec<(usize, u64, f64)>>,
+    /// Pictures of samples.
+    pub pictures: Option<Pictures>,
 }
 
 impl Figures {
@@ -198,6 +234,24 @@ impl Figures {
         config["tile"] = tile.into();
         config["columns"] = json!(columns);
         self.push(config)
+    }
+
+    /// Adds cards of channels, whose pictures lie in the blob `pictures`.
+    pub fn cards(&mut self, cards: &Cards) -> usize {
+        let mut config = json!(cards);
+        config["kind"] = "cards".into();
+        self.push(config)
+    }
+
+    /// Lets cards show the impulse responses that other figures show.
+    pub fn respond(&mut self, cards: usize, tap: &str, responses: &[usize]) {
+        self.list[cards]["tap"] = tap.into();
+        self.list[cards]["responses"] = json!(responses);
+    }
+
+    /// Adds bytes that several figures share.
+    pub fn bytes(&mut self, bytes: &[u8]) -> usize {
+        self.blob(base64(bytes))
     }
 
     fn push(&mut self, config: Value) -> usize {

@@ -35,6 +35,7 @@ pub struct Section {
 pub struct Layer {
     pub name: String,
     pub tap: String,
+    pub channels: u64,
     pub sentences: Vec<String>,
     pub facts: Vec<Fact>,
     pub heatmap: Option<usize>,
@@ -176,6 +177,7 @@ fn view(layer: &ImpulseLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Res
     Ok(Layer {
         name: layer.name.clone(),
         tap: layer.tap.clone(),
+        channels: layer.channels,
         sentences: words::impulse(layer, ncc.as_ref()),
         facts,
         heatmap,
@@ -256,7 +258,10 @@ fn pictures(
         };
         pictures.push(Captioned {
             figure: figures.tiles(label, "channel", tiles(part, height, width), None),
-            title: "Responses".into(),
+            title: match inputs {
+                1 => "Responses".into(),
+                _ => format!("Responses, input channel {input}"),
+            },
             caption: format!("{which}{of_input}, each on its own scale{crop}."),
         });
     }

@@ -9,6 +9,7 @@
 
 mod ablate;
 mod across;
+mod cards;
 mod compare;
 mod comparison;
 mod figures;
@@ -40,6 +41,7 @@ const SCRIPT: &str = concat!(
     include_str!("../templates/heatmap.js"),
     include_str!("../templates/chart.js"),
     include_str!("../templates/tiles.js"),
+    include_str!("../templates/cards.js"),
     include_str!("../templates/export.js"),
     include_str!("../templates/page.js"),
 );
@@ -105,10 +107,19 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
         None => (None, Vec::new()),
     };
     let across = across::tables(results, unmatched, &mut figures);
-    let layers = redundancy::layers(results, arrays, matches.as_ref(), &mut figures)?;
+    let nearest = cards::Others::read(results, arrays)?;
+    let pictures = cards::pictures(results, arrays, &mut figures)?;
+    let beside = cards::Beside {
+        matches: matches.as_ref(),
+        nearest: nearest.as_ref(),
+        pictures: pictures.as_ref(),
+    };
+    let layers = redundancy::layers(results, arrays, &beside, &mut figures)?;
     let filters = filters::layers(results, arrays, &mut figures)?;
     let shuffles = shuffle::tensors(results, arrays, &mut figures)?;
     let impulses = impulse::layers(results, arrays, &mut figures)?;
+    let carded: Vec<Option<usize>> = layers.iter().map(|layer| layer.cards).collect();
+    cards::respond(&carded, results, impulses.as_ref(), &mut figures);
     let ranks = rank::section(results, &mut figures);
     let ablation = ablate::section(results, &mut figures);
     let compare = compare::section(results, &mut figures);
@@ -124,6 +135,7 @@ pub fn render(results: &Results, arrays: &dyn Arrays) -> Result<Report> {
         glance: redundancy::glance(results),
         cka: redundancy::cka(results),
         across,
+        has_cards: carded.iter().any(Option::is_some),
         layers,
         filters,
         shuffles,
@@ -156,6 +168,7 @@ struct Page<'a> {
     cka: Vec<(String, Vec<String>)>,
     across: Option<across::Tables>,
     layers: Vec<redundancy::Layer>,
+    has_cards: bool,
     filters: Vec<filters::Layer>,
     shuffles: Vec<shuffle::Tensor>,
     impulses: Option<impulse::Section>,

@@ -7,6 +7,7 @@ use super::super::order::cluster;
 use super::super::results::{RedundancyLayer, Results};
 use super::super::words::{self, Alike, mean, number, percent, with_error};
 use super::across::Matches;
+use super::cards::{Beside, cards};
 use super::figures::{Chart, Figures, HeatMap, Series, View};
 use super::header::dimensions;
 use super::{Captioned, Fact, fact};
@@ -29,31 +30,43 @@ pub struct Layer {
     pub rows: Vec<Row>,
     pub labels: bool,
     pub matched: bool,
+    /// Cards of the channels.
+    pub cards: Option<usize>,
 }
 
-/// The layers, with their channels' `matches` in other ones where a run looked for them.
+/// The layers, with what there is `beside` them.
 pub fn layers(
     results: &Results,
     arrays: &dyn Arrays,
-    matches: Option<&Matches>,
+    beside: &Beside<'_>,
     figures: &mut Figures,
 ) -> Result<Vec<Layer>> {
     let layers = results.redundancy.iter().flat_map(|r| &r.layers);
-    let layers = layers.map(|layer| view(layer, arrays, matches, figures));
+    let layers = layers.map(|layer| view(layer, arrays, beside, figures));
     layers.collect()
 }
 
 fn view(
     layer: &RedundancyLayer,
     arrays: &dyn Arrays,
-    matches: Option<&Matches>,
+    beside: &Beside<'_>,
     figures: &mut Figures,
 ) -> Result<Layer> {
-    let (overlap, jaccard, missing) = match live(layer) {
+    let matches = beside.matches;
+    let (overlap, jaccard, mut missing) = match live(layer) {
         0 | 1 => (None, None, Vec::new()),
         _ => matrices(layer, arrays, figures)?,
     };
     let alike = jaccard.as_ref().and_then(|j| alike(layer, j));
+    let cards = cards(layer, arrays, jaccard.as_ref(), beside)?;
+    let cards = match cards {
+        Some(Ok(cards)) => Some(cards),
+        Some(Err(why)) => {
+            missing.push(figures.missing(why));
+            None
+        }
+        None => None,
+    };
     Ok(Layer {
         name: layer.name.clone(),
         shape: dimensions(&layer.shape),
@@ -63,6 +76,7 @@ fn view(
         dead: !layer.dead_channels.is_empty(),
         missing,
         charts: charts(layer, matches, figures),
+        cards: cards.map(|cards| figures.cards(&cards)),
         rows: tables::rows(layer, matches),
         matched: matches.is_some(),
         labels: layer.loo_error.is_some(),
@@ -96,7 +110,7 @@ fn heatmap(
 ) -> Option<usize> {
     let channels = layer.neighbors_mean.len();
     let dead = dead(layer);
-    let alive = |&c: &usize| !dead.contains(&name(layer, c));
+    let alive = |&c: &usize| !dead.contains(&layer.channel(c));
     let shown: Vec<usize> = (0..channels).filter(alive).collect();
     let live = |m: Array2<f64>| m.select(Axis(0), &shown).select(Axis(1), &shown);
     let (overlap, jaccard) = (overlap.map(live), jaccard.map(live));
@@ -106,7 +120,7 @@ fn heatmap(
         "mean overlap"
     };
     let clusters = cluster(jaccard.as_ref().or(overlap.as_ref())?.view());
-    let names: Vec<u64> = shown.iter().map(|&c| name(layer, c)).collect();
+    let names: Vec<u64> = shown.iter().map(|&c| layer.channel(c)).collect();
     let numbered = names.iter().enumerate().all(|(i, &n)| n == i as u64);
     let view = |values, name, unit| View {
         name,
@@ -148,7 +162,7 @@ fn alike(layer: &RedundancyLayer, jaccard: &Array2<f64>) -> Option<Alike> {
     }
     let (i, j, jaccard) = best?;
     Some(Alike {
-        channels: (name(layer, i), name(layer, j)),
+        channels: (layer.channel(i), layer.channel(j)),
         jaccard,
     })
 }
@@ -326,7 +340,7 @@ fn charts(
     let all = || layer.shape.first().copied().unwrap_or(0);
     let samples = layer.queries.unwrap_or_else(all).max(1) as f64;
     let dead = dead(layer);
-    let alive = |c: usize| !dead.contains(&name(layer, c));
+    let alive = |c: usize| !dead.contains(&layer.channel(c));
     if (0..degenerate.len()).any(|c| alive(c) && degenerate[c] > 0) {
         let shares: Vec<Option<f64>> = (0..degenerate.len())
             .map(|c| alive(c).then(|| degenerate[c] as f64 / samples))
@@ -341,7 +355,7 @@ fn charts(
     }
     if let Some(matches) = matches {
         let channels = 0..layer.neighbors_mean.len();
-        let values = channels.map(|c| matches.jaccard(&layer.name, name(layer, c)));
+        let values = channels.map(|c| matches.jaccard(&layer.name, layer.channel(c)));
         let values: Vec<Option<f64>> = values.collect();
         add(
             "Best match in another layer",
@@ -363,14 +377,6 @@ fn dead(layer: &RedundancyLayer) -> HashSet<u64> {
 fn live(layer: &RedundancyLayer) -> usize {
     let channels = layer.neighbors_mean.len();
     channels.saturating_sub(layer.dead_channels.len())
-}
-
-/// Index in the dump of the channel at `position` of the arrays.
-fn name(layer: &RedundancyLayer, position: usize) -> u64 {
-    let names = layer.channels.as_ref();
-    names
-        .and_then(|n| n.get(position).copied())
-        .unwrap_or(position as u64)
 }
 
 /// Head and rows of the table of CKA between layers.

@@ -18,6 +18,23 @@ pub struct Redundancy {
     /// What channels of these layers have in common, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub across: Option<Across>,
+    /// The images behind the samples, where they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<Images>,
+}
+
+/// Pictures of the strongest samples (docs/definitions.md#strongest-samples); they lie in `images/`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Images {
+    /// `[N, C, H, W]` of the images.
+    pub shape: Vec<u64>,
+    /// Images of which there is a picture.
+    pub pictures: u64,
+    /// Rows and columns of a picture.
+    pub size: [u64; 2],
+    /// The values that are black and white in the pictures; `null` where no value is finite.
+    pub range: [Option<f64>; 2],
 }
 
 /// What identifies the samples of a run: runs are compared on the same ones only.
@@ -149,6 +166,17 @@ pub struct RedundancyLayer {
     /// Other people's measures of the same activations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baselines: Option<Baselines>,
+    /// Samples per channel in `layers/NAME/strongest.npy`, with `--strongest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strongest: Option<u64>,
+}
+
+impl RedundancyLayer {
+    /// The channel that is at a position of the arrays, by its index in the layer.
+    pub fn channel(&self, position: usize) -> u64 {
+        let chosen = self.channels.as_ref().and_then(|c| c.get(position));
+        chosen.copied().unwrap_or(position as u64)
+    }
 }
 
 /// The layer taken as one vector per sample.

@@ -18,7 +18,7 @@ const clusters = (box, fig, label, moved) => {
   const table = make("table", { class: "groups" },
     make("thead", {}, make("tr", {}, ...["Group", "Size", "Joined at", fig.row[0].toUpperCase() + fig.row.slice(1) + "s"].map((h) => make("th", { scope: "col" }, h)))), body);
   const layer = whereabouts(box, "")[1];
-  const name = `Groups of ${fig.row}s${layer ? " of " + layer : ""}`;
+  const name = `Groups of ${fig.row}s${layer ? " of " + layer : ""} by ${by}`;
   const list = make("div", { class: "scroll groups", tabindex: "0", role: "region", "aria-label": name }, table);
   const panel = make("div", { class: "cut" }, make("label", {}, make("span", {}, `Cut the tree at a ${by} of`), input), output, list);
   const cut = () => Number(input.value);

@@ -18,6 +18,12 @@ const draw = (tag, attributes = {}, text) => {
 };
 
 const bytes = (blob) => unpack(document.getElementById("blob-" + blob).textContent);
+// The same of a blob that several figures show.
+const unpacked = new Map();
+const shared = (blob) => {
+  if (!unpacked.has(blob)) unpacked.set(blob, bytes(blob));
+  return unpacked.get(blob);
+};
 const unpack = (base64) => {
   const text = atob(base64);
   const out = new Uint8Array(text.length);

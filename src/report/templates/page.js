@@ -1,7 +1,7 @@
 // Finds the figures, draws the first at once and each other when it comes near the screen, and again when theme
 // or width change.
 const configs = JSON.parse(document.getElementById("figures").textContent);
-const kinds = { heatmap, chart, tiles };
+const kinds = { heatmap, chart, tiles, cards };
 const live = new Map();
 
 // Tells the other figures of the same layer which channel the reader points at.

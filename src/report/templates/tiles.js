@@ -1,3 +1,18 @@
+// A signed picture on a canvas of its size: orange below zero, purple above, white at zero.
+const signedPicture = (data, from, width, height) => {
+  const tile = document.createElement("canvas");
+  tile.width = width;
+  tile.height = height;
+  const context = tile.getContext("2d");
+  const pixels = context.createImageData(width, height);
+  for (let p = 0; p < width * height; p++) {
+    const signed = (data[from + p] << 24) >> 24;
+    pixels.data.set([...ORANGE_PURPLE[clamp(Math.round(127.5 + signed * (127.5 / 127)), 0, 255)], 255], 4 * p);
+  }
+  context.putImageData(pixels, 0, 0);
+  return tile;
+};
+
 // Small signed pictures side by side: orange below zero, purple above, white at zero, each on its own scale.
 const tiles = (box, fig) => {
   const GAP = 3;
@@ -7,20 +22,7 @@ const tiles = (box, fig) => {
   let data = null;
   let grid = null;
 
-  const picture = (k) => {
-    const tile = document.createElement("canvas");
-    tile.width = fig.width;
-    tile.height = fig.height;
-    const context = tile.getContext("2d");
-    const pixels = context.createImageData(fig.width, fig.height);
-    const from = k * fig.width * fig.height;
-    for (let p = 0; p < fig.width * fig.height; p++) {
-      const signed = (data[from + p] << 24) >> 24;
-      pixels.data.set([...ORANGE_PURPLE[clamp(Math.round(127.5 + signed * (127.5 / 127)), 0, 255)], 255], 4 * p);
-    }
-    context.putImageData(pixels, 0, 0);
-    return tile;
-  };
+  const picture = (k) => signedPicture(data, k * fig.width * fig.height, fig.width, fig.height);
 
   const layout = () => {
     const width = Math.min(box.clientWidth, 620);

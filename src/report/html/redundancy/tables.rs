@@ -3,7 +3,7 @@
 use super::super::super::results::{RedundancyLayer, Results};
 use super::super::super::words::{self, mean, number, percent, with_error};
 use super::super::across::Matches;
-use super::{dead, name};
+use super::dead;
 
 /// One channel in the table of numbers.
 pub struct Row {
@@ -48,7 +48,7 @@ pub fn rows(layer: &RedundancyLayer, matches: Option<&Matches>) -> Vec<Row> {
                 cells.push(cell(values, errors, c, percent));
             }
         }
-        let name = name(layer, c);
+        let name = layer.channel(c);
         if let Some(matches) = matches {
             cells.extend(matches.cells(&layer.name, name));
         }
