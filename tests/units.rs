@@ -178,6 +178,72 @@ fn drawn_queries_and_their_standard_errors_are_those_of_one_run() {
 }
 
 #[test]
+fn layers_are_compared_across_as_in_one_run() {
+    let dir = folder();
+    let dir = dir.path();
+    dump(dir);
+    let draw = ["--queries", "30", "--seed", "9"];
+    for (at, more) in [&[][..], &draw[..]].into_iter().enumerate() {
+        let with = [&ALL[..], &["--across", "--channels", "2,0,1"], more].concat();
+        let expected = {
+            succeed(
+                dir,
+                &[
+                    &["redundancy"],
+                    &with[..],
+                    &["--out", &format!("whole-{at}")],
+                ]
+                .concat(),
+            );
+            left(&dir.join(format!("whole-{at}")))
+        };
+        for file in ["across/matches.npy", "across/jaccard.npy"] {
+            assert!(expected.arrays.contains_key(Path::new(file)), "{file}");
+        }
+        assert_eq!(
+            expected.results["redundancy"]["across"]["layers"],
+            serde_json::json!(["a", "b"])
+        );
+        let mut request = request(dir);
+        request.options = request
+            .options
+            .with_across(true)
+            .with_channels(Some(vec![2, 0, 1]));
+        if !more.is_empty() {
+            request.options = request.options.with_queries(Some(30)).with_seed(9);
+        }
+        for (units, shards, threads) in [(1, 1, 2), (3, 4, 1), (50, 3, 2)] {
+            let device = cpu(threads);
+            let ctx = Context::new(&device).with_memory(64 << 20);
+            let out = dir.join(format!("out-{at}-{units}"));
+            plan(&ctx, &request, &out, false, units).expect("plan");
+            for stage in [Stage::Graphs, Stage::Overlap] {
+                for index in (0..shards).rev() {
+                    let share = Share::Shard {
+                        index,
+                        count: shards,
+                    };
+                    work(&ctx, &out, &only(stage, share)).expect("work");
+                }
+            }
+            merge(&out, false).expect("merge");
+            let mut found = left(&out);
+            found.results["parameters"]["channels"] = "2,0,1".into();
+            assert_eq!(found.results, expected.results, "{units} units");
+            assert!(found == expected, "{units} units");
+        }
+        // The command by itself, and killed after its units of graphs.
+        let out = format!("resumed-{at}");
+        let whole = [&["redundancy"], &with[..], &["--out", &out]].concat();
+        let plan = [&["plan"], &with[..], &["--units", "3", "--out", &out]].concat();
+        succeed(dir, &plan);
+        succeed(dir, &["work", &out, "--stage", "graphs"]);
+        succeed(dir, &[&whole[..], &["--resume"]].concat());
+        assert!(left(&dir.join(&out)) == expected);
+    }
+}
+
+#[test]
 fn strongest_samples_and_their_pictures_are_those_of_one_run() {
     let dir = folder();
     let dir = dir.path();

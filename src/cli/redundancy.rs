@@ -31,9 +31,6 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     #[command(flatten)]
     options: Options,
-    /// Compare also the channels of different layers, which have the same samples
-    #[arg(long, conflicts_with_all = ["resume", "units", "keep_units"])]
-    across: bool,
     /// Go on with the run that --out holds: what was finished before is not computed again
     #[arg(long)]
     resume: bool,
@@ -72,6 +69,9 @@ pub struct Options {
     /// Build also the graph of all channels taken as one vector per sample
     #[arg(long)]
     aggregate: bool,
+    /// Compare also the channels of different layers, which have the same samples
+    #[arg(long)]
+    across: bool,
     /// Use only these channels, in this order, such as 0,3,8-15 [default: all]
     #[arg(long, value_name = "LIST")]
     channels: Option<String>,
@@ -158,6 +158,7 @@ impl Options {
         Ok(RedundancyOptions::default()
             .with_graph(graph)
             .with_aggregate(self.aggregate)
+            .with_across(self.across)
             .with_channels(self.channels.as_deref().map(parse_channels).transpose()?)
             .with_non_finite(match self.nan {
                 NanArg::Reject => NonFinite::Reject,
@@ -184,8 +185,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let memory = common.memory()?;
     let options = &args.options;
-    let mut request = options.request(common)?;
-    request.options.across = args.across;
+    let request = options.request(common)?;
     let dump = open_dump_with(&options.dumps, samples::unreadable(options.skip_unreadable))?;
     let label_file = options.labels.clone().or(dump.labels);
     let mut inputs: Vec<&Path> = options.dumps.iter().map(PathBuf::as_path).collect();
@@ -218,8 +218,6 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let ctx = Context::new(&device).with_memory(memory);
     let units = match args.units {
         Some(units) => Some(units),
-        // The supports of all layers are compared at the end, which units do not do.
-        None if args.across => None,
         None => units(&ctx, &layers, &request)?,
     };
     if let Some(units) = units {

@@ -59,10 +59,6 @@ pub fn plan_in(
 
 fn plan_of(ctx: &Context<'_>, request: &Request, data: &Data, units: usize) -> Result<Plan> {
     let options = &request.options;
-    if options.across {
-        let expected = "off: a run in units does not compare channels across layers";
-        return Err(Error::argument("across", "on", expected));
-    }
     let layers = data.layers();
     if let Some(images) = &data.images {
         let named = layers.iter().map(|l| (l.name(), l.shape().samples));

@@ -1,17 +1,21 @@
 //! Putting the results together.
 
-use super::input::Data;
+use super::input::{Data, View};
 use super::plan::{Plan, Work, range};
 use super::request::device_of;
 use super::status::{number_list, survey_units};
+use super::supports::Supports;
 use super::{graphs, overlap, survey};
+use crate::device::{Device, DeviceChoice};
 use crate::error::OutputProblem;
 use crate::io::open::ids_of;
 use crate::io::parts::Done;
 use crate::io::sink::{Output, PLAN};
 use crate::io::size::available_memory;
+use crate::measure::Context;
 use crate::measure::redundancy::{
-    LayerRedundancy, OverlapPart, SpaceSums, Spaces, SupportSink, check_overlap_memory,
+    Across, AcrossInput, LayerRedundancy, OverlapPart, SideLayer, SpaceSums, Spaces, SupportSink,
+    across, check_overlap_memory,
 };
 use crate::report::folder::{GraphWriters, ResultsFolder, out_of_range};
 use crate::report::results::{DeviceRecord, Results, Skipped};
@@ -123,12 +127,44 @@ impl Merging<'_> {
         if let Some(cka) = &survey.cka {
             results.cka(cka);
         }
+        if self.plan.options.across {
+            results.across(&self.across(&survey.dead)?)?;
+        }
         if let Some(images) = &self.data.images {
             results.images(images.as_ref())?;
         }
         notes.into_iter().for_each(|note| results.skip(note));
         self.data.check_unchanged()?;
         self.results.finish()
+    }
+
+    /// The channels of all layers, by the supports in the units. Every device finds the same.
+    fn across(&self, dead: &[Vec<bool>]) -> Result<Across> {
+        let plan = self.plan;
+        let units: Vec<(usize, &Done)> = self.done.iter().enumerate().collect();
+        let views: Vec<View<'_>> = (0..plan.layers.len())
+            .map(|at| self.data.view(plan, at))
+            .collect::<Result<_>>()?;
+        let supports: Vec<Supports> = (views.iter().enumerate())
+            .map(|(at, view)| overlap::supports_of(plan, view, at, false, &units))
+            .collect();
+        let layers: Vec<SideLayer<'_>> = (plan.layers.iter().enumerate())
+            .map(|(at, layer)| SideLayer {
+                name: &layer.name,
+                channels: &views[at].channels,
+                dead: &dead[at],
+                supports: &supports[at],
+            })
+            .collect();
+        let first = plan.layers.first();
+        let input = AcrossInput {
+            layers: &layers,
+            queries: first.map_or(0, |l| l.queries),
+            samples: first.map_or(0, |l| l.shape[0]),
+            k: plan.options.graph.k,
+        };
+        let device = Device::open(&DeviceChoice::Cpu, 0)?;
+        across(&Context::new(&device).with_memory(self.memory), &input)
     }
 
     fn units(&self) -> impl Iterator<Item = (&Work, &Done)> {

@@ -87,13 +87,13 @@ fn layers_are_compared_across() {
         (&["redundancy", "acts", "--across"], 1, "conv3"),
         (
             &["redundancy", "acts", "--across", "--units", "2"],
-            2,
-            "--units",
+            1,
+            "conv3",
         ),
         (
-            &["redundancy", "acts", "--across", "--resume"],
+            &["plan", "acts/conv1.npy", "--across", "--units", "2"],
             2,
-            "--resume",
+            "several layers",
         ),
     ] {
         let output = chanscope(dir.path())

@@ -76,6 +76,7 @@ def plan(
     sigma: float | str = "kth/3",
     identical: str = "keep",
     aggregate: bool = False,
+    across: bool = False,
     channels: Any = None,
     non_finite: str = "raise",
     baselines: bool = True,
@@ -98,7 +99,7 @@ def plan(
     """
     graph = _call.graph(k, kernel, sigma, identical)
     arguments = {
-        "across": False,
+        "across": _call.boolean("across", across),
         "aggregate": _call.boolean("aggregate", aggregate),
         "channels": _inputs.channels(channels),
         "non_finite": _call.text("non_finite", non_finite),

@@ -11,7 +11,9 @@ use super::matches::{Match, Place, Summary};
 use super::overlap::{OverlapStage, SupportSource, check_overlap_memory};
 use crate::Result;
 use crate::control::Control;
+use crate::device::on_backend;
 use crate::io::spill::SupportBlock;
+use crate::measure::Context;
 use crate::ops::Backend;
 use ndarray::{Array2, s};
 use std::ops::Range;
@@ -56,6 +58,43 @@ impl Across {
             jaccard,
         }
     }
+}
+
+/// What [`across`] is given: the layers of a run, which have the same queries.
+#[derive(Clone, Copy)]
+pub struct AcrossInput<'a> {
+    /// Layers.
+    pub layers: &'a [SideLayer<'a>],
+    /// Queries of every layer.
+    pub queries: usize,
+    /// Samples, among which the members of supports are.
+    pub samples: usize,
+    /// Most members of a support.
+    pub k: usize,
+}
+
+/// Compares the channels of all layers of a run whose supports are kept: what [`redundancy`](super::redundancy()) finds with
+/// [`super::RedundancyOptions::across`].
+///
+/// # Errors
+/// [`crate::Error::Memory`], [`crate::Error::Cancelled`], and what the supports and the device report.
+pub fn across(ctx: &Context<'_>, input: &AcrossInput<'_>) -> Result<Across> {
+    let (found, jaccard) = ctx.run(|| {
+        on_backend!(ctx.device(), |backend| {
+            let stage = AcrossStage {
+                backend,
+                layers: input.layers,
+                split: None,
+                queries: input.queries,
+                samples: input.samples,
+                k: input.k,
+                memory: ctx.memory(),
+                control: ctx.control(),
+            };
+            stage.run()
+        })
+    })?;
+    Ok(Across::of(input.layers, found, jaccard))
 }
 
 /// A layer of a run, with the supports of its channels.

@@ -45,7 +45,7 @@ mod strongest;
 mod survey;
 mod work;
 
-pub use across::{Across, SideLayer, TOGETHER};
+pub use across::{Across, AcrossInput, SideLayer, TOGETHER, across};
 pub use between::{Between, CompareInput, Side, compare};
 pub use estimate::{Estimate, estimate};
 pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions, draw_queries};
