@@ -33,6 +33,11 @@ use tridiagonal::{Found, Tridiagonal};
 pub(super) const BATCH: usize = F32_LANES;
 /// Terms of the inner products that are summed at a time, so that the transposed vectors fit the L1 cache.
 const DEPTH: usize = 16;
+/// Numbers that are fetched of each vector at a time where vectors are [`LONG`]. Hundreds of them lie apart in memory, and a
+/// cache line of each in turn would have to be waited for.
+const RUN: usize = 8 * DEPTH;
+/// Numbers from which vectors are fetched in runs; shorter ones are in a cache.
+const LONG: usize = 512;
 /// Rows and columns of a register tile.
 const TILE: (usize, usize) = (4, 2);
 
@@ -41,6 +46,8 @@ const TILE: (usize, usize) = (4, 2);
 pub(super) struct Pca {
     /// One vector of each lane, `[F32_LANES, dim]`, before it is transposed.
     staged: Vec<f32>,
+    /// A run of each long vector, `[vectors, F32_LANES, RUN]`.
+    runs: Vec<f32>,
     /// The queries' vectors, transposed, `[dim]`.
     origin: Vec<LineF32>,
     /// `DEPTH` terms of each row of the Gram matrix's factors, transposed, `[rows, DEPTH]`.
@@ -52,7 +59,8 @@ pub(super) struct Pca {
 /// Bytes of a [`Pca`] for `k` candidates.
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
     let rows = k.next_multiple_of(TILE.0);
-    let packs = dim + rows * DEPTH + packed(rows, 0) + 3 * rows;
+    let runs = if dim < LONG { 0 } else { k * RUN };
+    let packs = dim + rows * DEPTH + packed(rows, 0) + 3 * rows + runs;
     (size_of::<LineF32>() * packs + size_of::<f32>() * F32_LANES * dim + size_of::<u16>() * rows)
         as u64
         + components_bytes(k, dim)
@@ -110,7 +118,12 @@ impl Pca {
             bytemuck::cast_slice_mut(&mut self.origin),
             F32_LANES,
         );
+        let in_runs = !outer && dim >= LONG;
         for first in (0..terms).step_by(DEPTH) {
+            if in_runs && first % RUN == 0 {
+                self.runs.resize(most * F32_LANES * RUN, 0.0);
+                fetch_runs(sources, first, &mut self.runs);
+            }
             let len = DEPTH.min(terms - first);
             // This part of the sum uses `width` numbers, from `from` on, of the vectors in `vectors`.
             let (vectors, from, width) = match outer {
@@ -118,18 +131,23 @@ impl Pca {
                 false => (0..most, first, len),
             };
             for j in vectors {
-                for (staged, source) in self.staged.chunks_exact_mut(width).zip(sources) {
-                    let vector = source.vectors.get(j).copied().unwrap_or(source.query);
-                    copy(vector.slice(from.min(vector.len())..vector.len()), staged);
-                }
+                let (lanes, lane_stride) = match in_runs {
+                    true => (&self.runs[j * F32_LANES * RUN + first % RUN..], RUN),
+                    false => {
+                        for (staged, source) in self.staged.chunks_exact_mut(width).zip(sources) {
+                            copy(numbers(source, j, from), staged);
+                        }
+                        (&self.staged[..], width)
+                    }
+                };
                 let (place, stride) = match outer {
                     true => (j - first, DEPTH),
                     false => (j * DEPTH, 1),
                 };
                 let slice = &mut self.slice[place..];
                 transpose(
-                    &self.staged,
-                    width,
+                    lanes,
+                    lane_stride,
                     [F32_LANES, width],
                     bytemuck::cast_slice_mut(slice),
                     F32_LANES * stride,
@@ -145,6 +163,22 @@ impl Pca {
             accumulate::<I::F32x16>(&self.slice, rows, len, first > 0, matrix);
         }
     }
+}
+
+/// Copies the run that begins with number `from` of all vectors, `[vectors, F32_LANES, RUN]`.
+fn fetch_runs(sources: &[Source<'_>; BATCH], from: usize, runs: &mut [f32]) {
+    for (j, lanes) in runs.chunks_exact_mut(F32_LANES * RUN).enumerate() {
+        for (run, source) in lanes.chunks_exact_mut(RUN).zip(sources) {
+            copy(numbers(source, j, from), run);
+        }
+    }
+}
+
+/// The numbers from `from` on of a vector of a source, or of its query where there are fewer vectors.
+#[inline(always)]
+fn numbers<'a>(source: &Source<'a>, j: usize, from: usize) -> Values<'a> {
+    let vector = source.vectors.get(j).copied().unwrap_or(source.query);
+    vector.slice(from.min(vector.len())..vector.len())
 }
 
 /// Fills `to` with the first numbers of `from`, and with 0 beyond its end.

@@ -11,6 +11,7 @@
 use crate::cpu::nnk::layout::{lines, packed};
 use crate::cpu::nnk::source::{Source, Sources, prefetch_values};
 use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
+use crate::tensor::Values;
 use std::ops::Range;
 
 /// Lines of a vector in a piece: 25 candidates take 100 KiB.
@@ -68,20 +69,20 @@ impl Long {
                 products.fill(LineF64::ZERO);
                 continue;
             }
-            if let Some(next) = sources.get(lane + 1) {
-                for v in &next.vectors {
-                    prefetch_values(v.slice(0..v.len().min(PIECE * F64_LANES)));
-                }
-            }
             for first in (0..whole).step_by(PIECE) {
                 let width = PIECE.min(whole - first);
                 let numbers = first * F64_LANES..dim.min((first + width) * F64_LANES);
                 let origin = &mut self.origin[..width];
                 let vectors = &mut self.vectors[..rows * width];
-                widen::<I>(source, rows, centred, numbers, origin, vectors);
+                widen::<I>(source, rows, centred, numbers.clone(), origin, vectors);
                 let ends = (first == 0, first + width == whole);
+                let next = match ends.1 {
+                    true => Next::new(sources.get(lane + 1), 0),
+                    false => Next::new(Some(source), numbers.end),
+                };
                 let sums = products.iter_mut().zip(&mut self.partial);
-                for (tile, (out, partial)) in self.tiles.iter().zip(sums) {
+                for (t, (tile, (out, partial))) in self.tiles.iter().zip(sums).enumerate() {
+                    next.prefetch(t, tiles);
                     tile.multiply::<I>(vectors, width, ends, partial, out);
                 }
             }
@@ -96,6 +97,39 @@ impl Long {
             for (product, &place) in products.into_iter().zip(tile.places()) {
                 product.store(&mut out[place as usize]);
             }
+        }
+    }
+}
+
+/// What is converted after the piece at hand: numbers of vectors that lie apart in memory, so that the processor does not
+/// foresee them.
+#[derive(Default)]
+struct Next<'a> {
+    vectors: &'a [Values<'a>],
+    /// First number.
+    from: usize,
+}
+
+impl<'a> Next<'a> {
+    /// Parts of a vector's piece that are fetched one after the other.
+    const PARTS: usize = 4;
+
+    fn new(source: Option<&'a Source<'a>>, from: usize) -> Self {
+        source.map_or_else(Self::default, |source| Self {
+            vectors: &source.vectors,
+            from,
+        })
+    }
+
+    /// Fetches one share of `shares`. They are spread over the time that the products take, so that no share waits.
+    #[inline(always)]
+    fn prefetch(&self, share: usize, shares: usize) {
+        const LEN: usize = PIECE * F64_LANES / Next::PARTS;
+        let parts = Self::PARTS * self.vectors.len();
+        for part in parts * share / shares..parts * (share + 1) / shares {
+            let vector = self.vectors[part / Self::PARTS];
+            let from = (self.from + part % Self::PARTS * LEN).min(vector.len());
+            prefetch_values(vector.slice(from..(from + LEN).min(vector.len())));
         }
     }
 }
