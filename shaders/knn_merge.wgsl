@@ -92,7 +92,7 @@ fn distance_of(sums: Sums, q: RowNorm, p: RowNorm, scale: f32) -> wide {
     if (wide_less(far, wide_from(1.0))) {
         return snapped(sums.squares);
     }
-    return far;
+    return rounded_to_float64(far);
 #else
     return in_units(sums.squares, scale);
 #endif

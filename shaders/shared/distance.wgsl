@@ -30,6 +30,11 @@ fn in_units(sum: wide, scale: f32) -> wide {
     return sum * f64(scale) * f64(scale);
 }
 
+// A distance from 1 to 4 as it is.
+fn rounded_to_float64(distance: wide) -> wide {
+    return distance;
+}
+
 // A component of the row's unit vector.
 fn unit_component(x: f32, row: RowNorm) -> wide {
     return f64(x) * (f64(row.power) * row.inverse);
@@ -51,6 +56,13 @@ fn in_units(sum: wide, scale: f32) -> wide {
         return wide_largest();
     }
     return sum;
+}
+
+// A distance from 1 to 4 with the digits that float64 has. A pair of f32 can have more, and distances that are equal in
+// float64, as that of opposite vectors nearly always is, are ordered by their samples. The sum has f32 steps of 2^-50.
+fn rounded_to_float64(distance: wide) -> wide {
+    const STEPS = 0x1.8p-27f;
+    return fast_sum(distance.x, hide(hide(distance.y + STEPS) - STEPS));
 }
 
 fn unit_component(x: f32, row: RowNorm) -> wide {

@@ -11,6 +11,7 @@ mod hard;
 pub const TESTS: &[Test] = &[
     ("knn::ties_are_exact", ties_are_exact),
     ("knn::random_rows", random_rows),
+    ("knn::opposite_rows", opposite_rows),
     ("knn::large_offset", large_offset),
     ("knn::far_clusters_at_any_scale", far_clusters_at_any_scale),
     ("knn::blocks_do_not_matter", blocks_do_not_matter),
@@ -276,6 +277,21 @@ fn random_rows(devices: &Devices) {
             Ok(())
         })
         .unwrap();
+}
+
+/// Under cosine all distances of rows of one number are 0 or 4, up to rounding: equal ones are in the order of the samples.
+fn opposite_rows(devices: &Devices) {
+    for seed in 0..24 {
+        let data = Data::random(1, 130, 1, seed);
+        for identical in [Identical::Keep, Identical::Replace] {
+            check_all(
+                devices,
+                &data,
+                &params(129, Kernel::Cosine, identical),
+                false,
+            );
+        }
+    }
 }
 
 /// A mean of 10^4 with unit variance: expanded distances in f32 would be noise.
