@@ -14,13 +14,12 @@ pub struct Allocator;
 /// that is freed, up to 32 MiB, and keeps smaller ones for the thread that freed them: several threads then hold
 /// memory that is in nobody's use, beyond `--memory`. Called before any other thread exists.
 pub fn return_large_blocks() {
-    /// Bytes from which a block is mapped by itself.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    const LARGE: libc::c_int = 4 << 20;
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it sets a number of the allocator; a refusal leaves things as they are.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    {
+        /// Bytes from which a block is mapped by itself.
+        const LARGE: libc::c_int = 4 << 20;
+        // SAFETY: it sets a number of the allocator; a refusal leaves things as they are.
+        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
     }
 }
 

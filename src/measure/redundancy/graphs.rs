@@ -356,7 +356,8 @@ impl<B: Backend> GraphStage<'_, B> {
 
 /// The values `[groups, samples, dim]` of some samples, from those of all.
 fn pick<T: Value>(data: &[T], job: &GraphJob, samples: &[usize]) -> Vec<T> {
-    let mut picked = Vec::new();
+    let groups = data.len() / (job.samples * job.dim).max(1);
+    let mut picked = Vec::with_capacity(groups * samples.len() * job.dim);
     for group in data.chunks_exact(job.samples * job.dim) {
         for &sample in samples {
             picked.extend_from_slice(&group[sample * job.dim..][..job.dim]);
