@@ -17,6 +17,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type F64x8: F64x8;
     /// Sixteen `i32`, which also add products of bytes.
     type I32x16: I32x16;
+
+    /// Runs a part of a kernel in a function of its own, compiled for this set. For parts that are large or used in several
+    /// places, at the price of a call: what is inlined is compiled once more at every place, and the time that a
+    /// compiler takes for a function grows faster than the function.
+    fn call<K: SimdKernel>(part: K) -> K::Output;
 }
 
 /// A loop nest that is compiled once for every instruction set.
@@ -28,6 +33,6 @@ pub(crate) trait SimdKernel {
     /// kernels without such tiles ignore `R` and `V`.
     ///
     /// Implementations are `#[inline(always)]`, and so is every function that they call in inner loops: only
-    /// what is inlined into the dispatcher's copies is compiled with the instructions of `S`.
+    /// what is inlined into the dispatcher's copies, or [called](Simd::call), is compiled with the instructions of `S`.
     fn run<S: Simd, const R: usize, const V: usize>(self) -> Self::Output;
 }

@@ -47,6 +47,7 @@
 //!    function that is not inlined is compiled for the baseline, and each vector operation in it is a call.
 //!    For the same reason use loops and not closures (`array::map`, `array::from_fn`, iterator adapters) around
 //!    vector operations.
+//!    A large part, or one that is used in several places, is a kernel of its own and is [called](Simd::call).
 //! 2. **Keep sums apart.** A register tile is an array of `R x V` vectors, `[[S::F32; V]; R]`, that stays in
 //!    registers; `R` and `V` are the shape that fills the registers of the set. Kernels without tiles ignore
 //!    them.

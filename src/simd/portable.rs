@@ -22,6 +22,11 @@ impl Simd for Portable {
     type F32x16 = Registers<FourF32, 4>;
     type F64x8 = LineF64;
     type I32x16 = SixteenI32;
+
+    #[inline(never)]
+    fn call<K: SimdKernel>(part: K) -> K::Output {
+        Self.run(part)
+    }
 }
 
 /// Four `f32`.

@@ -4,9 +4,8 @@ use super::exact::Query;
 use super::points::Points;
 use super::select::{Candidate, keep_nearest, order_ties, ordered};
 use crate::ops::{GraphParams, Identical};
-use crate::simd::{F64_LANES, F64x8, LineF64, prefetch};
+use crate::simd::{F64_LANES, F64x8, LineF64, Simd, SimdKernel, prefetch};
 use crate::tensor::{Value, Values};
-use half::f16;
 
 /// Most candidates that are ordered by counting, which takes time quadratic in their number but does not branch on
 /// distances.
@@ -149,8 +148,7 @@ impl<'a> Lists<'a> {
 
     /// Computes the exact distances of `count` rows and keeps those that may be among the nearest, the query itself
     /// left out. `row(i)` is the `i`-th row, in ascending order over all calls if `ascending`.
-    #[inline(always)]
-    pub(super) fn measure<D: F64x8>(
+    pub(super) fn measure<S: Simd>(
         &mut self,
         query: usize,
         count: usize,
@@ -159,10 +157,22 @@ impl<'a> Lists<'a> {
         if count == 0 {
             return;
         }
-        let job = self.job;
+        let (job, lists) = (self.job, self);
         match job.points.rows_of(job.group) {
-            Values::F16(all) => self.measure_in::<D, f16>(all, query, count, row),
-            Values::F32(all) => self.measure_in::<D, f32>(all, query, count, row),
+            Values::F16(all) => S::call(Measure {
+                lists,
+                all,
+                query,
+                count,
+                row,
+            }),
+            Values::F32(all) => S::call(Measure {
+                lists,
+                all,
+                query,
+                count,
+                row,
+            }),
         }
     }
 
@@ -290,6 +300,24 @@ impl<'a> Lists<'a> {
             self.lens[query] = len as u32;
             self.entries[query * self.job.k..][..len].copy_from_slice(&self.sorted);
         }
+    }
+}
+
+/// [`Lists::measure`], with all rows of the group.
+struct Measure<'l, 'a, 'v, T, F> {
+    lists: &'l mut Lists<'a>,
+    all: &'v [T],
+    query: usize,
+    count: usize,
+    row: F,
+}
+
+impl<T: Value, F: Fn(usize) -> usize> SimdKernel for Measure<'_, '_, '_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self) {
+        (self.lists).measure_in::<S::F64x8, T>(self.all, self.query, self.count, self.row);
     }
 }
 

@@ -18,7 +18,7 @@ use super::select::Candidate;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::ops::near::PARALLEL;
 use crate::ops::{Identical, Kernel};
-use crate::simd::{F64x8, Simd, SimdKernel};
+use crate::simd::{Simd, SimdKernel};
 use block::Block;
 use std::borrow::Cow;
 
@@ -114,7 +114,7 @@ impl SimdKernel for FloatBatch<'_> {
         }
         for query in 0..self.lists.count() {
             self.cut(query);
-            self.measure::<S::F64x8>(query);
+            self.measure::<S>(query);
         }
         self.lists.finish::<S::F64x8>();
     }
@@ -227,7 +227,7 @@ impl<'a> FloatBatch<'a> {
     fn make_room<S: Simd>(&mut self, query: usize) {
         self.cut(query);
         if self.counts[query] > (self.job.job.k + self.capacity) / 2 {
-            self.measure::<S::F64x8>(query);
+            self.measure::<S>(query);
         }
     }
 
@@ -251,11 +251,11 @@ impl<'a> FloatBatch<'a> {
 
     /// Moves the buffer into the list, by exact distances.
     #[inline(always)]
-    fn measure<D: F64x8>(&mut self, query: usize) {
+    fn measure<S: Simd>(&mut self, query: usize) {
         let passed = &self.passed[query * self.capacity..][..self.counts[query]];
         self.counts[query] = 0;
         let row = |i: usize| passed[i].row as usize;
-        self.lists.measure::<D>(query, passed.len(), row);
+        self.lists.measure::<S>(query, passed.len(), row);
         self.raise_threshold_to_list(query);
     }
 

@@ -28,7 +28,7 @@ use super::select::Candidate;
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::ops::Kernel;
 use crate::ops::near::PARALLEL;
-use crate::simd::{F64x8, Simd, SimdKernel};
+use crate::simd::{Simd, SimdKernel};
 use sample::Sample;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
@@ -163,10 +163,10 @@ impl<'a> Int8Batch<'a> {
 
     /// Measures the buffered points of a query exactly, and raises its threshold.
     #[inline(always)]
-    fn measure<D: F64x8>(&mut self, query: usize) {
+    fn measure<S: Simd>(&mut self, query: usize) {
         let rows = &self.passed[query * CAPACITY..][..self.counts[query] as usize];
         self.lists
-            .measure::<D>(query, rows.len(), |i| rows[i] as usize);
+            .measure::<S>(query, rows.len(), |i| rows[i] as usize);
         self.counts[query] = 0;
         self.update_threshold(query);
     }
@@ -250,7 +250,7 @@ impl<'a> Int8Batch<'a> {
             self.counts[query] = count as u32;
             if count > BUFFER {
                 measured += count;
-                self.measure::<S::F64x8>(query);
+                self.measure::<S>(query);
             }
         }
         measured
@@ -282,7 +282,7 @@ impl<'a> Int8Batch<'a> {
             step = (2 * step).min(CHUNK);
         }
         for query in 0..self.lists.count() {
-            self.measure::<S::F64x8>(query);
+            self.measure::<S>(query);
         }
         true
     }

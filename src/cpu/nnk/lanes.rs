@@ -8,7 +8,7 @@ use super::layout::{packed, reset};
 use super::products::{self, Products};
 use super::source::{Sources, most_vectors};
 use crate::ops::{Kernel, near};
-use crate::simd::{F64x8, LineF64, Simd};
+use crate::simd::{F64x8, LineF64, Simd, SimdKernel};
 
 /// Kernel matrices and right-hand sides of eight queries with at most `n` candidates each.
 #[derive(Default)]
@@ -38,7 +38,7 @@ pub(super) fn bytes(k: usize, dim: usize) -> u64 {
 impl GramLanes {
     /// Computes `kernel` and `b` from vectors of `dim` numbers.
     #[inline(always)]
-    pub(super) fn build<I: Simd>(&mut self, sources: &Sources<'_>, kernel: Kernel, dim: usize) {
+    fn build<I: Simd>(&mut self, sources: &Sources<'_>, kernel: Kernel, dim: usize) {
         self.n = most_vectors(sources);
         // Under cosine the query is one more row, the last.
         let (rows, centred) = match kernel {
@@ -122,6 +122,23 @@ impl GramLanes {
         }
         self.b
             .copy_from_slice(&self.kernel[packed(self.n, 0)..packed(self.n, self.n)]);
+    }
+}
+
+/// The kernel: computes the matrices and right-hand sides of `lanes` from vectors of `dim` numbers.
+pub(super) struct Build<'l, 's, 'a> {
+    pub(super) lanes: &'l mut GramLanes,
+    pub(super) sources: &'s Sources<'a>,
+    pub(super) kernel: Kernel,
+    pub(super) dim: usize,
+}
+
+impl SimdKernel for Build<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Simd, const R: usize, const V: usize>(self) {
+        self.lanes.build::<I>(self.sources, self.kernel, self.dim);
     }
 }
 

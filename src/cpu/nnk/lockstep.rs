@@ -14,7 +14,7 @@ use super::factor::{self, Factor};
 use super::lanes::GramLanes;
 use super::layout::{leading_columns, packed, reset};
 use super::set::{Set, lane_sets, members};
-use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
+use crate::simd::{F64_LANES, F64x8, LineF64, Simd, SimdKernel};
 
 /// Rounds after which a lane is left to the active-set method for single queries.
 const ROUNDS: usize = 48;
@@ -69,7 +69,7 @@ struct Lane<S> {
 impl<S: Set> Lockstep<S> {
     /// Solves the lanes whose bit in `wanted` is set, starting with `sweeps` sweeps of coordinate descent.
     #[inline(always)]
-    pub(super) fn solve<I: Simd>(&mut self, problem: &GramLanes, sweeps: usize, wanted: u8) {
+    fn solve<I: Simd>(&mut self, problem: &GramLanes, sweeps: usize, wanted: u8) {
         let n = problem.n;
         reset(&mut self.x, n);
         reset(&mut self.slopes, n);
@@ -283,6 +283,24 @@ impl<S: Set> Lockstep<S> {
                 lane.phase = Phase::Done;
             }
         }
+    }
+}
+
+/// The kernel: solves the lanes of `problem` whose bit in `wanted` is set, starting with `sweeps` sweeps of coordinate
+/// descent.
+pub(super) struct Solve<'l, S> {
+    pub(super) lockstep: &'l mut Lockstep<S>,
+    pub(super) problem: &'l GramLanes,
+    pub(super) sweeps: usize,
+    pub(super) wanted: u8,
+}
+
+impl<S: Set> SimdKernel for Solve<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Simd, const R: usize, const V: usize>(self) {
+        (self.lockstep).solve::<I>(self.problem, self.sweeps, self.wanted);
     }
 }
 

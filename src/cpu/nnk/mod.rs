@@ -17,12 +17,12 @@
 //!    first support, then an active-set method whose linear systems [`factor`] solves by Cholesky
 //!    decomposition. [`set`] holds supports as bit sets.
 //! 4. A lane that meets a numerically singular system or takes too many rounds is copied out ([`gram`]) and
-//!    solved alone by [`active_set`], which always terminates. More candidates than a bit set holds go this
+//!    solved alone ([`single`]) by [`active_set`], which always terminates. More candidates than a bit set holds go this
 //!    way from the start. Queries with vectors so close that float64 kernel values cannot resolve them are solved
 //!    by [`near`], which both backends share, in double-double arithmetic.
 //! 5. **Weights that are not unique**, because candidates are equal in the kernel's eyes, are moved to one of them by
 //!    [`near::settle`].
-//! 6. **Weights to principal components.** [`pca`] counts the principal components of the support's vectors,
+//! 6. **Weights to principal components.** [`components`] collects the support's vectors, and [`pca`] counts their principal components,
 //!    for sixteen queries at once.
 //!
 //! The results land in the [`GraphBlock`]: candidates, distances, weights, objective, residual and number of
@@ -35,6 +35,7 @@
 //! cap.
 
 mod active_set;
+mod components;
 mod factor;
 mod gram;
 mod lanes;
@@ -44,6 +45,7 @@ mod pca;
 mod problem;
 mod products;
 mod set;
+mod single;
 mod solver;
 mod source;
 mod task;

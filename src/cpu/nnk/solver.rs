@@ -1,25 +1,25 @@
 //! Solves the queries of one task, eight at a time.
 
-use super::active_set::{self, ActiveSet};
+use super::active_set::ActiveSet;
+use super::components::Components;
 use super::gram::Gram;
-use super::lanes::GramLanes;
-use super::layout::{flat, flat_mut, packed, reset};
-use super::lockstep::Lockstep;
+use super::lanes::{Build, GramLanes};
+use super::layout::{flat_mut, packed, reset};
+use super::lockstep::{Lockstep, Solve};
 use super::pca::{self, Pca};
 use super::set::{Set, Set256};
+use super::single::{Alone, Query, solve_near, solve_single};
 use super::source::{Source, Sources, prefetch_values};
 use super::task::{Inputs, Task};
 use crate::Result;
 use crate::cpu::Candidate;
-use crate::ops::near::{self, Near, Optimum, settle};
-use crate::ops::{GraphParams, Identical, Kernel, SUPPORT_THRESHOLD, missing_vectors};
+use crate::ops::near::{self, Near, Optimum};
+use crate::ops::{GraphParams, Identical, Kernel, missing_vectors};
 use crate::simd::{F64_LANES, LineF64, Simd, SimdKernel, prefetch};
 use crate::tensor::Values;
 
 /// Leading values of a candidate's vector that are prefetched. Those of eight queries fit the L1 cache.
 const PREFETCHED: usize = 32;
-/// Sweeps of coordinate descent before the active-set method, for a query solved alone.
-const SINGLE_SWEEPS: usize = 4;
 
 /// Sweeps of coordinate descent before the active-set method, for eight queries in lockstep.
 const fn lockstep_sweeps(kernel: Kernel) -> usize {
@@ -46,21 +46,21 @@ pub(super) struct Scratch<'a> {
 
 /// Working memory that does not depend on the type of the bit sets.
 #[derive(Default)]
-struct Workspace<'a> {
+pub(super) struct Workspace<'a> {
     /// Slots of the usable candidates in the query's candidate list, per lane.
-    used: [Vec<u16>; F64_LANES],
+    pub(super) used: [Vec<u16>; F64_LANES],
     /// The lanes' queries and the vectors of their usable candidates, in the order of `used`.
-    sources: Sources<'a>,
+    pub(super) sources: Sources<'a>,
     /// Kernel matrices of eight queries.
-    lanes: GramLanes,
+    pub(super) lanes: GramLanes,
     /// Kernel matrix of a query that is solved alone.
-    gram: Gram,
-    active: ActiveSet,
+    pub(super) gram: Gram,
+    pub(super) active: ActiveSet,
     /// Weights of a query that is solved alone.
-    theta: Vec<LineF64>,
-    near: Near,
+    pub(super) theta: Vec<LineF64>,
+    pub(super) near: Near,
     /// Weights of the query whose results are written.
-    weights: Vec<f64>,
+    pub(super) weights: Vec<f64>,
 }
 
 /// The kernel: solves all queries of `task`.
@@ -111,7 +111,12 @@ impl SimdKernel for Solver<'_, '_, '_> {
             }
         }
         if inputs.params.pca_dimension {
-            count_components::<I>(inputs, polytopes, pca, &mut task);
+            I::call(Components {
+                inputs,
+                polytopes,
+                pca,
+                task: &mut task,
+            });
         }
         Ok(())
     }
@@ -187,9 +192,9 @@ fn select_candidates(
 
 /// Solves the eight queries from `first` on, one in each lane.
 #[inline(always)]
-fn solve_lockstep<I: Simd, S: Set>(
-    inputs: &Inputs<'_>,
-    workspace: &mut Workspace<'_>,
+fn solve_lockstep<'a, I: Simd, S: Set>(
+    inputs: &Inputs<'a>,
+    workspace: &mut Workspace<'a>,
     lockstep: &mut Lockstep<S>,
     task: &mut Task<'_>,
     first: usize,
@@ -200,19 +205,23 @@ fn solve_lockstep<I: Simd, S: Set>(
     if wanted == 0 {
         return;
     }
-    workspace
-        .lanes
-        .build::<I>(&workspace.sources, inputs.params.kernel, dim);
+    I::call(Build {
+        lanes: &mut workspace.lanes,
+        sources: &workspace.sources,
+        kernel: inputs.params.kernel,
+        dim,
+    });
     let near = workspace.lanes.near & wanted;
     for lane in (0..F64_LANES).filter(|l| near >> l & 1 == 1) {
         solve_near(inputs, workspace, task, first + lane, lane);
     }
     let wanted = wanted & !near;
-    lockstep.solve::<I>(
-        &workspace.lanes,
-        lockstep_sweeps(inputs.params.kernel),
+    I::call(Solve {
+        lockstep,
+        problem: &workspace.lanes,
+        sweeps: lockstep_sweeps(inputs.params.kernel),
         wanted,
-    );
+    });
     for lane in (0..F64_LANES).filter(|l| wanted >> l & 1 == 1) {
         let (at, used) = (first + lane, &workspace.used[lane]);
         let x = lockstep.x.iter().take(used.len()).map(|x| x.0[lane]);
@@ -246,158 +255,13 @@ fn solve_lockstep<I: Simd, S: Set>(
             for (theta, x) in flat_mut(&mut workspace.theta).iter_mut().zip(x) {
                 *theta = x;
             }
-            solve_active_set::<I>(inputs, workspace, task, at, lane);
+            I::call(Alone {
+                inputs,
+                workspace,
+                task,
+                at,
+                lane,
+            });
         }
-    }
-}
-
-/// A query whose results are written: its number in the task, the slots of its usable candidates, its vectors.
-struct Query<'a> {
-    at: usize,
-    used: &'a [u16],
-    source: &'a Source<'a>,
-}
-
-impl Query<'_> {
-    /// Writes the results. Where `some_equal`, `equal(i, j)` says which candidates the kernel cannot tell apart.
-    #[inline(always)]
-    fn write(
-        &self,
-        inputs: &Inputs<'_>,
-        task: &mut Task<'_>,
-        weights: &mut [f64],
-        optimum: &Optimum,
-        equal: impl Fn(usize, usize) -> bool,
-        some_equal: bool,
-    ) {
-        let (at, k) = (self.at, inputs.params.k);
-        if some_equal {
-            let neighbors = &task.neighbors[at * k..];
-            let index = |j: usize| neighbors[usize::from(self.used[j])] as u32;
-            let threshold = f64::from(SUPPORT_THRESHOLD);
-            task.not_unique[at] = settle(weights, equal, self.source, index, threshold);
-        }
-        let out = &mut task.weights[at * k..(at + 1) * k];
-        for (&slot, &weight) in self.used.iter().zip(weights.iter()) {
-            out[usize::from(slot)] = weight as f32;
-        }
-        task.objective[at] = optimum.objective;
-        task.kkt_residual[at] = optimum.residual as f32;
-    }
-}
-
-/// Solves query `at` of the task in double-double arithmetic.
-fn solve_near(
-    inputs: &Inputs<'_>,
-    workspace: &mut Workspace<'_>,
-    task: &mut Task<'_>,
-    at: usize,
-    lane: usize,
-) {
-    let (source, near) = (&workspace.sources[lane], &mut workspace.near);
-    let optimum = near.solve(source, inputs.params.kernel);
-    workspace.weights.clear();
-    workspace.weights.extend(near.weights());
-    let query = Query {
-        at,
-        used: &workspace.used[lane],
-        source,
-    };
-    let equal = |i: usize, j: usize| near.equal(i, j);
-    query.write(inputs, task, &mut workspace.weights, &optimum, equal, true);
-}
-
-/// Solves query `at` of the task alone.
-#[inline(always)]
-fn solve_single<I: Simd>(
-    inputs: &Inputs<'_>,
-    workspace: &mut Workspace<'_>,
-    task: &mut Task<'_>,
-    at: usize,
-    lane: usize,
-) {
-    let source = &workspace.sources[lane];
-    if source.vectors.is_empty() {
-        return;
-    }
-    workspace.gram.build::<I>(source, inputs.params.kernel);
-    if workspace.gram.has_near_vectors() {
-        return solve_near(inputs, workspace, task, at, lane);
-    }
-    reset(&mut workspace.theta, workspace.gram.width);
-    active_set::descend::<I>(
-        &workspace.gram.problem(),
-        SINGLE_SWEEPS,
-        &mut workspace.theta,
-    );
-    solve_active_set::<I>(inputs, workspace, task, at, lane);
-}
-
-/// Finds the optimum of the problem in `workspace.gram`, starting from the feasible `workspace.theta`, and
-/// writes the results of query `at`.
-#[inline(always)]
-fn solve_active_set<I: Simd>(
-    inputs: &Inputs<'_>,
-    workspace: &mut Workspace<'_>,
-    task: &mut Task<'_>,
-    at: usize,
-    lane: usize,
-) {
-    let problem = workspace.gram.problem();
-    workspace.active.solve::<I>(&problem, &mut workspace.theta);
-    let mut optimum = Optimum {
-        objective: 0.0,
-        residual: 0.0,
-    };
-    workspace.weights.clear();
-    for j in 0..problem.n {
-        let theta = flat(&workspace.theta)[j];
-        let slope = problem.slope::<I>(j, &workspace.theta);
-        optimum.objective += 0.5 * theta * (slope - problem.b[j]);
-        let excess = if theta > 0.0 { slope.abs() } else { -slope };
-        optimum.residual = optimum.residual.max(excess);
-        workspace.weights.push(theta);
-    }
-    let query = Query {
-        at,
-        used: &workspace.used[lane],
-        source: &workspace.sources[lane],
-    };
-    let equal = |i: usize, j: usize| flat(problem.row(i))[j] > near::EQUAL;
-    query.write(inputs, task, &mut workspace.weights, &optimum, equal, true);
-}
-
-/// Counts the principal components of all queries of the task, whose weights are known by now.
-#[inline(always)]
-fn count_components<'a, I: Simd>(
-    inputs: &Inputs<'a>,
-    polytopes: &mut [Source<'a>; pca::BATCH],
-    pca: &mut Pca,
-    task: &mut Task<'_>,
-) {
-    let k = inputs.params.k;
-    let batches = task.pca_dimension.chunks_mut(pca::BATCH);
-    for (first, out) in (0..).step_by(pca::BATCH).zip(batches) {
-        for (at, polytope) in (first..).zip(polytopes.iter_mut()) {
-            polytope.query = Values::default();
-            polytope.vectors.clear();
-            if at < first + out.len() {
-                let (group, query) = inputs.place(task.first + at);
-                polytope.query = inputs.queries.row(group, inputs.rows.start + query);
-                let slots = task.weights[at * k..][..k]
-                    .iter()
-                    .zip(&task.neighbors[at * k..]);
-                for (slot, (_, &index)) in slots
-                    .enumerate()
-                    .filter(|(_, (w, _))| **w > SUPPORT_THRESHOLD)
-                {
-                    // A positive weight belongs to a usable candidate, so its vector exists.
-                    polytope
-                        .vectors
-                        .extend(inputs.vector(group, query, slot, index as u32));
-                }
-            }
-        }
-        pca.dimensions::<I>(polytopes, inputs.queries.dim, out);
     }
 }

@@ -99,6 +99,12 @@ impl Simd for Avx2 {
     type F32x16 = Registers<avx2::EightF32, 2>;
     type F64x8 = avx2::TwiceF64;
     type I32x16 = SixteenI32;
+
+    #[inline(never)]
+    fn call<K: SimdKernel>(part: K) -> K::Output {
+        // The caller is running under a token.
+        Self(()).run(part)
+    }
 }
 
 impl Simd for Avx512 {
@@ -106,6 +112,12 @@ impl Simd for Avx512 {
     type F32x16 = Registers<avx512::SixteenF32, 1>;
     type F64x8 = avx512::EightF64;
     type I32x16 = SixteenI32;
+
+    #[inline(never)]
+    fn call<K: SimdKernel>(part: K) -> K::Output {
+        // The caller is running under a token.
+        Self(()).run(part)
+    }
 }
 
 impl Simd for Avx512Vnni {
@@ -113,6 +125,12 @@ impl Simd for Avx512Vnni {
     type F32x16 = Registers<avx512::SixteenF32, 1>;
     type F64x8 = avx512::EightF64;
     type I32x16 = vnni::SixteenI32;
+
+    #[inline(never)]
+    fn call<K: SimdKernel>(part: K) -> K::Output {
+        // The caller is running under a token.
+        Self(()).run(part)
+    }
 }
 
 /// Operators of a vector of one register, by its intrinsics.

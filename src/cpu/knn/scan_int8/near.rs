@@ -107,7 +107,7 @@ impl Int8Batch<'_> {
     #[inline(always)]
     fn measure_open<S: Simd>(&mut self, query: usize) {
         if self.thresholds[query] != PASS_NONE {
-            self.measure::<S::F64x8>(query);
+            self.measure::<S>(query);
         }
     }
 }
