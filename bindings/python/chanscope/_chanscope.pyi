@@ -122,6 +122,7 @@ def rank(
 def redundancy(
     input: Input,
     labels: bytes | str | None,
+    images: Input | str | None,
     graph: dict[str, Any],
     arguments: dict[str, Any],
     settings: dict[str, Any],

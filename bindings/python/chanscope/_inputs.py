@@ -14,6 +14,8 @@ from ._errors import DataError, Error, UsageError
 
 #: Element types of NumPy as `results.json` names them.
 _TYPES = {"float16": "f16", "float32": "f32", "float64": "f64", "bfloat16": "bf16", "uint8": "u8", "int8": "i8"}
+#: Colours of an image.
+_COLOURS = (1, 3)
 #: DLPack's kinds of memory that the processor reads.
 _ON_THE_HOST = (1, 3, 11)
 #: Largest class number.
@@ -61,6 +63,32 @@ def labels(y: Any) -> bytes | str | None:
     if len(bad):
         raise UsageError(f"y[{bad[0]}] is {found[bad[0]]}, expected a class number from 0 to {_MAX_LABEL}")
     return found.astype(np.uint32).tobytes()
+
+
+def images(given: Any) -> _chanscope.Input | str | None:
+    """The images behind the samples, for the library: the path of an .npy, or one layer that holds them."""
+    if given is None:
+        return None
+    if _is_path(given):
+        return os.fsdecode(given)
+    expected = "expected (N, 1 or 3, H, W) or (N, H, W, 1 or 3)"
+    if not hasattr(given, "shape") or not hasattr(given, "dtype"):
+        what = type(given).__name__
+        raise UsageError(f"images is a {what}: pass an array, a tensor, or the path of an .npy, {expected}")
+    shape = tuple(given.shape)
+    if len(shape) != 4 or (shape[1] not in _COLOURS and shape[3] not in _COLOURS):
+        raise UsageError(f"images has shape {shape}, {expected}")
+    if _type_name(given) not in _TYPES:
+        advice = "expected uint8 or floating point: convert it, as a.astype(numpy.float32)"
+        raise UsageError(f"images holds {_type_name(given)}, {advice}")
+    found = _chanscope.Input()
+    _add(found, "images", given, False)
+    return found
+
+
+def _type_name(x: Any) -> str:
+    """The element type of an array or tensor, such as ``float16``."""
+    return getattr(x.dtype, "name", None) or str(x.dtype).rpartition(".")[2]
 
 
 def channels(given: Any) -> list[int] | None:

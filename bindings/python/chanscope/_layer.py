@@ -137,6 +137,17 @@ class LayerRedundancy(Entry):
         return self.array("kept")
 
     @property
+    def strongest(self) -> np.ndarray | None:
+        """int64 [C, 8]: the samples that excite each channel most, the strongest first, with ``strongest=True``; -1 where there
+        are fewer."""
+        return self.array("strongest")
+
+    @property
+    def strongest_mean(self) -> np.ndarray | None:
+        """float64 [C, 8]: the mean of the channel's map on the samples of :attr:`strongest`; NaN where there are fewer."""
+        return self.array("strongest_mean")
+
+    @property
     def queries(self) -> np.ndarray | None:
         """int64 [M]: the samples that were queries, where `queries` drew some."""
         if self._fields.get("queries") is None:

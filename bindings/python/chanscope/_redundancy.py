@@ -60,6 +60,38 @@ class Across:
         return f"<chanscope.Across of {len(self.layers)} layers, {len(self.channels)} channels>"
 
 
+class Images:
+    """Pictures of samples that are images, of those that excite channels most."""
+
+    def __init__(self, fields: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        self._fields = fields
+        self._arrays = arrays
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, 1 or 3, H, W) of the images."""
+        return tuple(self._fields["shape"])
+
+    @property
+    def samples(self) -> np.ndarray:
+        """int64 [P]: the samples of which there is a picture, ascending."""
+        return self._arrays["images/samples.npy"]
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """uint8 [P, 1 or 3, rows, columns]: their pictures. Larger images are averaged over blocks."""
+        return self._arrays["images/pictures.npy"]
+
+    @property
+    def range(self) -> tuple[float | None, float | None]:
+        """The values that are black and white in the pictures; None where no value is finite."""
+        low, high = self._fields["range"]
+        return low, high
+
+    def __repr__(self) -> str:
+        return f"<chanscope.Images: {len(self.samples)} pictures>"
+
+
 class Redundancy(Entries[LayerRedundancy]):
     """Channel redundancy of layers: a mapping from the names of layers to :class:`LayerRedundancy`."""
 
@@ -99,6 +131,12 @@ class Redundancy(Entries[LayerRedundancy]):
         fields = (self._document.get("redundancy") or {}).get("across")
         return None if fields is None else Across(fields, self._arrays)
 
+    @property
+    def images(self) -> Images | None:
+        """Pictures of the samples in :attr:`LayerRedundancy.strongest`, with ``images=``."""
+        fields = (self._document.get("redundancy") or {}).get("images")
+        return None if fields is None else Images(fields, self._arrays)
+
     def to_frame(self) -> Any:
         """A pandas DataFrame with a row for each layer and channel."""
         from ._frames import redundancy
@@ -134,6 +172,8 @@ def redundancy(
     channels: Any = None,
     non_finite: str = "raise",
     baselines: bool = True,
+    strongest: bool = False,
+    images: Any = None,
     queries: int | None = None,
     seed: int = 0,
     skip_unreadable: bool = False,
@@ -157,12 +197,16 @@ def redundancy(
     `k`: candidates per query, 1 to 1024. `kernel`: "gaussian" or "cosine". `sigma`: the bandwidth of the Gaussian kernel,
     "kth/3" (a third of the distance to the last candidate, per query) or a number. `identical`: what to do with samples at
     distance 0 from the query, "keep", "drop" or "replace". `aggregate`: also the graph of all channels as one vector per
-    sample. `across`: also compare the channels of different layers, which have the same samples. `channels`: only these, in this order. `non_finite`: "raise", or "skip" samples that hold NaN or infinities.
-    `baselines`: also the measures by other authors (correlations of channels, TwoNN, CKA); with many channels and few queries
-    they take most of the time. `queries`: number of samples that are queries, drawn by `seed`; candidates still come from all samples, the cost falls
-    with the number of queries, and every mean has a standard error in the field of its name with the suffix ``_se``. `skip_unreadable`: list files that cannot be read in `skipped`, and measure the others. `save_graph`: keep the graphs.
-    `supports`: keep the supports, by which :func:`chanscope.compare` compares runs; by default where the results are written to
-    a folder.
+    sample. `across`: also compare the channels of different layers, which have the same samples. `channels`: only these, in
+    this order. `non_finite`: "raise", or "skip" samples that hold NaN or infinities. `baselines`: also the measures by other
+    authors (correlations of channels, TwoNN, CKA); with many channels and few queries they take most of the time.
+    `strongest`: also find the samples that excite each channel most, at most 8; the report then has a card of every channel.
+    `images`: the samples as images, [N, 1, H, W], [N, 3, H, W], [N, H, W, 1] or [N, H, W, 3], an array or tensor or the path
+    of an .npy; includes `strongest`, and the cards show pictures. `queries`: number of samples that are queries, drawn by
+    `seed`; candidates still come from all samples, the cost falls with the number of queries, and every mean has a standard
+    error in the field of its name with the suffix ``_se``. `skip_unreadable`: list files that cannot be read in `skipped`,
+    and measure the others. `save_graph`: keep the graphs. `supports`: keep the supports, by which :func:`chanscope.compare`
+    compares runs; by default where the results are written to a folder.
 
     `device`: "auto" (a real GPU if there is one, else the CPU), "cpu", "gpu", or "gpu:NAME_OR_INDEX". `memory`: the cap of
     the working sets, bytes or a text such as "8GiB"; half of the free memory by default. `threads`: all cores by default.
@@ -181,6 +225,7 @@ def redundancy(
         "non_finite": _call.text("non_finite", non_finite),
         "skip_unreadable": skip,
         "baselines": _call.boolean("baselines", baselines),
+        "strongest": _call.boolean("strongest", strongest) or images is not None,
         "queries": None if queries is None else _call.integer("queries", queries, least=1),
         "seed": _call.integer("seed", seed),
         "save_graph": _call.boolean("save_graph", save_graph),
@@ -195,22 +240,24 @@ def redundancy(
         if out is None:
             raise UsageError("resume=True goes on with the run in a folder, so it needs out=")
         try:
-            _chanscope.resume(files(X, y, sigma), graph, arguments, call)
+            _chanscope.resume(files(X, y, images, sigma), graph, arguments, call)
         finally:
             _call.close(call)
         folder = _call.path("out", out)
         return Redundancy(read_document(folder), Arrays(folder=folder), folder=folder)
     labels = _inputs.labels(y)
     found = _inputs.collect(X, skip_unreadable=skip)
+    pictured = _inputs.images(images)
     try:
-        results: Redundancy = made(Redundancy, _chanscope.redundancy(found, labels, graph, arguments, call))
+        results: Redundancy = made(Redundancy, _chanscope.redundancy(found, labels, pictured, graph, arguments, call))
     finally:
         _call.close(call)
 
     def again(layer: str, channel: int) -> Mapping[str, np.ndarray]:
-        one = {**arguments, "channels": [channel], "aggregate": False, "save_graph": True, "supports": False}
+        changed = {"aggregate": False, "save_graph": True, "supports": False, "strongest": False}
+        one = {**arguments, **changed, "channels": [channel]}
         settings = _call.settings(device=device, memory=memory, threads=threads, progress=False)
-        graphs: Results = made(Results, _chanscope.redundancy(found.only(layer), None, graph, one, settings))
+        graphs: Results = made(Results, _chanscope.redundancy(found.only(layer), None, None, graph, one, settings))
         return {name: graphs.arrays[f"layers/{layer}/{name}.npy"] for name in ("neighbors", "weights")}
 
     results._again = again

@@ -52,7 +52,7 @@ class Status:
     array: str
 
 
-def files(X: Any, y: Any, sigma: Any) -> dict[str, Any]:
+def files(X: Any, y: Any, images: Any, sigma: Any) -> dict[str, Any]:
     """The files of a run whose folder outlives the process."""
     given = [X] if isinstance(X, (str, os.PathLike)) else X
     try:
@@ -62,7 +62,14 @@ def files(X: Any, y: Any, sigma: Any) -> dict[str, Any]:
     if any(path.lower().endswith((".pt", ".pth")) for path in dumps):
         raise UsageError("X is a .pt file: a run that others go on with reads .npy and .safetensors")
     labels = None if y is None else os.path.abspath(_call.path("y", y))
-    return {"dumps": dumps, "labels": labels, "sigma": sigma if isinstance(sigma, str) else repr(float(sigma))}
+    if images is not None and not isinstance(images, (str, os.PathLike)):
+        raise UsageError("images is no file: a run that others go on with has its input in files, so save it as an .npy")
+    return {
+        "dumps": dumps,
+        "labels": labels,
+        "images": None if images is None else os.path.abspath(_call.path("images", images)),
+        "sigma": sigma if isinstance(sigma, str) else repr(float(sigma)),
+    }
 
 
 def plan(
@@ -80,6 +87,8 @@ def plan(
     channels: Any = None,
     non_finite: str = "raise",
     baselines: bool = True,
+    strongest: bool = False,
+    images: str | os.PathLike[str] | None = None,
     queries: int | None = None,
     seed: int = 0,
     skip_unreadable: bool = False,
@@ -93,7 +102,7 @@ def plan(
 ) -> Plan:
     """Cuts a run of :func:`chanscope.redundancy` into about `units` units of each stage, written to ``out/run.json``.
 
-    `X` is a file or folder of activations, or several, and `y` a file of labels. Whoever sees these and `out` then computes
+    `X` is a file or folder of activations, or several, `y` a file of labels and `images` one of images. Whoever sees these and `out` then computes
     units by :func:`work`, at the same time as others. :func:`merge` puts the results together: the same to the bit as those
     of one process.
     """
@@ -107,6 +116,7 @@ def plan(
         "save_graph": _call.boolean("save_graph", save_graph),
         "supports": _call.boolean("supports", supports),
         "baselines": _call.boolean("baselines", baselines),
+        "strongest": _call.boolean("strongest", strongest) or images is not None,
         "queries": None if queries is None else _call.integer("queries", queries, least=1),
         "seed": _call.integer("seed", seed),
     }
@@ -114,7 +124,7 @@ def plan(
     call = _call.settings(device=device, memory=memory, threads=threads, progress=progress, out=folder, force=force)
     count = _call.integer("units", units, least=1)
     try:
-        return Plan(folder, *_chanscope.plan(files(X, y, sigma), graph, arguments, count, call))
+        return Plan(folder, *_chanscope.plan(files(X, y, images, sigma), graph, arguments, count, call))
     finally:
         _call.close(call)
 
@@ -169,13 +179,20 @@ def status(folder: str | os.PathLike[str]) -> Status:
     return Status(**found)
 
 
-def merge(folder: str | os.PathLike[str], *, keep_units: bool = False) -> Redundancy:
+def merge(
+    folder: str | os.PathLike[str],
+    *,
+    keep_units: bool = False,
+    memory: int | str | None = None,
+    threads: int | None = None,
+) -> Redundancy:
     """Puts the results of a planned run together, once all units are done, and returns them.
 
-    The files of units are removed then, unless `keep_units` is true.
+    The files of units are removed then, unless `keep_units` is true. `memory` and `threads` are those of
+    :func:`chanscope.redundancy`.
     """
     name = _call.path("folder", folder)
-    call = _call.settings(device="cpu", progress=False, out=name)
+    call = _call.settings(device="cpu", memory=memory, threads=threads, progress=False, out=name)
     _chanscope.merge(_call.boolean("keep_units", keep_units), call)
     found: Redundancy = load(name)
     return found

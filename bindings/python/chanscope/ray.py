@@ -61,7 +61,8 @@ def redundancy(
     force, keep_units
         Whether earlier results are replaced, and whether the files of units are kept after they were merged.
     options
-        Other options of :func:`chanscope.redundancy`, such as ``k``, ``kernel`` and ``channels``.
+        Other options of :func:`chanscope.redundancy`, such as ``k``, ``kernel`` and ``channels``. ``images`` is a file, as
+        `dump` is.
 
     Returns the results in `out`. If it is interrupted, :func:`work` goes on.
     """

@@ -1,6 +1,7 @@
 //! `redundancy`: channel-wise NNK graphs.
 
 use crate::call::{Settings, long, still_wanted};
+use crate::cli::network::open_data;
 use crate::cli::samples;
 use crate::error::usage;
 use crate::input::Input;
@@ -11,10 +12,11 @@ use chanscope::io::open::ids_of;
 use chanscope::measure::redundancy::{GraphSink, NonFinite, SupportSink, redundancy_each};
 use chanscope::measure::{RedundancyInput, RedundancyOptions};
 use chanscope::ops::{GraphParams, Identical, Kernel, Sigma};
-use chanscope::report::folder::ResultsFolder;
+use chanscope::report::folder::{ResultsFolder, check_images};
 use chanscope::report::results::Skipped;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,6 +64,7 @@ pub struct Arguments {
     pub save_graph: bool,
     pub supports: bool,
     baselines: bool,
+    strongest: bool,
     queries: Option<usize>,
     seed: u64,
 }
@@ -85,6 +88,7 @@ pub fn options(
         .with_aggregate(arguments.aggregate)
         .with_channels(arguments.channels.clone())
         .with_baselines(arguments.baselines)
+        .with_strongest(arguments.strongest)
         .with_queries(arguments.queries)
         .with_seed(arguments.seed)
         .with_non_finite(match arguments.non_finite.as_str() {
@@ -108,13 +112,61 @@ enum LabelSource {
     File(PathBuf),
 }
 
+/// The images behind the samples: one layer that Python holds, or a file.
+#[derive(FromPyObject)]
+pub enum Images<'py> {
+    Layer(PyRef<'py, Input>),
+    File(PathBuf),
+}
+
+/// Where images come from.
+enum ImageSource {
+    Layer(Arc<dyn Layer>),
+    File(PathBuf),
+}
+
+impl Images<'_> {
+    fn source(&self) -> Option<ImageSource> {
+        match self {
+            Self::Layer(input) => {
+                let layer = input.collected().layers.first().cloned();
+                layer.map(ImageSource::Layer)
+            }
+            Self::File(path) => Some(ImageSource::File(path.clone())),
+        }
+    }
+
+    /// The exception that a reader raised, if any, in place of `error`.
+    fn blame(&self, error: PyErr) -> PyErr {
+        match self {
+            Self::Layer(input) => input.blame(error),
+            Self::File(_) => error,
+        }
+    }
+}
+
+impl ImageSource {
+    /// The images, and what `parameters` says of them: the file, as on the command line, or that there are some.
+    fn open(self) -> chanscope::Result<(Arc<dyn Layer>, Value)> {
+        match self {
+            Self::Layer(layer) => Ok((layer, true.into())),
+            Self::File(path) => {
+                let layer = open_data(&path)?;
+                let name = layer.name().into();
+                Ok((Arc::from(layer), name))
+            }
+        }
+    }
+}
+
 /// Measures the layers of `input`.
 #[pyfunction]
-#[pyo3(signature = (input, labels, graph, arguments, settings))]
+#[pyo3(signature = (input, labels, images, graph, arguments, settings))]
 pub fn redundancy(
     py: Python<'_>,
     input: &Input,
     labels: Option<Labels<'_>>,
+    images: Option<Images<'_>>,
     graph: GraphArguments,
     arguments: Arguments,
     settings: Settings,
@@ -140,8 +192,18 @@ pub fn redundancy(
         }
         (None, None) => LabelSource::None,
     };
+    let image_source = images.as_ref().and_then(Images::source);
+    if let Some(ImageSource::File(path)) = &image_source {
+        paths.push(path.clone());
+    }
     let target = settings.target();
     let found = long(py, settings, move |ctx| {
+        let layers: Vec<&dyn Layer> = layers.iter().map(Arc::as_ref).collect();
+        let pictured = image_source.map(ImageSource::open).transpose()?;
+        if let Some((images, _)) = &pictured {
+            let layers = layers.iter().map(|l| (l.name(), l.shape().samples));
+            check_images(images.as_ref(), layers)?;
+        }
         let inputs: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
         let folder = ResultsFolder::begin(target.output(&inputs)?, "redundancy");
         let ctx = ctx.clone().with_scratch(folder.scratch());
@@ -151,7 +213,6 @@ pub fn redundancy(
         for (name, reason) in left_out {
             folder.skip(Skipped { name, reason });
         }
-        let layers: Vec<&dyn Layer> = layers.iter().map(Arc::as_ref).collect();
         let mut classes = None;
         for layer in &layers {
             folder.input_layer(*layer)?;
@@ -166,6 +227,10 @@ pub fn redundancy(
                 folder.input_file(&path, &[samples], "labels")?;
             }
             LabelSource::None => {}
+        }
+        if let Some((images, parameter)) = &pictured {
+            folder.parameter("images", parameter.clone());
+            folder.input_layer(images.as_ref())?;
         }
         folder.samples(classes.as_deref(), ids_of(&paths).as_deref())?;
         let (graphs, supports) = (folder.graphs(), folder.supports());
@@ -184,8 +249,15 @@ pub fn redundancy(
             folder.skip(Skipped { name, reason });
         }
         folder.compared(&compared)?;
+        if let Some((images, _)) = &pictured {
+            folder.images(images.as_ref())?;
+        }
         still_wanted(&ctx)?;
         Ok(Finished::of(folder, &target, true)?)
     });
-    found.map_err(|e| input.blame(e))?.into_found(py)
+    let found = found.map_err(|e| match &images {
+        Some(images) => images.blame(input.blame(e)),
+        None => input.blame(e),
+    });
+    found?.into_found(py)
 }

@@ -21,6 +21,7 @@ const UNIT: f64 = 30.0;
 pub struct Files {
     dumps: Vec<PathBuf>,
     labels: Option<PathBuf>,
+    images: Option<PathBuf>,
     /// The bandwidth as the user wrote it.
     sigma: String,
 }
@@ -34,6 +35,7 @@ fn request(
 ) -> PyResult<Request> {
     let mut request = Request::new(files.dumps, options(py, graph, arguments)?);
     request.labels = files.labels;
+    request.images = files.images;
     request.save_graph = arguments.save_graph;
     request.supports = arguments.supports;
     request.skip_unreadable = arguments.skip_unreadable;
@@ -139,7 +141,9 @@ pub fn resume(
     let target = settings.target();
     let folder = folder(py, &target)?;
     long(py, settings, move |ctx| {
-        let inputs: Vec<&Path> = (request.dumps.iter().chain(&request.labels))
+        let inputs: Vec<&Path> = (request.dumps.iter())
+            .chain(&request.labels)
+            .chain(&request.images)
             .map(PathBuf::as_path)
             .collect();
         let output = match earlier(ctx, &request, &folder)? {

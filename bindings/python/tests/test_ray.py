@@ -103,6 +103,13 @@ def test_a_run_goes_on_where_it_was(cluster, dump):
     assert cs.ray.work("run") == cs.load("alone")  # there is nothing left to do
 
 
+def test_strongest_samples_and_their_pictures(cluster, dump, rng):
+    np.save("images.npy", rng.integers(0, 255, (120, 8, 8, 3)).astype(np.uint8))
+    found = cs.ray.redundancy(dump, out="run", units=2, k=8, images="images.npy")
+    assert found.images.pictures.shape[1:] == (3, 8, 8)
+    assert found == cs.redundancy(dump, k=8, images="images.npy", device="cpu")
+
+
 def test_refusals(cluster, dump):
     with pytest.raises(cs.Error, match="nothing"):
         cs.ray.redundancy("nothing", out="run")
