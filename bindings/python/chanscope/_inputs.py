@@ -232,21 +232,22 @@ def _add_dlpack(found: _chanscope.Input, name: str, x: Any) -> None:
 
 def _add_rows(found: _chanscope.Input, name: str, x: Any) -> None:
     _check_shape(name, x.shape)
-    dtype = getattr(x.dtype, "name", None) or str(x.dtype).rpartition(".")[2]
+    dtype = _type_name(x)
     if dtype not in _TYPES:
         _element(name, x.dtype)
+    kind = _TYPES[dtype]
     cuts_channels = type(x).__module__.partition(".")[0] in ("h5py", "zarr", "numpy", "dask", "torch", "cupy")
-    found.add_rows(name, [int(d) for d in x.shape], _TYPES[dtype], _reader(x, cuts_channels), cuts_channels)
+    found.add_rows(name, [int(d) for d in x.shape], kind, _reader(x, kind, cuts_channels), cuts_channels)
 
 
-def _reader(x: Any, cuts_channels: bool) -> Callable[[int, int, tuple[int, int] | None], tuple[bytes, int]]:
+def _reader(x: Any, kind: str, cuts_channels: bool) -> Callable[[int, int, tuple[int, int] | None], tuple[bytes, int]]:
     """Reads rows of `x`, of some channels only where it can be cut along both axes."""
 
     def read(first: int, last: int, span: tuple[int, int] | None) -> tuple[bytes, int]:
         if span is not None and cuts_channels:
-            return _as_float32(x[first:last, span[0] : span[1]])
+            return _content(x[first:last, span[0] : span[1]], kind)
         rows = _on_the_host(x[first:last])
-        return _as_float32(rows if span is None else rows[:, span[0] : span[1]])
+        return _content(rows if span is None else rows[:, span[0] : span[1]], kind)
 
     return read
 
@@ -261,9 +262,14 @@ def _on_the_host(rows: Any) -> Any:
     return np.asarray(rows)
 
 
-def _as_float32(rows: Any) -> tuple[bytes, int]:
-    """The bytes of rows as float32, and how many finite values became infinite."""
+def _content(rows: Any, kind: str) -> tuple[bytes, int]:
+    """The bytes of rows, as float16 where that is their `kind` and else as float32, and how many finite values became
+    infinite."""
     rows = _on_the_host(rows)
+    if kind == "f16":
+        if rows.dtype.name != "float16":
+            raise DataError(f"rows hold {rows.dtype}, where float16 was promised by the dtype of what was passed")
+        return np.ascontiguousarray(rows, dtype=np.float16).tobytes(), 0
     with np.errstate(over="ignore"):
         narrow = np.ascontiguousarray(rows, dtype=np.float32)
     beyond = 0
@@ -280,7 +286,7 @@ def _file_reader(x: np.memmap) -> Callable[[int, int, tuple[int, int] | None], t
         return None
     start = x.offset - x.offset % mmap.ALLOCATIONGRANULARITY
     at = start + x.__array_interface__["data"][0] - np.frombuffer(mapped, np.uint8).__array_interface__["data"][0]
-    filename, shape, dtype = os.fspath(x.filename), x.shape, x.dtype
+    filename, shape, dtype, kind = os.fspath(x.filename), x.shape, x.dtype, _TYPES[x.dtype.name]
     row = int(np.prod(shape[1:], dtype=np.int64))
 
     def read(first: int, last: int, span: tuple[int, int] | None) -> tuple[bytes, int]:
@@ -289,6 +295,6 @@ def _file_reader(x: np.memmap) -> Callable[[int, int, tuple[int, int] | None], t
         if rows.size != count:
             raise DataError(f"{filename} has become shorter while it was read")
         rows = rows.reshape(last - first, *shape[1:])
-        return _as_float32(rows if span is None else rows[:, span[0] : span[1]])
+        return _content(rows if span is None else rows[:, span[0] : span[1]], kind)
 
     return read

@@ -2,7 +2,9 @@
 
 use crate::dlpack;
 use crate::error::{raised, usage};
-use crate::layers::{Failure, Memory, Named, Rows, element, layer_shape};
+use crate::layers::{Named, element, layer_shape};
+use crate::memory::Memory;
+use crate::rows::{Failure, Rows};
 use chanscope::io::layer::Layer;
 use chanscope::io::names::{Namer, sanitize};
 use chanscope::io::open::{Unreadable, open_dump_with};

@@ -1,7 +1,7 @@
 //! The extension module `chanscope._chanscope`: the library's functions for the Python package beside it.
 //!
 //! Everything that users see is written in Python, in `chanscope/`; here are the calls that need Rust. A call takes its
-//! layers from `input` (`layers` are those that Python holds, `dlpack` those that other libraries hand over), runs on a
+//! layers from `input` (`memory` are arrays, `dlpack` those of other libraries, `rows` what is read in blocks), runs on a
 //! thread of its own (`call`) with a device that is kept for the process (`engine`), and returns arrays (`output`).
 //! `error` makes exceptions of the library's errors, `regularizer` works on PyTorch's tensors.
 
@@ -25,11 +25,13 @@ mod graph;
 mod input;
 mod inspect;
 mod layers;
+mod memory;
 mod network;
 mod output;
 mod rank;
 mod redundancy;
 mod regularizer;
+mod rows;
 mod units;
 
 /// The functions and classes of the module.

@@ -31,12 +31,39 @@ def test_element_types(half, expected, dtype):
     assert measure(half.astype(dtype)) == expected
 
 
-def test_memory_formats(half, expected):
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_memory_formats(half, expected, dtype):
+    half = half.astype(dtype)
     assert measure(np.asfortranarray(half)) == expected
     assert measure(half[::-1].copy()[::-1]) == expected
     assert measure(np.repeat(half, 2, axis=3)[..., ::2]) == expected
     assert measure(half.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)) == expected
     assert measure(np.broadcast_to(half[:, :1], half.shape)) == measure(np.repeat(half[:, :1], 4, axis=1))
+
+
+def test_float16_is_as_in_a_file(half):
+    """Values that are no round numbers, one of them the smallest there is, under every cap and by every reader."""
+    half = (half * 0.3).astype(np.float16)
+    half[5, 1, 2, 2] = 2.0**-24
+    np.save("a.npy", half)
+    options = dict(aggregate=True, queries=30, strongest=True)
+    expected = measure("a.npy", **options)
+    assert expected == measure(half.astype(np.float32), **options)
+    odd = np.zeros(half.nbytes + 1, np.uint8)[1:].view(np.float16).reshape(half.shape)
+    odd[:] = half
+    assert odd.__array_interface__["data"][0] % 2 == 1
+    for x in (half, half.astype(">f2"), odd, OnlyRows(half), np.load("a.npy", mmap_mode="r")):
+        assert measure(x, **options) == expected
+        assert measure(x, memory="64MiB", threads=1, **options) == expected
+    one = dict(channels=[3, 1])
+    assert measure(OnlyRows(half), **one) == measure(half, **one) == measure("a.npy", **one)
+
+
+def test_rows_have_the_type_that_was_promised(half):
+    rows = OnlyRows(half.astype(np.float16))
+    rows.values = half.astype(np.float32)
+    with pytest.raises(cs.DataError, match="rows hold float32, where float16 was promised"):
+        measure(rows)
 
 
 def test_numbers_of_dimensions(half):
@@ -148,6 +175,12 @@ class TestTorch:
         for dtype in ("float16", "bfloat16", "float32", "float64"):
             assert measure(self.torch.tensor(half).to(getattr(self.torch, dtype))) == expected
 
+    def test_float16_memory_formats(self, half, expected):
+        x = self.torch.tensor(half).half()
+        assert measure(x.to(memory_format=self.torch.channels_last)) == expected
+        assert measure(x.flip(0).flip(0)) == expected
+        assert measure(x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)) == expected
+
     def test_gradients_and_memory_formats(self, half, expected):
         x = self.torch.tensor(half, requires_grad=True)
         assert measure(x) == expected
@@ -175,8 +208,14 @@ class TestTorch:
         assert cs.redundancy(activations, self.torch.tensor(labels), k=5, device="cpu") == expected
 
 
-STREAMED = """
-import resource, sys
+#: The largest resident size of this program so far. That of `getrusage` begins with the one of the process that started it.
+PEAK = """
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) << 10
+"""
+STREAMED = PEAK + """
+import sys
 import numpy as np
 import chanscope as cs
 kind, memory = sys.argv[1], sys.argv[2]
@@ -189,10 +228,10 @@ else:
     x = np.load("x.npy")
 small = np.random.default_rng(0).standard_normal((40, 2, 3, 3)).astype(np.float32)
 cs.redundancy(small, k=2, device="cpu", memory=memory)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 cs.redundancy(x, k=2, channels=[0, 1], device="cpu", memory=memory)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print((after - before) * 1024)
+after = peak()
+print(after - before)
 """
 
 
@@ -210,3 +249,39 @@ def test_peak_memory_grows_by_less_than_the_input(rng, kind):
     run = [sys.executable, "-c", STREAMED, kind, "64MiB"]
     grown = int(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
     assert grown < 96 * 2**20 < x.nbytes / 2
+
+
+WHOLE = PEAK + """
+import sys
+import numpy as np
+import chanscope as cs
+kind, dtype = sys.argv[1:]
+x = np.empty((100, 1, 256, 1024), dtype)
+for i in range(100):
+    x[i] = np.random.default_rng(i).standard_normal((1, 256, 1024)).astype(np.float16)
+if kind == "torch":
+    import torch
+    x = torch.from_numpy(x)
+options = dict(k=2, queries=2, baselines=False, device="cpu", memory="2GiB", threads=1)
+cs.redundancy(np.ones((40, 1, 3, 3), dtype) * np.arange(40).reshape(-1, 1, 1, 1), **options)
+before = peak()
+found = cs.redundancy(x, **options)["layer"]
+after = peak()
+print(after - before, found.neighbors_mean.tobytes().hex())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is measured as Linux reports it")
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_float16_stays_float16_in_memory(kind):
+    """50 MiB of float16 in memory, whose rows are kept as a whole: as float32 they take more than as they are."""
+    if kind == "torch":
+        pytest.importorskip("torch")
+    grown = {}
+    for dtype in ("float16", "float32"):
+        run = [sys.executable, "-c", WHOLE, kind, dtype]
+        size, mean = subprocess.run(run, check=True, capture_output=True, text=True).stdout.split()
+        grown[dtype] = int(size), mean
+    values = 100 * 256 * 1024
+    assert grown["float16"][1] == grown["float32"][1]
+    assert grown["float16"][0] < grown["float32"][0] - values, grown
