@@ -12,6 +12,9 @@ def inspect(
     X: Any,
     *,
     k: int = 25,
+    queries: int | None = None,
+    baselines: bool = True,
+    estimate: bool = True,
     skip_unreadable: bool = False,
     device: str = "auto",
     memory: int | str | None = None,
@@ -20,14 +23,21 @@ def inspect(
 ) -> list[dict[str, Any]]:
     """Shape, type, NaN and dead channels of every layer of `X`, and what a run of `redundancy` would need.
 
-    `X` is what :func:`chanscope.redundancy` takes. Returns a dict for each layer, with the fields of
-    ``chanscope inspect --json``; `run` holds the estimates `seconds`, `memory_bytes`, `disk_bytes` and `read_bytes`, or says
-    why a run would be `refused`. Computes no measure. Raises :class:`chanscope.Error`.
+    `X` is what :func:`chanscope.redundancy` takes, and `k`, `queries` and `baselines` are the options of the run to be
+    estimated. Returns a dict for each layer, with the fields of ``chanscope inspect --json``; `run` holds the estimates
+    `seconds`, `memory_bytes`, `disk_bytes` and `read_bytes`, or says why a run would be `refused`. With `estimate=False`
+    `run` is None, and there is no trial run of up to a few seconds per layer. Computes no measure. Raises :class:`chanscope.Error`.
     """
+    arguments = {
+        "k": _call.integer("k", k, least=1),
+        "queries": None if queries is None else _call.integer("queries", queries, least=1),
+        "baselines": _call.boolean("baselines", baselines),
+        "estimate": _call.boolean("estimate", estimate),
+    }
     call = _call.settings(device=device, memory=memory, threads=threads, progress=progress)
     found = _inputs.collect(X, skip_unreadable=_call.boolean("skip_unreadable", skip_unreadable))
     try:
-        return [json.loads(layer) for layer in _chanscope.inspect(found, _call.integer("k", k, least=1), call)]
+        return [json.loads(layer) for layer in _chanscope.inspect(found, arguments, call)]
     finally:
         _call.close(call)
 

@@ -84,13 +84,17 @@ def rank(
     source: Any,
     *,
     by: str = "jaccard",
+    device: str = "auto",
+    memory: int | str | None = None,
+    threads: int | None = None,
     progress: _call.Progress | bool | None = None,
 ) -> Rank:
     """Orders the channels of every layer by how well the first ones represent all of them.
 
     `source`: what :func:`redundancy`, :func:`filters` or :func:`impulse` returned, the folder of such a run, or activations,
     which are measured with the default options of :func:`redundancy`. `by`: what makes two channels alike, "jaccard" or
-    "pearson" (of activations), "filters" or "impulse".
+    "pearson" (of activations), "filters" or "impulse". `device`, `memory` and `threads` are those of the measurement, as in
+    :func:`redundancy`.
 
     The ranking is greedy (facility location); with the first m channels, live channels are at least 63 % as similar to the
     kept ones as with the best m. It tells how similar channels are, not how well the network works without some of them.
@@ -99,7 +103,9 @@ def rank(
     by = _call.text("by", by)
     if by not in ("jaccard", "filters", "impulse", "pearson"):
         raise UsageError(f"unknown by {by!r}: use {_CHOICES}")
-    found = _measured(source, by, progress)
+    _call.settings(device=device, memory=memory, threads=threads, progress=False)
+    bounds = {"memory": memory, "threads": threads, "progress": progress}
+    found = _measured(source, by, {"device": device, **bounds})
     document: dict[str, Any] = {
         "schema": found.schema,
         "version": _chanscope.__version__,
@@ -117,7 +123,7 @@ def rank(
         if matrix is None:
             skipped.append({"name": layer.name, "reason": f"its run has no matrix for by={by!r}"})
             continue
-        fields = _ranked(matrix, channels, dead, by, progress)
+        fields = _ranked(matrix, channels, dead, by, bounds)
         document["rank"]["layers"].append({"name": layer.name, **fields})
         arrays[f"rank/{layer.name}.npy"] = np.array(fields["order"], dtype=np.int64)
     if not arrays:
@@ -128,7 +134,7 @@ def rank(
     return Rank(document, Arrays(arrays))
 
 
-def _measured(source: Any, by: str, progress: Any) -> Results:
+def _measured(source: Any, by: str, settings: dict[str, Any]) -> Results:
     """The results to rank."""
     from ._load import load
     from ._redundancy import Redundancy, redundancy
@@ -144,7 +150,7 @@ def _measured(source: Any, by: str, progress: Any) -> Results:
         raise UsageError(f"by={by!r} ranks the results of {kind.__name__.lower()}(), not those of {source.command}")
     if kind is not Redundancy:
         raise UsageError(f"by={by!r} ranks what {kind.__name__.lower()}() returned, or the folder of such a run")
-    return redundancy(source, progress=progress, baselines=by == "pearson")
+    return redundancy(source, baselines=by == "pearson", **settings)
 
 
 def _matrix(layer: Any, by: str) -> tuple[np.ndarray | None, list[int], np.ndarray]:
@@ -160,13 +166,13 @@ def _matrix(layer: Any, by: str) -> tuple[np.ndarray | None, list[int], np.ndarr
     return layer.ncc_abs, list(count), np.isin(count, layer.zero_channels)
 
 
-def _ranked(matrix: np.ndarray, channels: list[int], dead: np.ndarray, by: str, progress: Any) -> dict[str, Any]:
+def _ranked(matrix: np.ndarray, channels: list[int], dead: np.ndarray, by: str, bounds: dict[str, Any]) -> dict[str, Any]:
     """The entry of a layer in `results.json`."""
     count = len(channels)
     if matrix.shape != (count, count):
         raise DataError(f"a matrix of shape {matrix.shape} does not fit {count} channels")
     content = np.ascontiguousarray(matrix, dtype=np.float64).tobytes()
-    call = _call.settings(device="cpu", memory=None, threads=None, progress=progress, out=None, force=False)
+    call = _call.settings(device="cpu", **bounds)
     try:
         order, live, representatives, similarities, coverage = _chanscope.rank(content, dead.tolist(), by, call)
     finally:

@@ -75,15 +75,21 @@ pub fn exception(py: Python<'_>, class: &str, message: String) -> PyErr {
     }
 }
 
+/// Parameters of the library whose arguments in Python have other names.
+const ARGUMENTS: &[(&str, &str)] = &[
+    ("size", "memory"),
+    ("learning_rate", "lr"),
+    ("steps", "minimize"),
+    ("image_size", "size"),
+    ("labels", "y"),
+    ("similarity", "by"),
+    ("ranking", "given"),
+];
+
 /// The argument in Python that sets a parameter of the library.
 fn argument(name: &str) -> &str {
-    match name {
-        "size" => "memory",
-        "learning_rate" => "lr",
-        "steps" => "minimize",
-        "image_size" => "size",
-        name => name,
-    }
+    let found = ARGUMENTS.iter().find(|(parameter, _)| *parameter == name);
+    found.map_or(name, |(_, argument)| argument)
 }
 
 /// The error in one line, with Python's arguments and with sizes as people write them.

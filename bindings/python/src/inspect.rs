@@ -11,29 +11,41 @@ use chanscope::measure::redundancy::estimate;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
+/// The run that is to be estimated, if one is.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct Arguments {
+    k: usize,
+    queries: Option<usize>,
+    baselines: bool,
+    estimate: bool,
+}
+
 /// What is in the layers, and what a run would need: a JSON document for each, as `chanscope inspect --json` has it.
 #[pyfunction]
 pub fn inspect(
     py: Python<'_>,
     input: &Input,
-    k: usize,
+    arguments: Arguments,
     settings: Settings,
 ) -> PyResult<Vec<String>> {
     let layers = input.collected().layers.clone();
-    let mut options = RedundancyOptions::default();
-    options.graph.k = k;
+    let mut options = RedundancyOptions::default()
+        .with_queries(arguments.queries)
+        .with_baselines(arguments.baselines);
+    options.graph.k = arguments.k;
     let found = long(py, settings, move |ctx| {
         let mut found = Vec::new();
         for layer in layers.iter().map(Arc::as_ref) {
             let channels: Vec<usize> = (0..layer.shape().channels).collect();
             let values = scan(layer, &channels, ctx.memory(), ctx.control())?;
             ctx.control().check()?;
-            let need = match layer.shape().samples {
+            let need = arguments.estimate.then(|| match layer.shape().samples {
                 1 => Err("a single sample has no neighbours; at least 2 are needed".into()),
                 _ => estimate(ctx, layer, &options).map_err(|e| message(&e)),
-            };
+            });
             let beyond_f32 = values.beyond_f32(layer)?;
-            found.push(entry(layer, &values, beyond_f32, Some(&need)).to_string());
+            found.push(entry(layer, &values, beyond_f32, need.as_ref()).to_string());
         }
         Ok(found)
     });

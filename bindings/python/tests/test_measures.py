@@ -152,6 +152,22 @@ def test_inspect(activations):
     assert mine["nan"] == 1 and mine["dead_channels"] == [2]
     (of_array,) = cs.inspect({"a": activations}, k=5, device="cpu", memory="1GiB")
     assert {k for k in of_array if of_array[k] != mine[k]} <= {"path", "run"}
+    (without,) = cs.inspect("a.npy", estimate=False, device="cpu")
+    assert without == {**mine, "run": None}
+
+
+def test_inspect_estimates_the_run_that_is_meant(rng):
+    x = rng.standard_normal((300, 8, 4, 4)).astype(np.float32)
+    np.save("a.npy", x)
+    options = ["--queries", "20", "--no-baselines", "--json", "--quiet", "--device", "cpu", "--memory", "1GiB"]
+    run = [sys.executable, "-m", "chanscope", "inspect", "a.npy", *options]
+    (theirs,) = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)["layers"]
+    (some,) = cs.inspect({"a": x}, queries=20, baselines=False, device="cpu", memory="1GiB")
+    (whole,) = cs.inspect({"a": x}, device="cpu", memory="1GiB")
+    assert some["run"]["supports_bytes"] == theirs["run"]["supports_bytes"] < whole["run"]["supports_bytes"]
+    for wrong in (dict(queries=0), dict(baselines=1), dict(estimate=None)):
+        with pytest.raises(cs.UsageError, match=next(iter(wrong))):
+            cs.inspect({"a": x}, **wrong)
 
 
 def test_devices():

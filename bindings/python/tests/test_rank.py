@@ -29,7 +29,7 @@ def test_as_the_command(copied, by):
     expected = order("ranked", "conv1")
     measured = cs.redundancy("conv1.npy", device="cpu")
     for source in (measured, "measured", "conv1.npy", {"conv1": copied}):
-        found = cs.rank(source, by=by)
+        found = cs.rank(source, by=by, device="cpu", memory="1GiB", threads=1)
         assert found.by == by and list(found) == ["conv1"]
         layer = found["conv1"]
         np.testing.assert_array_equal(layer.order, expected)
