@@ -8,7 +8,8 @@
 //!
 //! 1. [`task`] cuts the queries into tasks, one per thread at a time, and hands out the places where their
 //!    results go. [`solver`] runs a task: it reads each query's candidates from the neighbour search, drops
-//!    the unusable ones and collects pointers to their vectors (a [`source::Source`]).
+//!    the unusable ones and collects pointers to their vectors (a [`source::Source`]). What it works in is a
+//!    [`workspace`], kept from task to task.
 //! 2. **Vectors to Gram matrix.** [`lanes`] builds the kernel matrices of eight queries at once, one query in
 //!    each SIMD lane. The inner products come from [`products`]: short vectors are transposed so that a lane
 //!    sums its own query ([`products::short`]), long ones are multiplied query by query
@@ -49,6 +50,7 @@ mod single;
 mod solver;
 mod source;
 mod task;
+mod workspace;
 
 /// Tests for `crate::internals`.
 #[cfg(feature = "internals")]

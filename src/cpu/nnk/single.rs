@@ -2,9 +2,9 @@
 
 use super::active_set;
 use super::layout::{flat, reset};
-use super::solver::Workspace;
 use super::source::Source;
 use super::task::{Inputs, Task};
+use super::workspace::Workspace;
 use crate::ops::SUPPORT_THRESHOLD;
 use crate::ops::near::{self, Optimum, settle};
 use crate::simd::{Simd, SimdKernel};

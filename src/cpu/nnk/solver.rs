@@ -1,21 +1,20 @@
 //! Solves the queries of one task, eight at a time.
 
-use super::active_set::ActiveSet;
 use super::components::Components;
-use super::gram::Gram;
-use super::lanes::{Build, GramLanes};
+use super::lanes::Build;
 use super::layout::{flat_mut, packed, reset};
 use super::lockstep::{Lockstep, Solve};
 use super::pca::{self, Pca};
 use super::set::{Set, Set256};
 use super::single::{Alone, Query, solve_near, solve_single};
-use super::source::{Source, Sources, prefetch_values};
+use super::source::{Source, prefetch_values};
 use super::task::{Inputs, Task};
+use super::workspace::Workspace;
 use crate::Result;
 use crate::cpu::Candidate;
-use crate::ops::near::{self, Near, Optimum};
+use crate::ops::near::{self, Optimum};
 use crate::ops::{GraphParams, Identical, Kernel, missing_vectors};
-use crate::simd::{F64_LANES, LineF64, Simd, SimdKernel, prefetch};
+use crate::simd::{F64_LANES, Simd, SimdKernel, prefetch};
 use crate::tensor::Values;
 
 /// Leading values of a candidate's vector that are prefetched. Those of eight queries fit the L1 cache.
@@ -42,25 +41,6 @@ pub(super) struct Scratch<'a> {
     /// The queries and the vectors of their supports, for the principal components.
     polytopes: [Source<'a>; pca::BATCH],
     pca: Pca,
-}
-
-/// Working memory that does not depend on the type of the bit sets.
-#[derive(Default)]
-pub(super) struct Workspace<'a> {
-    /// Slots of the usable candidates in the query's candidate list, per lane.
-    pub(super) used: [Vec<u16>; F64_LANES],
-    /// The lanes' queries and the vectors of their usable candidates, in the order of `used`.
-    pub(super) sources: Sources<'a>,
-    /// Kernel matrices of eight queries.
-    pub(super) lanes: GramLanes,
-    /// Kernel matrix of a query that is solved alone.
-    pub(super) gram: Gram,
-    pub(super) active: ActiveSet,
-    /// Weights of a query that is solved alone.
-    pub(super) theta: Vec<LineF64>,
-    pub(super) near: Near,
-    /// Weights of the query whose results are written.
-    pub(super) weights: Vec<f64>,
 }
 
 /// The kernel: solves all queries of `task`.
