@@ -6,7 +6,6 @@ mod cli;
 static ALLOCATOR: cli::allocator::Allocator = cli::allocator::Allocator;
 
 fn main() -> std::process::ExitCode {
-    cli::allocator::return_large_blocks();
     // Mesa's device-select layer asks for a desktop and complains on stderr where there is none, as on
     // every server. It only orders adapters, which is done by their kind here.
     // SAFETY: no other thread exists yet that could read the environment.

@@ -12,7 +12,8 @@ pub struct Allocator;
 
 /// Lets large blocks go back to the system when they are freed. glibc raises the size from which it does so with every block
 /// that is freed, up to 32 MiB, and keeps smaller ones for the thread that freed them: several threads then hold
-/// memory that is in nobody's use, beyond `--memory`. Called before any other thread exists.
+/// memory that is in nobody's use, beyond `--memory`. The pages of a block must then be cleared at every allocation, so this is
+/// for runs with that option only. Called before any other thread exists.
 pub fn return_large_blocks() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

@@ -146,6 +146,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
     };
+    if cli.common.memory.is_some() {
+        allocator::return_large_blocks();
+    }
     signal::listen();
     // A lost device is told once, as an error, and not also by the panic that the library catches.
     chanscope::gpu::hush_losses();
