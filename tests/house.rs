@@ -122,10 +122,11 @@ const MAP: [(&str, &[&str]); 16] = [
     ("gpu", &["ops", "simd", "tensor", "error"]),
     ("cpu", &["ops", "simd", "tensor", "error"]),
     ("ops", &["simd", "tensor", "error"]),
+    // Halves are widened by vectors.
+    ("tensor", &["simd", "error"]),
     ("simd", &[]),
     // What a caller hands in to watch and stop a computation.
     ("control", &["error"]),
-    ("tensor", &["error"]),
     ("error", &[]),
 ];
 

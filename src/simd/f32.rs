@@ -1,5 +1,6 @@
 //! One register of `f32`: the vectors of register tiles.
 
+use half::f16;
 use std::ops::{Add, Div, Mul, Sub};
 
 /// A register of `f32` lanes, as many as the instruction set holds. Lane `i` of a result depends on lane `i`
@@ -34,6 +35,12 @@ pub(crate) trait F32:
         // SAFETY: `LANES` floats can be written there.
         unsafe { self.store(values.as_mut_ptr()) }
     }
+
+    /// The first [`F32::LANES`] halves.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    fn widen(halves: &[f16]) -> Self;
 
     /// [`F32::LANES`] values from memory, for tiles whose bounds are checked once for many loads.
     ///

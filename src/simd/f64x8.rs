@@ -1,5 +1,6 @@
 //! Eight `f64`: the vectors of everything that is computed in float64.
 
+use half::f16;
 use std::ops::{Add, Div, Mul, Sub};
 
 /// Lanes of a [`F64x8`].
@@ -52,6 +53,8 @@ pub(crate) trait F64x8:
         all[..len].copy_from_slice(&row[..len]);
         Self::widen(&all)
     }
+    /// From eight halves.
+    fn widen_halves(row: &[f16; F64_LANES]) -> Self;
     /// Lane `r` of result `c` is `rows[r][c]`: eight rows of `f32` to columns.
     fn columns(rows: [&[f32; F64_LANES]; F64_LANES]) -> [Self; F64_LANES];
 

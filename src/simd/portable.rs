@@ -3,6 +3,7 @@
 
 use super::f32x16::Registers;
 use super::{F32, F64_LANES, F64x8, I32_LANES, I32x16, LineF64, Simd, SimdKernel};
+use half::f16;
 use std::array::from_fn;
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -59,6 +60,11 @@ impl F32 for FourF32 {
     #[inline(always)]
     fn splat(x: f32) -> Self {
         Self([x; 4])
+    }
+    #[inline(always)]
+    fn widen(halves: &[f16]) -> Self {
+        let halves = &halves[..Self::LANES];
+        Self(from_fn(|i| single(halves[i])))
     }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
@@ -188,6 +194,10 @@ impl F64x8 for LineF64 {
         Self(row.map(f64::from))
     }
     #[inline(always)]
+    fn widen_halves(row: &[f16; F64_LANES]) -> Self {
+        Self(row.map(|x| f64::from(single(x))))
+    }
+    #[inline(always)]
     fn columns(rows: [&[f32; F64_LANES]; F64_LANES]) -> [Self; F64_LANES] {
         from_fn(|c| Self(from_fn(|r| f64::from(rows[r][c]))))
     }
@@ -266,4 +276,32 @@ impl I32x16 for SixteenI32 {
     fn least(self) -> i32 {
         self.0.into_iter().fold(i32::MAX, i32::min)
     }
+}
+
+/// A half by integer operations without branches, and one difference of normal numbers: a processor that is told to take
+/// subnormal numbers for 0 does not take those of half precision for 0.
+#[inline(always)]
+pub(super) fn single(x: f16) -> f32 {
+    /// The exponents of half and single precision, to the left of the fraction of a single.
+    const REBIAS: u32 = (127 - 15) << 23;
+    const EXPONENTS: u32 = 0x1f << 23;
+    let bits = u32::from(x.to_bits());
+    let (size, sign) = ((bits & 0x7fff) << 13, (bits & 0x8000) << 16);
+    let exponent = size & EXPONENTS;
+    // Infinities and NaN have the largest exponent of either precision.
+    let normal = size
+        + if exponent == EXPONENTS {
+            2 * REBIAS
+        } else {
+            REBIAS
+        };
+    // The fraction of a subnormal number has no leading 1: that of a number with its exponent is taken away.
+    let least = f32::from_bits(REBIAS + (1 << 23));
+    let subnormal = f32::from_bits(REBIAS + (1 << 23) + size) - least;
+    let size = if exponent == 0 {
+        subnormal.to_bits()
+    } else {
+        normal
+    };
+    f32::from_bits(size | sign)
 }

@@ -3,9 +3,9 @@
 //! Kernels compute on `f32` and wider types. Every `f16` is an `f32`, so widening is exact, and it does not matter when it
 //! is done: halves are kept as they are for as long as many of them are held, and widened a few rows at a time.
 
+use crate::simd;
 use bytemuck::Pod;
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -134,7 +134,7 @@ impl<'a> Values<'a> {
             Self::F32(values) => values,
             Self::F16(values) => {
                 let wide = &mut scratch[..values.len()];
-                values.convert_to_f32_slice(wide);
+                simd::widen_slice(values, wide);
                 wide
             }
         }
@@ -148,7 +148,10 @@ impl<'a> Values<'a> {
     pub fn copy_to(self, out: &mut [f32]) {
         match self {
             Self::F32(values) => out.copy_from_slice(values),
-            Self::F16(values) => values.convert_to_f32_slice(out),
+            Self::F16(values) => {
+                assert_eq!(values.len(), out.len(), "room for the values");
+                simd::widen_slice(values, out);
+            }
         }
     }
 
@@ -156,7 +159,11 @@ impl<'a> Values<'a> {
     pub fn wide(self) -> Cow<'a, [f32]> {
         match self {
             Self::F32(values) => Cow::Borrowed(values),
-            Self::F16(values) => Cow::Owned(values.to_f32_vec()),
+            Self::F16(values) => {
+                let mut wide = vec![0.0; values.len()];
+                simd::widen_slice(values, &mut wide);
+                Cow::Owned(wide)
+            }
         }
     }
 

@@ -3,11 +3,32 @@
 use super::rows::Rows;
 use crate::ops::Kernel;
 use crate::ops::near::PARALLEL;
-use crate::simd::{F64_LANES, F64x8, LineF64};
-use crate::tensor::{Value, ValueType};
+use crate::simd::{F64_LANES, F64x8, LineF64, Number, prefetch};
+use crate::tensor::Values;
 
-/// Numbers of a row of halves that are widened at a time: eight rows stay in the first-level cache. Whole vectors.
-const PIECE: usize = 256;
+/// Lines of eight numbers between two prefetches: so few that these do not wait for each other.
+const PIECE: usize = 8;
+
+/// Eight rows that are measured together. They lie far apart in memory.
+#[derive(Clone, Copy)]
+pub(super) struct RowsOf<'a, T> {
+    /// Their numbers among all rows.
+    pub(super) rows: [usize; F64_LANES],
+    /// `[dim]` each.
+    pub(super) values: [&'a [T]; F64_LANES],
+}
+
+impl<T> RowsOf<'_, T> {
+    /// Asks for the piece that begins with line `first` to be brought into the cache.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, first: usize) {
+        for values in self.values {
+            let start = (first * F64_LANES).min(values.len());
+            let end = values.len().min(start + PIECE * F64_LANES);
+            prefetch(&values[start..end]);
+        }
+    }
+}
 
 /// A query in float64, padded with zeros to whole vectors.
 pub(super) struct Query {
@@ -17,8 +38,6 @@ pub(super) struct Query {
     unit: Vec<LineF64>,
     /// 1 / norm under cosine, else 1.
     factor: f64,
-    /// `[F64_LANES, PIECE]` parts of rows that are halves, widened. Empty while there is none.
-    wide: Vec<f32>,
 }
 
 impl Query {
@@ -28,23 +47,15 @@ impl Query {
             raw: zeros.clone(),
             unit: zeros,
             factor: 1.0,
-            wide: Vec::new(),
         }
     }
 
     /// Becomes row `row` of `queries` in `group`.
     #[inline(always)]
-    pub(super) fn set(&mut self, queries: &Rows, group: usize, row: usize) {
-        let values = queries.row(group, row);
-        let step = self.step(values.value_type(), values.len());
-        for first in (0..values.len()).step_by(step) {
-            let piece = values.slice(first..values.len().min(first + step));
-            let lines = self.raw[first / F64_LANES..].iter_mut();
-            for (line, values) in lines.zip(piece.widen(&mut self.wide).chunks(F64_LANES)) {
-                for (to, &x) in line.0.iter_mut().zip(values) {
-                    *to = f64::from(x);
-                }
-            }
+    pub(super) fn set<D: F64x8>(&mut self, queries: &Rows, group: usize, row: usize) {
+        match queries.row(group, row) {
+            Values::F16(values) => widen::<D, _>(values, &mut self.raw),
+            Values::F32(values) => widen::<D, _>(values, &mut self.raw),
         }
         if queries.kernel == Kernel::Cosine {
             self.factor = queries.inverse_norm(group, row);
@@ -54,32 +65,21 @@ impl Query {
         }
     }
 
-    /// Numbers of rows of `dim` that are taken at a time, and room to widen them.
-    #[inline(always)]
-    fn step(&mut self, values: ValueType, dim: usize) -> usize {
-        match values {
-            ValueType::F32 => dim.max(1),
-            ValueType::F16 => {
-                self.wide.resize(F64_LANES * PIECE, 0.0);
-                PIECE
-            }
-        }
-    }
-
-    /// Squared distances from [`F64_LANES`] rows of `points` in `group`, whose values are `values`; `2 - 2 cos`
-    /// under cosine. The order of the sum depends on the dimension only, and no multiply-add is fused, so that
+    /// Squared distances from [`F64_LANES`] rows of `points` in `group`, while the `next` ones are fetched; `2 - 2 cos` under
+    /// cosine. The order of the sum depends on the dimension only, and no multiply-add is fused, so that
     /// every instruction set gives the same bits. `distance(x, y)` and `distance(y, x)` have the same bits too.
     #[inline(always)]
-    pub(super) fn sq_distances<D: F64x8, T: Value>(
-        &mut self,
+    pub(super) fn sq_distances<D: F64x8, T: Number>(
+        &self,
         points: &Rows,
         group: usize,
-        rows: [usize; F64_LANES],
-        values: [&[T]; F64_LANES],
+        rows: RowsOf<'_, T>,
+        next: Option<RowsOf<'_, T>>,
     ) -> D {
+        let RowsOf { rows, values } = rows;
         match points.kernel {
             Kernel::Gaussian => {
-                self.sums::<D, T, false>(values, [D::splat(1.0); F64_LANES])
+                self.sums::<D, T, false>(values, [D::splat(1.0); F64_LANES], next)
                     .0
             }
             Kernel::Cosine => {
@@ -89,7 +89,7 @@ impl Query {
                     *line = points.inverse_norm(group, row);
                     *factor = D::splat(*line);
                 }
-                let (differences, products) = self.sums::<D, T, true>(values, factors);
+                let (differences, products) = self.sums::<D, T, true>(values, factors, next);
                 // Where the angle is small `2 - 2 cos` cancels; where it is large, the squared difference would round
                 // what is exactly 2 for orthogonal vectors.
                 let cos = products * (D::load(&line) * D::splat(self.factor));
@@ -105,48 +105,46 @@ impl Query {
     /// Sums of squared differences from eight rows, and for `COSINE` of rows scaled to length 1 by their factors
     /// and of products with the rows as they are.
     #[inline(always)]
-    fn sums<D: F64x8, T: Value, const COSINE: bool>(
-        &mut self,
+    fn sums<D: F64x8, T: Number, const COSINE: bool>(
+        &self,
         values: [&[T]; F64_LANES],
         factors: [D; F64_LANES],
+        next: Option<RowsOf<'_, T>>,
     ) -> (D, D) {
-        let dim = values[0].len();
-        let step = self.step(T::TYPE, dim);
         let mut sums = [D::splat(0.0); F64_LANES];
         let mut products = [D::splat(0.0); F64_LANES];
-        for first in (0..dim).step_by(step) {
-            let lines = first / F64_LANES..;
-            let raw = &self.raw[lines.clone()];
-            let own = if COSINE { &self.unit[lines] } else { raw };
-            let mut whole = [&[][..]; F64_LANES];
-            let mut rest = [&[][..]; F64_LANES];
-            let mut wide = self.wide.chunks_exact_mut(PIECE);
-            for ((values, whole), rest) in values.into_iter().zip(&mut whole).zip(&mut rest) {
-                let piece = T::values(&values[first..dim.min(first + step)]);
-                let piece = piece.widen(wide.next().unwrap_or_default());
-                (*whole, *rest) = piece.as_chunks::<F64_LANES>();
+        let own = if COSINE { &self.unit } else { &self.raw };
+        let mut whole = [&[][..]; F64_LANES];
+        let mut rest = [&[][..]; F64_LANES];
+        let lines = values[0].len() / F64_LANES;
+        for ((values, whole), rest) in values.into_iter().zip(&mut whole).zip(&mut rest) {
+            let (lines_of, rest_of) = values.as_chunks::<F64_LANES>();
+            (*whole, *rest) = (&lines_of[..lines], rest_of);
+        }
+        let (own_lines, raw_lines) = (&own[..lines], &self.raw[..lines]);
+        for first in (0..lines).step_by(PIECE) {
+            if let Some(next) = next.filter(|_| first + PIECE < lines) {
+                next.prefetch(first + PIECE);
             }
-            for (i, query) in own[..whole[0].len()].iter().enumerate() {
-                let query = D::load(query);
+            for i in first..lines.min(first + PIECE) {
+                let query = D::load(&own_lines[i]);
                 for l in 0..F64_LANES {
-                    let mut value = D::widen(&whole[l][i]);
+                    let mut value = T::line::<D>(&whole[l][i]);
                     if COSINE {
-                        products[l] = products[l] + D::load(&raw[i]) * value;
+                        products[l] = products[l] + D::load(&raw_lines[i]) * value;
                         value = value * factors[l];
                     }
                     let difference = query - value;
                     sums[l] = sums[l] + difference * difference;
                 }
             }
-            let last = whole[0].len();
-            if rest[0].is_empty() {
-                continue;
-            }
-            let query = D::load(&own[last]);
+        }
+        if !rest[0].is_empty() {
+            let query = D::load(&own[lines]);
             for l in 0..F64_LANES {
-                let mut value = D::widen_part(rest[l]);
+                let mut value = T::part_of_line::<D>(rest[l]);
                 if COSINE {
-                    products[l] = products[l] + D::load(&raw[last]) * value;
+                    products[l] = products[l] + D::load(&self.raw[lines]) * value;
                     value = value * factors[l];
                 }
                 let difference = query - value;
@@ -159,5 +157,17 @@ impl Query {
             D::splat(0.0)
         };
         (D::sums(sums), products)
+    }
+}
+
+/// Writes a row in float64, the last line filled up with zeros.
+#[inline(always)]
+fn widen<D: F64x8, T: Number>(values: &[T], out: &mut [LineF64]) {
+    let (whole, rest) = values.as_chunks::<F64_LANES>();
+    for (line, values) in out.iter_mut().zip(whole) {
+        T::line::<D>(values).store(line);
+    }
+    if let (Some(line), false) = (out.get_mut(whole.len()), rest.is_empty()) {
+        T::part_of_line::<D>(rest).store(line);
     }
 }

@@ -1,11 +1,11 @@
 //! The neighbours found so far of a batch of queries, and the exact distances that decide about them.
 
-use super::exact::Query;
+use super::exact::{Query, RowsOf};
 use super::points::Points;
 use super::select::{Candidate, keep_nearest, order_ties, ordered};
 use crate::ops::{GraphParams, Identical};
-use crate::simd::{F64_LANES, F64x8, LineF64, Simd, SimdKernel, prefetch};
-use crate::tensor::{Value, Values};
+use crate::simd::{F64_LANES, F64x8, LineF64, Number, Simd, SimdKernel};
+use crate::tensor::Values;
 
 /// Most candidates that are ordered by counting, which takes time quadratic in their number but does not branch on
 /// distances.
@@ -178,7 +178,7 @@ impl<'a> Lists<'a> {
 
     /// As [`Lists::measure`], with the rows of the group.
     #[inline(always)]
-    fn measure_in<D: F64x8, T: Value>(
+    fn measure_in<D: F64x8, T: Number>(
         &mut self,
         all: &[T],
         query: usize,
@@ -194,7 +194,7 @@ impl<'a> Lists<'a> {
         } = *self.job;
         let query_row = self.query_row(query);
         let own = queries.sample(query_row).wrapping_sub(points.first);
-        self.query.set(queries, group, query_row);
+        self.query.set::<D>(queries, group, query_row);
         for batch in (0..count).step_by(BATCH) {
             let bound = match self.ascending {
                 true => self.bounds[query],
@@ -205,13 +205,15 @@ impl<'a> Lists<'a> {
             let indices = &mut self.indices[query * self.room..][..self.room];
             let mut len = self.counts[query];
             let end = (batch + BATCH).min(count);
-            let mut next = rows_at(all, points.dim, batch, end, &row);
+            let mut next = Some(rows_at(all, points.dim, batch, end, &row));
             for first in (batch..end).step_by(F64_LANES) {
-                let (rows, values) = next;
-                if first + F64_LANES < end {
-                    next = rows_at(all, points.dim, first + F64_LANES, end, &row);
-                }
-                let measured = self.query.sq_distances::<D, T>(points, group, rows, values);
+                let Some(eight) = next else {
+                    break;
+                };
+                next = (first + F64_LANES < end)
+                    .then(|| rows_at(all, points.dim, first + F64_LANES, end, &row));
+                let rows = eight.rows;
+                let measured = self.query.sq_distances::<D, T>(points, group, eight, next);
                 let in_batch = 0xffu8 >> (F64_LANES - F64_LANES.min(end - first));
                 let mut nearer = measured.lt(bound) & in_batch;
                 if identical == Identical::Replace {
@@ -312,7 +314,7 @@ struct Measure<'l, 'a, 'v, T, F> {
     row: F,
 }
 
-impl<T: Value, F: Fn(usize) -> usize> SimdKernel for Measure<'_, '_, '_, T, F> {
+impl<T: Number, F: Fn(usize) -> usize> SimdKernel for Measure<'_, '_, '_, T, F> {
     type Output = ();
 
     #[inline(always)]
@@ -321,8 +323,7 @@ impl<T: Value, F: Fn(usize) -> usize> SimdKernel for Measure<'_, '_, '_, T, F> {
     }
 }
 
-/// Eight rows from the `first`-th on (the last one repeated from `end` on), and their values, which are prefetched
-/// because rows lie far apart.
+/// Eight rows from the `first`-th on (the last one repeated from `end` on), the first values of which are fetched.
 #[inline(always)]
 fn rows_at<'a, T>(
     all: &'a [T],
@@ -330,15 +331,17 @@ fn rows_at<'a, T>(
     first: usize,
     end: usize,
     row: &impl Fn(usize) -> usize,
-) -> ([usize; F64_LANES], [&'a [T]; F64_LANES]) {
-    let mut rows = [0; F64_LANES];
-    let mut values = [&[][..]; F64_LANES];
-    for (l, (to, values)) in rows.iter_mut().zip(&mut values).enumerate() {
+) -> RowsOf<'a, T> {
+    let mut eight = RowsOf {
+        rows: [0; F64_LANES],
+        values: [&[][..]; F64_LANES],
+    };
+    for (l, (to, values)) in eight.rows.iter_mut().zip(&mut eight.values).enumerate() {
         *to = row((first + l).min(end - 1));
         *values = &all[*to * dim..][..dim];
-        prefetch(values);
     }
-    (rows, values)
+    eight.prefetch(0);
+    eight
 }
 
 /// A query's distances.

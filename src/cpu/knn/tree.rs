@@ -16,11 +16,11 @@ mod directions;
 
 pub(super) use boxes::Balls;
 
-use super::exact::Query;
+use super::exact::{Query, RowsOf};
 use super::packed::Packed;
 use super::rows::Rows;
 use crate::cpu::gemm::{COLS, ROWS};
-use crate::simd::{F64_LANES, F64x8, LineF64, Portable, Simd};
+use crate::simd::{F64_LANES, F64x8, LineF64};
 use boxes::{BOXES, BoxSearch, Boxes, COORDINATES};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -192,7 +192,7 @@ impl Tree {
         for trial in 0..TRIALS {
             let leaf = (2 * trial + 1) * self.tiles / (2 * TRIALS);
             let row = self.order[leaf * COLS] as usize;
-            query.set(points, group, row);
+            query.set::<LineF64>(points, group, row);
             let home = self.surroundings(leaf as u32);
             let end = (home.end * COLS).min(self.order.len());
             let mut distances = Vec::new();
@@ -201,8 +201,12 @@ impl Tree {
                 let values = rows.map(|row| points.row(group, row).wide());
                 let values = values.each_ref().map(|values| &**values);
                 let mut found = LineF64::ZERO;
-                let measured = query
-                    .sq_distances::<<Portable as Simd>::F64x8, f32>(points, group, rows, values);
+                let measured = query.sq_distances::<LineF64, f32>(
+                    points,
+                    group,
+                    RowsOf { rows, values },
+                    None,
+                );
                 measured.store(&mut found);
                 distances.extend(found.0);
             }

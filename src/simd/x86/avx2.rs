@@ -3,6 +3,7 @@
 use super::operators;
 use super::transpose::transpose_8x8;
 use crate::simd::{F32, F64_LANES, F64x8, LineF64};
+use half::f16;
 use std::arch::x86_64::*;
 
 /// Eight `f32` in one register.
@@ -37,6 +38,12 @@ impl F32 for EightF32 {
     fn splat(x: f32) -> Self {
         // SAFETY: under a token.
         Self(unsafe { _mm256_set1_ps(x) })
+    }
+    #[inline(always)]
+    fn widen(halves: &[f16]) -> Self {
+        let halves = &halves[..Self::LANES];
+        // SAFETY: under a token; eight halves can be read, at any alignment.
+        Self(unsafe { _mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().cast())) })
     }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
@@ -285,6 +292,11 @@ impl F64x8 for TwiceF64 {
     fn widen(row: &[f32; F64_LANES]) -> Self {
         // SAFETY: under a token; eight floats can be read, at any alignment.
         Self::from_f32(unsafe { _mm256_loadu_ps(row.as_ptr()) })
+    }
+    #[inline(always)]
+    fn widen_halves(row: &[f16; F64_LANES]) -> Self {
+        // SAFETY: under a token; eight halves can be read, at any alignment.
+        Self::from_f32(unsafe { _mm256_cvtph_ps(_mm_loadu_si128(row.as_ptr().cast())) })
     }
     #[inline(always)]
     fn columns(rows: [&[f32; F64_LANES]; F64_LANES]) -> [Self; F64_LANES] {

@@ -3,6 +3,7 @@
 use super::operators;
 use super::transpose::transpose_8x8;
 use crate::simd::{F32, F64_LANES, F64x8, LineF64};
+use half::f16;
 use std::arch::x86_64::*;
 
 /// Sixteen `f32` in one register.
@@ -23,6 +24,12 @@ impl F32 for SixteenF32 {
     fn splat(x: f32) -> Self {
         // SAFETY: under a token.
         Self(unsafe { _mm512_set1_ps(x) })
+    }
+    #[inline(always)]
+    fn widen(halves: &[f16]) -> Self {
+        let halves = &halves[..Self::LANES];
+        // SAFETY: under a token; sixteen halves can be read, at any alignment.
+        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast())) })
     }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
@@ -187,6 +194,11 @@ impl F64x8 for EightF64 {
         // SAFETY: under a token; only lanes inside the row are read.
         let v = unsafe { _mm512_castps512_ps256(_mm512_maskz_loadu_ps(lanes, row.as_ptr())) };
         Self::from_f32(v)
+    }
+    #[inline(always)]
+    fn widen_halves(row: &[f16; F64_LANES]) -> Self {
+        // SAFETY: under a token; eight halves can be read, at any alignment.
+        Self::from_f32(unsafe { _mm256_cvtph_ps(_mm_loadu_si128(row.as_ptr().cast())) })
     }
     #[inline(always)]
     fn columns(rows: [&[f32; F64_LANES]; F64_LANES]) -> [Self; F64_LANES] {

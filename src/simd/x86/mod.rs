@@ -19,7 +19,7 @@ use super::f32x16::Registers;
 use super::portable::SixteenI32;
 use super::{Simd, SimdKernel};
 
-/// Proof that the processor has AVX2 and FMA, and POPCNT, BMI1 and BMI2 as every such processor does.
+/// Proof that the processor has AVX2 and FMA, and F16C, POPCNT, BMI1 and BMI2 as every such processor does.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx2(());
 
@@ -37,6 +37,7 @@ impl Avx2 {
     pub(super) fn detect() -> Option<Self> {
         let found = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
             && is_x86_feature_detected!("popcnt")
             && is_x86_feature_detected!("bmi1")
             && is_x86_feature_detected!("bmi2");
@@ -46,7 +47,7 @@ impl Avx2 {
     /// Runs the copy of `kernel` for these instructions. There are 16 registers: tiles of 4 rows by 2 vectors
     /// leave room for operands.
     pub(super) fn run<K: SimdKernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx2,fma,popcnt,bmi1,bmi2")]
+        #[target_feature(enable = "avx2,fma,f16c,popcnt,bmi1,bmi2")]
         fn copy<K: SimdKernel>(kernel: K) -> K::Output {
             kernel.run::<Avx2, 4, 2>()
         }
@@ -66,7 +67,7 @@ impl Avx512 {
     /// Runs the copy of `kernel` for these instructions. There are 32 registers: tiles of 8 rows by 2 vectors
     /// keep both multipliers of a core busy.
     pub(super) fn run<K: SimdKernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx512f,popcnt,bmi1,bmi2")]
+        #[target_feature(enable = "avx512f,f16c,popcnt,bmi1,bmi2")]
         fn copy<K: SimdKernel>(kernel: K) -> K::Output {
             kernel.run::<Avx512, 8, 2>()
         }
@@ -85,7 +86,7 @@ impl Avx512Vnni {
 
     /// Runs the copy of `kernel` for these instructions.
     pub(super) fn run<K: SimdKernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx512f,avx512vnni,popcnt,bmi1,bmi2")]
+        #[target_feature(enable = "avx512f,avx512vnni,f16c,popcnt,bmi1,bmi2")]
         fn copy<K: SimdKernel>(kernel: K) -> K::Output {
             kernel.run::<Avx512Vnni, 8, 2>()
         }

@@ -25,7 +25,7 @@ use super::layout::packed;
 use super::source::{Source, most_vectors};
 use crate::cpu::transpose::transpose;
 use crate::ops::{Components, components_bytes};
-use crate::simd::{F32_LANES, F32x16, LineF32, Simd};
+use crate::simd::{F32_LANES, F32x16, LineF32, Simd, widen};
 use crate::tensor::Values;
 use tridiagonal::{Found, Tridiagonal};
 
@@ -109,7 +109,7 @@ impl Pca {
         self.staged.resize(F32_LANES * dim.max(1), 0.0);
         self.origin.resize(dim, LineF32::ZERO);
         for (staged, source) in self.staged.chunks_exact_mut(dim).zip(sources) {
-            copy(source.query, staged);
+            copy::<I>(source.query, staged);
         }
         transpose(
             &self.staged,
@@ -122,7 +122,7 @@ impl Pca {
         for first in (0..terms).step_by(DEPTH) {
             if in_runs && first % RUN == 0 {
                 self.runs.resize(most * F32_LANES * RUN, 0.0);
-                fetch_runs(sources, first, &mut self.runs);
+                fetch_runs::<I>(sources, first, &mut self.runs);
             }
             let len = DEPTH.min(terms - first);
             // This part of the sum uses `width` numbers, from `from` on, of the vectors in `vectors`.
@@ -135,7 +135,7 @@ impl Pca {
                     true => (&self.runs[j * F32_LANES * RUN + first % RUN..], RUN),
                     false => {
                         for (staged, source) in self.staged.chunks_exact_mut(width).zip(sources) {
-                            copy(numbers(source, j, from), staged);
+                            copy::<I>(numbers(source, j, from), staged);
                         }
                         (&self.staged[..], width)
                     }
@@ -166,10 +166,11 @@ impl Pca {
 }
 
 /// Copies the run that begins with number `from` of all vectors, `[vectors, F32_LANES, RUN]`.
-fn fetch_runs(sources: &[Source<'_>; BATCH], from: usize, runs: &mut [f32]) {
+#[inline(always)]
+fn fetch_runs<I: Simd>(sources: &[Source<'_>; BATCH], from: usize, runs: &mut [f32]) {
     for (j, lanes) in runs.chunks_exact_mut(F32_LANES * RUN).enumerate() {
         for (run, source) in lanes.chunks_exact_mut(RUN).zip(sources) {
-            copy(numbers(source, j, from), run);
+            copy::<I>(numbers(source, j, from), run);
         }
     }
 }
@@ -183,12 +184,12 @@ fn numbers<'a>(source: &Source<'a>, j: usize, from: usize) -> Values<'a> {
 
 /// Fills `to` with the first numbers of `from`, and with 0 beyond its end.
 #[inline(always)]
-fn copy(from: Values<'_>, to: &mut [f32]) {
+fn copy<I: Simd>(from: Values<'_>, to: &mut [f32]) {
     let from = match from {
         Values::F32(from) => from,
-        Values::F16(_) => {
+        Values::F16(from) => {
             let len = to.len().min(from.len());
-            from.slice(0..len).copy_to(&mut to[..len]);
+            widen::<I>(&from[..len], to);
             to[len..].fill(0.0);
             return;
         }

@@ -10,7 +10,7 @@
 
 use crate::cpu::nnk::layout::{lines, packed};
 use crate::cpu::nnk::source::{Source, Sources, prefetch_values};
-use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
+use crate::simd::{F64_LANES, F64x8, LineF64, Number, Simd};
 use crate::tensor::Values;
 use std::ops::Range;
 
@@ -145,18 +145,8 @@ fn widen<I: Simd>(
     origin: &mut [LineF64],
     out: &mut [LineF64],
 ) {
-    let mut scratch = [0.0; PIECE * F64_LANES];
     match centred {
-        true => {
-            let query = source.query.slice(numbers.clone()).widen(&mut scratch);
-            let (whole, rest) = query.as_chunks::<F64_LANES>();
-            for (out, v) in origin.iter_mut().zip(whole) {
-                I::F64x8::widen(v).store(out);
-            }
-            if let Some(out) = origin.get_mut(whole.len()) {
-                I::F64x8::widen_part(rest).store(out);
-            }
-        }
+        true => convert::<I>(source.query.slice(numbers.clone()), None, origin),
         false => origin.fill(LineF64::ZERO),
     }
     for (j, out) in out.chunks_exact_mut(origin.len()).take(rows).enumerate() {
@@ -168,14 +158,38 @@ fn widen<I: Simd>(
                 continue;
             }
         };
-        let vector = vector.slice(numbers.clone()).widen(&mut scratch);
-        let (whole, rest) = vector.as_chunks::<F64_LANES>();
-        for ((out, v), o) in out.iter_mut().zip(whole).zip(&*origin) {
-            (I::F64x8::widen(v) - I::F64x8::load(o)).store(out);
+        convert::<I>(vector.slice(numbers.clone()), Some(origin), out);
+    }
+}
+
+/// Writes values in float64, minus `origin` if there is one; what the last line lacks is 0.
+#[inline(always)]
+fn convert<I: Simd>(values: Values<'_>, origin: Option<&[LineF64]>, out: &mut [LineF64]) {
+    match values {
+        Values::F16(values) => convert_from::<I, _>(values, origin, out),
+        Values::F32(values) => convert_from::<I, _>(values, origin, out),
+    }
+}
+
+#[inline(always)]
+fn convert_from<I: Simd, T: Number>(values: &[T], origin: Option<&[LineF64]>, out: &mut [LineF64]) {
+    let (whole, rest) = values.as_chunks::<F64_LANES>();
+    let (lines, last) = out.split_at_mut(whole.len());
+    match origin {
+        None => {
+            for (out, v) in lines.iter_mut().zip(whole) {
+                T::line::<I::F64x8>(v).store(out);
+            }
         }
-        if let (Some(out), Some(o)) = (out.get_mut(whole.len()), origin.get(whole.len())) {
-            (I::F64x8::widen_part(rest) - I::F64x8::load(o)).store(out);
+        Some(origin) => {
+            for ((out, v), o) in lines.iter_mut().zip(whole).zip(origin) {
+                (T::line::<I::F64x8>(v) - I::F64x8::load(o)).store(out);
+            }
         }
+    }
+    if let Some(out) = last.first_mut() {
+        let o = origin.map_or(LineF64::ZERO, |origin| origin[whole.len()]);
+        (T::part_of_line::<I::F64x8>(rest) - I::F64x8::load(&o)).store(out);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::SHORT;
 use crate::cpu::nnk::layout::packed;
 use crate::cpu::nnk::source::Sources;
-use crate::simd::{F64_LANES, F64x8, LineF64, Simd};
+use crate::simd::{F64_LANES, F64x8, LineF64, Simd, widen};
 use crate::tensor::Values;
 
 /// Rows and columns of a register tile.
@@ -39,7 +39,7 @@ impl Short {
         let mut wide = [[0.0; SHORT]; F64_LANES];
         if centred {
             let queries = sources.each_ref().map(|source| source.query);
-            let queries = widened(queries, &mut wide);
+            let queries = widened::<I>(queries, &mut wide);
             let blocks = origin.chunks_exact_mut(F64_LANES);
             for (t, block) in (0..dim).step_by(F64_LANES).zip(blocks) {
                 for (o, column) in block.iter_mut().zip(columns::<I>(queries, t)) {
@@ -55,7 +55,7 @@ impl Short {
                     None if centred || j + 1 == rows => source.query,
                     None => Values::default(),
                 });
-            let vectors = widened(vectors, &mut wide);
+            let vectors = widened::<I>(vectors, &mut wide);
             let row = self.vectors[j * stride..][..stride].chunks_exact_mut(F64_LANES);
             let origins = origin.chunks_exact(F64_LANES);
             for ((t, block), origin) in (0..dim).step_by(F64_LANES).zip(row).zip(origins) {
@@ -76,13 +76,20 @@ impl Short {
 
 /// A vector per lane as `f32`, those that are halves in `wide`.
 #[inline(always)]
-fn widened<'a>(
+fn widened<'a, I: Simd>(
     vectors: [Values<'a>; F64_LANES],
     wide: &'a mut [[f32; SHORT]; F64_LANES],
 ) -> [&'a [f32]; F64_LANES] {
     let mut out = [&[][..]; F64_LANES];
     for ((out, vector), wide) in out.iter_mut().zip(vectors).zip(wide) {
-        *out = vector.widen(wide);
+        *out = match vector {
+            Values::F32(values) => values,
+            Values::F16(values) => {
+                let wide = &mut wide[..values.len()];
+                widen::<I>(values, wide);
+                wide
+            }
+        };
     }
     out
 }
