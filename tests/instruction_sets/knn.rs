@@ -22,6 +22,7 @@ pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
     many::near_points_among_very_many,
     many::dead_samples_among_many,
     long_rows,
+    long_rows_that_tie,
     very_long_rows,
     hard::tight_clusters_and_outliers,
     hard::samples_in_order,
@@ -362,6 +363,48 @@ fn long_rows(set: InstructionSet) {
             &params(9, Kernel::Cosine, Identical::Keep),
             1e-9,
         );
+    }
+}
+
+/// Long rows of small integers around few patterns: copies, distances that tie, dead samples, and one sample far from all.
+fn long_rows_that_tie(set: InstructionSet) {
+    const N: usize = 110;
+    for (seed, dim) in [256, 515].into_iter().enumerate() {
+        let mut next = noise(seed as u64);
+        let mut below = move |top: usize| ((next() * 0.5 + 0.5) * top as f32) as usize % top;
+        let patterns: Vec<Vec<f32>> = (0..5)
+            .map(|p| (0..dim).map(|_| (below(4) * p.min(1)) as f32).collect())
+            .collect();
+        let mut x = Vec::new();
+        for i in 0..N {
+            let mut row = patterns[below(patterns.len())].clone();
+            for _ in 0..below(4) {
+                row[below(dim)] = below(3) as f32;
+            }
+            if i == 77 {
+                row.iter_mut().for_each(|v| *v = 2000.0 - *v);
+            }
+            x.extend(row);
+        }
+        let data = Data {
+            x,
+            groups: 1,
+            n: N,
+            dim,
+        };
+        for (k, identical) in [
+            (1, Identical::Keep),
+            (9, Identical::Replace),
+            (60, Identical::Drop),
+        ] {
+            check_whole(set, &data, &params(k, Kernel::Gaussian, identical), 0.0);
+            for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+                let params = params(k, kernel, identical);
+                let want = search(&Cpu::new(1).unwrap(), &data, &params, &[], &[], false);
+                let cuts = search(&cpu(set), &data, &params, &[65, 66], &[3, 80], true);
+                assert!(cuts == want, "{dim} {k} {identical:?} {kernel:?}");
+            }
+        }
     }
 }
 

@@ -43,6 +43,13 @@ pub(super) struct LaneMaxima<'a> {
     pub(super) maxima: &'a mut [i32],
 }
 
+/// Keeps all scores.
+pub(super) struct Scores<'a> {
+    pub(super) block: Block<'a>,
+    /// `[queries, tiles in which, COLS]`, kept where a query's threshold is [`PASS_NONE`] and so are those of its group.
+    pub(super) scores: &'a mut [i32],
+}
+
 impl SimdKernel for Survivors<'_> {
     type Output = ();
 
@@ -107,6 +114,40 @@ impl SimdKernel for LaneMaxima<'_> {
                 let scores = scores::<S>(queries, tile, offsets);
                 for (maximum, &score) in maxima.iter_mut().zip(scores.as_flattened()) {
                     S::I32x16::load(maximum).max(score).store(maximum);
+                }
+            }
+        }
+    }
+}
+
+impl SimdKernel for Scores<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self) {
+        let Block {
+            quads,
+            queries,
+            which,
+            thresholds,
+            ..
+        } = self.block;
+        let stride = which.len() * COLS;
+        for (column, &tile) in which.iter().enumerate() {
+            let (tile, offsets) = self.block.tile::<S>(tile);
+            for ((queries, thresholds), out) in queries
+                .chunks_exact(quads * ROWS)
+                .zip(thresholds.as_chunks::<ROWS>().0)
+                .zip(self.scores.chunks_exact_mut(ROWS * stride))
+            {
+                if thresholds == &[PASS_NONE; ROWS] {
+                    continue;
+                }
+                let scores = scores::<S>(queries, tile, offsets);
+                for (scores, out) in scores.into_iter().zip(out.chunks_exact_mut(stride)) {
+                    let (to, _) = out[column * COLS..].as_chunks_mut::<I32_LANES>();
+                    scores[0].store(&mut to[0]);
+                    scores[1].store(&mut to[1]);
                 }
             }
         }

@@ -8,11 +8,13 @@
 //!   negatives). That shows when the scan is over: the k-th distance found is an upper bound on the true one, and
 //!   the threshold that follows from it is safe. Where it is below the estimate, the query is scanned again
 //!   without one.
+//! - **All scores.** Where exact distances take most of the time, all scores are kept in place of that ([`ranked`]).
 //! - **Giving up.** Where too many points pass, the bytes are too coarse for the data; the batch is searched by the
 //!   float32 filter instead, and so are later batches if most of them fare like this.
 
 mod job;
 mod near;
+mod ranked;
 mod sample;
 
 pub(super) use job::Int8Job;
@@ -88,7 +90,8 @@ impl<'a> Int8Batch<'a> {
         entries: &'a mut [Candidate],
         lens: &'a mut [u32],
     ) -> Self {
-        let lists = Lists::new(job.job, rows, places.is_none(), entries, lens);
+        let ascending = places.is_none() && !job.is_ranked();
+        let lists = Lists::new(job.job, rows, ascending, entries, lens);
         let count = lists.count();
         let padded = count.next_multiple_of(ROWS);
         let quads = job.points.quads;
@@ -332,6 +335,7 @@ impl SimdKernel for Int8Batch<'_> {
         self.job.begun.fetch_add(1, Relaxed);
         let done = match (self.places, &self.job.points.tree) {
             (Some(places), Some(tree)) => self.scan_near::<S>(places, tree),
+            _ if self.job.is_ranked() => self.scan_ranked::<S>(),
             _ => self.scan_estimated::<S>(),
         };
         if done {

@@ -1,6 +1,8 @@
 //! What all batches of a search share, and how the int8 filter has fared so far.
 
+use super::ranked::is_ranked;
 use super::sample::Sample;
+use crate::cpu::gemm::COLS;
 use crate::cpu::knn::int8::{EXCLUDED, Int8};
 use crate::cpu::knn::lists::Job;
 use crate::cpu::knn::tree::Sorted;
@@ -61,6 +63,11 @@ impl<'a> Int8Job<'a> {
         } = self.job;
         let tree = self.points.tree.as_ref()?;
         Some(tree.sorted(queries, group, &points.packed[group], rows))
+    }
+
+    /// Whether all scores are kept, and points are measured in the order of their scores.
+    pub(super) fn is_ranked(&self) -> bool {
+        is_ranked(self.job.points.dim, self.offsets.len() / COLS)
     }
 
     /// Whether most batches were given up: the neighbours lie much closer together than the bytes resolve.
