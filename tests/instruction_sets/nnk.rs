@@ -26,6 +26,7 @@ pub const ONCE: crate::Once = tests![
     fewer_candidates_than_k,
     nearly_equal_points_do_not_break_the_factor,
     fixed_bandwidths_from_tiny_to_huge,
+    long_vectors_are_exact,
     any_shape_is_exact,
     the_aggregate_kernel_is_the_product,
     near::nearly_parallel_vectors_have_exact_supports,
@@ -436,6 +437,23 @@ fn fixed_bandwidths_from_tiny_to_huge() {
         assert!(graph.weights.iter().all(|w| w.is_finite()));
         if (0.05..=3.0).contains(&s) {
             check(&data, &params, &graph, 1e-9);
+        }
+    }
+}
+
+/// Vectors that are multiplied in pieces, in tiles of every shape.
+fn long_vectors_are_exact() {
+    for (i, (dim, k)) in [(33, 25), (65, 64), (40, 50), (530, 26), (1100, 31)]
+        .into_iter()
+        .enumerate()
+    {
+        let data = relu_like(90, dim, 20 + i as u64);
+        for kernel in [Kernel::Gaussian, Kernel::Cosine] {
+            let params = params(k, kernel);
+            let graph = graph(&cpu(), &data, &params, dim == 530);
+            let tally = check(&data, &params, &graph, 1e-9);
+            assert!(tally.unique > 60, "{dim} {tally:?}");
+            assert!(graph.pca_dimension.iter().any(|&d| d > 1));
         }
     }
 }

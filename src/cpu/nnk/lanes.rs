@@ -6,8 +6,9 @@
 
 use super::layout::{packed, reset};
 use super::products::{self, Products};
+use super::set::{Set, Set256};
 use super::source::{Sources, most_vectors};
-use crate::ops::{Kernel, near};
+use crate::ops::{GraphParams, Kernel, near};
 use crate::simd::{F64x8, LineF64, Simd, SimdKernel};
 
 /// Kernel matrices and right-hand sides of eight queries with at most `n` candidates each.
@@ -23,22 +24,33 @@ pub(super) struct GramLanes {
     pub(super) near: u8,
     /// A bit per lane: set if two of its candidates may be equal.
     pub(super) equal: u8,
+    /// Inner products of the candidates' vectors relative to the query, packed lower triangles. Only where they are kept
+    /// ([`keeps_dots`]).
+    pub(super) dots: Vec<LineF64>,
     products: Products,
     /// Under the Gaussian kernel `|y_j|^2`, under cosine `1 / |y_j|`.
     scale: Vec<LineF64>,
+}
+
+/// Whether [`GramLanes::dots`] are kept of `k` candidates of `dim` numbers: where they are products relative to the query, and
+/// principal components are counted from no smaller matrix.
+pub(super) fn keeps_dots(params: &GraphParams, dim: usize) -> bool {
+    let centred = params.kernel == Kernel::Gaussian;
+    params.pca_dimension && centred && params.k <= dim.min(Set256::CAPACITY)
 }
 
 /// Bytes of [`GramLanes`] for `k` candidates of `dim` numbers.
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
     let line = size_of::<LineF64>() as u64;
     // Allocations of packed triangles are counted with four rows to spare.
-    products::bytes(k + 1, dim) + line * (packed(k + 4, 0) + 2 * k + 1) as u64
+    products::bytes(k + 1, dim) + line * (2 * packed(k + 4, 0) + 2 * k + 1) as u64
 }
 
 impl GramLanes {
-    /// Computes `kernel` and `b` from vectors of `dim` numbers.
+    /// Computes `kernel`, `b` and where they are kept `dots` from vectors of `dim` numbers.
     #[inline(always)]
-    fn build<I: Simd>(&mut self, sources: &Sources<'_>, kernel: Kernel, dim: usize) {
+    fn build<I: Simd>(&mut self, sources: &Sources<'_>, params: &GraphParams, dim: usize) {
+        let kernel = params.kernel;
         self.n = most_vectors(sources);
         // Under cosine the query is one more row, the last.
         let (rows, centred) = match kernel {
@@ -50,6 +62,9 @@ impl GramLanes {
         (self.near, self.equal) = (0, 0);
         self.products
             .compute::<I>(sources, rows, centred, dim, &mut self.kernel);
+        if keeps_dots(params, dim) {
+            self.dots.clone_from(&self.kernel);
+        }
         match kernel {
             Kernel::Gaussian => self.gaussian::<I>(sources),
             Kernel::Cosine => self.cosine::<I>(),
@@ -129,7 +144,7 @@ impl GramLanes {
 pub(super) struct Build<'l, 's, 'a> {
     pub(super) lanes: &'l mut GramLanes,
     pub(super) sources: &'s Sources<'a>,
-    pub(super) kernel: Kernel,
+    pub(super) params: &'s GraphParams,
     pub(super) dim: usize,
 }
 
@@ -138,7 +153,7 @@ impl SimdKernel for Build<'_, '_, '_> {
 
     #[inline(always)]
     fn run<I: Simd, const R: usize, const V: usize>(self) {
-        self.lanes.build::<I>(self.sources, self.kernel, self.dim);
+        self.lanes.build::<I>(self.sources, self.params, self.dim);
     }
 }
 

@@ -23,8 +23,8 @@
 //!    by [`near`], which both backends share, in double-double arithmetic.
 //! 5. **Weights that are not unique**, because candidates are equal in the kernel's eyes, are moved to one of them by
 //!    [`near::settle`].
-//! 6. **Weights to principal components.** [`components`] collects the support's vectors, and [`pca`] counts their principal components,
-//!    for sixteen queries at once.
+//! 6. **Weights to principal components.** [`components`] collects the support's vectors, or their inner products where these
+//!    are known from step 2. [`pca`] counts their principal components, for sixteen queries at once.
 //!
 //! The results land in the [`GraphBlock`]: candidates, distances, weights, objective, residual and number of
 //! components of each query.

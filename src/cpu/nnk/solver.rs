@@ -1,7 +1,7 @@
 //! Solves the queries of one task, eight at a time.
 
-use super::components::Components;
-use super::lanes::Build;
+use super::components::{Components, CountTaken, take_dots};
+use super::lanes::{Build, keeps_dots};
 use super::layout::{flat_mut, packed, reset};
 use super::lockstep::{Lockstep, Solve};
 use super::pca::{self, Pca};
@@ -70,6 +70,7 @@ impl SimdKernel for Solver<'_, '_, '_> {
         } = scratch;
         let k = inputs.params.k;
         let total = task.objective.len();
+        let keeps_dots = keeps_dots(inputs.params, inputs.queries.dim);
         for first in (0..total).step_by(F64_LANES) {
             let lanes = 0..F64_LANES.min(total - first);
             for source in &mut workspace.sources {
@@ -89,8 +90,26 @@ impl SimdKernel for Solver<'_, '_, '_> {
                     solve_single::<I>(inputs, workspace, &mut task, first + lane, lane);
                 }
             }
+            if keeps_dots {
+                for lane in lanes {
+                    let weights = &task.weights[(first + lane) * k..][..k];
+                    let dots = &workspace.lanes.dots;
+                    take_dots(pca, dots, lane, &workspace.used[lane], weights);
+                }
+                let done = total.min(first + F64_LANES);
+                if done.is_multiple_of(pca::BATCH) || done == total {
+                    let first = (done - 1) / pca::BATCH * pca::BATCH;
+                    I::call(CountTaken {
+                        inputs,
+                        polytope: &mut polytopes[0],
+                        pca: &mut *pca,
+                        task: &mut task,
+                        queries: first..done,
+                    });
+                }
+            }
         }
-        if inputs.params.pca_dimension {
+        if inputs.params.pca_dimension && !keeps_dots {
             I::call(Components {
                 inputs,
                 polytopes,
@@ -188,7 +207,7 @@ fn solve_lockstep<'a, I: Simd, S: Set>(
     I::call(Build {
         lanes: &mut workspace.lanes,
         sources: &workspace.sources,
-        kernel: inputs.params.kernel,
+        params: inputs.params,
         dim,
     });
     let near = workspace.lanes.near & wanted;

@@ -7,6 +7,10 @@
 //! needed: Householder's reduction to tridiagonal form is followed by the square-root-free QL iteration of Pal,
 //! Walker and Kahan (Parlett, The Symmetric Eigenvalue Problem, section 8.15).
 //!
+//! Under the Gaussian kernel the regressions have computed the `m x m` matrices already, in float64; they are taken from there
+//! where `dim` is not smaller than the number of candidates ([`Pca::take`]). Elsewhere they are computed here
+//! ([`Pca::dimensions`]).
+//!
 //! # Float32 first, float64 in doubt
 //! [`tridiagonal`] treats sixteen queries at once in float32, one in each SIMD lane. A count is accepted if no
 //! sum of the largest eigenvalues comes closer to the 95 % than the error that rounding and the early end of
@@ -17,15 +21,17 @@
 //! Both implement the same algorithm on purpose, and do not share code. The lanes of `tridiagonal` advance
 //! together, so that each step is made under masks, divisions are rearranged to shorten the chain of dependent
 //! operations, and every matrix is scaled to one trace. [`Components`] is the plain scalar form with tight limits
-//! that serves as the reference; the test below compares the two.
+//! that serves as the reference; the tests compare the two.
 
+#[cfg(feature = "internals")]
+pub(in crate::cpu) mod tests;
 mod tridiagonal;
 
 use super::layout::packed;
 use super::source::{Source, most_vectors};
 use crate::cpu::transpose::transpose;
 use crate::ops::{Components, components_bytes};
-use crate::simd::{F32_LANES, F32x16, LineF32, Simd, widen};
+use crate::simd::{F32_LANES, F32x16, LineF32, LineF64, Simd, widen};
 use crate::tensor::Values;
 use tridiagonal::{Found, Tridiagonal};
 
@@ -52,6 +58,10 @@ pub(super) struct Pca {
     origin: Vec<LineF32>,
     /// `DEPTH` terms of each row of the Gram matrix's factors, transposed, `[rows, DEPTH]`.
     slice: Vec<LineF32>,
+    /// Sizes of the Gram matrices that were taken ([`Pca::take`]), a lane each.
+    taken: Vec<u16>,
+    /// Places of a query's support points among its candidates.
+    support: Vec<usize>,
     tridiagonal: Tridiagonal,
     single: Components,
 }
@@ -86,12 +96,63 @@ impl Pca {
             }
         };
         for (l, (out, source)) in out.iter_mut().zip(sources).enumerate() {
-            *out = match (source.vectors.is_empty(), found.certain >> l & 1) {
+            *out = match (source.vectors.is_empty(), found.get(l)) {
                 (true, _) => 0,
-                (_, 0) => self.single.dimension(source),
-                _ => found.counts[l],
+                (_, None) => self.single.dimension(source),
+                (_, Some(count)) => count,
             };
         }
+    }
+
+    /// Takes a query's Gram matrix, of at most [`BATCH`] for the next [`Pca::count_taken`]: the inner products of the `support`
+    /// points among the candidates whose products are in `lane` of `dots`, a packed lower triangle.
+    #[inline(always)]
+    pub(super) fn take(
+        &mut self,
+        dots: &[LineF64],
+        lane: usize,
+        support: impl Iterator<Item = usize>,
+    ) {
+        self.support.clear();
+        self.support.extend(support);
+        let (size, matrix) = (self.support.len(), &mut self.tridiagonal.matrix);
+        if matrix.len() < packed(size, 0) {
+            matrix.resize(packed(size, 0), LineF32::ZERO);
+        }
+        let place = self.taken.len();
+        self.taken.push(size as u16);
+        let mut rows = &mut matrix[..];
+        for (i, &j) in self.support.iter().enumerate() {
+            let (row, below) = rows.split_at_mut(i + 1);
+            let dots = &dots[packed(j, 0)..];
+            for (to, &l) in row.iter_mut().zip(&self.support) {
+                to.0[place] = dots[l].0[lane] as f32;
+            }
+            rows = below;
+        }
+    }
+
+    /// Counts the principal components of the Gram matrices taken since the last call.
+    #[inline(always)]
+    pub(super) fn count_taken<I: Simd>(&mut self) -> Found {
+        let n = self.taken.iter().copied().max().unwrap_or(0).into();
+        let mut found = match n {
+            0 => Found::default(),
+            _ => self.tridiagonal.count::<I>(n),
+        };
+        for (l, size) in self.taken.drain(..).enumerate() {
+            if size == 0 {
+                found.set(l, 0);
+            }
+        }
+        // Rows that a lane lacks are 0.
+        self.tridiagonal.matrix.clear();
+        found
+    }
+
+    /// Counts the principal components of one query in float64.
+    pub(super) fn count_alone(&mut self, polytope: &Source<'_>) -> u16 {
+        self.single.dimension(polytope)
     }
 
     /// Computes the Gram matrices of the vectors, or of the dimensions if there are fewer of these. `most` is the
@@ -234,130 +295,6 @@ fn accumulate<F: F32x16>(
                         true => (F::load(out) + sum).store(out),
                         false => sum.store(out),
                     }
-                }
-            }
-        }
-    }
-}
-
-#[cfg(feature = "internals")]
-pub(in crate::cpu) mod tests {
-    use super::*;
-    use crate::cpu::InstructionSet;
-    use crate::internals::{OnEachSet, tests};
-    use crate::simd::SimdKernel;
-    use tridiagonal::{TRACE, slack};
-
-    /// How the random polytopes of sixteen queries are made.
-    /// The tests of this module.
-    pub const PCA: OnEachSet = tests![float32_is_trusted_only_where_it_can_be];
-
-    #[derive(Clone, Copy, Debug)]
-    struct Shape {
-        vectors: usize,
-        dim: usize,
-        /// The spread of each dimension, as a fraction of the one before.
-        decay: f32,
-        /// The fraction of zeros.
-        zeros: f32,
-        scale: f32,
-    }
-
-    fn noise(state: &mut u64) -> f32 {
-        *state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (*state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    }
-
-    fn rows(shape: Shape, seed: u64) -> Vec<Vec<Vec<f32>>> {
-        let mut state = seed;
-        let mut value = |t: usize| {
-            let x = noise(&mut state) * shape.scale * shape.decay.powi(t as i32);
-            if noise(&mut state).abs() < shape.zeros {
-                0.0
-            } else {
-                x
-            }
-        };
-        let mut row = || (0..shape.dim).map(&mut value).collect();
-        (0..F32_LANES)
-            .map(|lane| (0..=shape.vectors - lane % 3).map(|_| row()).collect())
-            .collect()
-    }
-
-    /// The largest error of a sum of the largest eigenvalues in float32, and the counts of both methods.
-    struct Compare<'a>(&'a [Source<'a>; F32_LANES], Shape);
-
-    impl SimdKernel for Compare<'_> {
-        type Output = (f64, [u16; F32_LANES], [u16; F32_LANES]);
-
-        #[inline(always)]
-        fn run<I: Simd, const R: usize, const V: usize>(self) -> Self::Output {
-            let Self(sources, shape) = self;
-            let (mut pca, mut single) = (Pca::default(), Components::default());
-            let (mut counts, mut wanted) = ([0; F32_LANES], [0; F32_LANES]);
-            pca.dimensions::<I>(sources, shape.dim, &mut counts);
-            let n = shape.vectors.min(shape.dim);
-            pca.matrix::<I>(sources, [shape.vectors, shape.dim]);
-            let solved = pca.tridiagonal.solve::<I>(n);
-            let mut worst = 0f64;
-            for (l, source) in sources.iter().enumerate() {
-                wanted[l] = single.dimension(source);
-                let trace: f64 = single.diagonal.iter().sum();
-                let mut values: Vec<f32> =
-                    pca.tridiagonal.diagonal.iter().map(|d| d.0[l]).collect();
-                values.sort_unstable_by(|a, b| b.total_cmp(a));
-                let (mut held, mut exact) = (0.0, 0.0);
-                for (value, own) in values.iter().zip(&single.diagonal) {
-                    held += f64::from(*value);
-                    exact += own;
-                    if solved >> l & 1 == 1 {
-                        worst = worst.max((held / f64::from(TRACE) - exact / trace).abs());
-                    }
-                }
-            }
-            (worst, counts, wanted)
-        }
-    }
-
-    fn float32_is_trusted_only_where_it_can_be(set: InstructionSet) {
-        for (i, (vectors, dim)) in [
-            (4, 1),
-            (3, 300),
-            (17, 16),
-            (25, 24),
-            (40, 9),
-            (20, 64),
-            (33, 700),
-            (90, 128),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            for (j, (decay, zeros)) in [(1.0, 0.0), (0.9, 0.5), (0.5, 0.0), (0.97, 0.9), (0.1, 0.2)]
-                .into_iter()
-                .enumerate()
-            {
-                for scale in [1.0, 1e-8, 1e12, 1e-22, 1e18] {
-                    let shape = Shape {
-                        vectors,
-                        dim,
-                        decay,
-                        zeros,
-                        scale,
-                    };
-                    let rows = rows(shape, (i * 10 + j) as u64);
-                    let sources: [Source<'_>; F32_LANES] = std::array::from_fn(|l| Source {
-                        query: Values::from(&rows[l][0]),
-                        vectors: rows[l][1..].iter().map(Values::from).collect(),
-                        gamma: 0.0,
-                    });
-                    let (worst, counts, wanted) = set.run(Compare(&sources, shape));
-                    let limit = f64::from(slack(vectors.min(dim)));
-                    println!("{set} {shape:?}: {:.3} of the slack", worst / limit);
-                    assert!(worst < limit / 8.0, "{set} {shape:?}: {worst} of {limit}");
-                    assert_eq!(counts, wanted, "{set} {shape:?}");
                 }
             }
         }

@@ -31,10 +31,23 @@ pub(super) fn slack(n: usize) -> f32 {
 
 /// The counts of sixteen queries.
 #[derive(Default)]
-pub(super) struct Found {
-    pub(super) counts: [u16; F32_LANES],
+pub(in crate::cpu::nnk) struct Found {
+    counts: [u16; F32_LANES],
     /// A bit per lane: set if rounding cannot have changed the count.
-    pub(super) certain: u16,
+    certain: u16,
+}
+
+impl Found {
+    /// The count of a lane, unless rounding may have changed it.
+    pub(in crate::cpu::nnk) fn get(&self, lane: usize) -> Option<u16> {
+        (self.certain >> lane & 1 == 1).then(|| self.counts[lane])
+    }
+
+    /// Sets the count of a lane.
+    pub(super) fn set(&mut self, lane: usize, count: u16) {
+        self.counts[lane] = count;
+        self.certain |= 1 << lane;
+    }
 }
 
 /// Sixteen symmetric matrices, one in each lane, and the working memory for their eigenvalues.
