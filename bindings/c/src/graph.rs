@@ -152,8 +152,8 @@ pub unsafe extern "C" fn chanscope_knn(
 }
 
 /// The NNK graph of `samples` points of `dim` numbers each: every point is a query among all others. Any output may be
-/// NULL where it is not wanted: `neighbors` and `sq_distances` as of chanscope_knn, `weights` [samples, k], `objective`
-/// [samples], `degenerate` [samples].
+/// NULL where it is not wanted: `neighbors` and `sq_distances` as of chanscope_knn, `weights` [samples, k], and one number per
+/// sample in `objective` and `degenerate`.
 ///
 /// # Safety
 /// `context` came from chanscope_context_new; the other pointers point to arrays of these shapes, which do not overlap.
