@@ -141,8 +141,10 @@ impl Backend for Cpu {
     }
 
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
-        knn::state_bytes(groups, queries, k)
-            + nnk::scratch_bytes(self.pool.current_num_threads(), k, dim)
+        let threads = self.pool.current_num_threads();
+        // Queries are solved after their search.
+        let scratch = knn::scratch_bytes(threads, k, dim);
+        knn::state_bytes(groups, queries, k) + scratch.max(nnk::scratch_bytes(threads, k, dim))
     }
 
     fn upload(&self, shape: &[usize], data: &[f32]) -> Result<Tensor> {

@@ -92,8 +92,13 @@ use crate::simd::InstructionSet;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use scan_f32::FloatBatch;
-use scan_int8::TreePlaces;
+use scan_int8::{TreePlaces, scores_bytes};
 use std::ops::Range;
+
+/// Bytes of the largest working memory of a search by `threads` threads: all scores of a batch, where they are kept.
+pub(super) fn scratch_bytes(threads: usize, k: usize, dim: usize) -> u64 {
+    threads as u64 * scores_bytes(scan_f32::batch_rows(k), dim)
+}
 
 /// Enters the nearest `points` of the queries `rows` into `state`, beside those that earlier calls have found.
 ///

@@ -19,6 +19,7 @@ mod sample;
 
 pub(super) use job::Int8Job;
 pub(super) use near::TreePlaces;
+pub(super) use ranked::scores_bytes;
 
 use super::int8::{Int8, PASS_ALL, PASS_NONE, Query};
 use super::lists::{Job, Lists};

@@ -14,6 +14,14 @@ const LONG: usize = 256;
 /// Most scores that are kept for a query: those of a batch take 1 MiB.
 const MAX_SCORES: usize = 4096;
 
+/// Most bytes of the scores of `queries` queries, for rows of `dim` numbers.
+pub(in crate::cpu::knn) fn scores_bytes(queries: usize, dim: usize) -> u64 {
+    match dim >= LONG {
+        true => (queries * MAX_SCORES * size_of::<i32>()) as u64,
+        false => 0,
+    }
+}
+
 /// Whether all scores of a search are kept, for rows of `dim` numbers and `tiles` tiles.
 pub(super) fn is_ranked(dim: usize, tiles: usize) -> bool {
     dim >= LONG && tiles * COLS <= MAX_SCORES
