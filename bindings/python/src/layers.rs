@@ -39,9 +39,12 @@ pub fn value_type(dtype: DType) -> ValueType {
     }
 }
 
-/// The error for reading elements of another type as float16.
-pub fn not_f16(dtype: DType) -> Error {
-    Error::argument("layer", dtype.name(), "a layer of f16")
+/// Refuses to read elements of another type as float16.
+pub fn check_f16(dtype: DType) -> Result<()> {
+    match value_type(dtype) {
+        ValueType::F16 => Ok(()),
+        ValueType::F32 => Err(Error::argument("layer", dtype.name(), "a layer of f16")),
+    }
 }
 
 /// Checks that a request lies within the layer.

@@ -1,6 +1,6 @@
 //! Arrays in memory, read where they lie.
 
-use crate::layers::{check, not_f16, value_type};
+use crate::layers::{check, check_f16, value_type};
 use chanscope::Result;
 use chanscope::io::layer::Layer;
 use chanscope::tensor::{DType, LayerShape, ValueType};
@@ -96,14 +96,6 @@ impl Memory {
             DType::I8 => copy::<i8, _>(first, step, out, f32::from),
         }
     }
-
-    /// Refuses to read elements of another type as float16.
-    fn check_f16(&self) -> Result<()> {
-        match self.value_type() {
-            ValueType::F16 => Ok(()),
-            _ => Err(not_f16(self.dtype)),
-        }
-    }
 }
 
 /// Copies elements of float16 as they are.
@@ -167,12 +159,12 @@ impl Layer for Memory {
         channels: &[usize],
         out: &mut [f16],
     ) -> Result<()> {
-        self.check_f16()?;
+        check_f16(self.dtype)?;
         self.channels(rows, channels, out, as_f16)
     }
 
     fn read_rows_f16(&self, rows: Range<usize>, channels: &[usize], out: &mut [f16]) -> Result<()> {
-        self.check_f16()?;
+        check_f16(self.dtype)?;
         self.rows(rows, channels, out, as_f16)
     }
 

@@ -1,6 +1,6 @@
 //! Objects that give rows when they are asked.
 
-use crate::layers::{check, not_f16, value_type};
+use crate::layers::{check, check_f16, value_type};
 use chanscope::io::layer::Layer;
 use chanscope::tensor::{DType, LayerShape, ValueType};
 use chanscope::{Error, Result};
@@ -79,9 +79,7 @@ impl Rows {
         }
         Ok(beyond)
     }
-}
 
-impl Rows {
     /// The reader's bytes as float32.
     fn floats(&self, bytes: &[u8]) -> Vec<f32> {
         match self.dtype {
@@ -141,14 +139,6 @@ impl Rows {
         })?;
         Ok(())
     }
-
-    /// Refuses to read elements of another type as float16.
-    fn check_f16(&self) -> Result<()> {
-        match self.value_type() {
-            ValueType::F16 => Ok(()),
-            _ => Err(not_f16(self.dtype)),
-        }
-    }
 }
 
 /// The bytes of float16 as numbers.
@@ -192,12 +182,12 @@ impl Layer for Rows {
         channels: &[usize],
         out: &mut [f16],
     ) -> Result<()> {
-        self.check_f16()?;
+        check_f16(self.dtype)?;
         self.channels(rows, channels, out, halves)
     }
 
     fn read_rows_f16(&self, rows: Range<usize>, channels: &[usize], out: &mut [f16]) -> Result<()> {
-        self.check_f16()?;
+        check_f16(self.dtype)?;
         self.rows(rows, channels, out, halves)
     }
 

@@ -229,6 +229,21 @@ impl<'a> Int8Batch<'a> {
         (block, bits, &mut self.maxima[start * COLS..end * COLS])
     }
 
+    /// Buffers the points from `place` on whose bits are set for a query; returns how many are buffered.
+    #[inline(always)]
+    fn buffer(&mut self, query: usize, place: usize, mut bits: u32) -> usize {
+        let mut count = self.counts[query] as usize;
+        let passed = &mut self.passed[query * CAPACITY..][..CAPACITY];
+        while bits != 0 {
+            let row = self.job.points.row(place + bits.trailing_zeros() as usize);
+            passed[count] = row as i32;
+            bits &= bits - 1;
+            count += 1;
+        }
+        self.counts[query] = count as u32;
+        count
+    }
+
     /// Buffers the points of some tiles that passed for a query, and measures them whenever the buffer is full;
     /// returns how many it measured.
     #[inline(always)]
@@ -241,17 +256,8 @@ impl<'a> Int8Batch<'a> {
         while left != 0 {
             let column = left.trailing_zeros() as usize;
             left &= left - 1;
-            let mut bits = self.bits[query * CHUNK + column];
-            let place = which[column] as usize * COLS;
-            let mut count = self.counts[query] as usize;
-            let passed = &mut self.passed[query * CAPACITY..][..CAPACITY];
-            while bits != 0 {
-                let row = self.job.points.row(place + bits.trailing_zeros() as usize);
-                passed[count] = row as i32;
-                bits &= bits - 1;
-                count += 1;
-            }
-            self.counts[query] = count as u32;
+            let bits = self.bits[query * CHUNK + column];
+            let count = self.buffer(query, which[column] as usize * COLS, bits);
             if count > BUFFER {
                 measured += count;
                 self.measure::<S>(query);

@@ -4,7 +4,7 @@
 //! before the first distance is computed. The points with the highest scores give a bound on the k-th distance that is nearly
 //! final. What remains are the points that reach the threshold which follows from it, of which there are few.
 
-use super::{BUDGET, BUFFER, CAPACITY, Int8Batch, PAIRS_PER_DISTANCE, PASS_ALL, PASS_NONE};
+use super::{BUDGET, BUFFER, Int8Batch, PAIRS_PER_DISTANCE, PASS_ALL, PASS_NONE};
 use crate::cpu::gemm::COLS;
 use crate::cpu::knn::products::Scores;
 use crate::simd::{F64_LANES, I32_LANES, I32x16, Simd};
@@ -75,19 +75,11 @@ impl Int8Batch<'_> {
         let end = S::I32x16::splat(end);
         for (place, scores) in (0..).step_by(I32_LANES).zip(scores.as_chunks().0) {
             let scores = S::I32x16::load(scores);
-            let mut bits = scores.at_least(threshold) & scores.lt(end);
+            let bits = scores.at_least(threshold) & scores.lt(end);
             if bits == 0 {
                 continue;
             }
-            let passed = &mut self.passed[query * CAPACITY..][..CAPACITY];
-            let mut count = self.counts[query] as usize;
-            while bits != 0 {
-                let row = self.job.points.row(place + bits.trailing_zeros() as usize);
-                passed[count] = row as i32;
-                bits &= bits - 1;
-                count += 1;
-            }
-            self.counts[query] = count as u32;
+            let count = self.buffer(query, place, bits.into());
             if count > BUFFER {
                 measured += count;
                 self.measure::<S>(query);
