@@ -87,7 +87,7 @@ impl NetOps for Cpu {
     }
 
     fn channel_dots(&self, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
-        self.pool.install(|| shuffle::channel_dots(x, y))
+        self.pool.install(|| shuffle::channel_dots(x, y, self.set))
     }
 
     fn correlate_above(&self, x: &Tensor, y: &Tensor, least: f32) -> Result<Correlation> {

@@ -168,7 +168,7 @@ pub(super) fn binary(a: &Tensor, b: &Tensor, f: Binary, activation: Activation) 
 }
 
 /// Applies an activation to values that have just been written and are still in the cache.
-fn activate(values: &mut [f32], activation: Activation) {
+pub(super) fn activate(values: &mut [f32], activation: Activation) {
     match activation {
         Activation::Identity => (),
         Activation::Relu => (values.iter_mut()).for_each(|v| *v = Activation::Relu.apply(*v)),

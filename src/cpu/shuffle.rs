@@ -4,6 +4,7 @@ use super::Tensor;
 use crate::Result;
 use crate::ops::net::Shuffle;
 use crate::ops::{check_shuffle, check_substitute, check_variants};
+use crate::simd::{F64_LANES, F64x8, InstructionSet, Simd, SimdKernel};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -62,39 +63,67 @@ pub(super) fn substitute(x: &Tensor, other: &Tensor, channels: Range<usize>) -> 
 
 /// Inner products, per channel, of every sample `x` with its variants `y`: `[sample, variant, channel]` of `<x, y>`,
 /// `<x, x>` and `<y, y>`.
-pub(super) fn channel_dots(x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
+pub(super) fn channel_dots(x: &Tensor, y: &Tensor, set: InstructionSet) -> Result<Vec<f64>> {
     let [n, m, d, variants] = check_variants(x.shape(), y.shape())?;
     let mut out = vec![0.0f64; n * variants * m * 3];
     if out.is_empty() || d == 0 {
         return Ok(out);
     }
+    let row = m * d;
     out.par_chunks_mut(variants * m * 3)
-        .enumerate()
-        .for_each(|(i, out)| {
-            let x = &x.data()[i * m * d..(i + 1) * m * d];
-            let squares: Vec<f64> = x.chunks(d).map(|x| dots(x, x)[0]).collect();
-            let y = y.data()[i * variants * m * d..].chunks(d);
-            for (j, (out, y)) in out.chunks_mut(3).zip(y).enumerate() {
-                let channel = j % m;
-                let [xy, yy] = dots(&x[channel * d..(channel + 1) * d], y);
-                out.copy_from_slice(&[xy, squares[channel], yy]);
-            }
-        });
+        .zip(x.data().par_chunks(row))
+        .zip(y.data().par_chunks(variants * row))
+        .for_each(|((out, x), y)| set.run(Dots { x, y, d, out }));
     Ok(out)
 }
 
-/// Running sums of an inner product.
-const LANES: usize = 16;
+/// Kernel: the inner products of a sample's maps, of `d` pixels each, with those of its variants.
+struct Dots<'a> {
+    /// `[channels, d]`.
+    x: &'a [f32],
+    /// `[variants, channels, d]`.
+    y: &'a [f32],
+    d: usize,
+    /// `[variants, channels, 3]`.
+    out: &'a mut [f64],
+}
 
-/// `<a, b>` and `<b, b>` in float64, where products of `f32` values are exact and neither overflow nor vanish.
-fn dots(a: &[f32], b: &[f32]) -> [f64; 2] {
-    let mut sums = [[0.0f64; LANES]; 2];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for (i, (&a, &b)) in a.iter().zip(b).enumerate() {
-            let (a, b) = (f64::from(a), f64::from(b));
-            sums[0][i] += a * b;
-            sums[1][i] += b * b;
+impl SimdKernel for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self) {
+        let Self { x, y, d, out } = self;
+        let squares: Vec<f64> = x.chunks_exact(d).map(|x| dots::<S>(x, x)[0]).collect();
+        let variants = y.chunks_exact(x.len());
+        for (y, out) in variants.zip(out.chunks_exact_mut(3 * squares.len())) {
+            let maps = x.chunks_exact(d).zip(y.chunks_exact(d)).zip(&squares);
+            for (out, ((x, y), &xx)) in out.as_chunks_mut::<3>().0.iter_mut().zip(maps) {
+                let [xy, yy] = dots::<S>(x, y);
+                *out = [xy, xx, yy];
+            }
         }
     }
-    sums.map(|sums| sums.iter().sum())
+}
+
+/// `<a, b>` and `<b, b>` in float64, where products of `f32` values are exact and neither overflow nor vanish. So sums are
+/// the same whether a product is fused into them or not.
+#[inline(always)]
+fn dots<S: Simd>(a: &[f32], b: &[f32]) -> [f64; 2] {
+    let zero = S::F64x8::splat(0.0);
+    let mut sums = [[zero; 2]; 2];
+    let ((a_lines, a_rest), (b_lines, b_rest)) =
+        (a.as_chunks::<F64_LANES>(), b.as_chunks::<F64_LANES>());
+    for (i, (a, b)) in a_lines.iter().zip(b_lines).enumerate() {
+        let (a, b) = (S::F64x8::widen(a), S::F64x8::widen(b));
+        let [xy, yy] = &mut sums[i % 2];
+        (*xy, *yy) = (a.mul_add(b, *xy), b.mul_add(b, *yy));
+    }
+    if !b_rest.is_empty() {
+        let (a, b) = (S::F64x8::widen_part(a_rest), S::F64x8::widen_part(b_rest));
+        let [xy, yy] = &mut sums[a_lines.len() % 2];
+        (*xy, *yy) = (a.mul_add(b, *xy), b.mul_add(b, *yy));
+    }
+    let [even, odd] = sums;
+    [(even[0] + odd[0]).sum(), (even[1] + odd[1]).sum()]
 }

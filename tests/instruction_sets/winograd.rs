@@ -7,7 +7,8 @@ use chanscope::ops::net::NetOps;
 use chanscope::ops::{Activation, Backend, Conv2dParams};
 use proptest::prelude::*;
 
-pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![any_shape, errors_are_small];
+pub const ON_EACH_SET: chanscope::internals::OnEachSet =
+    tests![any_shape, maps_of_two_by_two, errors_are_small];
 pub const ONCE: crate::Once = tests![
     batch_and_threads_do_not_matter,
     other_kernels_give_the_bits_of_the_plain_sum,
@@ -132,6 +133,37 @@ fn any_shape(set: InstructionSet) {
     assert!(transformed > 8, "only {transformed} cases were transformed");
 }
 
+fn maps_of_two_by_two(set: InstructionSet) {
+    let cpu = Cpu::with_instruction_set(2, set).unwrap();
+    let sizes = (
+        1usize..140,
+        12usize..300,
+        12usize..40,
+        any::<bool>(),
+        any::<u64>(),
+    );
+    proptest!(ProptestConfig::with_cases(8), |((n, c, filters, bias, seed) in sizes)| {
+        let case = Case {
+            bias,
+            seed,
+            activation: if seed % 2 == 0 { Activation::Relu } else { Activation::Identity },
+            ..Case::new([n, c, 2, 2], filters)
+        };
+        let [x, weight, bias] = case.values();
+        let (_, want, _) =
+            oracle::conv2d::conv2d(&x, case.x, &weight, case.weight(), &bias, &case.params());
+        let scales = oracle::winograd::scales_two_by_two(&x, [n, c], &weight, &bias, filters);
+        // Channels in chunks of 256, the chunks; 2 for inputs, 1 for weights, 2 for outputs, the bias.
+        let roundings = (c.min(256) + c / 256 + 6) as f64;
+        let out = case.relaxed(&cpu);
+        for (i, (&got, want)) in out.data().iter().zip(want).enumerate() {
+            let bound = roundings * f64::from(f32::EPSILON) / 2.0 * scales[i];
+            prop_assert!((f64::from(got) - want).abs() <= bound, "at {i}: {got} {want}");
+        }
+        prop_assert!(case.is_transformed(&cpu), "{case:?}");
+    });
+}
+
 /// The figure of `NetOps::conv2d_relaxed`.
 fn errors_are_small(set: InstructionSet) {
     let cpu = Cpu::with_instruction_set(2, set).unwrap();
@@ -140,6 +172,7 @@ fn errors_are_small(set: InstructionSet) {
         ([2, 128, 8, 8], 128),
         ([33, 96, 4, 4], 80),
         ([1, 300, 7, 9], 40),
+        ([33, 300, 2, 2], 80),
     ] {
         let case = Case::new(x, filters);
         let [x, weight, bias] = case.values();
@@ -155,18 +188,20 @@ fn errors_are_small(set: InstructionSet) {
 }
 
 fn batch_and_threads_do_not_matter() {
-    let case = Case::new([70, 24, 9, 13], 21);
-    let (one, four) = (Cpu::new(1).unwrap(), Cpu::new(4).unwrap());
-    assert!(case.is_transformed(&one));
-    let whole = case.relaxed(&one);
-    assert_eq!(whole.data(), case.relaxed(&four).data());
-    let sample = whole.data().len() / 70;
-    for part in [0..1, 5..38, 38..70] {
-        let some = case.run(&four, part.clone(), true);
-        assert_eq!(
-            some.data(),
-            &whole.data()[part.start * sample..part.end * sample]
-        );
+    for (map, samples) in [([9, 13], 70), ([2, 2], 150)] {
+        let case = Case::new([samples, 24, map[0], map[1]], 21);
+        let (one, four) = (Cpu::new(1).unwrap(), Cpu::new(4).unwrap());
+        assert!(case.is_transformed(&one));
+        let whole = case.relaxed(&one);
+        assert_eq!(whole.data(), case.relaxed(&four).data());
+        let sample = whole.data().len() / samples;
+        for part in [0..1, 5..38, 38..samples] {
+            let some = case.run(&four, part.clone(), true);
+            assert_eq!(
+                some.data(),
+                &whole.data()[part.start * sample..part.end * sample]
+            );
+        }
     }
 }
 
@@ -174,7 +209,12 @@ fn batch_and_threads_do_not_matter() {
 fn other_kernels_give_the_bits_of_the_plain_sum() {
     let cpu = Cpu::new(2).unwrap();
     // Too small a map, or too few channels.
-    for case in [Case::new([40, 64, 2, 2], 64), Case::new([4, 1, 16, 16], 64)] {
+    for case in [
+        Case::new([40, 64, 3, 3], 64),
+        Case::new([40, 64, 2, 3], 64),
+        Case::new([40, 2, 2, 2], 64),
+        Case::new([4, 1, 16, 16], 64),
+    ] {
         assert!(!case.is_transformed(&cpu), "{case:?}");
     }
     let case = Case::new([4, 16, 12, 12], 16);
@@ -214,21 +254,23 @@ fn other_kernels_give_the_bits_of_the_plain_sum() {
 
 /// NaN in one sample does not reach another.
 fn unused_lanes_do_not_matter() {
-    let case = Case::new([3, 16, 8, 8], 16);
-    let cpu = Cpu::new(1).unwrap();
-    assert!(case.is_transformed(&cpu));
-    let [mut x, weight, _] = case.values();
-    let sample = x.len() / 3;
-    x[sample..2 * sample].fill(f32::NAN);
-    let x = cpu.upload(&case.x, &x).unwrap();
-    let weight = cpu.upload(&case.weight(), &weight).unwrap();
-    let out = cpu
-        .conv2d_relaxed(&x, &weight, None, &case.params())
-        .unwrap();
-    let finite = |i: usize| {
-        out.data()[i * 16 * 64..][..16 * 64]
-            .iter()
-            .all(|v| v.is_finite())
-    };
-    assert!(finite(0) && !finite(1) && finite(2));
+    for size in [8, 2] {
+        let case = Case::new([3, 16, size, size], 16);
+        let cpu = Cpu::new(1).unwrap();
+        assert!(case.is_transformed(&cpu));
+        let [mut x, weight, _] = case.values();
+        let sample = x.len() / 3;
+        x[sample..2 * sample].fill(f32::NAN);
+        let x = cpu.upload(&case.x, &x).unwrap();
+        let weight = cpu.upload(&case.weight(), &weight).unwrap();
+        let out = cpu
+            .conv2d_relaxed(&x, &weight, None, &case.params())
+            .unwrap();
+        let finite = |i: usize| {
+            out.data()[i * 16 * size * size..][..16 * size * size]
+                .iter()
+                .all(|v| v.is_finite())
+        };
+        assert!(finite(0) && !finite(1) && finite(2));
+    }
 }

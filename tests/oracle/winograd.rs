@@ -1,5 +1,5 @@
-//! What rounding errors of a Winograd convolution F(4x4, 3x3) are relative to, from the published transforms (Lavin
-//! and Gray, arXiv 1509.09308, section 4.3).
+//! What rounding errors of convolutions by transforms are relative to: of Winograd's F(4x4, 3x3) from the published
+//! transforms (Lavin and Gray, arXiv 1509.09308, section 4.3), and of the products of 2x2 maps.
 
 const B: [[f64; 6]; 6] = [
     [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
@@ -99,6 +99,41 @@ pub fn scales(
                     }
                 }
             }
+        }
+    }
+    out
+}
+
+/// The same for 3x3 convolutions of 2x2 maps with a padding of 1, where the products of an axis are
+/// `g1 (x0 + x1)`, `(g2 - g1) x1` and `(g0 - g1) x0`.
+pub fn scales_two_by_two(
+    x: &[f32],
+    [n, c]: [usize; 2],
+    weight: &[f32],
+    bias: &[f32],
+    m: usize,
+) -> Vec<f64> {
+    const B: [[f64; 2]; 3] = [[1.0, 1.0], [0.0, 1.0], [1.0, 0.0]];
+    const G: [[f64; 3]; 3] = [[0.0, 1.0, 0.0], [0.0, -1.0, 1.0], [1.0, -1.0, 0.0]];
+    const A: [[f64; 3]; 2] = [[1.0, 1.0, 0.0], [1.0, 0.0, 1.0]];
+    let mut out = Vec::new();
+    for sample in 0..n {
+        for filter in 0..m {
+            let mut sum = [[0.0; 3]; 3];
+            for channel in 0..c {
+                let pixel = |i: usize| f64::from(x[(sample * c + channel) * 4 + i]).abs();
+                let tap = |i: usize| f64::from(weight[(filter * c + channel) * 9 + i]).abs();
+                let map = [[pixel(0), pixel(1)], [pixel(2), pixel(3)]];
+                let taps = [0, 3, 6].map(|row| [tap(row), tap(row + 1), tap(row + 2)]);
+                let (map, taps) = (both_sides(&B, &map), both_sides(&G, &taps));
+                for (i, row) in sum.iter_mut().enumerate() {
+                    for (j, value) in row.iter_mut().enumerate() {
+                        *value += map[i][j] * taps[i][j];
+                    }
+                }
+            }
+            let own = bias.get(filter).map_or(0.0, |&b| f64::from(b).abs());
+            out.extend(both_sides(&A, &sum).as_flattened().iter().map(|v| v + own));
         }
     }
     out

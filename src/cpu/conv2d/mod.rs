@@ -8,13 +8,16 @@
 //! 4. [`small`] leaves out the taps that fall on padding, where they are many.
 //!
 //! Every output is one sum over (channel, ky, kx), in an order that depends on those sizes only. So neither the batch
-//! nor the number of threads changes a bit. Callers that need no such sum may ask for [`winograd`].
+//! nor the number of threads changes a bit. Callers that need no such sum may ask for [`winograd`] or,
+//! for maps of four pixels, [`two_by_two`].
 
 mod depthwise;
+mod filters;
 mod geometry;
 mod patch;
 mod small;
 mod strip;
+mod two_by_two;
 mod winograd;
 
 use super::Tensor;
@@ -65,6 +68,8 @@ pub(super) fn conv2d(
         depthwise::run
     } else if sums == Sums::Relaxed && winograd::is_worth_it(&shape) {
         winograd::run
+    } else if sums == Sums::Relaxed && two_by_two::is_worth_it(&shape) {
+        two_by_two::run
     } else if small::is_worth_it(&shape) {
         small::run
     } else {

@@ -16,6 +16,7 @@
 //! it get it ([`conv2d_relaxed`](crate::ops::net::NetOps::conv2d_relaxed)). Whether a convolution is computed this way
 //! depends on the sizes of a sample alone, and each output on its own sample alone: the batch changes no bit.
 
+use super::filters::{Numbers, transformed};
 use super::geometry::Geometry;
 use super::small::inside_map;
 use super::strip::write;
@@ -68,7 +69,7 @@ pub(super) fn run(
     out: &mut [f32],
     set: InstructionSet,
 ) {
-    let filters = transformed_filters(weight, shape.filters, shape.channels);
+    let filters = transformed(weight, shape.filters, shape.channels, filter_points);
     let job = Job {
         shape,
         sizes: Sizes::new(shape),
@@ -95,46 +96,9 @@ pub(super) fn run(
     });
 }
 
-/// A number of each filter of a panel.
-type Filters = [f64; ROWS];
-
-/// `G g G'` of every filter and channel, `[row panels, POINTS, channels, ROWS]`.
-fn transformed_filters(weight: &[f32], filters: usize, channels: usize) -> Vec<f32> {
-    let panel = POINTS * channels * ROWS;
-    let mut all = vec![0f32; filters.div_ceil(ROWS) * panel];
-    all.par_chunks_mut(panel)
-        .enumerate()
-        .for_each(|(p, panel)| {
-            let rows = ROWS.min(filters - p * ROWS);
-            for channel in 0..channels {
-                let mut taps = [[[0.0; ROWS]; 3]; 3];
-                for r in 0..rows {
-                    let of_filter = &weight[((p * ROWS + r) * channels + channel) * 9..][..9];
-                    for (i, &tap) in of_filter.iter().enumerate() {
-                        taps[i / 3][i % 3][r] = f64::from(tap);
-                    }
-                }
-                // Columns first: `[x, point along y]`.
-                let column = |x: usize| filter_points([&taps[0][x], &taps[1][x], &taps[2][x]]);
-                let [left, middle, right] = [column(0), column(1), column(2)];
-                let rows = left.iter().zip(&middle).zip(&right);
-                for (y, ((left, middle), right)) in rows.enumerate() {
-                    let row = filter_points([left, middle, right]);
-                    for (x, values) in row.iter().enumerate() {
-                        let to = ((y * INPUTS + x) * channels + channel) * ROWS;
-                        for (to, &value) in panel[to..][..ROWS].iter_mut().zip(values) {
-                            *to = value as f32;
-                        }
-                    }
-                }
-            }
-        });
-    all
-}
-
 /// `G g`: three weights of each filter as six numbers.
 #[inline(always)]
-fn filter_points(g: [&Filters; 3]) -> [Filters; INPUTS] {
+fn filter_points(g: [&Numbers; 3]) -> [Numbers; INPUTS] {
     let mut points = [[0.0; ROWS]; INPUTS];
     for r in 0..ROWS {
         let [first, middle, last] = [g[0][r], g[1][r], g[2][r]];
@@ -195,7 +159,7 @@ struct Job<'a> {
     shape: &'a Geometry,
     sizes: Sizes,
     x: &'a [f32],
-    /// As [`transformed_filters`] returns them.
+    /// As [`transformed`] returns them.
     filters: &'a [f32],
     bias: &'a [f32],
     activation: Activation,

@@ -12,8 +12,8 @@ use crate::stream::run::ranges;
 use crate::{Error, Result};
 use std::ops::Range;
 
-/// Bytes of one round of variants: enough for many to share the packing of the weights, small beside any cap.
-const ROUND_ON_HOST: u64 = 64 << 20;
+/// Bytes of one round of variants: enough for many to share the transform and the packing of the weights.
+const ROUND_ON_HOST: u64 = 128 << 20;
 /// The same for a device with its own memory.
 const ROUND_ON_DEVICE: u64 = 512 << 20;
 /// Samples of a round at least, whatever their size: fewer would not share a pass over the weights.
