@@ -8,12 +8,14 @@
 //! shader_stats fill                    the same: how graphs of long rows are cut into dispatches
 //! shader_stats table FILE...           prints these files as one table of Markdown
 //! shader_stats wgsl FILE               writes the kernels that need no feature of the device, for another compiler
+//! shader_stats hlsl FOLDER             writes the same as HLSL, a file each
 //! ```
 //!
 //! Exit code: 1 of `compile` where a kernel does not compile, or where registers are in memory; of `fill` where dispatches
 //! are too small for a large card.
 
 mod code;
+mod hlsl;
 mod host;
 mod report;
 mod vulkan;
@@ -38,8 +40,10 @@ fn main() -> ExitCode {
         ["fill"] => host::fill(),
         ["table", ref files @ ..] => table(files),
         ["wgsl", file] => wgsl(file),
+        ["hlsl", folder] => hlsl::write(Path::new(folder)),
         _ => Err(
-            "usage: shader_stats compile FILE [KERNEL] | text FOLDER KERNEL | host | fill | table FILE... | wgsl FILE"
+            "usage: shader_stats compile FILE [KERNEL] | text FOLDER KERNEL | host | fill | table FILE... | wgsl FILE | \
+             hlsl FOLDER"
                 .into(),
         ),
     };
@@ -117,13 +121,17 @@ fn texts(folder: &Path, kernel: &str) -> Result<()> {
     .map(|_| ())
 }
 
+/// Whether a kernel needs no feature of the device.
+fn is_plain(source: &Source) -> bool {
+    source.float64 != Some(true) && !source.f16 && source.matrices.is_none()
+}
+
 /// A list of JSON objects, one a kernel; `read_only` is of the storage buffers, from binding 1 on.
 fn wgsl(file: &str) -> Result<()> {
     let mut seen = HashSet::new();
-    let plain = |s: &Source| s.float64 != Some(true) && !s.f16 && s.matrices.is_none();
     let kernels: Vec<_> = sources()?
         .into_iter()
-        .filter(|s| plain(s) && seen.insert((s.entry, s.text.clone())))
+        .filter(|s| is_plain(s) && seen.insert((s.entry, s.text.clone())))
         .map(|s| {
             serde_json::json!({
                 "entry": s.entry,

@@ -304,7 +304,8 @@ pub fn spirv(source: &Source) -> Result<Vec<u32>, Failure> {
     spv::write_vec(&module, &info, &options, Some(&entry)).map_err(|e| e.to_string())
 }
 
-fn validated(source: &Source) -> Result<(naga::Module, naga::valid::ModuleInfo), Failure> {
+/// A kernel as naga reads it.
+pub fn validated(source: &Source) -> Result<(naga::Module, naga::valid::ModuleInfo), Failure> {
     use naga::valid::Capabilities;
     let mut capabilities = Capabilities::default();
     capabilities.set(Capabilities::FLOAT64, source.float64 == Some(true));

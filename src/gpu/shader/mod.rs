@@ -16,6 +16,8 @@ pub(crate) mod listing;
 mod preprocess;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod translations;
 
 pub(super) use layout::{
     Field, Layout, ShaderParams, ShaderStruct, ShaderType, WideBits, shader_params, shader_struct,

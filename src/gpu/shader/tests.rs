@@ -12,14 +12,14 @@ use std::path::Path;
 use wgpu::naga;
 use wgpu::naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
-fn shaders() -> impl Iterator<Item = &'static Shader> {
+pub(super) fn shaders() -> impl Iterator<Item = &'static Shader> {
     SHADERS.iter().copied().flatten().copied()
 }
 
 /// The sets that are checked of one choice. Of hundreds, which exist for every number of candidates, these
 /// are every 61st, the last one, and each one that differs from the one before in more than the number of
 /// candidates and the length of an array.
-fn checked(sets: Vec<Vec<Define>>) -> Vec<Vec<Define>> {
+pub(super) fn checked(sets: Vec<Vec<Define>>) -> Vec<Vec<Define>> {
     if sets.len() < 100 {
         return sets;
     }
@@ -35,7 +35,7 @@ fn checked(sets: Vec<Vec<Define>>) -> Vec<Vec<Define>> {
         .collect()
 }
 
-fn label(shader: &Shader, defines: &[Define]) -> String {
+pub(super) fn label(shader: &Shader, defines: &[Define]) -> String {
     format!(
         "{} of {}.wgsl with {defines:?}",
         shader.entry, shader.file.name
@@ -43,7 +43,7 @@ fn label(shader: &Shader, defines: &[Define]) -> String {
 }
 
 /// What a device needs to be able to do for this combination, and no more.
-fn capabilities(shader: &Shader, defines: &[Define]) -> Capabilities {
+pub(super) fn capabilities(shader: &Shader, defines: &[Define]) -> Capabilities {
     let mut needed = Capabilities::default();
     if defines.contains(&("WIDE_F64", None)) {
         needed |= Capabilities::FLOAT64;
@@ -58,7 +58,10 @@ fn capabilities(shader: &Shader, defines: &[Define]) -> Capabilities {
 }
 
 /// Parses and validates a shader.
-fn validated(shader: &Shader, defines: &[Define]) -> Result<(naga::Module, ModuleInfo), String> {
+pub(super) fn validated(
+    shader: &Shader,
+    defines: &[Define],
+) -> Result<(naga::Module, ModuleInfo), String> {
     let text = expand(shader.file.text, defines)?;
     let mut options = naga::front::wgsl::Options::new();
     options.capabilities = capabilities(shader, defines);
