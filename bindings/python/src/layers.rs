@@ -73,6 +73,43 @@ pub fn check(shape: LayerShape, rows: &Range<usize>, channels: &[usize], out: us
     }
 }
 
+/// The order in which a layer's maps are read.
+#[derive(Clone, Copy)]
+pub enum Order {
+    /// All samples of a channel, then those of the next one.
+    ChannelMajor,
+    /// All channels of a sample, then those of the next one.
+    SampleMajor,
+}
+
+impl Order {
+    /// Sample and channel of each map, in this order.
+    pub fn maps(self, samples: usize, channels: usize) -> impl Iterator<Item = (usize, usize)> {
+        let (outer, inner) = match self {
+            Self::ChannelMajor => (channels, samples),
+            Self::SampleMajor => (samples, channels),
+        };
+        (0..outer).flat_map(move |o| {
+            (0..inner).map(move |i| match self {
+                Self::ChannelMajor => (i, o),
+                Self::SampleMajor => (o, i),
+            })
+        })
+    }
+
+    /// The place of the map of a sample, of so many, and a channel, of so many.
+    pub fn place(
+        self,
+        (sample, samples): (usize, usize),
+        (channel, channels): (usize, usize),
+    ) -> usize {
+        match self {
+            Self::ChannelMajor => channel * samples + sample,
+            Self::SampleMajor => sample * channels + channel,
+        }
+    }
+}
+
 /// A layer under another name.
 pub struct Named {
     pub name: String,

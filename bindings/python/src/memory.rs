@@ -1,6 +1,6 @@
 //! Arrays in memory, read where they lie.
 
-use crate::layers::{check, check_f16, value_type};
+use crate::layers::{Order, check, check_f16, value_type};
 use chanscope::Result;
 use chanscope::io::layer::Layer;
 use chanscope::tensor::{DType, LayerShape, ValueType};
@@ -44,38 +44,19 @@ impl Memory {
         }
     }
 
-    /// Copies samples `rows` of `channels`, channel-major.
-    fn channels<O>(
+    /// Copies samples `rows` of `channels`.
+    fn copy<O>(
         &self,
+        order: Order,
         rows: Range<usize>,
         channels: &[usize],
         out: &mut [O],
         run: impl Fn(isize, isize, &mut [O]),
     ) -> Result<()> {
         check(self.shape, &rows, channels, out.len())?;
-        let mut maps = out.chunks_exact_mut(self.shape.dim());
-        for &channel in channels {
-            for (row, map) in rows.clone().zip(&mut maps) {
-                self.map(row, channel, map, &run);
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies samples `rows` of `channels`, sample-major.
-    fn rows<O>(
-        &self,
-        rows: Range<usize>,
-        channels: &[usize],
-        out: &mut [O],
-        run: impl Fn(isize, isize, &mut [O]),
-    ) -> Result<()> {
-        check(self.shape, &rows, channels, out.len())?;
-        let mut maps = out.chunks_exact_mut(self.shape.dim());
-        for row in rows {
-            for (&channel, map) in channels.iter().zip(&mut maps) {
-                self.map(row, channel, map, &run);
-            }
+        let maps = out.chunks_exact_mut(self.shape.dim());
+        for ((row, slot), map) in order.maps(rows.len(), channels.len()).zip(maps) {
+            self.map(rows.start + row, channels[slot], map, &run);
         }
         Ok(())
     }
@@ -141,12 +122,12 @@ impl Layer for Memory {
 
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
         let run = |first, step, out: &mut [f32]| self.as_f32(first, step, out);
-        self.channels(rows, channels, out, run)
+        self.copy(Order::ChannelMajor, rows, channels, out, run)
     }
 
     fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
         let run = |first, step, out: &mut [f32]| self.as_f32(first, step, out);
-        self.rows(rows, channels, out, run)
+        self.copy(Order::SampleMajor, rows, channels, out, run)
     }
 
     fn value_type(&self) -> ValueType {
@@ -160,12 +141,12 @@ impl Layer for Memory {
         out: &mut [f16],
     ) -> Result<()> {
         check_f16(self.dtype)?;
-        self.channels(rows, channels, out, as_f16)
+        self.copy(Order::ChannelMajor, rows, channels, out, as_f16)
     }
 
     fn read_rows_f16(&self, rows: Range<usize>, channels: &[usize], out: &mut [f16]) -> Result<()> {
         check_f16(self.dtype)?;
-        self.rows(rows, channels, out, as_f16)
+        self.copy(Order::SampleMajor, rows, channels, out, as_f16)
     }
 
     fn beyond_f32(&self, rows: Range<usize>, channels: &[usize]) -> Result<u64> {

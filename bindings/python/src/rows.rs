@@ -1,6 +1,6 @@
 //! Objects that give rows when they are asked.
 
-use crate::layers::{check, check_f16, value_type};
+use crate::layers::{Order, check, check_f16, value_type};
 use chanscope::io::layer::Layer;
 use chanscope::tensor::{DType, LayerShape, ValueType};
 use chanscope::{Error, Result};
@@ -96,45 +96,23 @@ impl Rows {
         }
     }
 
-    /// Reads samples `rows` of `channels`, channel-major.
-    fn channels<T: Copy>(
+    /// Reads samples `rows` of `channels`.
+    fn read<T: Copy>(
         &self,
+        order: Order,
         rows: Range<usize>,
         channels: &[usize],
         out: &mut [T],
         numbers: impl Fn(&[u8]) -> Vec<T>,
     ) -> Result<()> {
         check(self.shape, &rows, channels, out.len())?;
-        let (dim, count, start) = (self.shape.dim(), rows.len(), rows.start);
+        let (dim, samples, start) = (self.shape.dim(), rows.len(), rows.start);
         self.blocks(rows, channels, numbers, |block, span, values| {
-            for (slot, &channel) in channels.iter().enumerate() {
-                for row in block.clone() {
-                    let from = ((row - block.start) * span.len() + channel - span.start) * dim;
-                    let to = (slot * count + row - start) * dim;
-                    out[to..to + dim].copy_from_slice(&values[from..from + dim]);
-                }
-            }
-        })?;
-        Ok(())
-    }
-
-    /// Reads samples `rows` of `channels`, sample-major.
-    fn rows<T: Copy>(
-        &self,
-        rows: Range<usize>,
-        channels: &[usize],
-        out: &mut [T],
-        numbers: impl Fn(&[u8]) -> Vec<T>,
-    ) -> Result<()> {
-        check(self.shape, &rows, channels, out.len())?;
-        let (dim, start) = (self.shape.dim(), rows.start);
-        self.blocks(rows, channels, numbers, |block, span, values| {
-            for row in block.clone() {
-                for (slot, &channel) in channels.iter().enumerate() {
-                    let from = ((row - block.start) * span.len() + channel - span.start) * dim;
-                    let to = ((row - start) * channels.len() + slot) * dim;
-                    out[to..to + dim].copy_from_slice(&values[from..from + dim]);
-                }
+            for (row, slot) in order.maps(block.len(), channels.len()) {
+                let from = (row * span.len() + channels[slot] - span.start) * dim;
+                let row = block.start - start + row;
+                let to = order.place((row, samples), (slot, channels.len())) * dim;
+                out[to..to + dim].copy_from_slice(&values[from..from + dim]);
             }
         })?;
         Ok(())
@@ -165,11 +143,15 @@ impl Layer for Rows {
     }
 
     fn read_channels(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
-        self.channels(rows, channels, out, |bytes| self.floats(bytes))
+        self.read(Order::ChannelMajor, rows, channels, out, |bytes| {
+            self.floats(bytes)
+        })
     }
 
     fn read_rows(&self, rows: Range<usize>, channels: &[usize], out: &mut [f32]) -> Result<()> {
-        self.rows(rows, channels, out, |bytes| self.floats(bytes))
+        self.read(Order::SampleMajor, rows, channels, out, |bytes| {
+            self.floats(bytes)
+        })
     }
 
     fn value_type(&self) -> ValueType {
@@ -183,12 +165,12 @@ impl Layer for Rows {
         out: &mut [f16],
     ) -> Result<()> {
         check_f16(self.dtype)?;
-        self.channels(rows, channels, out, halves)
+        self.read(Order::ChannelMajor, rows, channels, out, halves)
     }
 
     fn read_rows_f16(&self, rows: Range<usize>, channels: &[usize], out: &mut [f16]) -> Result<()> {
         check_f16(self.dtype)?;
-        self.rows(rows, channels, out, halves)
+        self.read(Order::SampleMajor, rows, channels, out, halves)
     }
 
     fn beyond_f32(&self, rows: Range<usize>, channels: &[usize]) -> Result<u64> {
