@@ -174,7 +174,10 @@ test("every table is saved as CSV with its numbers", async (t) => {
       const cell = (name) => row[head.indexOf(name)];
       assert.equal(Number.parseInt(row[0], 10), c);
       close(cell("Neighbours"), layer.neighbors_mean[c]);
-      close(cell("Neighbours, standard error"), layer.neighbors_mean_se[c]);
+      // Two digits of an error are shown, and as many decimals of the value.
+      const se = layer.neighbors_mean_se[c];
+      if (se === null) assert.equal(cell("Neighbours, standard error"), "");
+      else assert.equal(Number(cell("Neighbours, standard error")), Number(se.toPrecision(2)));
       assert.equal(Number(cell("Degenerate")), layer.degenerate_queries[c]);
       const error = cell("Label error");
       if (layer.loo_error[c] === null) assert.equal(error, "");
@@ -202,6 +205,7 @@ test("cells become what programs read, and names what file systems take", async 
     add(body, ["=HYPERLINK(\"https://a\")", "12\u202f345", "12.5\u00a0%", "5.43 \u00b1 0.02"]);
     add(body, ["say \"no\", twice", "-3e-5", "\u2013", "\u2013"]);
     add(body, ["-1 and more", "layer 1 200", "under 0.1\u00a0%", "7"]);
+    add(body, ["", "", "", "71.3 \u00b1 2.6\u00a0%"]);
     return [csv(table), [["a/../b", "<script>\u202e", ".x"], ["\u00e9t\u00e9"], ["///"], ["x".repeat(300)]].map((parts) => fileName(parts, "svg"))];
   });
   assert.deepEqual(parseCsv(text), [
@@ -209,6 +213,7 @@ test("cells become what programs read, and names what file systems take", async 
     ["'=HYPERLINK(\"https://a\")", "12345", "0.125", "5.43", "0.02"],
     ['say "no", twice', "-3e-5", "", "", ""],
     ["'-1 and more", "layer 1 200", "under 0.1 %", "7", ""],
+    ["", "", "", "0.713", "0.026"],
   ]);
   assert.deepEqual(names, ["a-..-b-script-.x.svg", "ete.svg", "chanscope.svg", "x".repeat(100) + ".svg"]);
 });
@@ -231,6 +236,57 @@ test("each channel's match in another layer is the largest Jaccard index of all"
       assert.ok(Math.abs(Number(value) - best.value) <= 0.006 * best.value);
     });
   }
+});
+
+test("a phone shows the first column of a table beside the others, however long its names are", async (t) => {
+  const page = await open(t, "dump", { viewport: { width: 375, height: 900 } });
+  await openAll(page);
+  const boxes = await page.locator(".scroll:has(table.numbers)").all();
+  assert.ok(boxes.length >= 4);
+  let moved = 0;
+  for (const box of boxes) {
+    const [width, left, scrolled] = await box.evaluate((box) => {
+      // A name longer than the page is wide, without a place to break it.
+      box.querySelector("tbody th").textContent = "layer".repeat(30);
+      box.scrollLeft = 10000;
+      const th = box.querySelector("tbody th").getBoundingClientRect();
+      return [th.width, th.left - box.getBoundingClientRect().left, box.scrollLeft];
+    });
+    assert.ok(width > 100 && width < 0.45 * 375, `${width} pixels`);
+    assert.ok(Math.abs(left) < 2, `${left} pixels from the edge`);
+    moved += scrolled > 0;
+  }
+  assert.ok(moved >= 2, `${moved} tables are wider than the page`);
+});
+
+test("more than six lines of a chart differ by their dashes, in the picture, its key and what is saved", async (t) => {
+  const page = await open(t, "compare");
+  const looks = await page.evaluate(() => {
+    const box = document.querySelector("[data-figure]").parentElement.appendChild(document.createElement("div"));
+    box.className = "figure";
+    const series = Array.from({ length: 14 }, (_, i) => ({ name: `layer ${i}`, style: "line", values: [i, i + 1] }));
+    const figure = chart(box, { label: "", x: "run", names: null, percent: false, log: false, sortable: false, range: [null, null], references: [], series });
+    figure.paint();
+    const lines = [...box.querySelectorAll("path.line")].map((line) => [getComputedStyle(line).stroke, getComputedStyle(line).strokeDasharray].join());
+    const marks = [...box.querySelectorAll(".key i")].map((mark) => [getComputedStyle(mark).getPropertyValue("--c"), getComputedStyle(mark).backgroundImage].join());
+    const saved = [...figure.drawing().querySelectorAll("path[stroke-dasharray][fill=none]")].map((path) => path.getAttribute("stroke-dasharray"));
+    box.remove();
+    return { lines, marks, saved };
+  });
+  assert.equal(new Set(looks.lines).size, 14);
+  assert.equal(new Set(looks.marks).size, 14);
+  assert.ok(looks.saved.filter((dashes) => dashes === "5 3").length >= 6 && looks.saved.filter((dashes) => dashes === "2 3").length >= 2, looks.saved.join("; "));
+});
+
+test("the cut begins among the joins that differ, where most are equal", async (t) => {
+  const page = await open(t, "dump");
+  const [cut, text] = await page.evaluate(() => {
+    const joins = [0.9, 0.6, 0, 0, 0, 0, 0];
+    const { panel } = clusters(document.querySelector("[data-figure]"), { row: "channel", clusters: { order: [0, 1, 2, 3, 4, 5, 6, 7], joins, by: "NCC" } }, (i) => i, () => {});
+    return [Number(panel.querySelector("input").value), panel.textContent];
+  });
+  assert.ok(cut > 0.5 && cut <= 0.9, String(cut));
+  assert.match(text, /at an NCC of/);
 });
 
 /** The places of the largest values, of equal ones the first. */
@@ -341,11 +397,19 @@ test("trends over runs name the runs by their folders, on the axis and where the
       lines.forEach((line, l) => {
         const [layer, value] = line.split(" ");
         assert.equal(layer, runs[at].layers[l].name);
+        const [, digits, unit] = value.match(/^(.*?)(\u00a0%)?$/);
         if (runs[at].layers[l][field] === null) assert.equal(value, "\u2013");
-        else close(value, runs[at].layers[l][field]);
+        else close(unit ? Number(digits) / 100 : digits, runs[at].layers[l][field]);
+        assert.equal(unit !== undefined, field === "loo_error" && value !== "\u2013");
       });
     }
   }
+  // The picture of each pair names the layers of both runs.
+  const map = card(page, `${runs[0].path} and ${runs[1].path}`).locator("figure").first();
+  await map.locator("canvas.map").focus();
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("ArrowRight");
+  assert.match(await map.locator("output").first().textContent(), new RegExp(`^Layer ${runs[0].layers[0].name}, layer ${runs[1].layers[1].name}: Best match `));
   // The tables of each pair hold what the run found, both ways.
   await openAll(page);
   for (const pair of pairs) {

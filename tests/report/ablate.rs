@@ -108,8 +108,8 @@ fn sentences_name_the_ends() {
     assert_eq!(
         said,
         [
-            "With 40\u{a0}% of the channels kept, the ranking fpgm leaves the highest accuracy, 60\u{a0}% ± 2.0\u{a0}%, and l1 the lowest, \
-          50\u{a0}% ± 2.0\u{a0}%."
+            "With 40\u{a0}% of the channels kept, the ranking fpgm leaves the highest accuracy, 60.0 ± 2.0\u{a0}%, and l1 the lowest, \
+          50.0 ± 2.0\u{a0}%."
         ]
     );
     let one = ablated(&[curve("l1", [0.9, 0.5])]);
@@ -117,7 +117,7 @@ fn sentences_name_the_ends() {
     assert!(ablated(&[]).is_empty());
     let run = ablation(&section(vec![]), None);
     assert!(
-        run[0].contains("95.0\u{a0}% ± 1.0\u{a0}% of 500 samples"),
+        run[0].contains("95.0 ± 1.0\u{a0}% of 500 samples"),
         "{run:?}"
     );
     assert!(run[1].contains("their mean") && run[2].contains("100 other samples"));

@@ -71,9 +71,9 @@ fn each_channel_names_its_match() {
     let values = &chart(&html)["series"][0]["values"];
     assert_eq!(*values, json!([0.875, null, null]));
     for part in [
-        "<td>b channel 0</td><td>0.875</td></tr>",
-        "<td>a channel 2</td><td>0.0625</td></tr>",
-        "<td>–</td><td>–</td></tr>",
+        "<td class=\"name\">b channel 0</td><td>0.875</td></tr>",
+        "<td class=\"name\">a channel 2</td><td>0.0625</td></tr>",
+        "<td class=\"name\">–</td><td>–</td></tr>",
     ] {
         assert!(html.contains(part), "{part}");
     }
@@ -110,7 +110,7 @@ fn indices_that_no_layer_has_are_no_match() {
         chart(&html)["series"][0]["values"],
         json!([null, null, null])
     );
-    assert!(!html.contains("<td>a channel"));
+    assert!(!html.contains("<td class=\"name\">a channel"));
 }
 
 #[test]

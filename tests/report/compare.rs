@@ -1,7 +1,9 @@
 //! Runs side by side on the page.
 
 use super::html::{Memory, figures, page};
-use chanscope::report::results::{Compare, ComparedLayer, ComparedRun, Results, finite};
+use chanscope::report::results::{
+    Compare, ComparedLayer, ComparedPair, ComparedRun, Results, finite,
+};
 use serde_json::{Value, json};
 
 /// The charts of runs in these folders, each with a layer whose redundancy is the run's number.
@@ -42,4 +44,36 @@ fn trends_name_runs_by_the_folders_that_tell_them_apart() {
     named(["x/a", "x/a", "x/b"], ["x/a", "x/a", "x/b"]);
     named(["/", "/", "."], ["/", "/", "."]);
     assert_eq!(charts(&["a", "b"]).len(), 0, "no trend of two runs");
+}
+
+#[test]
+fn a_picture_of_two_runs_names_the_layers_of_both() {
+    let run = |path: &str, layers: &[&str]| ComparedRun {
+        path: path.into(),
+        layers: (layers.iter())
+            .map(|name| ComparedLayer {
+                name: name.to_string(),
+                ..ComparedLayer::default()
+            })
+            .collect(),
+    };
+    let mut results = Results::new("compare");
+    results.compare = Some(Compare {
+        runs: vec![
+            run("a", &["conv1", "conv2"]),
+            run("b", &["stem", "body", "head"]),
+        ],
+        pairs: vec![ComparedPair {
+            a: 0,
+            b: 1,
+            best_match: vec![vec![finite(0.5); 3]; 2],
+            best_match_back: vec![vec![finite(0.5); 2]; 3],
+            mean: vec![vec![finite(0.25); 3]; 2],
+            ..ComparedPair::default()
+        }],
+    });
+    let found = figures(&page(&results, &Memory::new()).html);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["names"], json!(["conv1", "conv2"]));
+    assert_eq!(found[0]["columns"], json!(["stem", "body", "head"]));
 }

@@ -158,7 +158,7 @@ fn responses_are_cropped_to_what_responds() {
     assert_eq!((&tiles["height"], &tiles["width"]), (&json!(4), &json!(3)));
     assert_eq!((pixels[4], pixels[7]), (127, -64i8 as u8));
     for part in [
-        "conv1 channel 3</th><td>conv2 channel 5</td><td>0.970</td><td>1, -2</td>",
+        "conv1 channel 3</th><td class=\"name\">conv2 channel 5</td><td>0.970</td><td>1, -2</td>",
         "<li>conv1: 3 and 4; conv2: 5</li>",
         "cropped to the part that responds",
     ] {

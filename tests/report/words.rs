@@ -6,7 +6,8 @@ use chanscope::report::results::{
     finite_all,
 };
 use chanscope::report::words::{
-    Alike, compare, filters, impulse, list, number, percent, redundancy, shuffle,
+    Alike, compare, filters, impulse, list, number, percent, percent_with_error, redundancy, share,
+    shuffle, with_error,
 };
 use insta::assert_snapshot;
 use ndarray::array;
@@ -241,4 +242,27 @@ fn numbers_read_well() {
     assert_eq!(list(&[4, 5, 9]), "4, 5 and 9");
     let many: Vec<u64> = (0..20).collect();
     assert!(list(&many).ends_with("10, 11 and 8 more"));
+}
+
+#[test]
+fn a_value_has_the_decimals_of_its_error() {
+    let said = |value, error| with_error(finite(value), finite(error));
+    assert_eq!(said(14.317_2, 0.021_3), "14.317 ± 0.021");
+    assert_eq!(said(0.5, 0.099_6), "0.50 ± 0.10");
+    assert_eq!(said(1234.5, 27.4), "1234 ± 27");
+    assert_eq!(said(0.113, 0.0), "0.11 ± 0.00");
+    assert_eq!(said(0.113, f64::NAN), "0.113");
+    assert_eq!(with_error(None, finite(0.1)), "–");
+    let said = |value, error| percent_with_error(finite(value), finite(error));
+    assert_eq!(said(0.713, 0.026_2), "71.3 ± 2.6\u{a0}%");
+    assert_eq!(said(0.7, 0.12), "70.0 ± 12.0\u{a0}%");
+    assert_eq!(said(0.998_76, 0.000_34), "99.876 ± 0.034\u{a0}%");
+    assert_eq!(said(1.0, 0.0), "100.0 ± 0.0\u{a0}%");
+    assert_eq!(said(0.713, f64::NAN), "71\u{a0}%");
+    assert_eq!(percent_with_error(None, finite(0.1)), "–");
+    let shares = [0.9, 0.125, 0.1, 1.0, 0.333_333].map(share);
+    assert_eq!(
+        shares,
+        ["90", "12.5", "10", "100", "33.33"].map(|s| format!("{s}\u{a0}%"))
+    );
 }

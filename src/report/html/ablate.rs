@@ -1,7 +1,7 @@
 //! The section on accuracy without some of the channels.
 
 use super::super::results::{AblatedLayer, Ablation, AblationCurve, Results};
-use super::super::words::{self, percent, with_error};
+use super::super::words::{self, percent_with_error};
 use super::figures::{Chart, Figures, Series};
 use super::{Captioned, Fact, fact};
 
@@ -54,7 +54,7 @@ pub fn section(results: &Results, figures: &mut Figures) -> Option<Section> {
         let note = words::plural(layer.channels, "channel", "channels");
         parts.push(part(&layer.name, note, &layer.curves, ablation, figures));
     }
-    let accuracy = with_error(ablation.accuracy, ablation.standard_error, percent);
+    let accuracy = percent_with_error(ablation.accuracy, ablation.standard_error);
     Some(Section {
         sentences: words::ablation(ablation, network(results, ablation)),
         facts: vec![
@@ -97,7 +97,7 @@ fn part(
         Row {
             ranking: curve.ranking.clone(),
             cells: cells
-                .map(|p| with_error(p.accuracy, p.standard_error, percent))
+                .map(|p| percent_with_error(p.accuracy, p.standard_error))
                 .collect(),
         }
     };
@@ -106,7 +106,7 @@ fn part(
         note,
         sentences: words::ablated(curves),
         charts: charts(name, curves, ablation, figures),
-        shares: points.iter().map(|p| percent(Some(p.share))).collect(),
+        shares: points.iter().map(|p| words::share(p.share)).collect(),
         rows: curves.iter().map(row).collect(),
     }
 }

@@ -72,6 +72,7 @@ fn heatmap(across: &Across, figures: &mut Figures) -> Option<usize> {
             col: "layer",
             symmetric: false,
             names: Some(json!(across.layers)),
+            columns: None,
             clusters: None,
             views: vec![
                 view(best.view(), "Best match"),

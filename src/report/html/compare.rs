@@ -137,13 +137,14 @@ fn heatmap(
     };
     Some(figures.heatmap(HeatMap {
         label: format!(
-            "Best match of each layer of {} in each layer of {}; the numbers are in the table below",
+            "Best match of each layer of {} in each layer of {}",
             a.path, b.path
         ),
         row: "layer",
         col: "layer",
         symmetric: false,
-        names: None,
+        names: Some(json!(names(a))),
+        columns: Some(json!(names(b))),
         clusters: None,
         views: vec![view("Best match", best.view()), view("Mean", mean.view())],
     }))
@@ -152,24 +153,30 @@ fn heatmap(
 /// A figure of a layer that runs are compared by.
 struct Measure {
     title: &'static str,
+    /// Whether it is a share, shown in percent.
+    share: bool,
     value: fn(&ComparedLayer) -> Option<f64>,
 }
 
 const MEASURES: [Measure; 4] = [
     Measure {
         title: "Redundancy",
+        share: false,
         value: |l| l.redundancy,
     },
     Measure {
         title: "Mean Jaccard index of different channels",
+        share: false,
         value: |l| l.jaccard_mean,
     },
     Measure {
         title: "Neighbours of a channel, mean",
+        share: false,
         value: |l| l.neighbors_mean,
     },
     Measure {
         title: "Label error of a channel, mean",
+        share: true,
         value: |l| l.loo_error,
     },
 ];
@@ -215,6 +222,7 @@ fn trends(found: &Compare, figures: &mut Figures) -> Trends {
         {
             continue;
         }
+        let show = if measure.share { percent } else { number };
         tables.push(Table {
             title: measure.title.into(),
             columns: found.runs.iter().map(|run| run.path.clone()).collect(),
@@ -223,7 +231,7 @@ fn trends(found: &Compare, figures: &mut Figures) -> Trends {
                 .map(|name| {
                     (
                         name.to_string(),
-                        values(name).into_iter().map(number).collect(),
+                        values(name).into_iter().map(show).collect(),
                     )
                 })
                 .collect(),
@@ -239,7 +247,7 @@ fn trends(found: &Compare, figures: &mut Figures) -> Trends {
             label: format!("{} of every layer over the runs", measure.title),
             x: "run",
             names: Some(json!(runs)),
-            percent: false,
+            percent: measure.share,
             log: false,
             sortable: false,
             range: [None, None],

@@ -50,6 +50,8 @@ pub struct HeatMap<'a> {
     pub symmetric: bool,
     /// Names of the rows, when they are not 0, 1, 2, ...: numbers or texts.
     pub names: Option<Value>,
+    /// Names of the columns, where they are not those of the rows.
+    pub columns: Option<Value>,
     /// Clusters of the rows, and the name of the similarity by which they were made.
     pub clusters: Option<(&'static str, Clustering)>,
     /// Matrices of one shape.
@@ -172,6 +174,7 @@ impl Figures {
             "row": map.row,
             "col": map.col,
             "names": map.names,
+            "columns": map.columns,
             "clusters": map.clusters.as_ref().map(|(by, found)| json!({
                 "by": by,
                 "order": found.order,

@@ -114,6 +114,7 @@ fn heatmap(layer: &FilterLayer, pairs: &Array2<f64>, figures: &mut Figures) -> u
         col: "filter",
         symmetric: true,
         names: None,
+        columns: None,
         clusters,
         views,
     })

@@ -153,6 +153,7 @@ fn view(layer: &ImpulseLayer, arrays: &dyn Arrays, figures: &mut Figures) -> Res
                 col: "channel",
                 symmetric: true,
                 names: None,
+                columns: None,
                 clusters: Some((by, cluster(matrix.view()))),
                 views,
             }))

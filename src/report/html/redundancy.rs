@@ -5,7 +5,7 @@ mod tables;
 use super::super::arrays::{self, Arrays};
 use super::super::order::cluster;
 use super::super::results::{RedundancyLayer, Results};
-use super::super::words::{self, Alike, mean, number, percent, with_error};
+use super::super::words::{self, Alike, mean, number, percent, percent_with_error, with_error};
 use super::across::Matches;
 use super::cards::{Beside, cards};
 use super::figures::{Chart, Figures, HeatMap, Series, View};
@@ -144,6 +144,7 @@ fn heatmap(
         col: "channel",
         symmetric: true,
         names: (!numbered).then(|| json!(names)),
+        columns: None,
         clusters: Some((by, clusters)),
         views,
     }))
@@ -170,11 +171,12 @@ fn alike(layer: &RedundancyLayer, jaccard: &Array2<f64>) -> Option<Alike> {
 fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
     let live = live(layer);
     let aggregate = layer.aggregate.as_ref();
-    let whole =
-        |value: Option<f64>, error: Option<f64>, show: fn(Option<f64>) -> String| match value {
-            Some(_) => format!("whole layer {}", with_error(value, error, show)),
-            None => String::new(),
-        };
+    let whole = |value: Option<f64>,
+                 error: Option<f64>,
+                 show: fn(Option<f64>, Option<f64>) -> String| match value {
+        Some(_) => format!("whole layer {}", show(value, error)),
+        None => String::new(),
+    };
     let mut facts = Vec::new();
     if live == 0 {
         return facts;
@@ -182,17 +184,17 @@ fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
     if live > 1 {
         facts.push(fact(
             "Redundancy",
-            with_error(layer.redundancy, layer.redundancy_se, number),
+            with_error(layer.redundancy, layer.redundancy_se),
             format!("1 to {live}"),
         ));
         facts.push(fact(
             "Mean Jaccard",
-            with_error(layer.jaccard_mean, layer.jaccard_mean_se, number),
+            with_error(layer.jaccard_mean, layer.jaccard_mean_se),
             "0 to 1",
         ));
         facts.push(fact(
             "Mean overlap",
-            with_error(layer.overlap_mean, layer.overlap_mean_se, number),
+            with_error(layer.overlap_mean, layer.overlap_mean_se),
             "neighbours shared",
         ));
     }
@@ -202,7 +204,7 @@ fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
         whole(
             aggregate.and_then(|a| a.neighbors_mean),
             aggregate.and_then(|a| a.neighbors_mean_se),
-            number,
+            with_error,
         ),
     ));
     facts.push(fact(
@@ -211,7 +213,7 @@ fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
         whole(
             aggregate.and_then(|a| a.pca_dimension_mean),
             aggregate.and_then(|a| a.pca_dimension_mean_se),
-            number,
+            with_error,
         ),
     ));
     if let Some(baselines) = &layer.baselines {
@@ -234,14 +236,14 @@ fn facts(layer: &RedundancyLayer) -> Vec<Fact> {
             whole(
                 aggregate.and_then(|a| a.loo_error),
                 aggregate.and_then(|a| a.loo_error_se),
-                percent,
+                percent_with_error,
             ),
         ));
     }
     if let Some(recall) = aggregate.and_then(|a| a.recall) {
         facts.push(fact(
             "Aggregate recall",
-            with_error(Some(recall), aggregate.and_then(|a| a.recall_se), percent),
+            percent_with_error(Some(recall), aggregate.and_then(|a| a.recall_se)),
             "of its neighbours",
         ));
     }

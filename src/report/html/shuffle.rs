@@ -194,6 +194,7 @@ fn maps(
             col: "observed channel",
             symmetric: false,
             names: None,
+            columns: None,
             clusters: None,
             views: vec![View {
                 name: "Cosine",

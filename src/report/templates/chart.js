@@ -10,6 +10,8 @@ const chart = (box, fig) => {
   const bySize = [...index].sort((a, b) => (lead[b] ?? -Infinity) - (lead[a] ?? -Infinity) || a - b);
   const order = () => (state.sorted ? bySize : index);
   const label = (i) => (fig.names ? fig.names[i] : i);
+  // Six colours; the lines of a second and third round are dashed and dotted.
+  const colour = (k) => `c${k % 6} d${Math.floor(k / 6) % 3}`;
   // Texts on the axis are the ends of long names, which tell runs apart; pointing tells the whole name.
   const named = typeof fig.names?.[0] === "string";
   const MOST = 22;
@@ -26,7 +28,7 @@ const chart = (box, fig) => {
   if (fig.sortable && count > 2) controls.append(choice("Order", ["By index", "By value"], (i) => set({ sorted: i === 1 })));
   if (fig.log) controls.append(choice("Scale", ["Linear", "Log"], (i) => set({ log: i === 1 })));
   const key = make("div", { class: "key" });
-  fig.series.forEach((s, i) => key.append(make("span", {}, make("i", { class: `${s.style} c${i % 6}` }), s.name)));
+  fig.series.forEach((s, i) => key.append(make("span", {}, make("i", { class: `${s.style} ${colour(i)}` }), s.name)));
   // A line to compare with must not flatten what it is compared to: far away it is only named.
   const values = fig.series.flatMap((s) => s.values.flatMap((v, i) => (v === null || !s.errors?.[i] ? [v] : [v, v + s.errors[i], Math.max(0, v - s.errors[i])]))).filter((v) => v !== null);
   const most = values.reduce((a, b) => Math.max(a, b), 0);
@@ -117,12 +119,12 @@ const chart = (box, fig) => {
 
   const series = (s, k, inner, x, y, low) => {
     const places = order().map((i, at) => [x(at), s.values[i] ?? null]).filter(([, v]) => v !== null && (!state.log || v > 0));
-    const colour = "c" + (k % 6);
+    const look = colour(k);
     if (s.style === "bar") {
       const width = clamp((inner / count) * 0.72, 0.8, 34);
       svg.append(draw("path", { class: "bar", "stroke-width": width, d: places.map(([px, v]) => `M${px} ${y(low)}V${y(v)}`).join("") }));
     } else if (s.style === "line" && !state.sorted) {
-      svg.append(draw("path", { class: "line " + colour, d: places.map(([px, v], i) => `${i ? "L" : "M"}${px} ${y(v)}`).join("") }));
+      svg.append(draw("path", { class: "line " + look, d: places.map(([px, v], i) => `${i ? "L" : "M"}${px} ${y(v)}`).join("") }));
     }
     const radius = clamp((inner / count) * 0.3, 1.4, 4.5);
     // Error bars lie over bars and under dots.
@@ -133,16 +135,15 @@ const chart = (box, fig) => {
     }
     if (s.style === "dot" && count > MANY) {
       // Lines of no length with round ends: one element in place of thousands.
-      svg.append(draw("path", { class: "dots " + colour, "stroke-width": 2 * radius, d: places.map(([px, v]) => `M${px} ${y(v)}h0`).join("") }));
+      svg.append(draw("path", { class: "dots " + look, "stroke-width": 2 * radius, d: places.map(([px, v]) => `M${px} ${y(v)}h0`).join("") }));
     } else if (s.style === "dot" || (s.style === "line" && (state.sorted || count <= 60))) {
-      for (const [px, v] of places) svg.append(draw("circle", { class: "dot " + colour, cx: px, cy: y(v), r: s.style === "dot" ? radius : Math.min(radius, 3), "stroke-width": radius > 2.5 ? 1 : 0 }));
+      for (const [px, v] of places) svg.append(draw("circle", { class: "dot " + look, cx: px, cy: y(v), r: s.style === "dot" ? radius : Math.min(radius, 3), "stroke-width": radius > 2.5 ? 1 : 0 }));
     }
   };
 
   const describe = (at) => {
     const i = order()[at];
-    const error = (s) => ((s.errors?.[i] ?? null) === null ? "" : ` ± ${show(s.errors[i])}`);
-    const what = fig.series.map((s) => `${s.name} ${show(s.values[i] ?? null)}${error(s)}`);
+    const what = fig.series.map((s) => `${s.name} ${withError(s.values[i] ?? null, s.errors?.[i] ?? null, fig.percent)}`);
     const none = fig.series.every((s) => (s.values[i] ?? null) === null);
     return `${fig.x[0].toUpperCase() + fig.x.slice(1)} ${label(i)}: ${none ? "no value" : what.join(", ")}`;
   };

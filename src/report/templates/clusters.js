@@ -10,7 +10,9 @@ const clusters = (box, fig, label, moved) => {
   const step = roundStep(highest > lowest ? highest - lowest : 1, 200);
   const places = Math.max(0, Math.ceil(-Math.log10(step) + 1e-9));
   const [low, high] = [Math.floor(lowest / step) * step, (Math.floor(highest / step) + 1) * step].map((x) => Number(x.toFixed(places)));
-  const middle = [...known].sort((a, b) => a - b)[known.length >> 1];
+  // Half way up the joins. Where most of them are equal, as those of filters that share nothing, only the others count.
+  const above = known.filter((j) => j > lowest);
+  const middle = (above.length ? above : [...known]).sort((a, b) => a - b)[(above.length || known.length) >> 1];
 
   const input = make("input", { type: "range", min: low, max: high, step, value: Number((Math.round(middle / step) * step).toFixed(places)) });
   const output = make("output");
@@ -20,7 +22,7 @@ const clusters = (box, fig, label, moved) => {
   const layer = whereabouts(box, "")[1];
   const name = `Groups of ${fig.row}s${layer ? " of " + layer : ""} by ${by}`;
   const list = make("div", { class: "scroll groups", tabindex: "0", role: "region", "aria-label": name }, table);
-  const panel = make("div", { class: "cut" }, make("label", {}, make("span", {}, `Cut the tree at a ${by} of`), input), output, list);
+  const panel = make("div", { class: "cut" }, make("label", {}, make("span", {}, `Cut the tree at ${by === "NCC" ? "an" : "a"} ${by} of`), input), output, list);
   const cut = () => Number(input.value);
 
   // Runs of leaves [first, last], and the similarity of a run's last join.

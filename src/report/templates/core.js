@@ -40,6 +40,14 @@ const number = (x) => {
   return x.toFixed(Math.min(6, Math.max(0, 2 - size)));
 };
 const percent = (x) => (x === null || !Number.isFinite(x) ? "\u2013" : number(x * 100) + "\u00a0%");
+// A value with its standard error as in the tables: two digits of the error, and as many decimals of the value.
+const withError = (x, error, share) => {
+  if (x === null || error === null) return (share ? percent : number)(x);
+  const [value, e] = share ? [100 * x, 100 * error] : [x, error];
+  const two = clamp(1 - Number(e.toExponential(1).split("e")[1]), 0, 6);
+  const places = share && (e >= 0.1 || e === 0) ? 1 : e === 0 ? 2 : two;
+  return `${value.toFixed(places)} \u00b1 ${e.toFixed(places)}${share ? "\u00a0%" : ""}`;
+};
 
 // For axes, where the zeros at the end say nothing.
 const short = (x, share) => (share ? Number((x * 100).toPrecision(6)) + "\u00a0%" : Math.abs(x) >= 1e6 ? number(x) : String(Number(x.toPrecision(6))));

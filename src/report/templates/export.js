@@ -81,7 +81,8 @@ const csv = (table) => {
     if (!errors[c]) return [plain(text)];
     if (r < head) return [plain(text), plain(text) + ", standard error"];
     const [value, error] = text.split(" \u00b1 ");
-    return [plain(value), plain(error ?? "")];
+    const unit = error?.match(/\s*%$/)?.[0] ?? "";
+    return [plain(value + unit), plain(error ?? "")];
   }).flat().map(quoted).join(",");
   return rows.map(line).join("\r\n") + "\r\n";
 };

@@ -19,12 +19,13 @@ const heatmap = (box, fig) => {
     return found.value(found.code(place(r), place(c)));
   };
   const label = (i) => (fig.names ? fig.names[i] : i);
+  const column = (i) => (fig.columns ? fig.columns[i] : label(i));
   const texts = typeof fig.names?.[0] === "string";
-  const members = (i) => {
-    if (block === 1) return String(label(place(i)));
+  const members = (i, name = label) => {
+    if (block === 1) return String(name(place(i)));
     const count = order?.length ?? Infinity;
     const all = Array.from({ length: Math.min(block, count - i * block) }, (_, k) => i * block + k);
-    return all.map((k) => label(state.sorted ? order[k] : k)).join("/");
+    return all.map((k) => name(state.sorted ? order[k] : k)).join("/");
   };
 
   const canvas = make("canvas", { class: "map", tabindex: "0", role: "application", "aria-label": fig.label + ". Arrow keys move from pair to pair, plus and minus zoom." });
@@ -88,9 +89,9 @@ const heatmap = (box, fig) => {
   // Where the cells are, and the part of them that is shown: all, or a window of the same proportions.
   const layout = () => {
     const outer = box.clientWidth;
-    const longest = texts ? Math.max(...fig.names.map((name) => wide(name, FONT))) + 10 : 0;
-    const left = clamp(longest, NARROW, Math.max(NARROW, outer * 0.34));
-    const bottom = texts ? Math.min(longest, 150) : BOTTOM;
+    const longest = (names) => Math.max(...names.map((name) => wide(name, FONT))) + 10;
+    const left = clamp(texts ? longest(fig.names) : 0, NARROW, Math.max(NARROW, outer * 0.34));
+    const bottom = texts ? Math.min(longest(fig.columns ?? fig.names), 150) : BOTTOM;
     const top = TOP + (groups && state.sorted ? TREE : 0);
     const width = Math.min(outer - left, 582, cols * 64);
     const height = clamp((width * rows) / cols, Math.min(150, width), width);
@@ -102,8 +103,8 @@ const heatmap = (box, fig) => {
     context.imageSmoothingEnabled = nc > width * (devicePixelRatio || 1);
     context.imageSmoothingQuality = "high";
     context.drawImage(image, col, row, nc, nr, left, top, width, height);
-    const name = (i) => (block === 1 ? label(place(i)) : i * block);
-    axes(context, frame, rows, cols, name, { texts, all: state.sorted });
+    const name = (of) => (i) => (block === 1 ? of(place(i)) : i * block);
+    axes(context, frame, rows, cols, { rowName: name(label), colName: name(column), texts, all: state.sorted });
     if (width / nc >= 40) numerals(context, frame, (r, c) => value(state.view, r, c), shades(), own);
     if (!groups || !state.sorted) return;
     squares(context, frame, groups.runs(), block);
@@ -147,7 +148,7 @@ const heatmap = (box, fig) => {
   };
 
   const describe = (r, c) => {
-    const [a, b] = [members(r), members(c)];
+    const [a, b] = [members(r), members(c, column)];
     const where = fig.row !== fig.col || !symmetric ? `${fig.row} ${a}, ${fig.col} ${b}` : r === c && block === 1 ? `${fig.row} ${a} with itself` : `${fig.row}s ${a} and ${b}`;
     const what = fig.views.map((view, i) => `${view.name} ${number(value(i, r, c))}`);
     return where[0].toUpperCase() + where.slice(1) + ": " + what.join(", ");

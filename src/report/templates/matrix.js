@@ -50,7 +50,7 @@ const cellSize = (frame) => [frame.width / frame.nc, frame.height / frame.nr];
 
 // Names of rows and columns; texts stand upright below the columns. Where not all can be read, every second, fifth, ... is
 // named, or none where `all` of them are needed to make sense of their order.
-const axes = (context, frame, rows, cols, name, { texts, all }) => {
+const axes = (context, frame, rows, cols, { rowName, colName, texts, all }) => {
   const { left, top, width, height, row, col, nr, nc } = frame;
   const step = (count, room) => {
     const every = [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500].find((s) => (s * room) / count >= 1) ?? count;
@@ -62,7 +62,7 @@ const axes = (context, frame, rows, cols, name, { texts, all }) => {
   context.textAlign = "right";
   context.textBaseline = "middle";
   for (const i of marked(row, nr, rows, step(nr, height / 15))) {
-    context.fillText(fit(String(name(row + i)), FONT, left - 8), left - 6, top + ((i + 0.5) * height) / nr);
+    context.fillText(fit(String(rowName(row + i)), FONT, left - 8, true), left - 6, top + ((i + 0.5) * height) / nr);
   }
   if (!texts) {
     context.textAlign = "center";
@@ -71,13 +71,13 @@ const axes = (context, frame, rows, cols, name, { texts, all }) => {
   for (const i of marked(col, nc, cols, step(nc, width / (texts ? 15 : 26)))) {
     const x = left + ((i + 0.5) * width) / nc;
     if (!texts) {
-      context.fillText(String(name(col + i)), x, top + height + 5);
+      context.fillText(String(colName(col + i)), x, top + height + 5);
       continue;
     }
     context.save();
     context.translate(x, top + height + 6);
     context.rotate(-Math.PI / 2);
-    context.fillText(fit(String(name(col + i)), FONT, frame.bottom - 8), 0, 0);
+    context.fillText(fit(String(colName(col + i)), FONT, frame.bottom - 8, true), 0, 0);
     context.restore();
   }
 };

@@ -142,13 +142,17 @@ const wide = (text, font) => {
   measure.font = font;
   return measure.measureText(text).width;
 };
-// As much of a text as fits.
-const fit = (text, font, room) => {
+// As much of a text as fits: its beginning, or its end, which tells the names of layers apart.
+const fit = (text, font, room, end) => {
   if (wide(text, font) <= room) return text;
+  const part = (kept) => (end ? "\u2026" + text.slice(text.length - kept) : text.slice(0, kept) + "\u2026");
   let kept = text.length;
-  while (kept > 1 && wide(text.slice(0, kept) + "\u2026", font) > room) kept--;
-  return text.slice(0, kept) + "\u2026";
+  while (kept > 1 && wide(part(kept), font) > room) kept--;
+  return part(kept);
 };
+
+// Marks of a key that are dashed or dotted, as the style sheet has them.
+const DASHES = [[".reference.r1, .line.d2", "2 3"], [".reference, .line.d1", "5 3"]];
 
 // Draws the entries of a figure's key in rows of a width, from the top left; returns their height.
 const legend = (pen, key, width) => {
@@ -162,9 +166,11 @@ const legend = (pen, key, width) => {
     if (x > 0 && x + needed > width) [x, y] = [0, y + 18];
     if (mark) {
       const style = getComputedStyle(mark);
-      const line = mark.classList.contains("reference");
-      pen.fillStyle = line ? style.borderTopColor : style.backgroundColor;
+      const line = mark.classList.contains("line");
+      const dashes = DASHES.find(([name]) => mark.matches(name))?.[1];
+      pen.fillStyle = dashes ? style.borderTopColor : style.backgroundColor;
       if (mark.classList.contains("dot")) pen.put("circle", { cx: x + 7, cy: y + 9, r: 4, fill: pen.fillStyle });
+      else if (dashes) pen.put("path", { d: `M${x} ${y + 9}h14`, fill: "none", stroke: pen.fillStyle, "stroke-width": 2, "stroke-dasharray": dashes });
       else pen.fillRect(x, y + (line ? 7 : 4), 14, line ? 2 : 10);
     }
     pen.fillStyle = theme("--soft");

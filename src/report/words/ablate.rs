@@ -1,6 +1,6 @@
 //! What dropping channels costs, in sentences.
 
-use super::{percent, plural, with_error};
+use super::{percent_with_error, plural};
 use crate::report::results::{Ablation, AblationCurve, AblationPoint};
 
 /// Sentences about the run; `network` is the name of the network, where the results have several.
@@ -17,7 +17,7 @@ pub fn ablation(ablation: &Ablation, network: Option<&str>) -> Vec<String> {
         format!(
             "The intact network{} classifies {} of {} correctly.",
             network.map_or(String::new(), |name| format!(" {name}")),
-            with_error(ablation.accuracy, ablation.standard_error, percent),
+            percent_with_error(ablation.accuracy, ablation.standard_error),
             plural(ablation.samples, "sample", "samples"),
         ),
         place.into(),
@@ -52,8 +52,8 @@ pub fn ablated(curves: &[AblationCurve]) -> Vec<String> {
     let (Some(most), Some(least)) = (there.first(), there.last()) else {
         return vec![];
     };
-    let with = |p: &AblationPoint| with_error(p.accuracy, p.standard_error, percent);
-    let kept = percent(Some(share));
+    let with = |p: &AblationPoint| percent_with_error(p.accuracy, p.standard_error);
+    let kept = super::share(share);
     if there.len() == 1 {
         let (name, point, _) = most;
         return vec![format!(

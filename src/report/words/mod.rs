@@ -42,16 +42,37 @@ pub fn number(x: Option<f64>) -> String {
     rounded
 }
 
-/// A value with its standard error, both written by `show`: `5.43 ± 0.02`. The value alone where there is no error.
-pub fn with_error(
-    value: Option<f64>,
-    error: Option<f64>,
-    show: fn(Option<f64>) -> String,
-) -> String {
-    match value.and(error) {
-        Some(error) => format!("{} ± {}", show(value), show(Some(error))),
-        None => show(value),
+/// A value with its standard error: the error with two significant digits, the value with as many decimals, `5.431 ± 0.021`. As
+/// [`number`] where there is no error.
+pub fn with_error(value: Option<f64>, error: Option<f64>) -> String {
+    match (value, error) {
+        (Some(value), Some(error)) if value.is_finite() && error.is_finite() => {
+            let decimals = decimals(error).unwrap_or(2);
+            format!("{value:.decimals$} ± {error:.decimals$}")
+        }
+        _ => number(value),
     }
+}
+
+/// The same of shares, as percentages with one decimal, or more if the error needs them: `71.3 ± 2.6 %`. As [`percent`] where
+/// there is no error.
+pub fn percent_with_error(value: Option<f64>, error: Option<f64>) -> String {
+    match (value, error) {
+        (Some(value), Some(error)) if value.is_finite() && error.is_finite() => {
+            let (value, error) = (100.0 * value, 100.0 * error);
+            let decimals = decimals(error).map_or(1, |d| if error < 0.1 { d } else { 1 });
+            format!("{value:.decimals$} ± {error:.decimals$}\u{a0}%")
+        }
+        _ => percent(value),
+    }
+}
+
+/// Decimals that show two significant digits of an error, at most 6; `None` of 0.
+fn decimals(error: f64) -> Option<usize> {
+    // The exponent after rounding, so that 0.0996 is 0.10.
+    let scientific = format!("{error:.1e}");
+    let exponent: i32 = scientific.rsplit('e').next()?.parse().ok()?;
+    (error != 0.0).then(|| (1 - exponent).clamp(0, 6) as usize)
 }
 
 /// A share as a percentage, one decimal below 10 %; – for none.
@@ -65,6 +86,13 @@ pub fn percent(x: Option<f64>) -> String {
         }
         Some(x) => format!("{:.0}\u{a0}%", x * 100.0),
     }
+}
+
+/// A share that was chosen, as a percentage without zeros at the end: `90 %`, `12.5 %`.
+pub fn share(x: f64) -> String {
+    let rounded = format!("{:.2}", 100.0 * x);
+    let short = rounded.trim_end_matches('0').trim_end_matches('.');
+    format!("{short}\u{a0}%")
 }
 
 /// A count with thin spaces between groups of three digits.

@@ -1,7 +1,7 @@
 //! Tables: the layers of a run, and the channels of a layer.
 
 use super::super::super::results::{RedundancyLayer, Results};
-use super::super::super::words::{self, mean, number, percent, with_error};
+use super::super::super::words::{self, mean, number, percent, percent_with_error, with_error};
 use super::super::across::Matches;
 use super::dead;
 
@@ -24,19 +24,24 @@ pub fn rows(layer: &RedundancyLayer, matches: Option<&Matches>) -> Vec<Row> {
     let cell = |values: &[Option<f64>],
                 errors: &Option<Vec<Option<f64>>>,
                 c: usize,
-                show: fn(Option<f64>) -> String| {
+                show: fn(Option<f64>, Option<f64>) -> String| {
         let error = errors.as_ref().and_then(|errors| at(errors, c));
-        with_error(at(values, c), error, show)
+        show(at(values, c), error)
     };
     let all_dead = dead(layer);
     let row = |c: usize| {
         let mut cells = vec![
-            cell(&layer.neighbors_mean, &layer.neighbors_mean_se, c, number),
+            cell(
+                &layer.neighbors_mean,
+                &layer.neighbors_mean_se,
+                c,
+                with_error,
+            ),
             cell(
                 &layer.pca_dimension_mean,
                 &layer.pca_dimension_mean_se,
                 c,
-                number,
+                with_error,
             ),
             words::count(layer.degenerate_queries.get(c).copied().unwrap_or(0)),
         ];
@@ -45,7 +50,7 @@ pub fn rows(layer: &RedundancyLayer, matches: Option<&Matches>) -> Vec<Row> {
             (&layer.loo_soft_error, &layer.loo_soft_error_se),
         ] {
             if let Some(values) = values {
-                cells.push(cell(values, errors, c, percent));
+                cells.push(cell(values, errors, c, percent_with_error));
             }
         }
         let name = layer.channel(c);
@@ -83,20 +88,18 @@ pub fn cells(layer: &RedundancyLayer) -> Vec<String> {
             0 => channels.to_string(),
             dead => format!("{channels} ({dead} dead)"),
         },
-        with_error(layer.redundancy, layer.redundancy_se, number),
-        with_error(layer.jaccard_mean, layer.jaccard_mean_se, number),
+        with_error(layer.redundancy, layer.redundancy_se),
+        with_error(layer.jaccard_mean, layer.jaccard_mean_se),
         number(mean(&layer.neighbors_mean)),
         number(mean(&layer.pca_dimension_mean)),
         percent(layer.loo_error.as_ref().and_then(|e| mean(e))),
-        with_error(
+        percent_with_error(
             aggregate.and_then(|a| a.loo_error),
             aggregate.and_then(|a| a.loo_error_se),
-            percent,
         ),
-        with_error(
+        percent_with_error(
             aggregate.and_then(|a| a.recall),
             aggregate.and_then(|a| a.recall_se),
-            percent,
         ),
     ]
 }
