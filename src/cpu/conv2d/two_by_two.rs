@@ -65,7 +65,7 @@ pub(super) fn run(
     out: &mut [f32],
     set: InstructionSet,
 ) {
-    let filters = transformed(weight, shape.filters, shape.channels, filter_points);
+    let filters = transformed(weight, shape.filters, shape.channels, filter_points, set);
     let threads = rayon::current_num_threads();
     let panels = (shape.samples / (COLS * threads)).clamp(1, PANELS);
     let job = Job {

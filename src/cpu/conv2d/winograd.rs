@@ -69,7 +69,7 @@ pub(super) fn run(
     out: &mut [f32],
     set: InstructionSet,
 ) {
-    let filters = transformed(weight, shape.filters, shape.channels, filter_points);
+    let filters = transformed(weight, shape.filters, shape.channels, filter_points, set);
     let job = Job {
         shape,
         sizes: Sizes::new(shape),
