@@ -11,7 +11,8 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 ROWS = [
-    "cwnnk", "maps", "knn", "nnk", "channels", "overlap", "gemm", "conv2d", "shuffle", "correlate", "filters", "training", "reading",
+    "cwnnk", "maps", "knn", "nnk", "channels", "overlap", "gemm", "conv2d", "shuffle", "correlate", "filters", "training", "recorder",
+    "reading",
 ]
 
 

@@ -242,30 +242,63 @@ impl Int8 {
         to: impl Iterator<Item = &'a mut i32>,
     ) -> Option<Row> {
         let factor = place.points.factor(place.group, place.row)?;
-        let mut out = Row {
-            sq_norm: 0.0,
-            error: 0.0,
-            sq_bytes: 0.0,
-            sum: 0,
-        };
+        let mut sums = Sums::default();
         let values = place.points.row(place.group, place.row).widen(scratch);
-        let values = values.chunks(QUAD);
-        for ((to, values), centre) in to.zip(values).zip(packed.centre.chunks(QUAD)) {
-            let mut bytes = [bias as u8; QUAD];
-            for ((byte, &x), c) in bytes.iter_mut().zip(values).zip(centre) {
-                let y = (f64::from(x) * factor - c) * self.scale;
+        let ((quads, rest), (centres, centre_rest)) = (
+            values.as_chunks::<QUAD>(),
+            packed.centre.as_chunks::<QUAD>(),
+        );
+        let last = (!rest.is_empty()).then(|| (padded(rest), padded(centre_rest)));
+        let all = quads.iter().copied().zip(centres.iter().copied());
+        for (to, (values, centre)) in to.zip(all.chain(last)) {
+            let mut bytes = [0; QUAD];
+            for i in 0..QUAD {
+                let y = (f64::from(values[i]) * factor - centre[i]) * self.scale;
                 let b = nearest(y.clamp(-127.0, 127.0));
-                *byte = (b as i32 + bias) as u8;
-                out.sq_norm += y * y;
-                out.error += (y - b) * (y - b);
-                out.sq_bytes += b * b;
-                out.sum += b as i32;
+                bytes[i] = (b as i32 + bias) as u8;
+                sums.add(i, y, b);
             }
             *to = i32::from_le_bytes(bytes);
         }
-        out.error = out.error.sqrt() * (1.0 + 1e-9);
-        Some(out)
+        Some(sums.row())
     }
+}
+
+/// The sums of a [`Row`], one in each of [`QUAD`] lanes: an addition need not wait for the one before.
+#[derive(Default)]
+struct Sums {
+    sq_norm: [f64; QUAD],
+    sq_error: [f64; QUAD],
+    sq_bytes: [f64; QUAD],
+    sum: [i32; QUAD],
+}
+
+impl Sums {
+    /// Adds `Y` and `B` of a number to a lane.
+    #[inline(always)]
+    fn add(&mut self, lane: usize, y: f64, b: f64) {
+        self.sq_norm[lane] += y * y;
+        self.sq_error[lane] += (y - b) * (y - b);
+        self.sq_bytes[lane] += b * b;
+        self.sum[lane] += b as i32;
+    }
+
+    fn row(&self) -> Row {
+        Row {
+            sq_norm: self.sq_norm.iter().sum(),
+            // More than float64 rounds.
+            error: self.sq_error.iter().sum::<f64>().sqrt() * (1.0 + 1e-9),
+            sq_bytes: self.sq_bytes.iter().sum(),
+            sum: self.sum.iter().sum(),
+        }
+    }
+}
+
+/// The last numbers of a row, and zeros.
+fn padded<T: Copy + Default>(rest: &[T]) -> [T; QUAD] {
+    let mut quad = [T::default(); QUAD];
+    quad[..rest.len()].copy_from_slice(rest);
+    quad
 }
 
 /// The nearest integer of a number below 2^51. (`f64::round` would be a call into libm.)
