@@ -19,9 +19,11 @@ import chanscope as cs
 X = np.random.default_rng(0).standard_normal((60, 3, 4, 4)).astype(np.float32)
 
 LONG = """
-import sys, time
+import signal, sys, time
 import numpy as np
 import chanscope as cs
+# Shells start commands in the background with this signal ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 x = np.random.default_rng(0).standard_normal((3000, 16, 8, 8)).astype(np.float32)
 def show(stage, done, total):
     if done == total:
