@@ -97,7 +97,7 @@ impl Order {
         })
     }
 
-    /// The place of the map of a sample, of so many, and a channel, of so many.
+    /// Index of a map in this order. Each pair is the index of the sample or channel and the number of them.
     pub fn place(
         self,
         (sample, samples): (usize, usize),

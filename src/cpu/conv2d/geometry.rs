@@ -92,6 +92,14 @@ impl Geometry {
         self.filters / self.groups
     }
 
+    /// Whether all filters see all channels through 3x3 taps side by side, at every pixel.
+    pub(super) fn is_dense_3x3(&self) -> bool {
+        self.groups == 1
+            && self.kernel == [3, 3]
+            && self.stride == [1, 1]
+            && self.dilation == [1, 1]
+    }
+
     /// Taps per channel.
     pub(super) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]

@@ -42,10 +42,7 @@ const SAMPLES_BACK: usize = 16;
 
 /// Whether it can be computed this way, and in at most four fifths of the operations.
 pub(super) fn is_worth_it(shape: &Geometry) -> bool {
-    let fits = shape.groups == 1
-        && shape.kernel == [3, 3]
-        && shape.stride == [1, 1]
-        && shape.dilation == [1, 1]
+    let fits = shape.is_dense_3x3()
         && shape.padding == [1, 1]
         && [shape.height, shape.width] == [2, 2]
         && shape.out == [2, 2];

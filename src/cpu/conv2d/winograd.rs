@@ -45,11 +45,7 @@ fn tiles(shape: &Geometry, axis: usize) -> usize {
 
 /// Whether it can be computed this way, and in at most four fifths of the operations.
 pub(super) fn is_worth_it(shape: &Geometry) -> bool {
-    let plain = shape.groups == 1
-        && shape.kernel == [3, 3]
-        && shape.stride == [1, 1]
-        && shape.dilation == [1, 1];
-    if !plain || Sizes::new(shape).floats() > SCRATCH {
+    if !shape.is_dense_3x3() || Sizes::new(shape).floats() > SCRATCH {
         return false;
     }
     let (channels, filters) = (shape.channels, shape.filters);
