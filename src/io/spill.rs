@@ -1,12 +1,16 @@
 //! Temporary files: supports of a layer's channels ([`SupportStore`]), matrices ([`FloatStore`]), and the values of a layer by
-//! channels ([`MapStore`]).
+//! channels ([`MapStore`]), which a run in units keeps as long as it needs them ([`CopyPlace`]).
 //!
 //! Supports are written a channel and block of queries at a time, and read for a block of queries in all channels. They lie
 //! in memory while that fits, else in a temporary file without a name.
 
+mod copy;
 mod floats;
 mod maps;
 
+pub use copy::{
+    CopyPlace, CopyReader, CopyShape, PartWriter, are_parts, part_samples, remove_copy,
+};
 pub use floats::FloatStore;
 pub use maps::MapStore;
 

@@ -60,19 +60,26 @@ impl Part {
     /// # Errors
     /// [`Error::Io`].
     pub fn file(&self, name: &str) -> Result<PartFile<'_>> {
-        let path = self.place.join(name);
-        let file = fs::create_new(&self.temporary.join(name))
-            .map_err(|e| Error::io(&path, "create", e))?;
+        let file = self.scattered(name)?;
         Ok(PartFile {
             part: self,
             name: name.to_string(),
-            path,
+            path: self.place.join(name),
             file,
             at: 0,
             hash: blake3::Hasher::new(),
             begun: 0,
             pieces: Vec::new(),
         })
+    }
+
+    /// Creates a file that the caller fills in any order. When that is done, [`Part::add`] has to be told of it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(in crate::io) fn scattered(&self, name: &str) -> Result<File> {
+        let created = fs::create_new(&self.temporary.join(name));
+        created.map_err(|e| Error::io(self.place.join(name), "create", e))
     }
 
     /// Writes a file of one piece.
@@ -103,7 +110,9 @@ impl Part {
         Ok(writer)
     }
 
-    fn add(&self, name: String, pieces: Vec<Piece>) {
+    /// Adds a file that is written, with its pieces; where there are none, it is one, whose checksum is found when the part
+    /// is finished.
+    pub(in crate::io) fn add(&self, name: String, pieces: Vec<Piece>) {
         let files = self.files.lock();
         let mut files = files.unwrap_or_else(PoisonError::into_inner);
         files.push(FileRecord { name, pieces });

@@ -29,11 +29,14 @@ const FILES: &[&str] = &[
     "weights.npy",
     "objective.npy",
     "degenerate.npy",
+    "maps.bin",
 ];
 /// Files of which a unit has one for each layer: what stands before and after the layer's number.
 const NUMBERED: &[(&str, &str)] = &[("cosine-", ".bin"), ("pearson-", ".bin")];
 /// Fewest digits of a unit's number.
 const DIGITS: usize = 5;
+/// How the name of a part of a copy begins.
+const COPY: &str = "copy-";
 /// Hexadecimal digits at the end of the name of a unit in the making.
 const RANDOM: usize = 16;
 
@@ -97,17 +100,53 @@ fn entries(folder: &Path, inside: &Path) -> Result<Vec<(PathBuf, FileType)>> {
     Ok(found)
 }
 
-/// Whether a folder has the name of a unit, or of one in the making: `00017`, `.00017-` and [`RANDOM`] digits.
+/// Name of a part of the copy of a layer by channels, which lies among the units.
+pub fn copy_name(layer: usize, part: usize) -> String {
+    format!("{COPY}{layer:0DIGITS$}-{part:0DIGITS$}")
+}
+
+/// Whether a part of a copy is finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// It is.
+    Whole,
+    /// It is in the making, or a killed process left it so.
+    Making,
+}
+
+/// Names of what there is of the copy of a layer among the units of the run in `folder`; none where they cannot be listed.
+pub fn copy_names(folder: &Path, layer: usize) -> Vec<(String, Copied)> {
+    let found = entries(folder, Path::new(UNITS)).unwrap_or_default();
+    let of_layer = |(name, _): (PathBuf, FileType)| {
+        let name = name.file_name()?.to_str()?.to_string();
+        let (finished, state) = finished_name(&name)?;
+        let (of, _) = finished.strip_prefix(COPY)?.split_once('-')?;
+        (is_unit(Path::new(&name)) && of.parse() == Ok(layer)).then_some((name, state))
+    };
+    found.into_iter().filter_map(of_layer).collect()
+}
+
+/// The name that a folder has or will have when it is finished: that of one in the making is `.NAME-` and [`RANDOM`]
+/// digits.
+fn finished_name(name: &str) -> Option<(&str, Copied)> {
+    let Some(making) = name.strip_prefix('.') else {
+        return Some((name, Copied::Whole));
+    };
+    let (name, random) = making.rsplit_once('-')?;
+    let random = random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_hexdigit());
+    random.then_some((name, Copied::Making))
+}
+
+/// Whether a folder has the name of a unit, as `00017`, of a part of a copy, as [`copy_name`] tells, or of one in the making.
 fn is_unit(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    let number = match name.strip_prefix('.') {
-        None => Some(name),
-        Some(making) => making.split_once('-').and_then(|(number, random)| {
-            let random = random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_hexdigit());
-            random.then_some(number)
-        }),
-    };
-    number.is_some_and(|n| n.len() >= DIGITS && is_number(n))
+    let is_long = |number: &str| number.len() >= DIGITS && is_number(number);
+    finished_name(name).is_some_and(|(name, _)| match name.strip_prefix(COPY) {
+        Some(copy) => copy
+            .split_once('-')
+            .is_some_and(|(layer, part)| is_long(layer) && is_long(part)),
+        None => is_long(name),
+    })
 }
 
 /// Whether a file has the name of one of a unit's.
@@ -132,7 +171,12 @@ mod tests {
 
     #[test]
     fn units_and_their_files_are_known_by_name() {
-        for name in ["00000", "00017", "123456", ".00017-0123456789abcdef"] {
+        let copies = [
+            copy_name(0, 17),
+            format!(".{}-0123456789abcdef", copy_name(2, 3)),
+        ];
+        let units = ["00000", "00017", "123456", ".00017-0123456789abcdef"];
+        for name in units.into_iter().chain(copies.iter().map(String::as_str)) {
             assert!(is_unit(Path::new(name)), "{name}");
         }
         for name in [
@@ -142,6 +186,10 @@ mod tests {
             ".00017",
             ".00017-",
             ".00017-0123456789abcdeg",
+            ".copy-00017-0123456789abcdef",
+            "copy-00017",
+            "copy-00017-1",
+            "copy-00017-00001-00001",
             "mine",
         ] {
             assert!(!is_unit(Path::new(name)), "{name}");

@@ -114,7 +114,7 @@ impl MapStore {
 }
 
 /// Whether all bytes are zero, which is found out at the speed of memory.
-fn is_zero(bytes: &[u8]) -> bool {
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
     let mut blocks = bytes.chunks(4096);
     blocks.all(|block| block.iter().fold(0, |any, byte| any | byte) == 0)
 }
