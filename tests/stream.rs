@@ -5,6 +5,7 @@ use chanscope::control::Control;
 use chanscope::io::kept::Kept;
 use chanscope::io::layer::Layer;
 use chanscope::io::npy;
+use chanscope::io::spill::CopyPlace;
 use chanscope::stream::plan::{Costs, GraphJob, plan_graph, repacked_rows, worth_repacking};
 use chanscope::stream::repack::Repacked;
 use chanscope::stream::run::{Layout, Read, ranges, read_ahead};
@@ -311,6 +312,121 @@ fn a_repacked_layer_reads_as_the_layer_itself() {
                     .is_err()
             );
         }
+    }
+}
+
+/// A copy that is kept reads as the layer itself, whatever its parts are and wherever it is damaged, and is made once.
+#[test]
+fn a_kept_copy_reads_as_the_layer_itself() {
+    let dir = folder();
+    let bytes: Vec<u8> = (0..3000 * 3 * 400u32)
+        .flat_map(|i| match (i / 400 % 3, i / 1200) {
+            // Zero in all samples, and in some.
+            (1, _) | (2, 700..2100) => [0, 0],
+            _ => (i.wrapping_mul(0x9E37_79B9) as u16 & 0x3fff).to_be_bytes(),
+        })
+        .collect();
+    let path = write(
+        dir.path(),
+        "a.npy",
+        &npy_bytes(">f2", "(3000, 3, 20, 20)", &bytes),
+    );
+    let layer = npy::open(path, "a").unwrap();
+    let some: Vec<usize> = (0..3000).filter(|i| i % 7 != 2).collect();
+    let kept = Kept::new(&*layer, some).unwrap();
+    let cases: [(&dyn Layer, Vec<usize>, usize); 3] = [
+        // Channels of 1.6 MB: two pieces in each part.
+        (&*layer, vec![0, 1, 2], 2000),
+        (&*layer, vec![2, 0], 3000),
+        (&kept, vec![1, 2], 700),
+    ];
+    for (case, (layer, channels, part)) in cases.into_iter().enumerate() {
+        let folder = dir.path().join(case.to_string());
+        std::fs::create_dir_all(folder.join("units")).unwrap();
+        let place = CopyPlace::new(&folder, 0, "a run", part);
+        let shape = place.shape(layer, channels.len());
+        let n = layer.shape().samples;
+        let make = |memory: u64| {
+            let made = Repacked::kept(
+                Box::new(layer),
+                &channels,
+                memory,
+                &place,
+                &Control::default(),
+            );
+            made.unwrap().expect("a copy")
+        };
+        let same = |copy: &Repacked<'_>| {
+            for rows in [0..n, 690..n - 5, 1..2, 5..5] {
+                for wanted in [&channels[..], &channels[1..2], &[]] {
+                    let len = rows.len() * wanted.len() * 400;
+                    let (mut a, mut b) = (vec![-1.0; len], vec![-2.0; len]);
+                    copy.read_channels(rows.clone(), wanted, &mut a).unwrap();
+                    layer.read_channels(rows.clone(), wanted, &mut b).unwrap();
+                    assert!(a == b, "{case} {rows:?} {wanted:?}");
+                    let zero = half::f16::ZERO;
+                    let (mut a, mut b) = (vec![half::f16::MAX; len], vec![zero; len]);
+                    copy.read_channels_f16(rows.clone(), wanted, &mut a)
+                        .unwrap();
+                    layer
+                        .read_channels_f16(rows.clone(), wanted, &mut b)
+                        .unwrap();
+                    assert!(a == b, "{case} {rows:?} {wanted:?}");
+                }
+            }
+        };
+        assert_eq!(place.missing(&shape).unwrap().len(), n.div_ceil(part));
+        // In blocks of some samples, and all at once.
+        let before = layer.bytes_read();
+        let copy = make(4 * 1200 * 2 * 333);
+        let file = (n * 1200 * 2) as u64;
+        assert_eq!(layer.bytes_read() - before, file);
+        same(&copy);
+        assert!(!copy.is_damaged());
+        copy.close().unwrap();
+        let before = layer.bytes_read();
+        let copy = make(1 << 30);
+        assert_eq!(layer.bytes_read(), before, "made once");
+        let read_of_it = copy.copy_read();
+        let mut out = vec![0.0; n * 400];
+        copy.read_channels(0..n, &channels[..1], &mut out).unwrap();
+        assert_eq!(layer.bytes_read(), before, "read from the copy");
+        assert!(case == 2 || copy.copy_read() > read_of_it);
+        let beyond = &mut vec![0.0; (n + 1) * 400];
+        assert!(
+            copy.read_channels(0..n + 1, &channels[..1], beyond)
+                .is_err()
+        );
+        assert!(
+            copy.read_channels(0..n, &channels[..1], &mut [0.0])
+                .is_err()
+        );
+        drop(copy);
+        // A byte of the last channel at a time, in the first and the last part, that is not zero.
+        for (at, number) in [0, n.div_ceil(part) - 1].into_iter().enumerate() {
+            let maps = folder.join(format!("units/copy-00000-{number:05}/maps.bin"));
+            let mut bytes = std::fs::read(&maps).unwrap();
+            let last = bytes.iter().rposition(|&b| b != 0).unwrap();
+            bytes[last] ^= 1;
+            std::fs::write(&maps, bytes).unwrap();
+            let copy = Repacked::open(Box::new(layer), &channels, &place);
+            let copy = copy.unwrap().expect("of the same lengths");
+            same(&copy);
+            assert!(copy.is_damaged(), "{case} {at}");
+            copy.close().unwrap();
+            assert_eq!(place.missing(&shape).unwrap(), [number]);
+            let before = layer.bytes_read();
+            let copy = make(1 << 30);
+            let rows = shape.rows(number).len();
+            assert_eq!(layer.bytes_read() - before, (rows * 1200 * 2) as u64);
+            same(&copy);
+            assert!(!copy.is_damaged());
+        }
+        // Of another run.
+        let other = CopyPlace::new(&folder, 0, "another run", part);
+        assert!(other.open(layer, &shape).unwrap().is_none());
+        place.remove_all();
+        assert_eq!(std::fs::read_dir(folder.join("units")).unwrap().count(), 0);
     }
 }
 

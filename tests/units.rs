@@ -1,5 +1,6 @@
 //! Runs in units: the bytes of one run in one go, however they are cut, ordered, shared, killed or damaged.
 
+mod copies;
 mod damage;
 mod kills;
 mod reading;

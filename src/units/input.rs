@@ -9,6 +9,7 @@ use crate::io::layer::Layer;
 use crate::io::npy;
 use crate::io::open::{Dump, Unreadable, open_dump_with};
 use crate::io::sink::PLAN;
+use crate::io::spill::are_parts;
 use crate::measure::Context;
 use crate::measure::redundancy::{
     Prepared, RedundancyInput, RedundancyOptions, draw_queries, selected,
@@ -189,7 +190,8 @@ impl Data {
                 && ascending
                 && planned.skipped.last().is_none_or(|&last| last < s.samples)
                 && measured.map(|n| query_count(&plan.options, n)) == Some(planned.queries)
-                && planned.piece <= planned.queries;
+                && planned.piece <= planned.queries
+                && measured.is_some_and(|n| planned.part <= n && are_parts(n, planned.part));
             if !fits {
                 let what = format!("layer {} is of another shape; plan again", planned.name);
                 return Err(Error::malformed(folder.join(PLAN), None, what));

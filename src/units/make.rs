@@ -6,6 +6,7 @@ use crate::error::{LayerProblem, OutputProblem};
 use crate::io::scan::scan;
 use crate::io::sink::Output;
 use crate::io::size::available_disk;
+use crate::io::spill::part_samples;
 use crate::io::supports::SupportShape;
 use crate::measure::redundancy::{NonFinite, RedundancyOptions, check, estimate, selected};
 use crate::measure::{Context, RedundancyInput};
@@ -89,6 +90,7 @@ fn plan_of(ctx: &Context<'_>, request: &Request, data: &Data, units: usize) -> R
             skipped,
             queries,
             piece: most.min(queries.div_ceil(units)).max(1),
+            part: part_samples(measured, s.row_len() * layer.dtype().size()),
         });
     }
     let mut plan = Plan {
@@ -219,10 +221,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("folder");
         let plan = planned(dir.path());
         assert!(Data::of_plan(&plan, dir.path()).is_ok());
-        let changes: [fn(&mut PlannedLayer); 5] = [
+        let changes: [fn(&mut PlannedLayer); 7] = [
             |layer| layer.channels = 1 << 40,
             |layer| layer.queries = 1 << 40,
             |layer| layer.piece = 1 << 40,
+            |layer| layer.part = 0,
+            |layer| layer.part = 1 << 40,
             |layer| layer.shape[0] = 1 << 40,
             |layer| layer.skipped = vec![1 << 40],
         ];

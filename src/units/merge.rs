@@ -12,6 +12,7 @@ use crate::io::open::ids_of;
 use crate::io::parts::Done;
 use crate::io::sink::{Output, PLAN};
 use crate::io::size::available_memory;
+use crate::io::spill::remove_copy;
 use crate::measure::Context;
 use crate::measure::redundancy::{
     Across, AcrossInput, LayerRedundancy, OverlapPart, SideLayer, SpaceSums, Spaces, SupportSink,
@@ -69,6 +70,8 @@ pub fn merge_into(mut output: Output, keep_units: bool, memory: u64) -> Result<R
         };
         return Err(Error::output(&folder, problem));
     }
+    // Of a run that was killed when all its graphs were done.
+    (0..plan.layers.len()).for_each(|layer| remove_copy(&folder, layer));
     let data = Data::of_plan(&plan, &folder)?;
     output.own_units(keep_units);
     let merging = Merging {

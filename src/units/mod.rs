@@ -12,6 +12,9 @@
 //!   channels, CKA, dead channels) is a unit of this stage too: its sums are in the order of the samples and cannot be cut.
 //! - *overlap*: the overlaps of some queries in all channels. It needs the supports of all units of graphs.
 //!
+//! Where a layer is copied by channels for its graphs, the copy lies beside the units, in parts that are kept over a kill
+//! too ([`crate::io::spill::CopyPlace`]), until all graphs of the layer are done.
+//!
 //! All sums are integers, except those of the survey, which one unit adds up. So the results have the same bits however
 //! the run is cut, and in whatever order and by how many processes units are computed. Nothing but the units' order in
 //! time depends on the memory cap, the number of threads, or the number of units.

@@ -66,6 +66,8 @@ pub struct PlannedLayer {
     pub queries: usize,
     /// Queries in a piece of a file of supports. Ranges of queries begin at multiples of it.
     pub piece: usize,
+    /// Samples in a part of a copy of the layer by channels, where one is made.
+    pub part: usize,
 }
 
 /// The two stages of a run.
@@ -307,6 +309,7 @@ mod tests {
             skipped: Vec::new(),
             queries: n,
             piece,
+            part: n,
         }
     }
 

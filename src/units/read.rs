@@ -137,6 +137,7 @@ mod tests {
             skipped: Vec::new(),
             queries,
             piece,
+            part: 1,
         }
     }
 

@@ -6,11 +6,11 @@ use super::status::number_list;
 use super::{graphs, overlap, survey};
 use crate::control::Progress;
 use crate::error::OutputProblem;
-use crate::io::layer::Layer;
 use crate::io::parts::{Depth, Done, Part, State, look};
 use crate::io::sink::remove_unit;
+use crate::io::spill::{CopyPlace, remove_copy};
 use crate::measure::Context;
-use crate::measure::redundancy::{Prepared, Spaces, repack};
+use crate::measure::redundancy::{LayerCopy, Prepared, Spaces, repack};
 use crate::{Error, Result};
 use serde_json::json;
 use std::cell::RefCell;
@@ -173,11 +173,11 @@ struct Worker<'a> {
     units: PathBuf,
     selection: &'a Selection,
     /// The layer whose units of graphs were computed last.
-    copy: RefCell<Option<LayerCopy<'a>>>,
+    copy: RefCell<Option<CopyOf<'a>>>,
 }
 
 /// A layer's number, and the copy of it by channels if that pays for the units of graphs that are to be computed.
-type LayerCopy<'a> = (usize, Option<Box<dyn Layer + 'a>>);
+type CopyOf<'a> = (usize, Option<LayerCopy<'a>>);
 
 impl<'a> Worker<'a> {
     fn run(&self) -> Result<Worked> {
@@ -196,6 +196,10 @@ impl<'a> Worker<'a> {
         let mut turns = Turns::new(&all);
         for unit in graphs {
             self.unit(unit, &turns.next(unit), &[], &mut worked)?;
+        }
+        self.close_copy()?;
+        if wanted(Stage::Graphs) {
+            (0..self.plan.layers.len()).try_for_each(|layer| self.remove_unused_copy(layer))?;
         }
         if !wanted(Stage::Overlap) || overlaps.is_empty() {
             return Ok(worked);
@@ -296,7 +300,7 @@ impl<'a> Worker<'a> {
                 let copy = self.copy.borrow();
                 let prepared = match (&job.1, &*copy) {
                     (Spaces::Channels(_), Some((_, Some(copy)))) => Prepared {
-                        layer: copy.as_ref(),
+                        layer: copy.layer(),
                         ..prepared
                     },
                     _ => prepared,
@@ -306,8 +310,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Copies a layer by channels, before the first unit that reads it, if that pays for all units that are to be computed.
-    /// Returns the context for the unit.
+    /// Copies a layer by channels, before the first unit that reads it, if that pays for all units that are to be computed,
+    /// and what was found to be damaged of the copy once more. Returns the context for the unit.
     fn make_copy<'c>(
         &self,
         ctx: &Context<'c>,
@@ -315,11 +319,16 @@ impl<'a> Worker<'a> {
         view: &View<'a>,
         prepared: &Prepared<'_>,
     ) -> Result<Context<'c>> {
-        if matches!(&*self.copy.borrow(), Some((of, _)) if *of == layer) {
+        let sound = |copy: &Option<LayerCopy<'_>>| copy.as_ref().is_none_or(|c| !c.is_damaged());
+        if matches!(&*self.copy.borrow(), Some((of, copy)) if *of == layer && sound(copy)) {
             return Ok(ctx.clone());
         }
         // The room of the layer's before is needed.
-        *self.copy.borrow_mut() = None;
+        if let Some(before) = self.close_copy()?
+            && before != layer
+        {
+            self.remove_unused_copy(before)?;
+        }
         let mut parts = Vec::new();
         for unit in self.selection.units(self.plan, Stage::Graphs) {
             if let Some((of, Spaces::Channels(channels), queries)) = graphs::job(&unit.work)
@@ -331,13 +340,37 @@ impl<'a> Worker<'a> {
         }
         let control = ctx.control().part(0.0, COPYING);
         let copying = ctx.clone().with_control(control);
-        let made = repack(&copying, prepared, view.owned(), &parts)?;
+        let part = self.plan.layers[layer].part;
+        let place = CopyPlace::new(self.folder, layer, &self.plan.hash, part);
+        let made = repack(&copying, prepared, view.owned(), &parts, &place)?;
         let left = match made {
             Some(_) => ctx.control().part(COPYING, 1.0),
             None => *ctx.control(),
         };
         *self.copy.borrow_mut() = Some((layer, made));
         Ok(ctx.clone().with_control(left))
+    }
+
+    /// Closes the copy, whatever layer it is of, and removes what is damaged of it. Returns the layer.
+    fn close_copy(&self) -> Result<Option<usize>> {
+        let Some((layer, copy)) = self.copy.take() else {
+            return Ok(None);
+        };
+        copy.map_or(Ok(()), LayerCopy::close)?;
+        Ok(Some(layer))
+    }
+
+    /// Removes the copy of a layer if no unit will read it any more.
+    fn remove_unused_copy(&self, layer: usize) -> Result<()> {
+        for unit in self.plan.stage(Stage::Graphs) {
+            if matches!(unit.work, Work::Channels { layer: of, .. } if of == layer)
+                && !matches!(self.look(unit, Depth::Lengths)?, State::Done(_))
+            {
+                return Ok(());
+            }
+        }
+        remove_copy(self.folder, layer);
+        Ok(())
     }
 
     /// Dead channels of a layer, where the survey is done: then the values are known to be finite too.

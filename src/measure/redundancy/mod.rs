@@ -13,7 +13,7 @@
 //!
 //! Under a cap that holds a few channels at a time, the second pass is one over small parts of every sample for each group
 //! of channels. Where these passes are many, the layer is read from front to back instead and copied by channels into a
-//! temporary file (`reading.rs`, [`crate::stream::repack`]).
+//! temporary file, or into parts that a run in units keeps (`reading.rs`, [`crate::stream::repack`]).
 //!
 //! Everything is streamed under one memory cap, and every mean is a sum of integers or runs in the order of
 //! the samples, so that figures are equal to the bit whatever the block sizes or threads.
@@ -52,7 +52,7 @@ pub use input::{NonFinite, Prepared, RedundancyInput, RedundancyOptions, draw_qu
 pub use layer::{Compared, LayerRedundancy, Redundancy, Sampled};
 pub use matches::{Match, Place};
 pub use overlap::{OverlapPart, SupportSource, Unions, check_overlap_memory};
-pub use reading::repack;
+pub use reading::{LayerCopy, repack};
 pub use scatter::Scatter;
 pub use sink::{
     Arrays, GraphArrays, GraphRows, GraphShape, GraphSink, LayerGraphs, LayerSupports, Space,

@@ -185,10 +185,10 @@ impl<B: Backend> Stages<'_, B> {
     ) -> Result<(Context<'_>, Option<Repacked<'p>>)> {
         let work = Work::new(prepared.layer.shape(), channels.len(), prepared.options);
         let share = work.copying();
-        let parts = [(channels.clone(), queries.clone())];
+        let used = (channels.clone(), queries.clone());
         let ctx = part(self.ctx, &(0.0..share));
         let layer = Box::new(prepared.layer);
-        let copy = repack_on(self.backend, &ctx, prepared, layer, &parts)?;
+        let copy = repack_on(self.backend, &ctx, prepared, layer, &used)?;
         let left = match copy {
             Some(_) => part(self.ctx, &(share..1.0)),
             None => self.ctx.clone(),
