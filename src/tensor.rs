@@ -2,6 +2,7 @@
 
 mod values;
 
+pub use crate::simd::narrow;
 pub use values::{Value, ValueBuffer, ValueType, Values};
 
 use crate::error::dims;

@@ -42,6 +42,13 @@ pub(crate) trait F32:
     /// If there are fewer.
     fn widen(halves: &[f16]) -> Self;
 
+    /// Writes the first [`F32::LANES`] halves, rounded to the nearest, to the even one of two. What is too large becomes
+    /// infinite.
+    ///
+    /// # Panics
+    /// If there is room for fewer.
+    fn narrow(self, halves: &mut [f16]);
+
     /// [`F32::LANES`] values from memory, for tiles whose bounds are checked once for many loads.
     ///
     /// # Safety

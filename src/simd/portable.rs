@@ -67,6 +67,12 @@ impl F32 for FourF32 {
         Self(from_fn(|i| single(halves[i])))
     }
     #[inline(always)]
+    fn narrow(self, halves: &mut [f16]) {
+        for (half, x) in halves[..Self::LANES].iter_mut().zip(self.0) {
+            *half = f16::from_f32(x);
+        }
+    }
+    #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
         // SAFETY: four floats can be read, by the caller's promise.
         Self(unsafe { p.cast::<[f32; 4]>().read_unaligned() })

@@ -1,9 +1,10 @@
 //! Vectors against arithmetic on single numbers, once for every instruction set (see `crate::internals`).
 
+mod halves;
+
 use super::portable::Portable;
 use super::*;
 use crate::internals::{OnEachSet, tests};
-use half::f16;
 
 /// The tests of this file.
 pub const SIMD: OnEachSet = tests![
@@ -13,7 +14,8 @@ pub const SIMD: OnEachSet = tests![
     every_set_rounds_and_compares_floats_alike,
     masked_loads_touch_their_lanes,
     byte_products_are_those_of_single_bytes,
-    halves_are_widened_exactly,
+    halves::are_widened_exactly,
+    halves::are_the_nearest_to_singles,
 ];
 
 /// `e^x` of many numbers.
@@ -288,57 +290,6 @@ fn byte_products_are_those_of_single_bytes(set: InstructionSet) {
         assert_eq!(set.run(Integers(&a, &b)), wanted, "{set:?}");
         if let Some(byte_products) = set.byte_products() {
             assert_eq!(byte_products.run(Integers(&a, &b)), wanted, "{set:?}");
-        }
-    }
-}
-
-/// Halves as `f32` by vectors and by rows of any length, and as `f64`.
-struct Halves<'a>(&'a [f16]);
-
-impl SimdKernel for Halves<'_> {
-    type Output = (Vec<f32>, Vec<f64>);
-    #[inline(always)]
-    fn run<S: Simd, const R: usize, const V: usize>(self) -> (Vec<f32>, Vec<f64>) {
-        let mut singles = vec![-1.0; self.0.len() + 1];
-        widen::<S>(self.0, &mut singles);
-        let mut doubles = Vec::new();
-        let (whole, rest) = self.0.as_chunks();
-        let mut line = LineF64::ZERO;
-        for row in whole {
-            f16::line::<S::F64x8>(row).store(&mut line);
-            doubles.extend(line.0);
-        }
-        f16::part_of_line::<S::F64x8>(rest).store(&mut line);
-        doubles.extend(line.0);
-        (singles, doubles)
-    }
-}
-
-/// Every half, and what it means by its three fields.
-fn halves_are_widened_exactly(set: InstructionSet) {
-    let halves: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
-    for (from, len) in (0..40)
-        .map(|len| (1000 * len, len))
-        .chain([(0, halves.len())])
-    {
-        let halves = &halves[from..from + len];
-        let (singles, doubles) = set.run(Halves(halves));
-        assert_eq!(singles[len], -1.0, "{set:?}");
-        assert!(doubles[len..].iter().all(|&x| x == 0.0), "{set:?}");
-        for ((half, single), double) in halves.iter().zip(singles).zip(doubles) {
-            let bits = u32::from(half.to_bits());
-            let (exponent, fraction) = (bits >> 10 & 31, f64::from(bits & 0x3ff));
-            let size = match exponent {
-                0 => fraction * 2f64.powi(-24),
-                31 if fraction > 0.0 => f64::NAN,
-                31 => f64::INFINITY,
-                _ => (1.0 + fraction / 1024.0) * 2f64.powi(exponent as i32 - 15),
-            };
-            let wanted = if bits >> 15 == 1 { -size } else { size };
-            // Not the payload of a NaN.
-            let same = |x: f64| x.to_bits() == wanted.to_bits() || x.is_nan() && wanted.is_nan();
-            assert!(same(double), "{set:?} {bits:x}: {double}");
-            assert!(same(f64::from(single)), "{set:?} {bits:x}: {single}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Everything that users see is written in Python, in `chanscope/`; here are the calls that need Rust. A call takes its
 //! layers from `input` (`memory` are arrays, `dlpack` those of other libraries, `rows` what is read in blocks), runs on a
 //! thread of its own (`call`) with a device that is kept for the process (`engine`), and returns arrays (`output`).
-//! `error` makes exceptions of the library's errors, `regularizer` works on PyTorch's tensors.
+//! `error` makes exceptions of the library's errors, `regularizer` and `narrow` work on PyTorch's tensors.
 
 use pyo3::prelude::*;
 
@@ -26,6 +26,7 @@ mod input;
 mod inspect;
 mod layers;
 mod memory;
+mod narrow;
 mod network;
 mod output;
 mod rank;
@@ -54,6 +55,7 @@ fn _chanscope(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(input::layer_name, module)?)?;
     module.add_function(wrap_pyfunction!(inspect::devices, module)?)?;
     module.add_function(wrap_pyfunction!(inspect::inspect, module)?)?;
+    module.add_function(wrap_pyfunction!(narrow::narrow, module)?)?;
     module.add_function(wrap_pyfunction!(network::impulse, module)?)?;
     module.add_function(wrap_pyfunction!(network::run, module)?)?;
     module.add_function(wrap_pyfunction!(network::shuffle, module)?)?;

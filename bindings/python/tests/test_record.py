@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import warnings
 
@@ -169,6 +170,52 @@ def test_losses_of_float16_are_told(size):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         recorded(model, x, dtype="float32")
+
+
+@pytest.mark.parametrize("computed", [torch.float32, torch.float64])
+def test_losses_are_those_of_whole_batches(computed):
+    """What a batch that failed would have lost, or would have brought into a channel, is not counted."""
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.relu, self.scale = nn.ReLU(), 1e-9
+
+        def forward(self, x):
+            self.relu(x * self.scale)
+            if self.scale > 1:
+                raise ValueError("too large")
+
+    model, x = Scaled().eval(), images(2).abs().to(computed)
+    with pytest.warns(UserWarning, match="3 channels became 0"), torch.no_grad():
+        with cs.record(model, "dump", dtype="float16", layers="relu"):
+            for model.scale in (1e-9, 1e9):
+                with contextlib.suppress(ValueError):
+                    model(x)
+    layer = described()[0]["layers"][0]
+    assert layer["lost_channels"] == [0, 1, 2] and layer["infinite"] == 0
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "tokens", "rows"])
+def test_float16_is_the_same_by_every_way(layout):
+    """Large values are encoded in parts, and those of float32 in C order by the library."""
+    x = torch.randn(5, 3, 300, 301) * 2.0 ** torch.randint(-30, 18, (5, 3, 300, 301))
+    x[1, 2, 3, 4], x[3, 0, 0, 0] = torch.nan, -torch.inf
+    x[:, 1] = 2.0**-26
+    options = {}
+    if layout == "channels_last":
+        x = x.to(memory_format=torch.channels_last)
+    elif layout == "tokens":
+        x, options = x.permute(0, 2, 3, 1), {"channel_axis": -1}
+    elif layout == "rows":
+        x = x.flatten(1)
+    with pytest.warns(UserWarning), np.errstate(over="ignore"):
+        about, found = recorded(nn.Sequential(nn.Identity()), x, layers="0", dtype="float16", **options)
+        expected = (x.permute(0, 3, 1, 2) if layout == "tokens" else x).numpy().astype(np.float16)
+    np.testing.assert_array_equal(found["0"], expected)
+    layer = about["layers"][0]
+    assert layer["infinite"] == np.isinf(expected).sum() > 1
+    assert layer["lost_channels"] == ([] if layout == "rows" else [1])
 
 
 def test_losses_of_float32_are_told():

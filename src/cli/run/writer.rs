@@ -2,6 +2,7 @@
 
 use crate::cli::error;
 use chanscope::io::sink::ArrayWriter;
+use chanscope::tensor::narrow;
 use chanscope::{Error, Result};
 use half::f16;
 
@@ -38,22 +39,28 @@ impl Half {
     }
 
     fn write(&mut self, at: usize, values: &[f32], name: &str) -> Result<()> {
-        let narrow: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
-        let lost = (values.iter().zip(&narrow)).find(|(v, n)| v.is_finite() && !n.is_finite());
-        if let Some((v, _)) = lost {
-            return Err(Error::NonFinite {
-                what: format!("values of layer '{name}' such as {v} in f16"),
-                at: vec![],
-                advice: "use --dtype f32",
-            });
-        }
+        let mut halves = vec![f16::ZERO; values.len()];
         // A batch holds whole samples.
         let channels = self.largest.len();
-        for (i, map) in values.chunks_exact(self.area).enumerate() {
+        let maps = values.chunks_exact(self.area);
+        for (i, (map, halves)) in maps.zip(halves.chunks_exact_mut(self.area)).enumerate() {
+            let mut most = narrow(map, halves);
+            if !f16::from_f32(most).is_finite() {
+                let too_large = |(v, half): &(&f32, &f16)| v.is_finite() && !half.is_finite();
+                if let Some((v, _)) = map.iter().zip(&*halves).find(too_large) {
+                    return Err(Error::NonFinite {
+                        what: format!("values of layer '{name}' such as {v} in f16"),
+                        at: vec![],
+                        advice: "use --dtype f32",
+                    });
+                }
+                // What is left are infinities and NaN of the values themselves.
+                most = map.iter().fold(0.0, |most, v| v.abs().max(most));
+            }
             let largest = &mut self.largest[i % channels];
-            *largest = map.iter().fold(*largest, |largest, v| largest.max(v.abs()));
+            *largest = largest.max(most);
         }
-        self.file.write(at, &narrow)
+        self.file.write(at, &halves)
     }
 }
 

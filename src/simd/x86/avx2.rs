@@ -46,6 +46,15 @@ impl F32 for EightF32 {
         Self(unsafe { _mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().cast())) })
     }
     #[inline(always)]
+    fn narrow(self, halves: &mut [f16]) {
+        let halves = &mut halves[..Self::LANES];
+        // SAFETY: under a token; eight halves can be written, at any alignment.
+        unsafe {
+            let rounded = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(self.0);
+            _mm_storeu_si128(halves.as_mut_ptr().cast(), rounded);
+        }
+    }
+    #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
         // SAFETY: under a token; eight floats can be read, by the caller's promise.
         Self(unsafe { _mm256_loadu_ps(p) })

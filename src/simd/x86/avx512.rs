@@ -32,6 +32,15 @@ impl F32 for SixteenF32 {
         Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast())) })
     }
     #[inline(always)]
+    fn narrow(self, halves: &mut [f16]) {
+        let halves = &mut halves[..Self::LANES];
+        // SAFETY: under a token; sixteen halves can be written, at any alignment.
+        unsafe {
+            let rounded = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(self.0);
+            _mm256_storeu_si256(halves.as_mut_ptr().cast(), rounded);
+        }
+    }
+    #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
         // SAFETY: under a token; sixteen floats can be read, by the caller's promise.
         Self(unsafe { _mm512_loadu_ps(p) })

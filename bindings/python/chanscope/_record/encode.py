@@ -1,8 +1,8 @@
 """Turns a tensor into the rows of a file, and watches what is lost where the file's type is narrower.
 
-float16 holds magnitudes up to 65504, and below 2^-25 nothing but 0. Two losses are told: values that are infinite in the file,
-and channels that are 0 throughout the file although they were not. The thread that writes looks at what is written; the thread
-that computes looks only at channels of which nothing but 0 has been written so far.
+float16 holds magnitudes up to 65504, and up to 2^-25 nothing but 0. Two losses are told: values that are infinite in the file,
+and channels that are 0 throughout the file although they were not. Rounding keeps the order of numbers, so that the largest
+magnitude of a channel tells both.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .. import _chanscope
 from .._errors import UsageError
 
 #: Types of files by their names, and of tensors whose values they hold exactly.
@@ -51,14 +52,15 @@ class Encoder:
 
     def __init__(self, computed: torch.dtype, stored: torch.dtype | None, axis: int) -> None:
         self.axis = axis
-        self.computed = computed
         self.stored = stored or (torch.float32 if computed is torch.bfloat16 else computed)
         self.dtype = np.dtype(str(self.stored).removeprefix("torch."))
         self._narrows = computed not in _EXACT[self.stored]
-        #: Values that are infinite in the file.
+        #: Values that are infinite in the file, in whole batches.
         self.infinite = 0
-        self._live: np.ndarray | None = None
-        self._written_live: np.ndarray | None = None
+        #: Largest magnitude of each channel, in whole batches; infinite where a value is NaN.
+        self._largest: np.ndarray | float = 0.0
+        self._infinite_of_batch = 0
+        self._largest_of_batch: np.ndarray | float = 0.0
 
     def shape(self, value: torch.Tensor) -> tuple[int, ...]:
         """Shape of a sample in the file. Maps of more than two dimensions are stored as two."""
@@ -68,65 +70,56 @@ class Encoder:
             shape[2:] = [int(np.prod(shape[2:-1])), shape[-1]]
         return tuple(shape[1:])
 
-    @property
-    def watches(self) -> bool:
-        """Whether values may be lost."""
-        return self._narrows
-
-    def encode(self, value: torch.Tensor, out: np.ndarray) -> None:
-        """Writes `value` to `out`, of the file's type and shape."""
+    def rows(self, value: torch.Tensor) -> torch.Tensor:
+        """The value with the axes of the file."""
         value = value.detach().movedim(self.axis, 1)
-        value = value.reshape(out.shape) if value.ndim > 4 else value
-        if self._narrows:
-            self._look(value)
-        if value.device.type != "cpu":
-            value = value.to(self.stored).contiguous()
-        torch.from_numpy(out).copy_(value)
+        return value.reshape(len(value), *self.shape(value)) if value.ndim > 4 else value
 
-    def written(self, values: np.ndarray) -> None:
-        """Notes what the file holds. Called by the thread that writes."""
-        magnitudes = _magnitudes(values)
-        if not np.isfinite(magnitudes).all():
-            self.infinite += int(np.isinf(values).sum())
-        if self._written_live is None:
-            self._written_live = np.zeros(len(magnitudes), bool)
-        self._written_live |= magnitudes != 0
+    def encode(self, rows: torch.Tensor, out: np.ndarray) -> None:
+        """Writes `rows`, which have the axes of the file, to `out`, of the file's type."""
+        if rows.dtype is torch.float32 and self.stored is torch.float16 and rows.device.type == "cpu":
+            rows = rows.contiguous()
+            sizes = (len(rows), _channels(rows), rows.numel() // (len(rows) * _channels(rows)))
+            self._note(np.array(_chanscope.narrow(rows.data_ptr(), out.ctypes.data, *sizes)), out)
+            return
+        stored = rows if rows.device.type == "cpu" else rows.to(self.stored).contiguous()
+        torch.from_numpy(out).copy_(stored)
+        if self._narrows:
+            self._note(_largest(rows).double().cpu().numpy(), out)
+
+    def _note(self, largest: np.ndarray, out: np.ndarray) -> None:
+        """Notes the largest magnitude of each channel, before it was rounded to what is in `out`."""
+        if not np.isfinite(self._rounded(largest)).all():
+            self._infinite_of_batch += int(np.isinf(out).sum())
+        largest = np.where(np.isnan(largest), np.inf, largest)
+        self._largest_of_batch = np.maximum(self._largest_of_batch, largest)
+
+    def _rounded(self, values: np.ndarray | float) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.asarray(values).astype(self.dtype)
+
+    def keep(self) -> None:
+        """Counts what was encoded since the last call: it is a whole batch."""
+        self.infinite += self._infinite_of_batch
+        self._largest = np.maximum(self._largest, self._largest_of_batch)
+        self.forget()
+
+    def forget(self) -> None:
+        """Does not count what was encoded since the last whole batch."""
+        self._infinite_of_batch, self._largest_of_batch = 0, 0.0
 
     @property
     def lost(self) -> list[int]:
         """Channels that are 0 in the file and were not."""
-        if self._live is None or self._written_live is None:
-            return []
-        return np.flatnonzero(self._live & ~self._written_live).tolist()
-
-    def _look(self, value: torch.Tensor) -> None:
-        """Notes which channels are not 0, among those of which it is not known yet and matters."""
-        channels = value.shape[1] if value.ndim > 2 else 1
-        if self._live is None:
-            self._live = np.zeros(channels, bool)
-        known = self._live if self._written_live is None else self._live | self._written_live
-        unknown = np.flatnonzero(~known)
-        if len(unknown) == 0:
-            return
-        if value.ndim == 2:
-            self._live[0] = bool(value.any())
-            return
-        if len(unknown) < channels:
-            value = value.index_select(1, torch.from_numpy(unknown).to(value.device))
-        self._live[unknown] = value.flatten(2).any(2).any(0).cpu().numpy()
+        return np.flatnonzero((self._largest > 0) & (self._rounded(self._largest) == 0)).tolist()
 
 
-def _magnitudes(values: np.ndarray) -> np.ndarray:
-    """Largest magnitude of each channel, NaN if one is NaN; of `[N, D]`, which is one channel, a single number."""
-    channels = values.shape[1] if values.ndim > 2 else 1
-    flat = values.reshape(len(values), -1)
-    if values.dtype != np.float16:
-        largest = np.maximum(flat.max(axis=0), -flat.min(axis=0))
-        return largest.reshape(channels, -1).max(axis=1)
-    # As integers the bits of float16 are ordered: as uint16 all negative numbers come after the positive ones, as int16
-    # the positive ones come after all others. The second look is needed where there are negative numbers.
-    bits = flat.view(np.uint16).max(axis=0)
-    if (bits >= 0x8000).any():
-        positive = np.maximum(flat.view(np.int16).max(axis=0), 0).astype(np.uint16)
-        bits = np.maximum(positive, np.where(bits >= 0x8000, bits & 0x7FFF, 0).astype(np.uint16))
-    return bits.reshape(channels, -1).max(axis=1).view(np.float16)
+def _channels(rows: torch.Tensor) -> int:
+    """`[N, D]` is one channel."""
+    return rows.shape[1] if rows.ndim > 2 else 1
+
+
+def _largest(rows: torch.Tensor) -> torch.Tensor:
+    """Largest magnitude of each channel, NaN if one is NaN."""
+    maps = rows.reshape(len(rows), _channels(rows), -1)
+    return torch.maximum(maps.amax((0, 2)), -maps.amin((0, 2)))

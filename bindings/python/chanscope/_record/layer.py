@@ -10,8 +10,11 @@ import torch
 from .._errors import UsageError
 from .encode import Encoder
 from .models import class_name
-from .npy import NpyFile
+from .npy import NpyFile, Writer
 from .select import Candidate
+
+#: Bytes of a file that are encoded at once. They are written while they are in the processor's caches.
+PART = 2 << 20
 
 
 @dataclass
@@ -22,6 +25,19 @@ class Layer:
     file: NpyFile
     encoder: Encoder
     about: dict[str, Any]
+
+    def append(self, value: torch.Tensor, writer: Writer) -> None:
+        """Adds the rows of a value. One part of them is written while the next is encoded."""
+        rows = self.encoder.rows(value)
+        for part in rows.split(max(1, PART // max(1, self.file.row_bytes))) if rows.numel() else ():
+            buffer = writer.buffer(len(part) * self.file.row_bytes)
+            out = buffer.view(self.file.dtype).reshape(len(part), *self.file.shape)
+            try:
+                self.encoder.encode(part, out)
+            except BaseException:
+                writer.give_back(buffer)
+                raise
+            writer.append(self.file, out, buffer)
 
     def describe(self, rows: int) -> dict[str, Any]:
         """Its entry in `record.json`."""

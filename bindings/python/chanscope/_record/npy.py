@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,6 @@ import numpy as np
 HEADER = 128
 #: Bytes of buffers, waiting for the disk or for their next use. A value larger than that waits alone.
 WAITING = 256 << 20
-
-Watch = Callable[[np.ndarray], None]
-
 
 class NpyFile:
     """A C-order array `[rows, *shape]` that grows by rows."""
@@ -66,7 +62,7 @@ class Writer:
     """Writes values to files in the order in which they come, and keeps their buffers for reuse."""
 
     def __init__(self) -> None:
-        self._jobs: deque[tuple[NpyFile, np.ndarray | int, np.ndarray | None, Watch | None]] = deque()
+        self._jobs: deque[tuple[NpyFile, np.ndarray | int, np.ndarray | None]] = deque()
         self._changed = threading.Condition()
         self._waiting = 0
         self._working = False
@@ -88,13 +84,13 @@ class Writer:
                 self._spare.clear()
             return np.empty(nbytes, np.uint8)
 
-    def append(self, file: NpyFile, values: np.ndarray, buffer: np.ndarray, then: Watch | None) -> None:
-        """Queues rows that lie in a buffer of this writer. When they are written, `then` is called with them."""
-        self._queue(file, values, buffer, then)
+    def append(self, file: NpyFile, values: np.ndarray, buffer: np.ndarray) -> None:
+        """Queues rows that lie in a buffer of this writer."""
+        self._queue(file, values, buffer)
 
     def cut(self, file: NpyFile, rows: int) -> None:
         """Queues dropping what comes after `rows` rows."""
-        self._queue(file, rows, None, None)
+        self._queue(file, rows, None)
 
     def give_back(self, buffer: np.ndarray) -> None:
         """Returns a buffer whose value is not written."""
@@ -114,12 +110,12 @@ class Writer:
         if self._thread is not None:
             self._thread.join()
 
-    def _queue(self, file: NpyFile, values: np.ndarray | int, buffer: np.ndarray | None, then: Watch | None) -> None:
+    def _queue(self, file: NpyFile, values: np.ndarray | int, buffer: np.ndarray | None) -> None:
         with self._changed:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="chanscope-record", daemon=True)
                 self._thread.start()
-            self._jobs.append((file, values, buffer, then))
+            self._jobs.append((file, values, buffer))
             self._changed.notify_all()
 
     def _work(self) -> None:
@@ -130,7 +126,7 @@ class Writer:
                 self._changed.wait_for(lambda: self._jobs or self._stopped)
                 if not self._jobs:
                     return
-                file, values, buffer, then = self._jobs.popleft()
+                file, values, buffer = self._jobs.popleft()
                 self._working = True
             try:
                 if self.error is None:
@@ -138,8 +134,6 @@ class Writer:
                         file.cut(values)
                     else:
                         file.append(values)
-                        if then is not None:
-                            then(values)
             except OSError as error:
                 self.error = (file.path, error)
             if buffer is not None:

@@ -28,7 +28,6 @@ from .samples import PerSample, as_ids, as_labels
 from .select import Candidate, Selection
 from .trace import ACTIVATION_CLASS, Origin, Trace
 
-
 @dataclass
 class Frame:
     """A module that is running."""
@@ -168,6 +167,7 @@ class Recorder:
             self._commit()
         except BaseException:
             for layer in self._layers.values():
+                layer.encoder.forget()
                 self._writer.cut(layer.file, self.samples)
             if not self._ends:  # nothing is known before a whole batch
                 self._writer.drain()
@@ -256,15 +256,7 @@ class Recorder:
                     f"layer {layer.name!r} has {len(out)} rows in this batch, other layers have {self._rows}"
                 )
             self._rows = len(out)
-            raw = self._writer.buffer(len(out) * layer.file.row_bytes)
-            values = raw.view(layer.file.dtype).reshape(len(out), *shape)
-            try:
-                layer.encoder.encode(out, values)
-            except BaseException:
-                self._writer.give_back(raw)
-                raise
-            watch = layer.encoder.written if layer.encoder.watches else None
-            self._writer.append(layer.file, values, raw, watch)
+            layer.append(out, self._writer)
         self._written.add(layer.name)
 
     @contextmanager
@@ -294,6 +286,8 @@ class Recorder:
         if not self._settled:
             self._first_names, self._settled = set(self._names), True
         self._ends.append(self.samples + rows)
+        for layer in self._layers.values():
+            layer.encoder.keep()
         self._warn_infinite()
 
     def _is_new_call(self, name: str) -> bool:
