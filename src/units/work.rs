@@ -7,7 +7,7 @@ use super::{graphs, overlap, survey};
 use crate::control::Progress;
 use crate::error::OutputProblem;
 use crate::io::parts::{Depth, Done, Part, State, look};
-use crate::io::sink::remove_unit;
+use crate::io::sink::{copy_names, remove_unit};
 use crate::io::spill::{CopyPlace, remove_copy};
 use crate::measure::Context;
 use crate::measure::redundancy::{LayerCopy, Prepared, Spaces, repack};
@@ -362,6 +362,9 @@ impl<'a> Worker<'a> {
 
     /// Removes the copy of a layer if no unit will read it any more.
     fn remove_unused_copy(&self, layer: usize) -> Result<()> {
+        if copy_names(self.folder, layer).is_empty() {
+            return Ok(());
+        }
         for unit in self.plan.stage(Stage::Graphs) {
             if matches!(unit.work, Work::Channels { layer: of, .. } if of == layer)
                 && !matches!(self.look(unit, Depth::Lengths)?, State::Done(_))

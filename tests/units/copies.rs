@@ -51,16 +51,27 @@ fn planned(dir: &Path, out: &str) -> PathBuf {
         let device = cpu(1);
         let request = Request::new(vec![dir.join("a.npy")], RedundancyOptions::default());
         plan(&Context::new(&device), &request, &planned, false, 6).expect("plan");
-        let text = std::fs::read(&path).expect("read");
-        let mut plan: Value = serde_json::from_slice(&text).expect("JSON");
-        assert_eq!(plan["layers"][0]["part"], N, "a small layer has one part");
-        plan["layers"][0]["part"] = PART.into();
-        let text = serde_json::to_vec(&plan).expect("JSON");
-        std::fs::write(&path, signed_plan(&text).expect("a plan")).expect("write");
+        let whole = set_parts(&planned, PART);
+        assert_eq!(whole, [N], "a small layer has one part");
     }
     std::fs::create_dir_all(out.join("units")).expect("folders");
     std::fs::copy(path, out.join("run.json")).expect("copy");
     out
+}
+
+/// Makes the parts of all layers of a planned run of so many samples. Returns what they were.
+fn set_parts(out: &Path, part: usize) -> Vec<usize> {
+    let path = out.join("run.json");
+    let text = std::fs::read(&path).expect("read");
+    let mut plan: Value = serde_json::from_slice(&text).expect("JSON");
+    let layers = plan["layers"].as_array_mut().expect("layers");
+    let set = |layer: &mut Value| std::mem::replace(&mut layer["part"], part.into());
+    let were = layers.iter_mut().map(set);
+    let were = were.map(|was| was.as_u64().expect("a number") as usize);
+    let were = were.collect();
+    let text = serde_json::to_vec(&plan).expect("JSON");
+    std::fs::write(&path, signed_plan(&text).expect("a plan")).expect("write");
+    were
 }
 
 /// Computes what is left in this process.
@@ -186,6 +197,46 @@ fn the_command_killed_in_a_copy_goes_on_with_it() {
     assert!((2..PARTS).contains(&whole(&out)), "{:?}", copies(&out));
     succeed(dir, &resume);
     assert!(left(&out) == expected);
+}
+
+/// Two layers of the samples that are finite in both, one copied after the other.
+#[test]
+fn a_kill_at_any_call_of_the_copies_of_two_layers_changes_no_bit() {
+    let dir = folder();
+    let dir = dir.path();
+    for (name, seed) in [("a.npy", 63), ("b.npy", 64)] {
+        let mut a = relu_layer(60, 16, 2, seed);
+        a[[if seed == 63 { 7 } else { 31 }, 1, 0, 1]] = f32::NAN;
+        let values: Vec<f32> = a.iter().copied().collect();
+        let bytes = npy_bytes("<f4", "(60, 16, 2, 2)", &f32_bytes(&values));
+        write(dir, name, &bytes);
+    }
+    let dumps = ["a.npy", "b.npy", "--nan", "skip", "-k", "5"];
+    let expected = reference(dir, &dumps);
+    let plan = ["--units", "10", "--out", "planned"];
+    succeed(dir, &[&["plan"], &dumps[..], &plan].concat());
+    assert_eq!(set_parts(&dir.join("planned"), 20), [58, 58]);
+    let out = planned(dir, "out");
+    let traced = work_with(dir, "any:0:trace");
+    assert!(traced.status.success());
+    let said = String::from_utf8_lossy(&traced.stderr).into_owned();
+    let calls = said.lines().filter(|l| l.starts_with("call "));
+    let renames = calls.enumerate().filter(|(_, l)| *l == "call Rename");
+    let renames: Vec<usize> = renames.map(|(at, _)| at + 1).collect();
+    // Those of the survey, and of three parts and five units of each layer.
+    let copies_of_both = [(renames[0], renames[3]), (renames[8], renames[11])];
+    for (first, last) in copies_of_both {
+        for at in (first..last).step_by(((last - first) / 5).max(1)) {
+            std::fs::remove_dir_all(&out).expect("remove");
+            planned(dir, "out");
+            let killed = work_with(dir, &format!("any:{at}:kill"));
+            assert!(!killed.status.success(), "call {at}");
+            go_on(&out);
+            assert_eq!(copies(&out), [] as [&str; 0], "call {at}");
+            merge(&out, false).expect("merge");
+            assert!(left(&out) == expected, "call {at}");
+        }
+    }
 }
 
 #[test]
