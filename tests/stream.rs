@@ -1,5 +1,7 @@
 //! Planning stays under the cap and covers the job; reading ahead hands over every block in order.
 
+mod analysed;
+
 use crate::formats::{folder, npy_bytes, write};
 use chanscope::control::Control;
 use chanscope::io::kept::Kept;

@@ -118,6 +118,8 @@ fn processor_name() -> String {
 impl Backend for Cpu {
     type Tensor = Tensor;
     type Points = Points;
+    // Rows are packed by all cores, which are the device.
+    type Analysis = std::convert::Infallible;
     type Candidates = Candidates;
     type Gathered = Gathered;
 
@@ -165,6 +167,15 @@ impl Backend for Cpu {
 
     fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Points> {
         self.pool.install(|| Points::new(block, kernel, self.set))
+    }
+
+    fn analysed_points(
+        &self,
+        _: PointsBlock<'_>,
+        _: Kernel,
+        analysis: Self::Analysis,
+    ) -> Result<Points> {
+        match analysis {}
     }
 
     fn rows(

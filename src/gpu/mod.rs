@@ -83,7 +83,7 @@ mod fault {
 pub use adapter::{Adapter, adapters, preferred};
 pub use context::Options;
 pub use guard::{hush_losses, is_loss};
-pub use knn::{Candidates, Points};
+pub use knn::{Analysis, Candidates, Points};
 pub use missing::{Missing, missing};
 pub use profile::KernelTime;
 pub use tensor::Tensor;
@@ -214,6 +214,12 @@ impl Gpu {
         self.context.tally.take_uploaded()
     }
 
+    /// Blocks that were analysed beforehand since the last call.
+    #[cfg(feature = "internals")]
+    pub fn analysed(&self) -> u64 {
+        self.context.tally.take_analysed()
+    }
+
     /// Sizes dispatches as for a device that does `rate` operations a second.
     #[cfg(feature = "internals")]
     pub fn pretend(&mut self, rate: f64) {
@@ -232,6 +238,7 @@ impl Gpu {
 impl Backend for Gpu {
     type Tensor = Tensor;
     type Points = Points;
+    type Analysis = Analysis;
     type Candidates = Candidates;
     type Gathered = Tensor;
 
@@ -276,6 +283,29 @@ impl Backend for Gpu {
     fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Points> {
         let context = &self.context;
         context.guarded("points", || Points::new(context, block, kernel))
+    }
+
+    fn analysis_bytes(&self, groups: usize, rows: usize, dim: usize) -> Option<u64> {
+        // A browser has no other thread.
+        (!cfg!(target_family = "wasm")).then(|| knn::analysis_bytes(groups, rows, dim))
+    }
+
+    fn analyse(&self, block: PointsBlock<'_>, kernel: Kernel) -> Option<Analysis> {
+        let analysis = knn::analyse(block, kernel)?;
+        #[cfg(feature = "internals")]
+        self.context.tally.add_analysed();
+        Some(analysis)
+    }
+
+    fn analysed_points(
+        &self,
+        block: PointsBlock<'_>,
+        kernel: Kernel,
+        analysis: Analysis,
+    ) -> Result<Points> {
+        let context = &self.context;
+        let make = || Points::analysed(context, block, kernel, analysis);
+        context.guarded("points", make)
     }
 
     fn queries(&self, block: PointsBlock<'_>, samples: &[u32], kernel: Kernel) -> Result<Points> {

@@ -19,11 +19,12 @@ pub struct Launch {
     pub smallest: u64,
 }
 
-/// The launches of one device, and the bytes copied to it.
+/// The launches of one device, the bytes copied to it, and the blocks analysed for it.
 #[derive(Default)]
 pub(super) struct Tally {
     launches: Mutex<Vec<Launch>>,
     uploaded: AtomicU64,
+    analysed: AtomicU64,
 }
 
 impl Tally {
@@ -40,6 +41,16 @@ impl Tally {
     /// Counts bytes that are copied from the host.
     pub(super) fn add_uploaded(&self, bytes: usize) {
         self.uploaded.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts a block that was analysed beforehand.
+    pub(super) fn add_analysed(&self) {
+        self.analysed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Blocks analysed since the last call.
+    pub(super) fn take_analysed(&self) -> u64 {
+        self.analysed.swap(0, Ordering::Relaxed)
     }
 
     /// Bytes copied since the last call.

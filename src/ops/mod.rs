@@ -47,6 +47,8 @@ pub trait Backend: Send + Sync + 'static {
     type Tensor: Send + Sync;
     /// Rows of a few channels prepared for neighbour search.
     type Points: Send + Sync;
+    /// What is known of a block before it goes to the device ([`Backend::analyse`]).
+    type Analysis: Send;
     /// Running k nearest of a block of queries, `[groups, Q, k]`.
     type Candidates: Send;
     /// Vectors of candidates, `[groups, Q, k, dim]`.
@@ -71,6 +73,12 @@ pub trait Backend: Send + Sync + 'static {
     fn row_bytes(&self, dim: usize) -> u64 {
         4 * dim as u64
     }
+    /// Most bytes of the host's memory that [`Backend::analyse`] takes for a block, with its result; `None` where the backend
+    /// does not divide [`Backend::points`], because the host is the device: its cores work on the block before, and the share
+    /// of another block would only compete with that for cores and memory. Pure, for planning.
+    fn analysis_bytes(&self, _groups: usize, _rows: usize, _dim: usize) -> Option<u64> {
+        None
+    }
     /// Device bytes that [`Backend::candidates`], [`Backend::knn`] and [`Backend::nnk`] take for a block
     /// of queries, scratch included, the host's [`GraphBlock`] and the gathered vectors not. Pure.
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64;
@@ -89,6 +97,22 @@ pub trait Backend: Send + Sync + 'static {
     /// Prepares rows for neighbour search under `kernel`. The values must be finite. Halves give the same results as the
     /// same values in `f32`.
     fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Self::Points>;
+    /// The host's share of [`Backend::points`], which can be done before it is the block's turn: on any thread, while the
+    /// device works. It allocates, copies and submits nothing on the device, so that neither disturbs the other, and has no
+    /// errors: `None` where it has to be left to [`Backend::points`], which then says what is wrong with the block.
+    fn analyse(&self, _block: PointsBlock<'_>, _kernel: Kernel) -> Option<Self::Analysis> {
+        None
+    }
+    /// As [`Backend::points`], with the same bits and errors, of a block that was analysed for this kernel.
+    ///
+    /// # Errors
+    /// [`crate::Error::Argument`], [`crate::Error::WrongLength`] where the analysis is of another kernel or shape.
+    fn analysed_points(
+        &self,
+        block: PointsBlock<'_>,
+        kernel: Kernel,
+        analysis: Self::Analysis,
+    ) -> Result<Self::Points>;
     /// As [`Backend::points`], for rows `data [groups, rows, dim]` that are searched for or fetched from and never searched
     /// among: a backend may leave out the copies that a search needs, and keep `data` in place of a copy.
     fn rows(

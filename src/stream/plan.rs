@@ -15,6 +15,11 @@
 //! With `b` bytes of memory for a channel of `B` bytes, of which a share `x` holds queries, the third way reads the channel
 //! `B / b (1 / x + k / (1 - x))` times: about `k B / b` times, where `B / b` readings would do if the products of all pairs of
 //! candidates, `k^2 / 2` numbers a query, were kept in place of their vectors.
+//!
+//! Where the backend can analyse the next block of points while the device works on this one ([`Costs::analysis_bytes`]), block
+//! sizes are chosen so that there is room for the analysis too. The GPU's takes about 24 bytes of the host's memory for a row.
+//! Where even the smallest blocks leave no room for it, sizes are chosen without, and blocks are analysed in turn. The device
+//! holds one block of points at a time either way.
 
 use crate::tensor::ValueType;
 use crate::{Error, Result};
@@ -58,6 +63,10 @@ pub trait Costs {
     fn row_bytes(&self, dim: usize) -> u64 {
         4 * dim as u64
     }
+    /// Bytes of the host's memory for analysing a block of points ahead of its turn; `None` where the backend does not.
+    fn analysis_bytes(&self, _groups: usize, _rows: usize, _dim: usize) -> Option<u64> {
+        None
+    }
     /// Whether one cap bounds host and device together.
     fn shares_host_memory(&self) -> bool;
 }
@@ -75,6 +84,8 @@ pub struct GraphPlan {
     pub fetched: usize,
     /// Queries that are solved at a time. Used by blocks of queries only.
     pub solved: usize,
+    /// Whether the next block of points is analysed while the device works on this one.
+    pub ahead: bool,
 }
 
 /// Queries that keep every core or compute unit busy; more only cost memory.
@@ -108,27 +119,29 @@ pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPl
     let fits = |p: &GraphPlan| {
         p.bytes(job, costs) <= memory && p.block_bytes(job, costs) <= costs.max_block_bytes()
     };
-    let whole = |groups| GraphPlan {
+    let whole = |groups, ahead| GraphPlan {
         groups,
         points: n,
         queries: few,
         fetched: n,
         solved: few,
+        ahead,
     };
-    if !fits(&whole(1)) {
+    if !fits(&whole(1, false)) {
         let rows = match job.drawn {
             true => None,
-            false => rows_in_memory(n, &fits),
+            false => rows_in_memory(n, costs, job.dim, &fits),
         };
         return rows.map_or_else(|| blocks_of_queries(job, costs, memory, cap, &fits), Ok);
     }
     // All channels at once need no second block to read ahead into.
-    let most = match fits(&whole(job.spaces)) {
-        true => job.spaces,
-        false => largest(1, job.spaces, |g| fits(&whole(g))),
-    };
-    // Equal groups: 160 channels of which 100 fit go as 80 and 80.
-    let mut plan = whole(job.spaces.div_ceil(job.spaces.div_ceil(most)));
+    let mut plan = whole(job.spaces, false);
+    if !fits(&plan) {
+        let ahead = can_analyse(costs, n, job.dim) && fits(&whole(1, true));
+        let most = largest(1, job.spaces, |g| fits(&whole(g, ahead)));
+        // Equal groups: 160 channels of which 100 fit go as 80 and 80.
+        plan = whole(job.spaces.div_ceil(job.spaces.div_ceil(most)), ahead);
+    }
     while plan.queries < job.queries && plan.groups * plan.queries < ENOUGH_QUERIES {
         let more = GraphPlan {
             queries: (plan.queries * 2).min(job.queries),
@@ -142,18 +155,34 @@ pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPl
     Ok(plan)
 }
 
+/// Whether the backend analyses blocks of `rows` points ahead.
+fn can_analyse(costs: &dyn Costs, rows: usize, dim: usize) -> bool {
+    costs.analysis_bytes(1, rows, dim).is_some()
+}
+
 /// The rows of one channel in memory, and as many of its points beside them as fit.
-fn rows_in_memory(n: usize, fits: &impl Fn(&GraphPlan) -> bool) -> Option<GraphPlan> {
-    let rows = |points| GraphPlan {
+fn rows_in_memory(
+    n: usize,
+    costs: &dyn Costs,
+    dim: usize,
+    fits: &impl Fn(&GraphPlan) -> bool,
+) -> Option<GraphPlan> {
+    let rows = |points, ahead| GraphPlan {
         groups: 1,
         points,
         queries: n,
         fetched: points,
         solved: n,
+        ahead,
     };
     // All points would be whole channels, which did not fit.
     let few = FEW_POINTS.min(n.saturating_sub(1));
-    (few > 0 && fits(&rows(few))).then(|| rows(largest(few, n - 1, |points| fits(&rows(points)))))
+    if few == 0 || !fits(&rows(few, false)) {
+        return None;
+    }
+    let ahead = can_analyse(costs, few, dim) && fits(&rows(few, true));
+    let most = largest(few, n - 1, |points| fits(&rows(points, ahead)));
+    Some(rows(most, ahead))
 }
 
 fn blocks_of_queries(
@@ -171,6 +200,7 @@ fn blocks_of_queries(
         queries: 1,
         fetched: MIN_POINTS.min(most),
         solved: 1,
+        ahead: false,
     };
     if !fits(&least) {
         return Err(Error::Memory {
@@ -179,6 +209,11 @@ fn blocks_of_queries(
             cap,
         });
     }
+    let analysed = GraphPlan {
+        ahead: can_analyse(costs, least.points, job.dim),
+        ..least
+    };
+    let least = if fits(&analysed) { analysed } else { least };
     let fixed = least.bytes(job, costs);
     let with_share = |share: u64| {
         let most_bytes = fixed + (memory - fixed) / SHARES * share;
@@ -283,10 +318,15 @@ impl GraphPlan {
         // Results being made and being added up.
         let results = |queries| 2 * product(&[g, queries, 16 * k + 32]);
         let lists = costs.graph_bytes(g, q, k, d);
+        let analysis = match self.ahead {
+            true => costs.analysis_bytes(g, self.points, d).unwrap_or(0),
+            false => 0,
+        };
         if self.whole(job) {
-            // The block being used, and the one being read where there is another.
+            // The block being used, and the one being read where there is another. Where blocks are analysed ahead, the device
+            // has a copy of the one being used, and the two are the one being analysed and the one being read.
             let blocks = if g >= job.spaces { 1 } else { 2 };
-            let host = blocks * values(self.points) + results(q);
+            let host = blocks * values(self.points) + results(q) + analysis;
             let points = costs.points_bytes(g, self.points, d, v);
             // Drawn queries are picked from the points.
             let (picked, queries) = match job.drawn {
@@ -302,7 +342,7 @@ impl GraphPlan {
         let copy = if shared { 0 } else { values(q) };
         let queries = costs.rows_bytes(g, q, d, v).saturating_add(lists);
         let find = both(
-            (2 * values(self.points)).max(copy),
+            (2 * values(self.points) + analysis).max(copy),
             queries.saturating_add(costs.points_bytes(g, self.points, d, v)),
         );
         let solve = match self.has_rows(job) {

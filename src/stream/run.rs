@@ -1,4 +1,21 @@
 //! Reading ahead: the next block comes off the disk while the last one is worked on.
+//!
+//! Where the device is not the host, a block can also be analysed ahead ([`read_blocks`]), so that three blocks are under way:
+//!
+//! ```text
+//! reader     a thread      fills a buffer with block b + 2                                   (the disk)
+//! analysis   a thread      looks at block b + 1, and keeps it until it is its turn            (the host's cores)
+//! work       the caller    copies block b to the device, gives its buffer back, and waits     (the device)
+//! ```
+//!
+//! Two buffers do for that, because the device has a copy of block b while it works on it: [`Block`] gives its buffer back
+//! to the reader when it is dropped. A buffer has one owner at a time, handed on through channels without room. Where `work`
+//! keeps the block until it is done, reading begins one block later, and the memory is the same.
+//!
+//! All that can fail, fails in the caller's thread or comes there in the order of the blocks: an error of reading block b + 1
+//! is the caller's after its work on block b, as without the analysis, which has no errors. Whoever ends first, by an error, by
+//! cancelling or because all is done, closes its channels, and the others end when they have finished the block in their
+//! hands.
 
 use crate::Result;
 use crate::control::Control;
@@ -6,7 +23,7 @@ use crate::io::layer::{Layer, LayerValue};
 use crate::tensor::{ValueBuffer, ValueType, Values};
 use half::f16;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 /// One block to read: some of the selected channels, some samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,29 +58,91 @@ pub fn read_ahead(
     one_ahead(reads, fill(layer, selection, layout), control, work)
 }
 
+/// What is found out about a block before it is its turn ([`read_blocks`]); `None` where nothing is.
+pub type Analyse<'a, A> = &'a (dyn Fn(&Read, Values<'_>) -> Option<A> + Sync);
+
+/// A block that was read. Its memory is the reader's again when it is dropped.
+pub struct Block {
+    data: ValueBuffer,
+    back: Sender<ValueBuffer>,
+}
+
+impl Block {
+    /// Its values.
+    pub fn values(&self) -> Values<'_> {
+        self.data.values()
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let nothing = ValueBuffer::zeros(ValueType::F32, 0);
+        // The reader may be done already: then nobody needs the buffer.
+        let _ = self.back.send(std::mem::replace(&mut self.data, nothing));
+    }
+}
+
 /// As [`read_ahead`], but hands values over as [`Layer::value_type`] says: `f16` as it is stored, so that both blocks take half
-/// the memory.
+/// the memory. With `analyse`, every block is also analysed ahead, on another thread.
 ///
 /// # Errors
 /// As [`read_ahead`].
-pub fn read_values_ahead(
+pub fn read_blocks<A: Send>(
     layer: &dyn Layer,
     selection: &[usize],
     layout: Layout,
     reads: impl Iterator<Item = Read> + Send,
+    analyse: Option<Analyse<'_, A>>,
     control: &Control<'_>,
-    mut work: impl FnMut(&Read, Values<'_>) -> Result<()>,
+    mut work: impl FnMut(&Read, Block, Option<A>) -> Result<()>,
 ) -> Result<()> {
-    match layer.value_type() {
-        ValueType::F16 => {
-            let work = |read: &Read, data: &[f16]| work(read, Values::F16(data));
-            one_ahead(reads, fill(layer, selection, layout), control, work)
+    let fresh = || ValueBuffer::zeros(layer.value_type(), 0);
+    let fill = fill_values(layer, selection, layout);
+    // No reading begins after the caller has cancelled, though its buffer came back.
+    let fill = |read: &Read, data: &mut ValueBuffer| {
+        control.check()?;
+        fill(read, data)
+    };
+    // A browser has no other thread.
+    if cfg!(target_family = "wasm") {
+        let (back, empty) = channel();
+        for read in reads {
+            let mut data = empty.try_recv().unwrap_or_else(|_| fresh());
+            fill(&read, &mut data)?;
+            let back = back.clone();
+            work(&read, Block { data, back }, None)?;
         }
-        ValueType::F32 => {
-            let work = |read: &Read, data: &[f32]| work(read, Values::F32(data));
-            one_ahead(reads, fill(layer, selection, layout), control, work)
-        }
+        return Ok(());
     }
+    std::thread::scope(|scope| {
+        // Capacity 0: what a thread has ready waits in its hands, and no third buffer exists.
+        let (full_tx, full_rx) = sync_channel(0);
+        let (back, empty) = channel();
+        let (fill, fresh) = (&fill, &fresh);
+        scope.spawn(move || producer(reads, fill, fresh, &full_tx, &empty));
+        let mut take = |block: Result<(Read, ValueBuffer)>, analysis| {
+            control.check()?;
+            let ((read, data), back) = (block?, back.clone());
+            work(&read, Block { data, back }, analysis)
+        };
+        let Some(analyse) = analyse else {
+            return full_rx.into_iter().try_for_each(|block| take(block, None));
+        };
+        let (ready_tx, ready_rx) = sync_channel(0);
+        scope.spawn(move || {
+            for block in full_rx {
+                let analysis = match &block {
+                    Ok((read, data)) if control.check().is_ok() => analyse(read, data.values()),
+                    _ => None,
+                };
+                if ready_tx.send((block, analysis)).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut ready = ready_rx.into_iter();
+        ready.try_for_each(|(block, analysis)| take(block, analysis))
+    })
 }
 
 /// Reads one block, as [`Layer::value_type`] says.
@@ -76,17 +155,22 @@ pub fn read_values(
     layout: Layout,
     read: &Read,
 ) -> Result<ValueBuffer> {
-    match layer.value_type() {
-        ValueType::F16 => {
-            let mut data = Vec::new();
-            fill(layer, selection, layout)(read, &mut data)?;
-            Ok(ValueBuffer::F16(data))
-        }
-        ValueType::F32 => {
-            let mut data = Vec::new();
-            fill(layer, selection, layout)(read, &mut data)?;
-            Ok(ValueBuffer::F32(data))
-        }
+    let mut data = ValueBuffer::zeros(layer.value_type(), 0);
+    fill_values(layer, selection, layout)(read, &mut data)?;
+    Ok(data)
+}
+
+/// Reads a block into a buffer of the layer's type.
+fn fill_values(
+    layer: &dyn Layer,
+    selection: &[usize],
+    layout: Layout,
+) -> impl Fn(&Read, &mut ValueBuffer) -> Result<()> + Sync {
+    let halves = fill::<f16>(layer, selection, layout);
+    let singles = fill::<f32>(layer, selection, layout);
+    move |read, data| match data {
+        ValueBuffer::F16(data) => halves(read, data),
+        ValueBuffer::F32(data) => singles(read, data),
     }
 }
 
@@ -123,7 +207,7 @@ pub(super) fn one_ahead<R: Send, T: Send>(
         let (full_tx, full_rx) = sync_channel(0);
         let (empty_tx, empty_rx) = channel::<Vec<T>>();
         let fill = &fill;
-        scope.spawn(move || producer(reads, fill, &full_tx, &empty_rx));
+        scope.spawn(move || producer(reads, fill, &Vec::new, &full_tx, &empty_rx));
         for block in full_rx {
             control.check()?;
             let (read, data): (R, Vec<T>) = block?;
@@ -151,16 +235,18 @@ fn one_by_one<R, T>(
     Ok(())
 }
 
-fn producer<R, T>(
+/// Fills no more than two buffers, and those that come back through `empty`.
+fn producer<R, D>(
     reads: impl Iterator<Item = R>,
-    fill: &impl Fn(&R, &mut Vec<T>) -> Result<()>,
-    full: &SyncSender<Result<(R, Vec<T>)>>,
-    empty: &Receiver<Vec<T>>,
+    fill: &impl Fn(&R, &mut D) -> Result<()>,
+    fresh: &impl Fn() -> D,
+    full: &SyncSender<Result<(R, D)>>,
+    empty: &Receiver<D>,
 ) {
     for (made, read) in reads.enumerate() {
         let mut data = match empty.try_recv() {
             Ok(buffer) => buffer,
-            Err(_) if made < 2 => Vec::new(),
+            Err(_) if made < 2 => fresh(),
             Err(_) => match empty.recv() {
                 Ok(buffer) => buffer,
                 Err(_) => return,

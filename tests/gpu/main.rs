@@ -14,6 +14,7 @@ mod oracle;
 mod support;
 
 mod ablate;
+mod ahead;
 mod ceiling;
 mod conv2d;
 mod cooperative;
@@ -100,6 +101,7 @@ fn main() {
     let ci = std::env::var("CI").is_ok_and(|v| v == "true");
     let tests: Vec<Test> = [
         ablate::TESTS,
+        ahead::TESTS,
         ceiling::TESTS,
         conv2d::TESTS,
         cooperative::TESTS,

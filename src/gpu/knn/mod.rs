@@ -10,7 +10,8 @@
 //! How a query reaches its list:
 //!
 //! ```text
-//! Points::new     points.rs   rows on the device as they were read; a frame per group (centre and scale)
+//! Analysis        analysis.rs  on the host: a frame per group (centre and scale), and which rows are equal
+//! Points::new     points.rs   rows on the device as they were read
 //!   knn_widen     widen.rs    where they were read as f16: from f16 to f32
 //!   knn_norms     rows.rs     norms of queries and points in the frame of the queries
 //!   knn_framed    rows.rs     rows as the f32 filter reads them: in that frame, padded to whole vectors
@@ -31,6 +32,7 @@
 //! Lower bounds of the cost for `g` groups of `Q` queries and `P` points of `d` numbers: `4 g (Q + P) d`
 //! bytes and `2 g Q P d` operations.
 
+mod analysis;
 mod half;
 mod kernels;
 mod lift;
@@ -41,6 +43,8 @@ mod points;
 mod rows;
 mod widen;
 
+pub use analysis::Analysis;
+pub(super) use analysis::{analyse, analysis_bytes};
 pub(super) use kernels::{Entry, RowNorm, SHADERS, with_kernel};
 pub use lists::Candidates;
 pub(super) use lists::{lists, state_bytes};

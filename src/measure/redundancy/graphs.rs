@@ -7,13 +7,12 @@ use super::stats::{QueryGraph, SpaceSums};
 use super::{GraphRows, GraphSink, Space};
 use crate::Result;
 use crate::control::{Control, Step};
-use crate::io::kept::Kept;
 use crate::io::layer::Layer;
 use crate::io::spill::SupportStore;
-use crate::ops::{Backend, GraphBlock, GraphParams, Kernel, PointsBlock, Vectors};
+use crate::ops::{Backend, GraphBlock, GraphParams, Kernel, Vectors};
 use crate::stream::plan::{Costs, GraphJob, GraphPlan, plan_graph};
-use crate::stream::run::{Layout, Read, ranges, read_values, read_values_ahead};
-use crate::tensor::{Value, ValueType, Values};
+use crate::stream::run::{Block, Layout, Read, ranges};
+use crate::tensor::ValueType;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -35,6 +34,10 @@ impl<B: Backend> Costs for BackendCosts<'_, B> {
 
     fn graph_bytes(&self, groups: usize, queries: usize, k: usize, dim: usize) -> u64 {
         self.0.graph_bytes(groups, queries, k, dim)
+    }
+
+    fn analysis_bytes(&self, groups: usize, rows: usize, dim: usize) -> Option<u64> {
+        self.0.analysis_bytes(groups, rows, dim)
     }
 
     fn max_block_bytes(&self) -> u64 {
@@ -127,78 +130,6 @@ impl<B: Backend> GraphStage<'_, B> {
         }
     }
 
-    pub(super) fn points(
-        &self,
-        job: &GraphJob,
-        groups: usize,
-        rows: &Range<usize>,
-        data: Values<'_>,
-    ) -> Result<B::Points> {
-        let block = PointsBlock {
-            data,
-            groups,
-            rows: rows.len(),
-            dim: job.dim,
-            first: rows.start,
-        };
-        self.backend.points(block, self.params.kernel)
-    }
-
-    /// Drawn queries of a part, whose values are `data [groups, Q, dim]`.
-    fn drawn_queries(
-        &self,
-        groups: usize,
-        dim: usize,
-        samples: &[usize],
-        data: Values<'_>,
-    ) -> Result<B::Points> {
-        let block = PointsBlock {
-            data,
-            groups,
-            rows: samples.len(),
-            dim,
-            first: 0,
-        };
-        let samples: Vec<u32> = samples.iter().map(|&sample| sample as u32).collect();
-        self.backend.queries(block, &samples, self.params.kernel)
-    }
-
-    /// Drawn queries from the values of all samples, `[groups, N, dim]`.
-    fn pick_queries(
-        &self,
-        job: &GraphJob,
-        groups: usize,
-        samples: &[usize],
-        data: Values<'_>,
-    ) -> Result<B::Points> {
-        match data {
-            Values::F16(data) => {
-                let picked = pick(data, job, samples);
-                self.drawn_queries(groups, job.dim, samples, Values::F16(&picked))
-            }
-            Values::F32(data) => {
-                let picked = pick(data, job, samples);
-                self.drawn_queries(groups, job.dim, samples, Values::F32(&picked))
-            }
-        }
-    }
-
-    /// Drawn queries in one space, read by themselves.
-    pub(super) fn read_queries(
-        &self,
-        job: &GraphJob,
-        channels: Range<usize>,
-        samples: &[usize],
-    ) -> Result<B::Points> {
-        let kept = Kept::new(self.layer, samples.to_vec())?;
-        let read = Read {
-            channels,
-            rows: 0..samples.len(),
-        };
-        let values = read_values(&kept, self.selection, self.layout, &read)?;
-        self.drawn_queries(1, job.dim, samples, values.values())
-    }
-
     /// Every channel's points fit: read once, query block by block.
     fn whole_channels(
         &self,
@@ -213,19 +144,21 @@ impl<B: Backend> GraphStage<'_, B> {
         });
         let mut groups = ranges(job.spaces, plan.groups);
         let mut block = GraphBlock::default();
-        let work = |read: &Read, data: Values<'_>| {
+        let work = |read: &Read, values: Block, analysis| {
             let Some(spaces) = groups.next() else {
                 return Ok(());
             };
-            let points = self.points(job, spaces.len(), &read.rows, data)?;
+            let points = self.points(read, values.values(), analysis)?;
+            // Drawn queries are picked from the values. Nothing else needs them any more.
+            let drawn = self.drawn.map(|drawn| (drawn, values));
             for queries in self.blocks(plan.queries) {
                 self.control.check()?;
                 let mut state =
                     self.backend
                         .candidates(spaces.len(), queries.len(), self.params.k)?;
-                let drawn = match self.drawn {
-                    Some(drawn) => {
-                        let samples = &drawn[queries.clone()];
+                let drawn = match &drawn {
+                    Some((drawn, values)) => {
+                        let (samples, data) = (&drawn[queries.clone()], values.values());
                         Some(self.pick_queries(job, spaces.len(), samples, data)?)
                     }
                     None => None,
@@ -243,14 +176,7 @@ impl<B: Backend> GraphStage<'_, B> {
             }
             Ok(())
         };
-        read_values_ahead(
-            self.layer,
-            self.selection,
-            self.layout,
-            reads,
-            self.control,
-            work,
-        )
+        self.read_points(plan, reads, work)
     }
 
     /// Adds a finished block to the sums, the supports and the sink.
@@ -352,18 +278,6 @@ impl<B: Backend> GraphStage<'_, B> {
         total.merge(&part);
         supports
     }
-}
-
-/// The values `[groups, samples, dim]` of some samples, from those of all.
-fn pick<T: Value>(data: &[T], job: &GraphJob, samples: &[usize]) -> Vec<T> {
-    let groups = data.len() / (job.samples * job.dim).max(1);
-    let mut picked = Vec::with_capacity(groups * samples.len() * job.dim);
-    for group in data.chunks_exact(job.samples * job.dim) {
-        for &sample in samples {
-            picked.extend_from_slice(&group[sample * job.dim..][..job.dim]);
-        }
-    }
-    picked
 }
 
 /// A dead channel is degenerate throughout, also where a fixed bandwidth would give its equal

@@ -26,6 +26,7 @@
 
 mod across;
 mod between;
+mod blocks;
 mod draw;
 mod estimate;
 mod graphs;

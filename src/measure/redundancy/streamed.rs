@@ -4,8 +4,7 @@ use super::graphs::GraphStage;
 use crate::Result;
 use crate::ops::{Backend, GraphBlock, Vectors};
 use crate::stream::plan::{GraphJob, GraphPlan};
-use crate::stream::run::{Read, ranges, read_values, read_values_ahead};
-use crate::tensor::Values;
+use crate::stream::run::{Block, Read, ranges, read_values};
 use std::ops::Range;
 
 impl<B: Backend> GraphStage<'_, B> {
@@ -24,7 +23,7 @@ impl<B: Backend> GraphStage<'_, B> {
             if plan.has_rows(job) {
                 let rows = self.rows(job, space, &(0..n))?;
                 let queries = self.queries.clone();
-                let found = self.search(job, plan, space, &rows, queries.clone())?;
+                let found = self.search(plan, space, &rows, queries.clone())?;
                 let vectors = Vectors::Points(&rows);
                 self.backend.nnk_into(
                     &rows,
@@ -45,13 +44,17 @@ impl<B: Backend> GraphStage<'_, B> {
                     }
                     None => self.rows(job, space, &queries)?,
                 };
-                let found = self.search(job, plan, space, &rows, 0..queries.len())?;
+                let found = self.search(plan, space, &rows, 0..queries.len())?;
                 for part in ranges(queries.len(), plan.solved) {
                     let found = self.backend.part(&found, part.clone())?;
                     let shape = [1, part.len(), k, job.dim];
                     let mut vectors = self.backend.gathered(shape, job.values)?;
-                    self.stream(space, n, plan.fetched, |read, data| {
-                        let (data, first) = (data.to_buffer(), read.rows.start);
+                    let in_turn = GraphPlan {
+                        ahead: false,
+                        ..*plan
+                    };
+                    self.stream(&in_turn, space, plan.fetched, |read, block, _| {
+                        let (data, first) = (block.values().to_buffer(), read.rows.start);
                         let points = self.backend.rows(data, 1, job.dim, first, params.kernel)?;
                         self.backend.gather(&points, &found, &mut vectors)
                     })?;
@@ -75,7 +78,6 @@ impl<B: Backend> GraphStage<'_, B> {
     /// The candidates of some of `rows`, among all samples.
     fn search(
         &self,
-        job: &GraphJob,
         plan: &GraphPlan,
         space: usize,
         rows: &B::Points,
@@ -83,8 +85,9 @@ impl<B: Backend> GraphStage<'_, B> {
     ) -> Result<B::Candidates> {
         let (backend, params) = (self.backend, self.params);
         let mut found = backend.candidates(1, queries.len(), params.k)?;
-        self.stream(space, job.samples, plan.points, |read, data| {
-            let points = self.points(job, 1, &read.rows, data)?;
+        self.stream(plan, space, plan.points, |read, block, analysis| {
+            let points = self.points(read, block.values(), analysis)?;
+            drop(block);
             backend.knn(rows, queries.clone(), &points, params, &mut found)
         })?;
         Ok(found)
@@ -102,20 +105,19 @@ impl<B: Backend> GraphStage<'_, B> {
             .rows(values, 1, job.dim, rows.start, self.params.kernel)
     }
 
-    /// Hands all `n` samples of a space to `work`, in blocks of `step`.
+    /// Hands all samples of a space to `work`, in blocks of `step`.
     fn stream(
         &self,
+        plan: &GraphPlan,
         space: usize,
-        n: usize,
         step: usize,
-        work: impl FnMut(&Read, Values<'_>) -> Result<()>,
+        work: impl FnMut(&Read, Block, Option<B::Analysis>) -> Result<()>,
     ) -> Result<()> {
         let channels = self.channels_of(&(space..space + 1));
-        let reads = ranges(n, step).map(|rows| Read {
+        let reads = ranges(self.job.samples, step).map(|rows| Read {
             channels: channels.clone(),
             rows,
         });
-        let (layer, selection) = (self.layer, self.selection);
-        read_values_ahead(layer, selection, self.layout, reads, self.control, work)
+        self.read_points(plan, reads, work)
     }
 }
