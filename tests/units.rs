@@ -5,6 +5,7 @@ mod damage;
 mod kills;
 mod reading;
 mod refused;
+mod surveys;
 
 use crate::formats::{f32_bytes, folder, npy_bytes, write};
 use crate::outputs::{chanscope, content, succeed};

@@ -5,7 +5,7 @@ use super::plan::{Plan, Work, range};
 use super::request::device_of;
 use super::status::{number_list, survey_units};
 use super::supports::Supports;
-use super::{graphs, overlap, survey};
+use super::{graphs, overlap, scanned, survey};
 use crate::device::{Device, DeviceChoice};
 use crate::error::OutputProblem;
 use crate::io::open::ids_of;
@@ -70,7 +70,8 @@ pub fn merge_into(mut output: Output, keep_units: bool, memory: u64) -> Result<R
         };
         return Err(Error::output(&folder, problem));
     }
-    // Of a run that was killed when all its graphs were done.
+    // Of a run that was killed when its survey, or all its graphs, were done.
+    scanned::remove(&folder, plan.layers.len());
     (0..plan.layers.len()).for_each(|layer| remove_copy(&folder, layer));
     let data = Data::of_plan(&plan, &folder)?;
     output.own_units(keep_units);

@@ -10,6 +10,7 @@
 //! - *graphs*: the graphs of some channels and queries, or of the aggregate for some queries. A unit keeps integer sums,
 //!   the supports of its queries, and with [`Request::save_graph`] the graphs themselves. The survey (correlation of
 //!   channels, CKA, dead channels) is a unit of this stage too: its sums are in the order of the samples and cannot be cut.
+//!   Where it only counts, what was counted of some samples is kept over a kill.
 //! - *overlap*: the overlaps of some queries in all channels. It needs the supports of all units of graphs.
 //!
 //! Where a layer is copied by channels for its graphs, the copy lies beside the units, in parts that are kept over a kill
@@ -22,7 +23,7 @@
 //! `plan` is the pure part: what the units are; `read` reads a plan and refuses one that is none, `make` makes one
 //! of a request. `input` opens what the run reads and
 //! refuses it where it was changed since the plan was made. `request` names what differs between a run and a request. `graphs`, `overlap` and `survey` compute
-//! and read back a kind of unit each; `supports` is how supports lie in files. `work`, `status` and `merge` are what the
+//! and read back a kind of unit each; `scanned` is a survey without sums, in parts; `supports` is how supports lie in files. `work`, `status` and `merge` are what the
 //! commands of the same names call.
 
 mod graphs;
@@ -33,6 +34,7 @@ mod overlap;
 mod plan;
 mod read;
 mod request;
+mod scanned;
 mod status;
 mod supports;
 mod survey;

@@ -2,6 +2,7 @@
 
 use super::input::Data;
 use super::plan::{Plan, PlannedLayer};
+use super::scanned;
 use crate::error::OutputProblem;
 use crate::io::parts::{Done, Part};
 use crate::measure::Context;
@@ -48,6 +49,17 @@ pub(super) fn compute(
     part: &Part,
     folder: &Path,
 ) -> Result<()> {
+    if let Some(dead) = scanned::dead(ctx, plan, data, folder)? {
+        return write_head(
+            part,
+            &Head {
+                similarity: vec![false; dead.len()],
+                dead,
+                cka: None,
+                strongest: None,
+            },
+        );
+    }
     let layers = data.layers();
     let input = RedundancyInput::new(&layers).with_labels(data.labels.as_deref());
     let (found, cka) = survey(ctx, &input, &plan.options)?;
@@ -86,7 +98,11 @@ pub(super) fn compute(
         dead: found.into_iter().map(|l| l.dead).collect(),
         cka: cka.map(|cka| cka.layers),
     };
-    let text = serde_json::to_vec(&head).map_err(|e| Error::io(SURVEY, "write", e.into()))?;
+    write_head(part, &head)
+}
+
+fn write_head(part: &Part, head: &Head) -> Result<()> {
+    let text = serde_json::to_vec(head).map_err(|e| Error::io(SURVEY, "write", e.into()))?;
     part.write(SURVEY, &text)
 }
 

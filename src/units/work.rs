@@ -3,11 +3,11 @@
 use super::input::{Data, View};
 use super::plan::{Plan, Stage, Unit, Work};
 use super::status::number_list;
-use super::{graphs, overlap, survey};
+use super::{graphs, overlap, scanned, survey};
 use crate::control::Progress;
 use crate::error::OutputProblem;
 use crate::io::parts::{Depth, Done, Part, State, look};
-use crate::io::sink::{copy_names, remove_unit};
+use crate::io::sink::{InParts, remove_unit};
 use crate::io::spill::{CopyPlace, remove_copy};
 use crate::measure::Context;
 use crate::measure::redundancy::{LayerCopy, Prepared, Spaces, repack};
@@ -266,6 +266,9 @@ impl<'a> Worker<'a> {
             "bytes_read": self.data.bytes_read() - before,
         });
         part.finish(&self.plan.hash, about)?;
+        if unit.work == Work::Survey {
+            scanned::remove(self.folder, self.plan.layers.len());
+        }
         worked.computed.push(unit.unit);
         Ok(())
     }
@@ -362,7 +365,7 @@ impl<'a> Worker<'a> {
 
     /// Removes the copy of a layer if no unit will read it any more.
     fn remove_unused_copy(&self, layer: usize) -> Result<()> {
-        if copy_names(self.folder, layer).is_empty() {
+        if InParts::Copy.names(self.folder, layer).is_empty() {
             return Ok(());
         }
         for unit in self.plan.stage(Stage::Graphs) {

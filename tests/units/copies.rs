@@ -44,7 +44,7 @@ fn dump(dir: &Path) {
 }
 
 /// A run of six units of graphs, with parts of [`PART`] samples. It is planned once for each dump.
-fn planned(dir: &Path, out: &str) -> PathBuf {
+pub(super) fn planned(dir: &Path, out: &str) -> PathBuf {
     let (planned, out) = (dir.join("planned"), dir.join(out));
     let path = planned.join("run.json");
     if !planned.exists() {
@@ -60,7 +60,7 @@ fn planned(dir: &Path, out: &str) -> PathBuf {
 }
 
 /// Makes the parts of all layers of a planned run of so many samples. Returns what they were.
-fn set_parts(out: &Path, part: usize) -> Vec<usize> {
+pub(super) fn set_parts(out: &Path, part: usize) -> Vec<usize> {
     let path = out.join("run.json");
     let text = std::fs::read(&path).expect("read");
     let mut plan: Value = serde_json::from_slice(&text).expect("JSON");
@@ -75,7 +75,7 @@ fn set_parts(out: &Path, part: usize) -> Vec<usize> {
 }
 
 /// Computes what is left in this process.
-fn go_on(out: &Path) -> Worked {
+pub(super) fn go_on(out: &Path) -> Worked {
     let device = cpu(2);
     work(&Context::new(&device), out, &Selection::default()).expect("work")
 }
@@ -110,7 +110,7 @@ fn copies(out: &Path) -> Vec<String> {
 }
 
 /// The work of a process that meets a fault.
-fn work_with(dir: &Path, fault: &str) -> Output {
+pub(super) fn work_with(dir: &Path, fault: &str) -> Output {
     let mut command = chanscope(dir);
     command
         .args(["work", "out"])
