@@ -14,6 +14,7 @@ use chanscope::measure::redundancy::{GraphRows, GraphShape, GraphSink, Space};
 use chanscope::measure::{Context, RedundancyInput, redundancy};
 use chanscope::ops::{Backend, GraphBlock, Identical, Kernel, PointsBlock, Vectors};
 use chanscope::tensor::Values;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,8 +32,15 @@ pub const TESTS: &[Test] = &[
     ("ahead::failures", failures),
 ];
 
-/// A cap under which a layer of [`layer`] is several blocks of channels.
-const LITTLE: u64 = 900 << 10;
+/// A cap under which [`layer`] is several blocks of whole channels.
+const LITTLE: u64 = 5 << 19;
+/// Caps, and how many blocks of points there are: groups of the six channels, or parts of channels.
+const CAPS: [(u64, RangeInclusive<u64>); 4] = [
+    (LITTLE, 2..=5),
+    (3 << 19, 6..=6),
+    (900 << 10, 12..=u64::MAX),
+    (260 << 10, 12..=u64::MAX),
+];
 
 fn layer() -> ndarray::Array4<f32> {
     relu_layer(300, 6, 8, 3)
@@ -95,7 +103,8 @@ fn the_next_block_is_analysed_first(devices: &Devices) {
         let input = RedundancyInput::new(&layers).with_graphs(Some(&waits));
         let options = options(Kernel::Gaussian, 9).with_aggregate(false);
         redundancy(&ctx, &input, &options).unwrap();
-        assert!(waits.analysed.into_inner() >= 2);
+        let all = waits.analysed.into_inner() + gpu(&device).analysed();
+        assert!((2..=5).contains(&all), "{all} blocks of whole channels");
     }
 }
 
@@ -111,14 +120,15 @@ fn all_blocks_are_analysed(devices: &Devices) {
         let whole = run(&device, &a, &options).unwrap();
         let whole_half = run_layer(&Context::new(&device), &*half, &options).unwrap();
         assert_eq!(gpu(&device).analysed(), 0, "one block");
-        for memory in [LITTLE, 512 << 10, 260 << 10] {
+        for (memory, expected) in CAPS {
             let ctx = Context::new(&device).with_memory(memory);
             same(&whole, &run_in(&ctx, &a, &options).unwrap());
             let blocks = gpu(&device).analysed();
-            assert!(blocks >= 2, "{memory}: {blocks} blocks are analysed");
+            assert!(expected.contains(&blocks), "{memory}: {blocks} blocks");
             same(&whole_half, &run_layer(&ctx, &*half, &options).unwrap());
+            let blocks = gpu(&device).analysed();
+            assert!(blocks >= 2, "{memory}: {blocks} blocks");
         }
-        gpu(&device).analysed();
     }
 }
 
@@ -223,12 +233,15 @@ fn refused(devices: &Devices) {
 /// Every allocation, copy, submission and wait of a run in several blocks fails once.
 fn failures(devices: &Devices) {
     let a = relu_layer(60, 5, 4, 3);
-    let options = options(Kernel::Gaussian, 5);
-    disturb(devices, 6, &|device| {
-        let ctx = Context::new(device).with_memory(120 << 10);
-        let found = run_in(&ctx, &a, &options)?;
-        let blocks = gpu(device).analysed();
-        assert!(blocks >= 2, "{blocks} blocks are analysed");
-        Ok(format!("{found:#?}"))
-    });
+    let options = options(Kernel::Gaussian, 5).with_aggregate(false);
+    // Whole channels, one a block, and parts of channels.
+    for (memory, points, expected) in [(300, 6, 5..=5), (120, 2, 6..=u64::MAX)] {
+        disturb(devices, points, &|device| {
+            let ctx = Context::new(device).with_memory(memory << 10);
+            let found = run_in(&ctx, &a, &options)?;
+            let blocks = gpu(device).analysed();
+            assert!(expected.contains(&blocks), "{memory}: {blocks} blocks");
+            Ok(format!("{found:#?}"))
+        });
+    }
 }
