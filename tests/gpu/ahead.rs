@@ -237,6 +237,8 @@ fn failures(devices: &Devices) {
     // Whole channels, one a block, and parts of channels.
     for (memory, points, expected) in [(300, 6, 5..=5), (120, 2, 6..=u64::MAX)] {
         disturb(devices, points, &|device| {
+            // Those of a run that failed.
+            gpu(device).analysed();
             let ctx = Context::new(device).with_memory(memory << 10);
             let found = run_in(&ctx, &a, &options)?;
             let blocks = gpu(device).analysed();
