@@ -25,7 +25,7 @@
 //! `E` and the slack larger, so that more points pass the filter, and the search is slower but not wrong.
 //!
 //! What is rounded on the way is rounded to the safe side. Products and sums of bytes are exact in `i32` up to
-//! [`MAX_DIM`]; `|e|` is measured in float64 and enlarged by more than its rounding ([`Int8::pack`]); offsets
+//! [`MAX_DIM`]; `|e|` is measured in float64 and enlarged by more than its rounding ([`Sums::error`]); offsets
 //! are rounded up and raised by 1 ([`Int8::offset`]), and thresholds are lowered by a little more than 1 and rounded
 //! down ([`Int8::threshold`]), which is more than float64 rounds in computing them. Points that do not keep `E`
 //! (outliers, which the bytes cannot hold) are given an offset that reaches every threshold: they always get an
@@ -37,6 +37,7 @@
 //! `109 - 45 = 64`. For `t = 1` the threshold is `58.7 - 5.4 - 1`, rounded down to 52: the point passes, as it must,
 //! since `|q - p|^2 = 0.58`. The score of `(-8.1, 6.2)` is `-98 - 46 = -144`: it is dropped.
 
+use super::pack::{Column, PackBytes};
 use super::packed::Packed;
 use super::rows::{Place, Rows, sample};
 use super::tree::{Tree, TreePolicy};
@@ -49,7 +50,7 @@ pub(super) const QUAD: usize = 4;
 
 /// Largest dimension: above it sums of products might leave [`PRODUCTS`].
 const MAX_DIM: usize = 1 << 14;
-/// Added to the bytes of a query, because the instruction takes them without a sign. Offsets make up for it.
+/// Added to the bytes of a query ([`PackBytes::biased`]), because the instruction takes them without a sign. Offsets make up for it.
 const BIAS: i32 = 128;
 /// More than any sum of biased products, `MAX_DIM * 255 * 127`, and than any threshold that a point which keeps
 /// `E` can reach.
@@ -89,15 +90,15 @@ pub(super) struct Int8 {
 }
 
 /// What is measured of a row while its bytes are written.
-struct Row {
+pub(super) struct Sums {
     /// `|Y|^2`.
-    sq_norm: f64,
-    /// `|e|`.
-    error: f64,
+    pub(super) sq_norm: f64,
+    /// A bound on `|e|`: more than float64 rounds is added.
+    pub(super) error: f64,
     /// `|B|^2`.
-    sq_bytes: f64,
+    pub(super) sq_bytes: f64,
     /// Sum of `B`.
-    sum: i32,
+    pub(super) sum: i32,
 }
 
 /// What the thresholds of a query are made of.
@@ -151,7 +152,6 @@ impl Int8 {
             .enumerate()
             .map(|(t, (tile, offsets))| {
                 let mut largest = 0f64;
-                let mut scratch = points.scratch();
                 for (lane, offset) in offsets.iter_mut().enumerate() {
                     let place = t * COLS + lane;
                     if place >= rows {
@@ -162,8 +162,11 @@ impl Int8 {
                         group,
                         row: int8.row(place),
                     };
-                    let to = tile[lane..].iter_mut().step_by(COLS);
-                    if let Some(row) = int8.pack(row, packed, 0, &mut scratch, to) {
+                    let column = Column {
+                        tile: &mut tile[lane..],
+                        width: COLS,
+                    };
+                    if let Some(row) = int8.pack(row, packed, false, column) {
                         largest = largest.max(row.sq_bytes);
                         *offset = int8.offset(&row);
                     }
@@ -194,12 +197,14 @@ impl Int8 {
         &self,
         query: Place<'_>,
         packed: &Packed,
-        scratch: &mut [f32],
         tile: &mut [i32],
         lane: usize,
     ) -> Option<Query> {
-        let to = tile[lane..].iter_mut().step_by(ROWS);
-        let row = self.pack(query, packed, BIAS, scratch, to)?;
+        let column = Column {
+            tile: &mut tile[lane..],
+            width: ROWS,
+        };
+        let row = self.pack(query, packed, true, column)?;
         let beyond = (row.error - self.error).max(0.0);
         Some(Query {
             sq_norm: row.sq_norm,
@@ -224,7 +229,7 @@ impl Int8 {
     }
 
     /// `offset(p)`, rounded up and raised by 1 for what float64 rounds, without what [`BIAS`] adds to the point's products.
-    fn offset(&self, row: &Row) -> i32 {
+    fn offset(&self, row: &Sums) -> i32 {
         if row.error > self.error {
             return OUTLIER;
         }
@@ -232,73 +237,23 @@ impl Int8 {
         offset.ceil() as i32 + 1 - BIAS * row.sum
     }
 
-    /// Writes the bytes of a row, `bias` added, to `to`, four at a time.
-    fn pack<'a>(
+    /// Writes the bytes of a row to a column of a tile, 128 added to each if they are `biased`; `None` where the row has no
+    /// direction.
+    fn pack(
         &self,
         place: Place<'_>,
         packed: &Packed,
-        bias: i32,
-        scratch: &mut [f32],
-        to: impl Iterator<Item = &'a mut i32>,
-    ) -> Option<Row> {
-        let factor = place.points.factor(place.group, place.row)?;
-        let mut sums = Sums::default();
-        let values = place.points.row(place.group, place.row).widen(scratch);
-        let ((quads, rest), (centres, centre_rest)) = (
-            values.as_chunks::<QUAD>(),
-            packed.centre.as_chunks::<QUAD>(),
-        );
-        let last = (!rest.is_empty()).then(|| (padded(rest), padded(centre_rest)));
-        let all = quads.iter().copied().zip(centres.iter().copied());
-        for (to, (values, centre)) in to.zip(all.chain(last)) {
-            let mut bytes = [0; QUAD];
-            for i in 0..QUAD {
-                let y = (f64::from(values[i]) * factor - centre[i]) * self.scale;
-                let b = nearest(y.clamp(-127.0, 127.0));
-                bytes[i] = (b as i32 + bias) as u8;
-                sums.add(i, y, b);
-            }
-            *to = i32::from_le_bytes(bytes);
-        }
-        Some(sums.row())
+        biased: bool,
+        column: Column<'_, i32>,
+    ) -> Option<Sums> {
+        let row = packed.row(place, self.scale)?;
+        let pack = PackBytes {
+            row,
+            biased,
+            column,
+        };
+        Some(self.byte_products.run(pack))
     }
-}
-
-/// The sums of a [`Row`], one in each of [`QUAD`] lanes: an addition need not wait for the one before.
-#[derive(Default)]
-struct Sums {
-    sq_norm: [f64; QUAD],
-    sq_error: [f64; QUAD],
-    sq_bytes: [f64; QUAD],
-    sum: [i32; QUAD],
-}
-
-impl Sums {
-    /// Adds `Y` and `B` of a number to a lane.
-    #[inline(always)]
-    fn add(&mut self, lane: usize, y: f64, b: f64) {
-        self.sq_norm[lane] += y * y;
-        self.sq_error[lane] += (y - b) * (y - b);
-        self.sq_bytes[lane] += b * b;
-        self.sum[lane] += b as i32;
-    }
-
-    fn row(&self) -> Row {
-        Row {
-            sq_norm: self.sq_norm.iter().sum(),
-            // More than float64 rounds.
-            error: self.sq_error.iter().sum::<f64>().sqrt() * (1.0 + 1e-9),
-            sq_bytes: self.sq_bytes.iter().sum(),
-            sum: self.sum.iter().sum(),
-        }
-    }
-}
-
-/// The last numbers of a row, and zeros.
-fn padded<T: Copy + Default>(rest: &[T]) -> [T; QUAD] {
-    let mut quad = [T::default(); QUAD];
-    quad[..rest.len()].copy_from_slice(rest);
-    quad
 }
 
 /// The nearest integer of a number below 2^51. (`f64::round` would be a call into libm.)
@@ -312,7 +267,7 @@ fn nearest(y: f64) -> f64 {
 /// rounding errors then keep.
 fn frame(points: &Rows, group: usize, packed: &Packed) -> (f64, f64) {
     let deviations = |row: &[f32], factor: f64| -> Vec<f64> {
-        let centre = &packed.centre;
+        let centre = packed.centre();
         let each = row.iter().zip(centre);
         each.map(|(&x, c)| f64::from(x) * factor - c).collect()
     };

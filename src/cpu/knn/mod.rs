@@ -10,7 +10,7 @@
 //! rows of a dump (f16 or f32, widened to f32 on reading)
 //!   |
 //!   |  rows.rs: keep the rows as read --------------------------------------------.
-//!   |  packed.rs: pack (x - centre) * scale into tiles of 32 points                |
+//!   |  packed.rs, pack.rs: pack (x - centre) * scale into tiles of 32 points       |
 //!   v                                                                              |
 //! float32 tiles [dim, 32]                                                          |
 //!   |  int8.rs: round to bytes, measure the rounding errors                        |
@@ -63,6 +63,7 @@ mod exact;
 mod gathered;
 mod int8;
 mod lists;
+mod pack;
 mod packed;
 mod points;
 mod products;

@@ -1,14 +1,23 @@
 //! The filters' copy of rows: centred, scaled and tiled.
 
+use super::pack::{Column, PackFloats, Row};
 use super::rows::{Place, Rows, sample};
 use crate::cpu::gemm::{CHUNK, COLS, ROWS};
+use crate::simd::{F64_LANES, InstructionSet, LineF64};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::ops::Range;
+
+/// Numbers of a row that are packed before those of the next: a piece of a tile takes 64 KiB.
+const PIECE: usize = 512;
 
 /// The filters' copy of a group's rows: `(x - centre) * scale`, in tiles of [`COLS`] points.
 pub(super) struct Packed {
-    /// `[dim]` what a row is made a difference from: see [`frame`].
-    pub(super) centre: Vec<f64>,
+    /// What a row is made a difference from: see [`frame`]. `[dim]`, and zeros up to a whole line.
+    centre: Vec<LineF64>,
+    dim: usize,
+    /// What rows are packed with.
+    set: InstructionSet,
     /// A power of two that brings typical values near 1, so that squares neither overflow nor underflow.
     pub(super) scale: f64,
     /// `[tiles, dim, COLS]`.
@@ -23,13 +32,17 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    pub(super) fn new(points: &Rows, group: usize) -> Self {
+    pub(super) fn new(points: &Rows, group: usize, set: InstructionSet) -> Self {
         let &Rows { rows, dim, .. } = points;
-        let (centre, scale) = frame(points, group);
+        let (numbers, scale) = frame(points, group);
+        let mut centre = vec![LineF64::ZERO; dim.div_ceil(F64_LANES)];
+        bytemuck::cast_slice_mut(&mut centre)[..dim].copy_from_slice(&numbers);
         let tiles = rows.div_ceil(COLS);
         let copies = count_copies(points, group);
         let mut packed = Self {
             centre,
+            dim,
+            set,
             scale,
             tiles: Vec::new(),
             neg_half_norms: Vec::new(),
@@ -45,26 +58,20 @@ impl Packed {
             .zip(norms.par_chunks_mut(COLS))
             .enumerate()
             .for_each(|(t, (tile, norms))| {
-                let mut scratch = points.scratch();
-                for (lane, norm) in norms
-                    .iter_mut()
-                    .enumerate()
-                    .take(rows - (t * COLS).min(rows))
-                {
-                    let row = Place {
-                        points,
-                        group,
-                        row: t * COLS + lane,
+                let first = t * COLS;
+                let rows = first..rows.min(first + COLS);
+                let sq_norms = packed.pack_tile(points, group, rows, tile);
+                for (norm, sq) in norms.iter_mut().zip(sq_norms) {
+                    let Some(sq) = sq else {
+                        continue;
                     };
-                    if let Some(sq) = packed.pack_row::<COLS>(row, &mut scratch, tile, lane) {
-                        // Beyond 2^100 products might overflow, and for large dimensions the error bound is useless:
-                        // a NaN lets every such pair pass to the exact distance.
-                        *norm = if usable && sq < 2f64.powi(100) {
-                            (-0.5 * sq * shrink) as f32
-                        } else {
-                            f32::NAN
-                        };
-                    }
+                    // Beyond 2^100 products might overflow, and for large dimensions the error bound is useless:
+                    // a NaN lets every such pair pass to the exact distance.
+                    *norm = if usable && sq < 2f64.powi(100) {
+                        (-0.5 * sq * shrink) as f32
+                    } else {
+                        f32::NAN
+                    };
                 }
             });
         packed.tiles = values;
@@ -72,41 +79,66 @@ impl Packed {
         packed
     }
 
-    /// Writes `(row - centre) * scale` to column `lane` of a tile `[dim, WIDTH]` and returns its squared norm, or
-    /// leaves the column zero and returns `None` where the row has no direction.
-    fn pack_row<const WIDTH: usize>(
-        &self,
-        place: Place<'_>,
-        scratch: &mut [f32],
-        tile: &mut [f32],
-        lane: usize,
-    ) -> Option<f64> {
-        let factor = place.points.factor(place.group, place.row)?;
-        let row = place.points.row(place.group, place.row).widen(scratch);
-        let mut sum = 0.0;
-        for ((to, &x), c) in tile[lane..]
-            .iter_mut()
-            .step_by(WIDTH)
-            .zip(row)
-            .zip(&self.centre)
-        {
-            // One rounding: the difference and scaling are float64.
-            let y = ((f64::from(x) * factor - c) * self.scale) as f32;
-            *to = y;
-            sum += f64::from(y) * f64::from(y);
-        }
-        Some(sum)
+    /// The numbers that a row is made a difference from, `[dim]`.
+    pub(super) fn centre(&self) -> &[f64] {
+        &bytemuck::cast_slice(&self.centre)[..self.dim]
     }
 
-    /// Packs a query into column `lane` of a tile `[dim, ROWS]`, as these points are packed.
+    /// A row that is to be packed with a scale; `None` where it has no direction.
+    pub(super) fn row<'a>(&'a self, place: Place<'a>, scale: f64) -> Option<Row<'a>> {
+        let Place { points, group, row } = place;
+        Some(Row {
+            values: points.row(group, row),
+            factor: points.factor(group, row)?,
+            centre: &self.centre,
+            scale,
+        })
+    }
+
+    /// Writes `(row - centre) * scale` of some rows to the columns of a tile `[dim, COLS]`. Returns the squared norms of what
+    /// is written; `None` for a row without direction, whose column stays zero.
+    fn pack_tile(
+        &self,
+        points: &Rows,
+        group: usize,
+        rows: Range<usize>,
+        tile: &mut [f32],
+    ) -> [Option<f64>; COLS] {
+        let mut sq_norms = [None; COLS];
+        // A piece of the tile stays in the cache while all its columns are written.
+        for first in (0..self.dim).step_by(PIECE) {
+            let tile = &mut tile[first * COLS..];
+            for (lane, row) in rows.clone().enumerate() {
+                let place = Place { points, group, row };
+                let Some(row) = self.row(place, self.scale) else {
+                    continue;
+                };
+                let column = Column {
+                    tile: &mut tile[lane..],
+                    width: COLS,
+                };
+                let row = row.piece(first, PIECE);
+                let sq = self.set.run(PackFloats { row, column });
+                sq_norms[lane] = Some(sq_norms[lane].unwrap_or(0.0) + sq);
+            }
+        }
+        sq_norms
+    }
+
+    /// Packs a query into column `lane` of a tile `[dim, ROWS]`, as these points are packed. Returns its squared norm; `None`
+    /// if it has no direction, and the column stays zero.
     pub(super) fn pack_query(
         &self,
         query: Place<'_>,
-        scratch: &mut [f32],
         tile: &mut [f32],
         lane: usize,
     ) -> Option<f64> {
-        self.pack_row::<ROWS>(query, scratch, tile, lane)
+        let column = Column {
+            tile: &mut tile[lane..],
+            width: ROWS,
+        };
+        let row = self.row(query, self.scale)?;
+        Some(self.set.run(PackFloats { row, column }))
     }
 
     /// `values`, one for each point (in `order` if there is one), with `excluded` in place of those points that
@@ -211,9 +243,15 @@ fn count_copies(points: &Rows, group: usize) -> Vec<u16> {
     let mut scratch = points.scratch();
     let mut hash = |row: usize| {
         let values = points.row(group, row).widen(&mut scratch);
-        values.iter().fold(0u64, |h, &x| {
-            (h.rotate_left(5) ^ u64::from(bits(x))).wrapping_mul(0x517c_c1b7_2722_0a95)
-        })
+        let step = |h: u64, x: u64| (h.rotate_left(5) ^ x).wrapping_mul(0x517c_c1b7_2722_0a95);
+        // Several hashes side by side: a step of one need not wait for those of the others.
+        let mut lanes = [0u64; 8];
+        for numbers in values.chunks(lanes.len()) {
+            for (h, &x) in lanes.iter_mut().zip(numbers) {
+                *h = step(*h, u64::from(bits(x)));
+            }
+        }
+        lanes.into_iter().fold(0, step)
     };
     let mut order: Vec<(u64, u32)> = (0..points.rows)
         .map(|row| (hash(row), row as u32))

@@ -36,7 +36,7 @@ impl Points {
         kernel: Kernel,
         set: InstructionSet,
     ) -> Result<Self> {
-        Self::with(block, kernel, set.byte_products(), TreePolicy::USUAL)
+        Self::with(block, kernel, set, set.byte_products(), TreePolicy::USUAL)
     }
 
     /// Rows that are not searched among, without the filters' copies.
@@ -72,12 +72,13 @@ impl Points {
     pub(super) fn with(
         block: PointsBlock<'_>,
         kernel: Kernel,
+        set: InstructionSet,
         byte_products: Option<ByteProducts>,
         policy: TreePolicy,
     ) -> Result<Self> {
         let rows = Rows::new(block, kernel)?;
         let prepare = |group| {
-            let packed = Packed::new(&rows, group);
+            let packed = Packed::new(&rows, group, set);
             let int8 = byte_products
                 .and_then(|byte_products| Int8::new(&rows, group, &packed, policy, byte_products));
             (packed, int8)
@@ -106,7 +107,7 @@ pub(in crate::cpu) fn points_bytes(
     let raw = rows_bytes(1, rows, dim, values);
     let (groups, rows, dim) = (groups as u64, rows as u64, dim as u64);
     let padded = rows.next_multiple_of(COLS as u64);
-    let packed = 4 * padded * dim + 4 * padded + 2 * rows + 8 * dim;
+    let packed = 4 * padded * dim + 4 * padded + 2 * rows + 8 * dim.next_multiple_of(8);
     let int8 = padded * dim.next_multiple_of(4) + 4 * padded;
     // Packing sorts (hash, row) pairs.
     groups * (raw + packed + int8 + tree::bytes(rows as usize, dim as usize)) + 16 * rows * groups

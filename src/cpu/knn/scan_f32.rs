@@ -150,7 +150,6 @@ impl<'a> FloatBatch<'a> {
             capacity,
             scores: Vec::with_capacity(capacity),
         };
-        let mut scratch = queries.scratch();
         for query in 0..count {
             let tile = &mut batch.packed[query / ROWS * ROWS * dim..][..ROWS * dim];
             let place = Place {
@@ -159,10 +158,7 @@ impl<'a> FloatBatch<'a> {
                 row: batch.lists.query_row(query),
             };
             // A query without direction keeps an infinite threshold and an empty list.
-            if let Some(sq_norm) = job
-                .packed()
-                .pack_query(place, &mut scratch, tile, query % ROWS)
-            {
+            if let Some(sq_norm) = job.packed().pack_query(place, tile, query % ROWS) {
                 batch.sq_norms[query] = sq_norm;
                 batch.thresholds[query] = if sq_norm < 2f64.powi(100) {
                     f32::MIN

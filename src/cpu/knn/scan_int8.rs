@@ -115,7 +115,6 @@ impl<'a> Int8Batch<'a> {
             group,
             ..
         } = *job.job;
-        let mut scratch = queries.scratch();
         for query in 0..count {
             let tile = &mut batch.packed[query / ROWS * ROWS * quads..][..ROWS * quads];
             let place = Place {
@@ -125,10 +124,7 @@ impl<'a> Int8Batch<'a> {
             };
             let packed = &points.packed[group];
             // A query without direction keeps its threshold and an empty list.
-            if let Some(one) =
-                job.points
-                    .pack_query(place, packed, &mut scratch, tile, query % ROWS)
-            {
+            if let Some(one) = job.points.pack_query(place, packed, tile, query % ROWS) {
                 batch.queries[query] = one;
                 batch.update_threshold(query);
             }

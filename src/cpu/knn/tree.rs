@@ -159,7 +159,7 @@ impl Tree {
                     for (out, direction) in
                         out.iter_mut().zip(self.directions.chunks_exact(self.dim))
                     {
-                        let terms = row.iter().zip(&packed.centre).zip(direction);
+                        let terms = row.iter().zip(packed.centre()).zip(direction);
                         *out = terms
                             .map(|((&x, c), d)| (f64::from(x) * factor - c) * d)
                             .sum::<f64>() as f32;

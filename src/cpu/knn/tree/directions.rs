@@ -13,7 +13,7 @@ pub(super) fn directions(points: &Rows, group: usize, packed: &Packed) -> Vec<f6
     let dim = points.dim;
     let rows: Vec<Vec<f64>> = sample(points, group)
         .map(|(row, factor)| {
-            let row = row.iter().zip(&packed.centre);
+            let row = row.iter().zip(packed.centre());
             row.map(|(&x, c)| f64::from(x) * factor - c).collect()
         })
         .collect();

@@ -48,7 +48,14 @@ impl Data {
             dim: self.dim,
             first: rows.start,
         };
-        Points::with(block, kernel, byte_products, ALWAYS).unwrap()
+        Points::with(
+            block,
+            kernel,
+            InstructionSet::detect(),
+            byte_products,
+            ALWAYS,
+        )
+        .unwrap()
     }
 }
 
