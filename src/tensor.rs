@@ -2,8 +2,7 @@
 
 mod values;
 
-pub use crate::simd::narrow;
-pub use values::{Value, ValueBuffer, ValueType, Values};
+pub use values::{Value, ValueBuffer, ValueType, Values, narrow};
 
 use crate::error::dims;
 use crate::{Error, Result};

@@ -12,7 +12,7 @@
 //! | `f32x16`, `f64x8` | [`F32x16`] and [`F64x8`], always 16 or 8 lanes: a problem a lane, sums in a fixed order |
 //! | `i32x16` | [`I32x16`], sixteen `i32` that add products of bytes: the int8 filter |
 //! | `widen` | [`widen()`] and [`widen_slice`], rows of halves to `f32`; [`Number`], what widens to [`F64x8`] |
-//! | `narrow` | [`narrow()`], rows of `f32` to halves, with their largest magnitude |
+//! | `narrow` | [`narrow_slice`], rows of `f32` to halves, with their largest magnitude |
 //! | `portable` | all of these as arrays, for every processor |
 //! | `x86` | all of these as AVX2, AVX-512 and AVX-512 VNNI registers, their tokens and copies of kernels |
 //! | `memory` | prefetches, stores past the caches, 4 x 4 transposes, half precision |
@@ -99,5 +99,5 @@ pub(crate) use instruction_set::ByteProducts;
 pub use instruction_set::InstructionSet;
 pub(crate) use kernel::{Simd, SimdKernel};
 pub(crate) use memory::{f16_to_f32, prefetch, stream_copy, stream_fence, transpose_4x4};
-pub use narrow::narrow;
+pub(crate) use narrow::narrow_slice;
 pub(crate) use widen::{Number, widen, widen_slice};

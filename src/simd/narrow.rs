@@ -3,15 +3,12 @@
 use super::{F32, InstructionSet, Simd, SimdKernel};
 use half::f16;
 
-/// Writes `values` to `halves`, rounded to the nearest half, to the even one of two. Values from 65,520 on become infinite,
-/// and those of up to 2^-25 become 0. Returns the largest magnitude among `values`, NaN if one is NaN, and 0 if there are none.
-///
-/// Rounding keeps the order of numbers. So the largest half is the largest magnitude, rounded: whether halves are infinite, or
-/// all of them 0 though the values were not, can be told from it.
+/// Writes `values` to `halves`, rounded to the nearest half, to the even one of two, outside of a kernel. Returns the largest
+/// magnitude among `values`, NaN if one is NaN, and 0 if there are none.
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn narrow(values: &[f32], halves: &mut [f16]) -> f32 {
+pub(crate) fn narrow_slice(values: &[f32], halves: &mut [f16]) -> f32 {
     assert_eq!(values.len(), halves.len(), "values and halves");
     InstructionSet::detect().run(Narrow { values, halves })
 }

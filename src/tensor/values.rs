@@ -210,6 +210,18 @@ impl ValueBuffer {
     }
 }
 
+/// Writes `values` to `halves`, rounded to the nearest half, to the even one of two. Values from 65,520 on become infinite,
+/// and those of up to 2^-25 become 0. Returns the largest magnitude among `values`, NaN if one is NaN, and 0 if there are none.
+///
+/// Rounding keeps the order of numbers. So the largest half is the largest magnitude, rounded: whether halves are infinite, or
+/// all of them 0 though the values were not, can be told from it.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn narrow(values: &[f32], halves: &mut [f16]) -> f32 {
+    simd::narrow_slice(values, halves)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,8 +15,9 @@ import numpy as np
 
 #: Length of the header, of which the text takes 60 to 100 bytes.
 HEADER = 128
-#: Bytes of buffers, waiting for the disk or for their next use. A value larger than that waits alone.
-WAITING = 256 << 20
+#: Bytes of buffers, waiting to be written or for their next use; a part larger than that waits alone. A thread that writes
+#: long after a pass has gone on takes time from PyTorch's threads, and the system's cache of the disk is a queue already.
+WAITING = 8 << 20
 
 class NpyFile:
     """A C-order array `[rows, *shape]` that grows by rows."""
