@@ -35,6 +35,7 @@ mod nnk;
 mod overlap;
 mod redundancy;
 mod scale;
+mod threads;
 
 use chanscope::gpu::{Gpu, Options, Wide, adapters};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -123,6 +124,7 @@ fn main() {
         overlap::TESTS,
         redundancy::TESTS,
         scale::TESTS,
+        threads::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|(name, test)| {

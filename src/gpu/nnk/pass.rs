@@ -76,7 +76,8 @@ impl Solve<'_> {
         };
         let mut recorder = Recorder::new(self.context);
         self.build(&mut recorder, &pass, kernels)?;
-        self.run_solver(&mut recorder, &pass, kernels, waits)?;
+        // The pool may hand these to another thread, so they are kept until the work is submitted.
+        let _working = self.run_solver(&mut recorder, &pass, kernels, waits)?;
         if self.graph.pca_dimension {
             self.components(&mut recorder, &pass, kernels)?;
         }
@@ -163,25 +164,26 @@ impl Solve<'_> {
     }
 
     /// Records the solver. Where its working memory is not workgroup memory it may take several dispatches; if `waits`,
-    /// as many as it takes to finish all queries.
+    /// as many as it takes to finish all queries. Returns the working memory.
     fn run_solver(
         &self,
         recorder: &mut Recorder<'_>,
         pass: &Pass,
         kernels: &Buffer,
         waits: bool,
-    ) -> Result<()> {
+    ) -> Result<[Buffer; 2]> {
         let (context, k) = (self.context, self.candidates.k);
         let local = is_local(k, context.workgroup_bytes);
         let lists = pass.lists as u64;
         let room = |bytes: usize| context.pool.get(Kind::Storage, bytes as u64);
-        let (scratch, paused) = match local {
-            true => (room(16)?, room(16)?),
-            false => (
+        let working = match local {
+            true => [room(16)?, room(16)?],
+            false => [
                 room(pass.lists * work(k) * 8)?,
                 room(pass.lists * (2 * k + 8) * 4)?,
-            ),
+            ],
         };
+        let [scratch, paused] = &working;
         let buffers = [
             self.candidates.entries.whole(),
             pass.problems.whole(),
@@ -202,21 +204,22 @@ impl Solve<'_> {
         };
         let cost = 500 * (k * k) as u64 + 20_000 * k as u64;
         if local {
-            return dispatch(recorder, &pipeline, params, &buffers, lists, cost);
+            dispatch(recorder, &pipeline, params, &buffers, lists, cost)?;
+            return Ok(working);
         }
         if !waits && context.loop_budget() == usize::MAX {
             for _ in 0..DISPATCHES {
                 dispatch(recorder, &pipeline, params, &buffers, lists, cost)?;
                 params.resumed = 1;
             }
-            return Ok(());
+            return Ok(working);
         }
         loop {
             dispatch(recorder, &pipeline, params, &buffers, lists, cost)?;
             recorder.submit()?;
             let outcomes: Vec<Outcome> = context.read(&pass.outcomes, pass.lists)?;
             if outcomes.iter().all(|o| o.state != UNFINISHED) {
-                return Ok(());
+                return Ok(working);
             }
             params.resumed = 1;
         }

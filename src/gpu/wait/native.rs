@@ -9,6 +9,9 @@ pub(in crate::gpu) use pollster::block_on;
 /// Longest time that a submission may take before the device is considered hung.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Longest time that another thread may take to run a callback.
+const CALLBACK: Duration = Duration::from_secs(60);
+
 /// Work that was submitted.
 #[derive(Clone)]
 pub(in crate::gpu) struct Submission(wgpu::SubmissionIndex);
@@ -38,9 +41,10 @@ pub(in crate::gpu) fn finish(
     device.poll(poll).map(|_| ()).map_err(|e| e.to_string())
 }
 
-/// What a callback has sent by the time that the device has done its work; `None` if nothing.
+/// What a callback sends when the device has done its work; `None` if it was dropped, or sends nothing. Another thread that
+/// asks the device may be the one that runs the callback, and may not have come to it yet.
 pub(in crate::gpu) fn received<T>(receiver: &Receiver<T>) -> Option<T> {
-    receiver.try_recv().ok()
+    receiver.recv_timeout(CALLBACK).ok()
 }
 
 /// Says, in a callback, that something happened. Whoever waits asks the device and needs no such word.
