@@ -37,16 +37,13 @@
 //! `109 - 45 = 64`. For `t = 1` the threshold is `58.7 - 5.4 - 1`, rounded down to 52: the point passes, as it must,
 //! since `|q - p|^2 = 0.58`. The score of `(-8.1, 6.2)` is `-98 - 46 = -144`: it is dropped.
 
-use super::pack::{Column, PackBytes};
+use super::pack::{Column, PackBytes, QUAD, Sums};
 use super::packed::Packed;
 use super::rows::{Place, Rows, sample};
 use super::tree::{Tree, TreePolicy};
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::simd::ByteProducts;
 use rayon::prelude::*;
-
-/// Bytes that are multiplied and added up by one instruction.
-pub(super) const QUAD: usize = 4;
 
 /// Largest dimension: above it sums of products might leave [`PRODUCTS`].
 const MAX_DIM: usize = 1 << 14;
@@ -87,18 +84,6 @@ pub(super) struct Int8 {
     error: f64,
     /// The largest `|B|` of a point.
     largest: f64,
-}
-
-/// What is measured of a row while its bytes are written.
-pub(super) struct Sums {
-    /// `|Y|^2`.
-    pub(super) sq_norm: f64,
-    /// A bound on `|e|`: more than float64 rounds is added.
-    pub(super) error: f64,
-    /// `|B|^2`.
-    pub(super) sq_bytes: f64,
-    /// Sum of `B`.
-    pub(super) sum: i32,
 }
 
 /// What the thresholds of a query are made of.

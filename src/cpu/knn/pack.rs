@@ -2,9 +2,23 @@
 //!
 //! No multiply-add is fused, so that every instruction set writes the same numbers.
 
-use super::int8::{QUAD, Sums};
 use crate::simd::{F64_LANES, F64x8, LineF64, Number, Simd, SimdKernel};
 use crate::tensor::Values;
+
+/// Bytes that are multiplied and added up by one instruction.
+pub(super) const QUAD: usize = 4;
+
+/// What is measured of a row while its bytes are written.
+pub(super) struct Sums {
+    /// `|Y|^2`.
+    pub(super) sq_norm: f64,
+    /// A bound on `|e|`: more than float64 rounds is added.
+    pub(super) error: f64,
+    /// `|B|^2`.
+    pub(super) sq_bytes: f64,
+    /// Sum of `B`.
+    pub(super) sum: i32,
+}
 
 /// A row, and what is done to it: `(x * factor - centre) * scale`.
 pub(super) struct Row<'a> {
