@@ -47,7 +47,8 @@ use rayon::prelude::*;
 
 /// Largest dimension: above it sums of products might leave [`PRODUCTS`].
 const MAX_DIM: usize = 1 << 14;
-/// Added to the bytes of a query ([`PackBytes::biased`]), because the instruction takes them without a sign. Offsets make up for it.
+/// Added to the bytes of a query ([`PackBytes::biased`]), because the instruction takes them without a sign. Offsets make up
+/// for it.
 const BIAS: i32 = 128;
 /// More than any sum of biased products, `MAX_DIM * 255 * 127`, and than any threshold that a point which keeps
 /// `E` can reach.

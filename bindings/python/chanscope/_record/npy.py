@@ -19,6 +19,7 @@ HEADER = 128
 #: long after a pass has gone on takes time from PyTorch's threads, and the system's cache of the disk is a queue already.
 WAITING = 8 << 20
 
+
 class NpyFile:
     """A C-order array `[rows, *shape]` that grows by rows."""
 

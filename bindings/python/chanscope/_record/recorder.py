@@ -28,6 +28,7 @@ from .samples import PerSample, as_ids, as_labels
 from .select import Candidate, Selection
 from .trace import ACTIVATION_CLASS, Origin, Trace
 
+
 @dataclass
 class Frame:
     """A module that is running."""
