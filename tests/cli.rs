@@ -1,6 +1,7 @@
 //! The command line from outside: exit codes, one-line errors, nothing half written.
 
 mod options;
+mod tables;
 
 use crate::formats::{f32_bytes, npy_bytes};
 use crate::support::cli::refused;

@@ -3,6 +3,7 @@
 use super::error::{Error, Result, in_file};
 use super::network::{choose, open_data, open_model, record_inputs};
 use super::progress::Reporter;
+use super::table::{Column, Table};
 use super::{Common, output};
 use chanscope::io::labels::{read_labels, read_ranking};
 use chanscope::measure::ablate::{Criterion, Dropped, GivenRanking, ablate};
@@ -15,6 +16,7 @@ use chanscope::model::node::ValueId;
 use chanscope::report::folder::ResultsFolder;
 use chanscope::report::results::{AblationCurve, Results, Skipped};
 use std::fmt::Write as _;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 /// Drop the last channels of rankings, and measure the accuracy that is left
@@ -264,31 +266,30 @@ fn summary(results: &Results) -> String {
         percent(ablation.standard_error),
         ablation.dropped
     );
-    let mut table = |title: &str, curves: &[AblationCurve]| {
-        let _ = write!(text, "\n{title:<24}");
-        for point in curves.iter().take(1).flat_map(|c| &c.points) {
-            let _ = write!(
-                text,
-                " {:>13}",
-                format!("{:.4} %", 100.0 * point.share).replace(".0000", "")
-            );
-        }
-        text.push('\n');
+    let mut table = Table::new(&[Column::Name, Column::Right]);
+    let mut block = |title: String, curves: &[AblationCurve]| {
+        let points = curves.first().map_or(&[][..], |c| &c.points);
+        let shares = points
+            .iter()
+            .map(|p| format!("{:.4} %", 100.0 * p.share).replace(".0000", ""));
+        table.row([""; 0]);
+        table.row(iter::once(title).chain(shares));
         for curve in curves {
-            let _ = write!(text, "  {:<22}", curve.ranking);
-            for p in &curve.points {
-                let cell = format!("{} ± {}", percent(p.accuracy), percent(p.standard_error));
-                let _ = write!(text, " {cell:>13}");
-            }
-            text.push('\n');
+            let accuracies = curve
+                .points
+                .iter()
+                .map(|p| format!("{} ± {}", percent(p.accuracy), percent(p.standard_error)));
+            table.row(iter::once(format!("  {}", curve.ranking)).chain(accuracies));
         }
     };
     if let Some(curves) = &ablation.together {
-        table("all layers at once", curves);
+        block("all layers at once".into(), curves);
     }
     for layer in &ablation.layers {
-        let title = format!("{} ({})", output::plain(&layer.name), layer.channels);
-        table(&title, &layer.curves);
+        block(
+            format!("{} ({})", layer.name, layer.channels),
+            &layer.curves,
+        );
     }
-    text
+    text + &table.to_string()
 }

@@ -2,6 +2,7 @@
 
 use super::error::Result;
 use super::progress::Reporter;
+use super::table::{Column, Table};
 use super::{Common, output};
 use chanscope::measure::Context;
 use chanscope::report::finished::ComparedRuns;
@@ -61,20 +62,13 @@ fn summary(results: &Results) -> String {
             output::plain(&a.path),
             output::plain(&b.path)
         );
-        let _ = writeln!(
-            text,
-            "{:<32} {:<32} {:>8} {:>8}",
-            "layer", "most similar layer", "best", "mean"
-        );
+        let mut table = Table::new(&[Column::Name, Column::Name, Column::Right]);
+        table.row(["layer", "most similar layer", "best", "mean"]);
         for (l, layer) in a.layers.iter().enumerate() {
             let (name, best, mean) = best_layer(found, pair, l);
-            let _ = writeln!(
-                text,
-                "{:<32} {:<32} {best:>8} {mean:>8}",
-                output::plain(&layer.name),
-                output::plain(&name)
-            );
+            table.row([layer.name.clone(), name, best, mean]);
         }
+        text += &table.to_string();
     }
     text
 }

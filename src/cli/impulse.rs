@@ -3,6 +3,7 @@
 use super::error::{Error, Result};
 use super::network::{InputArgs, record_inputs, skip};
 use super::progress::Reporter;
+use super::table::{Column, Table};
 use super::{Common, output};
 use chanscope::measure::Context;
 use chanscope::measure::impulse::{Bias, ImpulseOptions, impulse};
@@ -101,24 +102,19 @@ pub fn summary(results: &Results) -> String {
     let Some(impulse) = &results.impulse else {
         return text;
     };
-    let _ = writeln!(
-        text,
-        "{:<32} {:>8} {:>6} {:>10}",
-        "layer", "channels", "zero", "mean NCC"
-    );
+    let mut table = Table::new(&[Column::Name, Column::Right]);
+    table.row(["layer", "channels", "zero", "mean NCC"]);
     for l in &impulse.layers {
-        let mean = l.ncc_mean.map_or("-".into(), |v| format!("{v:.4}"));
-        let _ = writeln!(
-            text,
-            "{:<32} {:>8} {:>6} {mean:>10}",
-            l.name,
-            l.channels,
-            l.zero_channels.len()
-        );
+        table.row([
+            l.name.clone(),
+            l.channels.to_string(),
+            l.zero_channels.len().to_string(),
+            l.ncc_mean.map_or("-".into(), |v| format!("{v:.4}")),
+        ]);
     }
     let _ = writeln!(
         text,
-        "Pairs of channels at different depth with an NCC of at least {}: {}. Groups of alike channels: {}.",
+        "{table}Pairs of channels at different depth with an NCC of at least {}: {}. Groups of alike channels: {}.",
         impulse.match_threshold.unwrap_or_default(),
         impulse.matches.len(),
         impulse.groups.len()

@@ -5,6 +5,7 @@ pub mod entry;
 use super::network::InputArgs;
 use super::progress::Reporter;
 use super::redundancy::check_queries;
+use super::table::{Column, Table};
 use super::{Common, error, output, samples};
 use chanscope::control::Control;
 use chanscope::device::{Device, DeviceChoice};
@@ -356,24 +357,23 @@ impl Found {
             layers.len()
         );
         let mut entries = Vec::new();
+        let mut table = Table::new(&[Column::Name, Column::Left]);
         for layer in &layers {
             let shape = &graph.value(layer.activation).shape;
-            let _ = writeln!(text, "    {:<24} {shape:?}", layer.name);
+            table.row([format!("    {}", layer.name), format!("{shape:?}")]);
             entries.push(json!({"name": layer.name, "shape": shape}));
         }
         let mut outputs = Vec::new();
         for output in graph.named_outputs() {
             let shape = output.value.as_ref().map(|id| &graph.value(*id).shape);
-            let _ = match &shape {
-                Ok(shape) => writeln!(text, "    output {:<17} {shape:?}", output.name),
-                Err(reason) => writeln!(
-                    text,
-                    "    output {:<17} not computed: {reason}",
-                    output.name
-                ),
+            let shown = match &shape {
+                Ok(shape) => format!("{shape:?}"),
+                Err(reason) => format!("not computed: {reason}"),
             };
+            table.row([format!("    output {}", output.name), shown]);
             outputs.push(json!({"name": output.name, "shape": shape.ok()}));
         }
+        *text += &table.to_string();
         let mut left_out = Vec::new();
         for l in graph
             .left_out()

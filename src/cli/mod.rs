@@ -22,6 +22,7 @@ pub mod run;
 pub mod samples;
 mod shuffle;
 mod signal;
+mod table;
 mod units;
 
 use chanscope::device::{Device, DeviceChoice};

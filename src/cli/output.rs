@@ -27,6 +27,14 @@ fn write(text: &str) -> Result<()> {
     }
 }
 
+/// Columns of the terminal that stdout is; elsewhere as many as the longest line may have.
+pub fn line_length() -> usize {
+    match console::Term::stdout().size_checked() {
+        Some((_, columns)) => columns.into(),
+        None => LONGEST,
+    }
+}
+
 /// A line as it may be shown: control characters and marks that change the direction of writing are escaped, as
 /// `\u{1b}`, and the middle is left out if it is too long.
 pub fn plain(line: &str) -> String {

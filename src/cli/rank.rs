@@ -2,6 +2,8 @@
 
 use super::error::{Error, Result};
 use super::progress::Reporter;
+use super::table::Column::{self, Left, Name, Right};
+use super::table::Table;
 use super::{Common, output};
 use chanscope::io::layer::Layer;
 use chanscope::io::open::open_dump;
@@ -198,19 +200,22 @@ const fn missing(by: Similarity) -> &'static str {
     }
 }
 
+/// Name, five figures, and the first channels.
+const COLUMNS: [Column; 7] = [Name, Right, Right, Right, Right, Right, Left];
+
 /// A line per layer.
 fn summary(results: &Results) -> String {
-    let mut text = String::new();
+    let mut table = Table::new(&COLUMNS);
+    table.row([
+        "layer",
+        "channels",
+        "dead",
+        "75 %",
+        "50 %",
+        "25 %",
+        "first kept",
+    ]);
     let layers = results.rank.iter().flat_map(|r| &r.layers);
-    let _ = writeln!(
-        text,
-        "Mean similarity of a live channel to the most similar one kept, if 75, 50 or 25 % of the channels are:"
-    );
-    let _ = writeln!(
-        text,
-        "{:<32} {:>8} {:>6} {:>9} {:>9} {:>9}  first kept",
-        "layer", "channels", "dead", "75 %", "50 %", "25 %"
-    );
     for l in layers {
         let coverage = |share| {
             l.coverage_of(share)
@@ -218,17 +223,17 @@ fn summary(results: &Results) -> String {
         };
         let first = l.order.iter().take(l.live.min(6) as usize);
         let first: Vec<String> = first.map(u64::to_string).collect();
-        let _ = writeln!(
-            text,
-            "{:<32} {:>8} {:>6} {:>9} {:>9} {:>9}  {}",
-            output::plain(&l.name),
-            l.order.len(),
-            l.order.len() as u64 - l.live,
+        table.row([
+            l.name.clone(),
+            l.order.len().to_string(),
+            (l.order.len() as u64 - l.live).to_string(),
             coverage(0.75),
             coverage(0.5),
             coverage(0.25),
-            first.join(" ")
-        );
+            first.join(" "),
+        ]);
     }
-    text
+    format!(
+        "Mean similarity of a live channel to the most similar one kept, if 75, 50 or 25 % of the channels are:\n{table}"
+    )
 }

@@ -4,6 +4,7 @@ pub mod writer;
 
 use super::network::{choose, on_device, open_data, open_model, record_inputs, skip};
 use super::progress::Reporter;
+use super::table::{Column, Table};
 use super::{Common, error, output};
 use chanscope::io::names::Namer;
 use chanscope::model::dump::activations;
@@ -134,14 +135,12 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
     if common.json {
         return output::json(&results);
     }
-    let mut text = String::new();
+    let mut table = Table::new(&[Column::Name, Column::Left]);
     for (name, value) in &taps {
-        let _ = writeln!(
-            text,
-            "{name:<32} {samples} x {:?}",
-            graph.value(*value).shape
-        );
+        let shape = &graph.value(*value).shape;
+        table.row([name, &format!("{samples} x {shape:?}")]);
     }
+    let mut text = table.to_string();
     text += &output::skipped(&results);
     let _ = writeln!(text, "\nDump: {}", path.display());
     output::print(&text)

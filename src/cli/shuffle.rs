@@ -3,6 +3,7 @@
 use super::error::{Error, Result, in_file};
 use super::network::{choose, open_data, open_labels, open_model, record_inputs, skip};
 use super::progress::Reporter;
+use super::table::{Column, Table};
 use super::{Common, output};
 use chanscope::io::labels::read_indices;
 use chanscope::measure::shuffle::{Cosine, Mode, Tapped, check_labels, check_permutation, shuffle};
@@ -192,17 +193,18 @@ pub fn summary(results: &Results) -> String {
     let mut text = String::new();
     for t in results.shuffle.iter().flat_map(|s| &s.tensors) {
         let _ = writeln!(text, "{} ({} shuffle)", t.name, t.mode);
+        let mut table = Table::new(&[Column::Name, Column::Left]);
         for o in &t.observed {
             let known: Vec<f64> = o.cosine_mean.iter().flatten().copied().collect();
             let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
             let least = known.iter().copied().fold(f64::INFINITY, f64::min);
-            let _ = writeln!(
-                text,
-                "  {:<30} cosine similarity: mean {mean:.4}, least {least:.4} over {} channels",
-                o.name,
+            let found = format!(
+                "cosine similarity: mean {mean:.4}, least {least:.4} over {} channels",
                 known.len()
             );
+            table.row([format!("  {}", o.name), found]);
         }
+        text += &table.to_string();
         if let (Some(base), Some(accuracy)) = (t.baseline_accuracy, &t.accuracy) {
             let known: Vec<f64> = accuracy.iter().flatten().copied().collect();
             let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;

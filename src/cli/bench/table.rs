@@ -1,9 +1,9 @@
 //! The measurements as text and JSON.
 
+use super::super::table::{Column, Table};
 use super::row::{Limits, Row};
 use chanscope::ops::DeviceInfo;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 /// One row.
 pub fn json(row: &Row, limits: &Limits) -> Value {
@@ -28,7 +28,7 @@ pub fn json(row: &Row, limits: &Limits) -> Value {
 
 /// All of them, with the ceilings above.
 pub fn text(device: &DeviceInfo, rows: &[Row], limits: &Limits) -> String {
-    let mut text = format!(
+    let text = format!(
         "{} ({}, {})\nceilings: {} GFLOP/s in float32{}, copies {} GB/s\n\n",
         device.name,
         device.backend,
@@ -40,37 +40,35 @@ pub fn text(device: &DeviceInfo, rows: &[Row], limits: &Limits) -> String {
         )),
         figure(limits.bytes / 1e9),
     );
-    let width = rows
-        .iter()
-        .map(|r| r.job.shape.len())
-        .max()
-        .unwrap_or(5)
-        .max(5);
-    let _ = writeln!(
-        text,
-        "{:<10} {:<width$} {:>9} {:>9} {:>9} {:>8} {:>10}  {:>18}",
-        "kernel", "shape", "ms", "device ms", "GFLOP/s", "GB/s", "of ceiling", "per second"
-    );
+    let mut table = Table::new(&[Column::Left, Column::Left, Column::Right]);
+    table.row([
+        "kernel",
+        "shape",
+        "ms",
+        "device ms",
+        "GFLOP/s",
+        "GB/s",
+        "of ceiling",
+        "per second",
+    ]);
     for row in rows {
         let seconds = row.best();
-        let device = row.device_seconds.map_or("-".into(), |s| figure(s * 1e3));
-        let _ = writeln!(
-            text,
-            "{:<10} {:<width$} {:>9} {device:>9} {:>9} {:>8} {:>8.0} %  {:>18}",
-            row.job.kernel,
-            row.job.shape,
+        table.row([
+            row.job.kernel.to_string(),
+            row.job.shape.to_string(),
             figure(row.seconds * 1e3),
+            row.device_seconds.map_or("-".into(), |s| figure(s * 1e3)),
             figure(row.job.flops as f64 / seconds / 1e9),
             figure(row.job.bytes as f64 / seconds / 1e9),
-            100.0 * row.share(limits),
+            format!("{:.0} %", 100.0 * row.share(limits)),
             format!(
                 "{} {}",
                 figure(row.job.items as f64 / seconds),
                 row.job.unit
             ),
-        );
+        ]);
     }
-    text
+    text + &table.to_string()
 }
 
 /// Three significant digits.

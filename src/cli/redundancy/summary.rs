@@ -2,10 +2,15 @@
 
 use super::super::error::Result;
 use super::super::output::skipped;
+use super::super::table::Column::{self, Left, Name, Right};
+use super::super::table::Table;
 use super::super::{Common, output};
 use chanscope::report::results::Results;
 use std::fmt::Write as _;
 use std::path::Path;
+
+/// Name, seven figures, and a note.
+const COLUMNS: [Column; 9] = [Name, Right, Right, Right, Right, Right, Right, Right, Left];
 
 /// Prints what a run found.
 pub fn finished(results: &Results, folder: &Path, common: &Common, notes: &[String]) -> Result<()> {
@@ -23,45 +28,46 @@ pub fn finished(results: &Results, folder: &Path, common: &Common, notes: &[Stri
 
 /// A few lines per layer.
 pub fn summary(results: &Results) -> String {
-    let mut text = String::new();
     let number = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.3}"));
     let mean = |xs: &[Option<f64>]| {
         let live: Vec<f64> = xs.iter().copied().flatten().collect();
         (!live.is_empty()).then(|| live.iter().sum::<f64>() / live.len() as f64)
     };
-    let _ = writeln!(
-        text,
-        "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}",
-        "layer", "channels", "dead", "neighbours", "overlap", "Jaccard", "redundancy", "LOO error"
-    );
+    let mut table = Table::new(&COLUMNS);
+    table.row([
+        "layer",
+        "channels",
+        "dead",
+        "neighbours",
+        "overlap",
+        "Jaccard",
+        "redundancy",
+        "LOO error",
+    ]);
     for layer in results.redundancy.iter().flat_map(|r| &r.layers) {
-        let _ = writeln!(
-            text,
-            "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}",
-            layer.name,
-            layer.neighbors_mean.len(),
-            layer.dead_channels.len(),
+        table.row([
+            layer.name.clone(),
+            layer.neighbors_mean.len().to_string(),
+            layer.dead_channels.len().to_string(),
             number(mean(&layer.neighbors_mean)),
             number(layer.overlap_mean),
             number(layer.jaccard_mean),
             number(layer.redundancy),
             number(layer.loo_error.as_deref().and_then(mean)),
-        );
+        ]);
         if let Some(a) = &layer.aggregate {
-            let _ = writeln!(
-                text,
-                "{:<20} {:>8} {:>5} {:>10} {:>8} {:>8} {:>10} {:>9}  recall {}",
+            table.row([
                 "  aggregate",
-                1,
+                "1",
                 "",
-                number(a.neighbors_mean),
+                &number(a.neighbors_mean),
                 "",
                 "",
                 "",
-                number(a.loo_error),
-                number(a.recall)
-            );
+                &number(a.loo_error),
+                &format!("recall {}", number(a.recall)),
+            ]);
         }
     }
-    text
+    table.to_string()
 }
