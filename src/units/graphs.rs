@@ -35,7 +35,7 @@ pub(super) fn job(work: &Work) -> Option<(usize, Spaces, Range<usize>)> {
             queries,
         } => Some((*layer, Spaces::Channels(range(channels)), range(queries))),
         Work::Aggregate { layer, queries } => Some((*layer, Spaces::Aggregate, range(queries))),
-        Work::Survey | Work::Overlap { .. } => None,
+        Work::Survey { .. } | Work::Overlap { .. } => None,
     }
 }
 

@@ -320,6 +320,13 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The index as stored of a sample that is measured.
+    pub fn stored(&self, sample: usize) -> usize {
+        self.kept
+            .as_ref()
+            .map_or(sample, |kept| kept.kept()[sample])
+    }
+
     /// Shape as stored.
     pub fn shape(&self) -> LayerShape {
         self.layer.shape()

@@ -2,12 +2,14 @@
 
 use super::input::{Data, Request, query_count};
 use super::plan::{Plan, PlannedLayer, SCHEMA, Work, cut};
+use super::survey::compares_layers;
 use crate::error::{LayerProblem, OutputProblem};
 use crate::io::scan::scan;
 use crate::io::sink::Output;
 use crate::io::size::available_disk;
 use crate::io::spill::part_samples;
 use crate::io::supports::SupportShape;
+use crate::measure::baselines::{ALIGNED, Totals, mini_batches, packed_len};
 use crate::measure::redundancy::{NonFinite, RedundancyOptions, check, estimate, selected};
 use crate::measure::{Context, RedundancyInput};
 use crate::report::folder::check_images;
@@ -113,7 +115,7 @@ fn plan_of(ctx: &Context<'_>, request: &Request, data: &Data, units: usize) -> R
     plan.hash = plan.hashed();
     for (at, layer) in layers.iter().enumerate() {
         let found = estimate(ctx, *layer, options)?;
-        plan.estimated(at, found.seconds, found.memory_bytes);
+        plan.estimated(at, &found);
     }
     data.check_unchanged()?;
     Ok(plan)
@@ -143,14 +145,30 @@ fn disk_bytes(plan: &Plan) -> u64 {
             .units
             .iter()
             .filter(|unit| matches!(unit.work, Work::Overlap { layer, .. } if layer == at));
-        // Upper triangles of four matrices in each unit, and whole matrices in survey and results.
+        // Upper triangles of four matrices in each unit of overlaps, and whole matrices in the results.
         let pairs = (layer.channels as u64).pow(2);
-        let matrices = 16 * pairs * overlaps.count() as u64 + 64 * pairs;
+        let matrices = 16 * pairs * overlaps.count() as u64 + 48 * pairs;
+        let surveys = (plan.units.iter())
+            .filter(|unit| matches!(unit.work, Work::Survey { layer, .. } if layer == at));
+        let totals = match plan.options.baselines {
+            true => Totals::most_bytes(layer.channels) * surveys.count() as u64,
+            false => 0,
+        };
+        let grams = match compares_layers(plan) {
+            true => mini_batches(layer.measured(), ALIGNED)
+                .map(|batch| 8 * packed_len(batch.len()) as u64)
+                .sum(),
+            false => 0,
+        };
         let kept = match plan.supports {
             true => planned_supports(plan, layer).bytes(),
             false => 0,
         };
-        queries * (2 + 4 * SupportShape::members(plan.options.graph.k) + graphs) + matrices + kept
+        queries * (2 + 4 * SupportShape::members(plan.options.graph.k) + graphs)
+            + matrices
+            + totals
+            + grams
+            + kept
     };
     plan.layers.iter().enumerate().map(of_layer).sum()
 }
@@ -242,9 +260,9 @@ mod tests {
     fn a_disk_without_room_is_refused_with_the_figures() {
         let dir = tempfile::tempdir().expect("folder");
         let plan = planned(dir.path());
-        // 100 queries of channels with 2 + 4 * 17 bytes in units and 1 + 17 in the results, three units of sums, and the
-        // matrices.
-        let needed = 100 * (70 + 18) + 16 * 4 * 3 + 64 * 4;
+        // 100 queries of channels with 2 + 4 * 17 bytes in units and 1 + 17 in the results, three units of sums, the matrices,
+        // and of the survey two means and three triangles.
+        let needed = 100 * (70 + 18) + 16 * 4 * 3 + 48 * 4 + 32 * 2 + 3 * 8 * 3;
         assert_eq!(disk_bytes(&plan), needed);
         let folder = dir.path();
         assert!(check_room(&plan, folder, Some(needed)).is_ok());

@@ -1,11 +1,12 @@
 //! Putting the results together.
 
 use super::input::{Data, View};
-use super::plan::{Plan, Work, range};
+use super::plan::{Plan, PlannedLayer, Work, range};
 use super::request::device_of;
 use super::status::{number_list, survey_units};
 use super::supports::Supports;
-use super::{graphs, overlap, scanned, survey};
+use super::survey::Surveyed;
+use super::{graphs, overlap, survey};
 use crate::device::{Device, DeviceChoice};
 use crate::error::OutputProblem;
 use crate::io::open::ids_of;
@@ -14,6 +15,7 @@ use crate::io::sink::{Output, PLAN};
 use crate::io::size::available_memory;
 use crate::io::spill::remove_copy;
 use crate::measure::Context;
+use crate::measure::baselines::{Cka, cka_of_packed};
 use crate::measure::redundancy::{
     Across, AcrossInput, LayerRedundancy, OverlapPart, SideLayer, SpaceSums, Spaces, SupportSink,
     across, check_overlap_memory,
@@ -70,8 +72,7 @@ pub fn merge_into(mut output: Output, keep_units: bool, memory: u64) -> Result<R
         };
         return Err(Error::output(&folder, problem));
     }
-    // Of a run that was killed when its survey, or all its graphs, were done.
-    scanned::remove(&folder, plan.layers.len());
+    // Of a run that was killed when all its graphs were done.
     (0..plan.layers.len()).for_each(|layer| remove_copy(&folder, layer));
     let data = Data::of_plan(&plan, &folder)?;
     output.own_units(keep_units);
@@ -83,6 +84,10 @@ pub fn merge_into(mut output: Output, keep_units: bool, memory: u64) -> Result<R
         results: ResultsFolder::begin(output, "redundancy"),
     };
     merging.run()
+}
+
+fn is_survey(work: &Work) -> bool {
+    matches!(work, Work::Survey { .. })
 }
 
 struct Merging<'a> {
@@ -109,30 +114,30 @@ impl Merging<'_> {
             .skipped
             .iter()
             .for_each(|s| results.skip(s.clone()));
-        let survey = (self.units())
-            .find(|(work, _)| **work == Work::Survey)
-            .map(|(_, done)| survey::read(done, self.plan));
-        let Some(mut survey) = survey.transpose()? else {
-            let path = results.path().join(PLAN);
-            return Err(Error::malformed(path, None, "has no survey; plan again"));
-        };
         let ids = ids_of(&self.plan.dumps);
         results.samples(self.data.labels.as_deref(), ids.as_deref())?;
         let mut notes = Vec::new();
-        let similarity = survey.similarity.into_iter();
-        for (at, (dead, similarity)) in survey.dead.iter().zip(similarity).enumerate() {
-            let mut found = self.layer(at, dead, &mut notes)?;
-            found.similarity = similarity;
-            found.strongest = (survey.strongest.as_mut()).map(|s| std::mem::take(&mut s[at]));
+        let mut all_dead = Vec::new();
+        for at in 0..self.plan.layers.len() {
+            let units = self.surveys(at).into_iter();
+            let Some(mut survey) = Surveyed::of_units(self.plan, at, units)? else {
+                let path = results.path().join(PLAN);
+                return Err(Error::malformed(path, None, "has no survey; plan again"));
+            };
+            let mut found = self.layer(at, &survey.dead, &mut notes)?;
+            found.similarity = survey.similarity();
+            found.strongest = survey.strongest();
             results.redundancy_layer(&found)?;
-            results.stage_before(found.name, self.seconds(Some(at)));
+            let seconds = self.seconds(|work| !is_survey(work) && work.layer() == at);
+            results.stage_before(found.name, seconds);
+            all_dead.push(survey.dead);
         }
-        results.stage_before("survey", self.seconds(None));
-        if let Some(cka) = &survey.cka {
-            results.cka(cka);
+        results.stage_before("survey", self.seconds(is_survey));
+        if survey::compares_layers(self.plan) {
+            results.cka(&self.cka()?);
         }
         if self.plan.options.across {
-            results.across(&self.across(&survey.dead)?)?;
+            results.across(&self.across(&all_dead)?)?;
         }
         if let Some(images) = &self.data.images {
             results.images(images.as_ref())?;
@@ -171,13 +176,33 @@ impl Merging<'_> {
         across(&Context::new(&device).with_memory(self.memory), &input)
     }
 
+    /// CKA between all layers, of the Gram matrices in the units.
+    fn cka(&self) -> Result<Cka> {
+        let layers = &self.plan.layers;
+        let surveys: Vec<_> = (0..layers.len()).map(|at| self.surveys(at)).collect();
+        let get = |layer: usize, batch: usize| survey::gram(&surveys[layer], batch);
+        let names = layers.iter().map(|layer| layer.name.clone()).collect();
+        let samples = layers.first().map_or(0, PlannedLayer::measured);
+        let device = Device::open(&DeviceChoice::Cpu, 0)?;
+        cka_of_packed(&Context::new(&device), names, samples, &get)
+    }
+
+    /// Units of the survey of a layer, in the order of their samples.
+    fn surveys(&self, at: usize) -> Vec<([usize; 2], &Done)> {
+        let of_layer = |(work, done)| match work {
+            &Work::Survey { layer, samples } if layer == at => Some((samples, done)),
+            _ => None,
+        };
+        self.units().filter_map(of_layer).collect()
+    }
+
     fn units(&self) -> impl Iterator<Item = (&Work, &Done)> {
         (self.plan.units.iter().zip(self.done)).map(|(unit, done)| (&unit.work, done))
     }
 
-    /// Seconds that the units of a layer took, or those of no layer.
-    fn seconds(&self, at: Option<usize>) -> f64 {
-        let own = self.units().filter(|(work, _)| work.layer() == at);
+    /// Seconds that some units took.
+    fn seconds(&self, which: impl Fn(&Work) -> bool) -> f64 {
+        let own = self.units().filter(|(work, _)| which(work));
         own.filter_map(|(_, done)| done.marker().about.get("seconds")?.as_f64())
             .sum()
     }

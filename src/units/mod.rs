@@ -9,21 +9,21 @@
 //!
 //! - *graphs*: the graphs of some channels and queries, or of the aggregate for some queries. A unit keeps integer sums,
 //!   the supports of its queries, and with [`Request::save_graph`] the graphs themselves. The survey (correlation of
-//!   channels, CKA, dead channels) is a unit of this stage too: its sums are in the order of the samples and cannot be cut.
-//!   Where it only counts, what was counted of some samples is kept over a kill.
+//!   channels, CKA, dead channels) has units in this stage too, the first ones: each is of a part of a layer's samples, and keeps
+//!   their sums and the Gram matrices of their mini-batches.
 //! - *overlap*: the overlaps of some queries in all channels. It needs the supports of all units of graphs.
 //!
 //! Where a layer is copied by channels for its graphs, the copy lies beside the units, in parts that are kept over a kill
 //! too ([`crate::io::spill::CopyPlace`]), until all graphs of the layer are done.
 //!
-//! All sums are integers, except those of the survey, which one unit adds up. So the results have the same bits however
-//! the run is cut, and in whatever order and by how many processes units are computed. Nothing but the units' order in
+//! All sums are integers, except those of the survey, whose parts depend on the shape of the layer alone and are added up in their
+//! order, as in a run in one go. So the results have the same bits however the run is cut, and in whatever order and by how many processes units are computed. Nothing but the units' order in
 //! time depends on the memory cap, the number of threads, or the number of units.
 //!
 //! `plan` is the pure part: what the units are; `read` reads a plan and refuses one that is none, `make` makes one
 //! of a request. `input` opens what the run reads and
 //! refuses it where it was changed since the plan was made. `request` names what differs between a run and a request. `graphs`, `overlap` and `survey` compute
-//! and read back a kind of unit each; `scanned` is a survey without sums, in parts; `supports` is how supports lie in files. `work`, `status` and `merge` are what the
+//! and read back a kind of unit each; `supports` is how supports lie in files. `work`, `status` and `merge` are what the
 //! commands of the same names call.
 
 mod graphs;
@@ -34,7 +34,6 @@ mod overlap;
 mod plan;
 mod read;
 mod request;
-mod scanned;
 mod status;
 mod supports;
 mod survey;

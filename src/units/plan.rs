@@ -3,7 +3,7 @@
 use crate::error::OutputProblem;
 use crate::io::fs;
 use crate::io::sink::{PLAN, UNITS, write_file};
-use crate::measure::redundancy::RedundancyOptions;
+use crate::measure::redundancy::{Estimate, RedundancyOptions, survey_parts};
 use crate::report::results::{Input, Skipped};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,13 @@ pub struct PlannedLayer {
     pub part: usize,
 }
 
+impl PlannedLayer {
+    /// Samples that are measured.
+    pub fn measured(&self) -> usize {
+        self.shape[0].saturating_sub(self.skipped.len())
+    }
+}
+
 /// The two stages of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,8 +91,13 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Work {
-    /// Dead channels, correlations of channels, CKA: all layers.
-    Survey,
+    /// Dead channels, sums for the correlations of channels, Gram matrices for CKA.
+    Survey {
+        /// Layer, by its place in the plan.
+        layer: usize,
+        /// Samples that are measured, by their places among those.
+        samples: [usize; 2],
+    },
     /// Graphs of channels, by their positions in the selection.
     Channels {
         /// Layer, by its place in the plan.
@@ -112,13 +124,13 @@ pub enum Work {
 }
 
 impl Work {
-    /// The layer that it is of, by its place in the plan; `None` for the survey.
-    pub fn layer(&self) -> Option<usize> {
+    /// The layer that it is of, by its place in the plan.
+    pub fn layer(&self) -> usize {
         match self {
-            Self::Survey => None,
-            Self::Channels { layer, .. }
+            Self::Survey { layer, .. }
+            | Self::Channels { layer, .. }
             | Self::Aggregate { layer, .. }
-            | Self::Overlap { layer, .. } => Some(*layer),
+            | Self::Overlap { layer, .. } => *layer,
         }
     }
 }
@@ -201,8 +213,8 @@ impl Plan {
     }
 }
 
-/// Cuts a run into about `count` units a stage: every layer, and every aggregate, gets at least one, and more in
-/// proportion to its work.
+/// Cuts a run into units. Those of the survey depend on the layers alone, so that its sums have the same bits at any `count`. Of the
+/// others there are about `count` a stage: every layer, and every aggregate, gets at least one, and more in proportion to its work.
 pub(super) fn cut(layers: &[PlannedLayer], aggregate: bool, count: usize) -> Vec<Unit> {
     let work = |l: &PlannedLayer| {
         let [n, _, h, w] = l.shape;
@@ -214,7 +226,14 @@ pub(super) fn cut(layers: &[PlannedLayer], aggregate: bool, count: usize) -> Vec
         let share = (count as f64 * work(l) / (total * of)).round();
         (share as usize).max(1)
     };
-    let mut units = vec![(Stage::Graphs, Work::Survey)];
+    let mut units = Vec::new();
+    for (layer, l) in layers.iter().enumerate() {
+        let [_, _, h, w] = l.shape;
+        units.extend(survey_parts(l.measured(), l.channels, h * w).map(|part| {
+            let samples = [part.start, part.end];
+            (Stage::Graphs, Work::Survey { layer, samples })
+        }));
+    }
     for (layer, l) in layers.iter().enumerate() {
         let share = share(l, kinds);
         for channels in parts(l.channels, 1, share) {
@@ -258,12 +277,13 @@ fn parts(len: usize, step: usize, count: usize) -> impl Iterator<Item = (usize, 
 }
 
 impl Plan {
-    /// Spreads a layer's estimate over its units of graphs.
-    pub(super) fn estimated(&mut self, at: usize, seconds: f64, memory: u64) {
+    /// Spreads a layer's estimate over its units of the survey and of graphs.
+    pub(super) fn estimated(&mut self, at: usize, found: &Estimate) {
         let l = &self.layers[at];
         let kinds = if self.options.aggregate { 2.0 } else { 1.0 };
         let whole = (l.queries * l.channels) as f64 * kinds;
-        let channels_of_all = l.channels;
+        let (channels_of_all, measured) = (l.channels, l.measured() as f64);
+        let graphs = found.seconds - found.survey_seconds;
         for unit in &mut self.units {
             let (layer, work) = match &unit.work {
                 Work::Channels {
@@ -274,11 +294,16 @@ impl Plan {
                 Work::Aggregate { layer, queries } => {
                     (*layer, channels_of_all * range(queries).len())
                 }
+                Work::Survey { layer, samples } if *layer == at => {
+                    let share = range(samples).len() as f64 / measured;
+                    unit.seconds = Some(found.survey_seconds * share);
+                    continue;
+                }
                 _ => continue,
             };
             if layer == at {
-                unit.seconds = Some(seconds * work as f64 / whole);
-                unit.memory_bytes = Some(memory);
+                unit.seconds = Some(graphs * work as f64 / whole);
+                unit.memory_bytes = Some(found.memory_bytes);
             }
         }
     }

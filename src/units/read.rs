@@ -4,6 +4,7 @@ use super::plan::{Plan, PlannedLayer, SCHEMA, Stage, Unit, Work};
 use crate::error::OutputProblem;
 use crate::io::sink::PLAN;
 use crate::io::whole::read_json;
+use crate::measure::baselines::ALIGNED;
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -49,8 +50,8 @@ impl Plan {
     }
 }
 
-/// Whether the units are numbered in their order, one of them is the survey, and the others compute everything once, as
-/// those do into which a run is cut. So no sum has more terms than there are queries.
+/// Whether the units are numbered in their order and compute everything once, as those do into which a run is cut, the survey in the
+/// order of the samples. So no sum has more terms than there are queries.
 fn is_sound(units: &[Unit], layers: &[PlannedLayer], aggregate: bool) -> bool {
     let numbered = |(place, unit): (usize, &Unit)| {
         let stage = match unit.work {
@@ -59,17 +60,16 @@ fn is_sound(units: &[Unit], layers: &[PlannedLayer], aggregate: bool) -> bool {
         };
         unit.unit == place && unit.stage == stage
     };
-    let surveys = units.iter().filter(|u| u.work == Work::Survey);
-    if surveys.count() != 1 || !units.iter().enumerate().all(numbered) {
+    if !units.iter().enumerate().all(numbered) {
         return false;
     }
     let mut covered: Vec<Covered> = layers.iter().map(|_| Covered::default()).collect();
-    let added = units.iter().all(|unit| match unit.work.layer() {
-        None => true,
-        Some(layer) => match (layers.get(layer), covered.get_mut(layer)) {
+    let added = units.iter().all(|unit| {
+        let layer = unit.work.layer();
+        match (layers.get(layer), covered.get_mut(layer)) {
             (Some(planned), Some(covered)) => covered.add(&unit.work, planned),
             _ => false,
-        },
+        }
     });
     let whole = |(layer, covered): (&PlannedLayer, &Covered)| {
         layer.piece > 0 && covered.is_whole(layer, aggregate)
@@ -80,6 +80,8 @@ fn is_sound(units: &[Unit], layers: &[PlannedLayer], aggregate: bool) -> bool {
 /// What the units of a layer compute.
 #[derive(Default)]
 struct Covered {
+    /// Samples that are surveyed.
+    samples: usize,
     /// By how many queries a channel has more than the one before it.
     channels: BTreeMap<usize, i128>,
     /// Queries of the aggregate, and of the overlaps.
@@ -92,7 +94,13 @@ impl Covered {
     fn add(&mut self, work: &Work, layer: &PlannedLayer) -> bool {
         let within = |range: &[usize; 2], len: usize| range[0] < range[1] && range[1] <= len;
         let (queries, channels) = match work {
-            Work::Survey => return true,
+            Work::Survey { samples, .. } => {
+                let next = within(samples, layer.measured())
+                    && samples[0] == self.samples
+                    && samples[0] % ALIGNED == 0;
+                self.samples = samples[1];
+                return next;
+            }
             Work::Channels {
                 channels, queries, ..
             } => (queries, Some(channels)),
@@ -121,6 +129,7 @@ impl Covered {
             && steps.next().is_none()
             && self.aggregate == if aggregate { layer.queries } else { 0 }
             && self.overlaps == layer.queries
+            && self.samples == layer.measured()
     }
 }
 
@@ -163,7 +172,7 @@ mod tests {
                     assert!(!is_sound(&numbered(twice), &layers, aggregate));
                     let mut late = units.clone();
                     match &mut late[at].work {
-                        Work::Survey => late[at].stage = Stage::Overlap,
+                        Work::Survey { samples, .. } => samples[1] += 1,
                         Work::Channels { queries, .. }
                         | Work::Aggregate { queries, .. }
                         | Work::Overlap { queries, .. } => queries[1] += 1,

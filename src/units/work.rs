@@ -3,11 +3,11 @@
 use super::input::{Data, View};
 use super::plan::{Plan, Stage, Unit, Work};
 use super::status::number_list;
-use super::{graphs, overlap, scanned, survey};
+use super::{graphs, overlap, survey};
 use crate::control::Progress;
 use crate::error::OutputProblem;
 use crate::io::parts::{Depth, Done, Part, State, look};
-use crate::io::sink::{InParts, remove_unit};
+use crate::io::sink::{copy_names, remove_unit};
 use crate::io::spill::{CopyPlace, remove_copy};
 use crate::measure::Context;
 use crate::measure::redundancy::{LayerCopy, Prepared, Spaces, repack};
@@ -138,7 +138,7 @@ struct Turns {
 impl Turns {
     fn new(units: &[&Unit]) -> Self {
         let known: Vec<f64> = units.iter().filter_map(|unit| unit.seconds).collect();
-        // Units without an estimate are the survey and overlaps, which as a rule take less than graphs.
+        // Units without an estimate are of overlaps, which as a rule take less than graphs.
         let usual = match known.is_empty() {
             true => 1.0,
             false => 0.25 * known.iter().sum::<f64>() / known.len() as f64,
@@ -266,9 +266,6 @@ impl<'a> Worker<'a> {
             "bytes_read": self.data.bytes_read() - before,
         });
         part.finish(&self.plan.hash, about)?;
-        if unit.work == Work::Survey {
-            scanned::remove(self.folder, self.plan.layers.len());
-        }
         worked.computed.push(unit.unit);
         Ok(())
     }
@@ -281,7 +278,10 @@ impl<'a> Worker<'a> {
         part: &Part,
     ) -> Result<()> {
         match &unit.work {
-            Work::Survey => survey::compute(ctx, self.plan, self.data, part, self.folder),
+            Work::Survey { layer, samples } => {
+                let of = (*layer, samples);
+                survey::compute(ctx, self.plan, self.data, of, (part, self.folder))
+            }
             Work::Overlap { layer, queries } => {
                 let view = self.data.view(self.plan, *layer)?;
                 overlap::compute(ctx, self.plan, &view, (*layer, queries), done, part)
@@ -365,7 +365,7 @@ impl<'a> Worker<'a> {
 
     /// Removes the copy of a layer if no unit will read it any more.
     fn remove_unused_copy(&self, layer: usize) -> Result<()> {
-        if InParts::Copy.names(self.folder, layer).is_empty() {
+        if copy_names(self.folder, layer).is_empty() {
             return Ok(());
         }
         for unit in self.plan.stage(Stage::Graphs) {
@@ -379,16 +379,23 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Dead channels of a layer, where the survey is done: then the values are known to be finite too.
+    /// Dead channels of a layer, where its survey is done: then the values are known to be finite too.
     fn dead(&self, layer: usize) -> Result<Option<Vec<bool>>> {
-        let Some(unit) = self.plan.units.iter().find(|u| u.work == Work::Survey) else {
-            return Ok(None);
-        };
-        let State::Done(done) = self.look(unit, Depth::Lengths)? else {
-            return Ok(None);
-        };
-        // A damaged survey is computed again by whoever meets it in its turn; here the values are looked at instead.
-        let dead = survey::dead(&done, self.plan).ok();
-        Ok(dead.and_then(|mut layers| layers.get_mut(layer).map(std::mem::take)))
+        let of_layer =
+            |unit: &&Unit| matches!(unit.work, Work::Survey { layer: of, .. } if of == layer);
+        let mut all = vec![true; self.plan.layers[layer].channels];
+        for unit in self.plan.units.iter().filter(of_layer) {
+            let State::Done(done) = self.look(unit, Depth::Lengths)? else {
+                return Ok(None);
+            };
+            // A damaged unit is computed again by whoever meets it in its turn; here the values are looked at instead.
+            let Ok(dead) = survey::dead(&done, self.plan, layer) else {
+                return Ok(None);
+            };
+            all.iter_mut()
+                .zip(dead)
+                .for_each(|(all, dead)| *all &= dead);
+        }
+        Ok(Some(all))
     }
 }

@@ -214,7 +214,7 @@ pub fn results(bytes: &[u8]) {
     render(&results, &arrays).expect("a page");
 }
 
-/// A run in units: `run.json`, and after a zero byte the marker of unit 1, whose files are missing. As it is, and with the
+/// A run in units: `run.json`, and after a zero byte the marker of unit 2, whose files are missing. As it is, and with the
 /// hash in it made right, as whoever writes a plan could make it.
 pub fn units(bytes: &[u8]) {
     let split = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
@@ -222,7 +222,7 @@ pub fn units(bytes: &[u8]) {
     let with = |plan: &[u8]| {
         let folder = file("run/run.json", plan);
         let folder = folder.parent().expect("the folder of the run");
-        file("run/units/00001/done.json", marker);
+        file("run/units/00002/done.json", marker);
         if let Ok(found) = status(folder) {
             let told = found.done.len() + found.missing.len() + found.damaged.len();
             assert_eq!(told, found.units, "every unit is done or to be computed");

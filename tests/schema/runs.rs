@@ -184,7 +184,7 @@ impl Runs {
             &[&plan[..], &["--out", "units"]].concat(),
         );
         runs.document(dir, "work --json", &["work", "units"]);
-        std::fs::write(dir.join("units/units/00001/sums.json"), b"{}").expect("written");
+        std::fs::write(dir.join("units/units/00002/sums.json"), b"{}").expect("written");
         runs.document(dir, "status --json", &["status", "units"]);
         runs
     }

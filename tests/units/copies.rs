@@ -223,8 +223,8 @@ fn a_kill_at_any_call_of_the_copies_of_two_layers_changes_no_bit() {
     let calls = said.lines().filter(|l| l.starts_with("call "));
     let renames = calls.enumerate().filter(|(_, l)| *l == "call Rename");
     let renames: Vec<usize> = renames.map(|(at, _)| at + 1).collect();
-    // Those of the survey, and of three parts and five units of each layer.
-    let copies_of_both = [(renames[0], renames[3]), (renames[8], renames[11])];
+    // Those of both surveys, and of three parts and five units of each layer.
+    let copies_of_both = [(renames[1], renames[4]), (renames[9], renames[12])];
     for (first, last) in copies_of_both {
         for at in (first..last).step_by(((last - first) / 5).max(1)) {
             std::fs::remove_dir_all(&out).expect("remove");

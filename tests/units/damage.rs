@@ -30,10 +30,10 @@ fn a_damaged_unit_is_named_and_computed_again() {
     let unit = |number: usize| out.join("units").join(format!("{number:05}"));
     let last = planned.units.len() - 1;
     spoil(&unit(0).join("survey.json"), |bytes| bytes[10] ^= 1);
-    spoil(&unit(1).join("supports.bin"), |bytes| {
+    spoil(&unit(1).join("done.json"), |bytes| bytes.truncate(20));
+    spoil(&unit(2).join("supports.bin"), |bytes| {
         bytes.truncate(bytes.len() - 1)
     });
-    spoil(&unit(2).join("done.json"), |bytes| bytes.truncate(20));
     std::fs::remove_file(unit(3).join("sums.json")).expect("remove");
     spoil(&unit(last).join("pairs.bin"), |bytes| {
         *bytes.last_mut().unwrap() ^= 0x80
@@ -73,10 +73,10 @@ fn a_flipped_byte_of_a_support_is_never_used() {
     plan(&ctx, &request(dir), &out, false, 2).expect("plan");
     work(&ctx, &out, &only(Stage::Graphs, Share::All)).expect("work");
     // Of the same length, so that only reading it tells.
-    spoil(&out.join("units/00001/supports.bin"), |bytes| bytes[3] ^= 4);
+    spoil(&out.join("units/00002/supports.bin"), |bytes| bytes[3] ^= 4);
     let refused = work(&ctx, &out, &only(Stage::Overlap, Share::All)).expect_err("damaged");
     assert!(
-        refused.to_string().contains("units/00001/supports.bin"),
+        refused.to_string().contains("units/00002/supports.bin"),
         "{refused}"
     );
     assert!(status(&out).expect("status").missing.len() >= 2);
@@ -240,10 +240,19 @@ fn forge(unit: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     spoil(&unit.join(MARKER), |text| {
         let mut marker: Marker = serde_json::from_slice(text).expect("a marker");
         let file = marker.files.iter_mut().find(|f| f.name == name);
-        file.expect("the file").pieces = vec![Piece {
+        let file = file.expect("the file");
+        let piece = |bytes: &[u8]| Piece {
             bytes: bytes.len() as u64,
-            blake3: blake3::hash(&bytes).to_hex().to_string(),
-        }];
+            blake3: blake3::hash(bytes).to_hex().to_string(),
+        };
+        if file.bytes() != bytes.len() as u64 {
+            file.pieces = vec![piece(&bytes)];
+        }
+        let mut rest = &bytes[..];
+        for old in &mut file.pieces {
+            let (own, later) = rest.split_at(old.bytes as usize);
+            (*old, rest) = (piece(own), later);
+        }
         *text = serde_json::to_vec(&marker).expect("JSON");
     });
 }
@@ -274,27 +283,42 @@ fn sums_and_supports_that_nobody_computed_are_refused() {
         std::fs::remove_dir_all(unit(name)).expect("remove");
         work(&ctx, &out, &Selection::default()).expect("work");
     };
+    // Sums of other samples, a matrix of fewer, and a channel less.
+    forge(&unit(&graphs[0]), "totals.bin", |bytes| bytes.fill(0xff));
+    refuses("totals.bin", true);
+    restore(&graphs[0]);
+    forge(&unit(&graphs[1]), "grams.bin", |bytes| {
+        bytes.truncate(bytes.len() - 8);
+    });
+    refuses("grams.bin", true);
+    restore(&graphs[1]);
+    forge(&unit(&graphs[1]), "survey.json", |bytes| {
+        let text = String::from_utf8_lossy(bytes).replacen("false,", "", 1);
+        *bytes = text.into_bytes();
+    });
+    refuses("survey.json", true);
+    restore(&graphs[1]);
     // More queries than the unit has; a billion times the largest sum.
     forge(&unit(&overlaps[0]), "pairs.bin", |bytes| bytes.fill(0xff));
     refuses("unions.json", true);
     restore(&overlaps[0]);
-    forge(&unit(&graphs[1]), "sums.json", |bytes| {
+    forge(&unit(&graphs[2]), "sums.json", |bytes| {
         let text = String::from_utf8_lossy(bytes).replacen("\"count\":", "\"count\":9", 1);
         *bytes = text.into_bytes();
     });
     refuses("sums.json", true);
-    restore(&graphs[1]);
+    restore(&graphs[2]);
     // The first support has a member that is no sample, or one twice.
     let size = |bytes: &[u8]| usize::from(u16::from_le_bytes([bytes[0], bytes[1]]));
     for wrong in [i32::MAX.to_le_bytes(), (-7i32).to_le_bytes()] {
         std::fs::remove_dir_all(unit(&overlaps[0])).expect("remove");
-        forge(&unit(&graphs[1]), "supports.bin", |bytes| {
+        forge(&unit(&graphs[2]), "supports.bin", |bytes| {
             assert!(size(bytes) > 0, "a support with members");
             // Behind the sizes of 45 queries, of which each layer measures one less.
             bytes[2 * 44..][..4].copy_from_slice(&wrong);
         });
         refuses("supports.bin", false);
-        std::fs::remove_dir_all(unit(&graphs[1])).expect("remove");
+        std::fs::remove_dir_all(unit(&graphs[2])).expect("remove");
         work(&ctx, &out, &Selection::default()).expect("work");
     }
     merge(&out, false).expect("what was computed");

@@ -35,5 +35,5 @@ pub(in crate::io) use live::CleanUp;
 pub use live::{abandon, abandon_unlocked};
 pub use memory::HeldArray;
 pub use output::Output;
-pub use units::{InParts, PLAN, PartState, UNITS, remove_unit};
+pub use units::{Copied, PLAN, UNITS, copy_name, copy_names, remove_unit};
 pub use write::{RESULTS, check_file, write_file};

@@ -19,7 +19,8 @@ pub const UNITS: &str = "units";
 const FILES: &[&str] = &[
     "done.json",
     "survey.json",
-    "cka.bin",
+    "totals.bin",
+    "grams.bin",
     "sums.json",
     "supports.bin",
     "pairs.bin",
@@ -30,14 +31,11 @@ const FILES: &[&str] = &[
     "objective.npy",
     "degenerate.npy",
     "maps.bin",
-    "dead.json",
 ];
-/// Files of which a unit has one for each layer: what stands before and after the layer's number.
-const NUMBERED: &[(&str, &str)] = &[("cosine-", ".bin"), ("pearson-", ".bin")];
 /// Fewest digits of a unit's number.
 const DIGITS: usize = 5;
-/// How the names of parts of samples begin: of a copy by channels, and of the survey.
-const PARTS: [&str; 2] = ["copy", "survey"];
+/// How the name of a part of a copy begins.
+const COPY: &str = "copy-";
 /// Hexadecimal digits at the end of the name of a unit in the making.
 const RANDOM: usize = 16;
 
@@ -101,90 +99,59 @@ fn entries(folder: &Path, inside: &Path) -> Result<Vec<(PathBuf, FileType)>> {
     Ok(found)
 }
 
-/// What consists of parts that hold some samples of a layer, and lie among the units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InParts {
-    /// A copy by channels.
-    Copy,
-    /// A survey of values.
-    Survey,
+/// Name of a part of the copy of a layer by channels, which lies among the units.
+pub fn copy_name(layer: usize, part: usize) -> String {
+    format!("{COPY}{layer:0DIGITS$}-{part:0DIGITS$}")
 }
 
-/// Whether a part is finished.
+/// Whether a part of a copy is finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartState {
+pub enum Copied {
     /// It is.
     Whole,
     /// It is in the making, or a killed process left it so.
     Making,
 }
 
-impl InParts {
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Copy => PARTS[0],
-            Self::Survey => PARTS[1],
-        }
-    }
-
-    /// Name of a part of a layer.
-    pub fn name(self, layer: usize, part: usize) -> String {
-        format!("{}-{layer:0DIGITS$}-{part:0DIGITS$}", self.prefix())
-    }
-
-    /// Names of the parts of a layer that there are in the run in `folder`; none where they cannot be listed.
-    pub fn names(self, folder: &Path, layer: usize) -> Vec<(String, PartState)> {
-        let found = entries(folder, Path::new(UNITS)).unwrap_or_default();
-        let of_layer = |(name, _): (PathBuf, FileType)| {
-            let name = name.file_name()?.to_str()?.to_string();
-            let (finished, state) = finished_name(&name)?;
-            let (prefix, of, _) = part_name(finished)?;
-            (prefix == self.prefix() && of.parse() == Ok(layer)).then_some((name, state))
-        };
-        found.into_iter().filter_map(of_layer).collect()
-    }
-}
-
-/// What a name says that [`InParts::name`] made: of what, and the numbers of the layer and of the part.
-fn part_name(name: &str) -> Option<(&str, &str, &str)> {
-    let (prefix, numbers) = name.split_once('-')?;
-    let (layer, part) = numbers.split_once('-')?;
-    let sound = PARTS.contains(&prefix) && is_long(layer) && is_long(part);
-    sound.then_some((prefix, layer, part))
+/// Names of what there is of the copy of a layer among the units of the run in `folder`; none where they cannot be listed.
+pub fn copy_names(folder: &Path, layer: usize) -> Vec<(String, Copied)> {
+    let found = entries(folder, Path::new(UNITS)).unwrap_or_default();
+    let of_layer = |(name, _): (PathBuf, FileType)| {
+        let name = name.file_name()?.to_str()?.to_string();
+        let (finished, state) = finished_name(&name)?;
+        let (of, _) = finished.strip_prefix(COPY)?.split_once('-')?;
+        (is_unit(Path::new(&name)) && of.parse() == Ok(layer)).then_some((name, state))
+    };
+    found.into_iter().filter_map(of_layer).collect()
 }
 
 /// The name that a folder has or will have when it is finished: that of one in the making is `.NAME-` and [`RANDOM`]
 /// digits.
-fn finished_name(name: &str) -> Option<(&str, PartState)> {
+fn finished_name(name: &str) -> Option<(&str, Copied)> {
     let Some(making) = name.strip_prefix('.') else {
-        return Some((name, PartState::Whole));
+        return Some((name, Copied::Whole));
     };
     let (name, random) = making.rsplit_once('-')?;
     let random = random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_hexdigit());
-    random.then_some((name, PartState::Making))
+    random.then_some((name, Copied::Making))
 }
 
-/// Whether a folder has the name of a unit, as `00017`, of a part, as [`InParts::name`] makes them, or of one in the making.
+/// Whether a folder has the name of a unit, as `00017`, of a part of a copy, as [`copy_name`] tells, or of one in the making.
 fn is_unit(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    finished_name(name).is_some_and(|(name, _)| is_long(name) || part_name(name).is_some())
-}
-
-/// Whether a text is the number of a unit, a layer or a part in a name.
-fn is_long(number: &str) -> bool {
-    number.len() >= DIGITS && is_number(number)
+    let is_long = |number: &str| number.len() >= DIGITS && is_number(number);
+    finished_name(name).is_some_and(|(name, _)| match name.strip_prefix(COPY) {
+        Some(copy) => copy
+            .split_once('-')
+            .is_some_and(|(layer, part)| is_long(layer) && is_long(part)),
+        None => is_long(name),
+    })
 }
 
 /// Whether a file has the name of one of a unit's.
 fn is_file_of_unit(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    let numbered = |(before, after): &(&str, &str)| {
-        let number = name
-            .strip_prefix(before)
-            .and_then(|n| n.strip_suffix(after));
-        number.is_some_and(is_number)
-    };
-    FILES.contains(&name) || NUMBERED.iter().any(numbered)
+    FILES.contains(&name)
 }
 
 fn is_number(text: &str) -> bool {
@@ -198,8 +165,8 @@ mod tests {
     #[test]
     fn units_and_their_files_are_known_by_name() {
         let copies = [
-            InParts::Copy.name(0, 17),
-            format!(".{}-0123456789abcdef", InParts::Survey.name(2, 3)),
+            copy_name(0, 17),
+            format!(".{}-0123456789abcdef", copy_name(2, 3)),
         ];
         let units = ["00000", "00017", "123456", ".00017-0123456789abcdef"];
         for name in units.into_iter().chain(copies.iter().map(String::as_str)) {
@@ -214,29 +181,16 @@ mod tests {
             ".00017-0123456789abcdeg",
             ".copy-00017-0123456789abcdef",
             "copy-00017",
-            "other-00017-00001",
             "copy-00017-1",
             "copy-00017-00001-00001",
             "mine",
         ] {
             assert!(!is_unit(Path::new(name)), "{name}");
         }
-        for name in [
-            "done.json",
-            "cosine-0.bin",
-            "pearson-12.bin",
-            "units/00001/pairs.bin",
-        ] {
+        for name in ["done.json", "totals.bin", "units/00001/pairs.bin"] {
             assert!(is_file_of_unit(Path::new(name)), "{name}");
         }
-        for name in [
-            "",
-            "mine.npy",
-            "cosine-.bin",
-            "cosine-x.bin",
-            "cosine-1.npy",
-            ".done.json",
-        ] {
+        for name in ["", "mine.npy", "cosine-0.bin", "totals.npy", ".done.json"] {
             assert!(!is_file_of_unit(Path::new(name)), "{name}");
         }
     }

@@ -1,6 +1,7 @@
 //! Cosine and Pearson correlation between the channels of a layer.
 
-use super::sums::{ChannelSimilarity, ChannelSums};
+use super::sums::ChannelSums;
+use super::totals::ChannelSimilarity;
 use crate::Result;
 use crate::control::Step;
 use crate::device::on_backend;

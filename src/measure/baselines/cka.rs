@@ -1,19 +1,17 @@
 //! Linear CKA between layers, from unbiased estimates on mini-batches.
 
-use super::gram::{self, FEWEST, unpack};
+use super::gram::{self, FEWEST, mini_batches, unpack};
+use super::pieces::ALIGNED;
 use crate::control::{Control, Step};
 use crate::device::on_backend;
 use crate::error::LayerProblem;
 use crate::io::layer::Layer;
-use crate::io::spill::FloatStore;
 use crate::measure::Context;
 use crate::measure::setters::setters;
 use crate::ops::Backend;
-use crate::stream::run::ranges;
 use crate::{Error, Result};
 use ndarray::Array2;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// Options of [`cka`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +23,7 @@ pub struct CkaOptions {
 
 impl Default for CkaOptions {
     fn default() -> Self {
-        Self { batch: 256 }
+        Self { batch: ALIGNED }
     }
 }
 
@@ -71,11 +69,9 @@ pub fn cka(
         .map(|&(layer, channels)| Source::Layer(layer, channels))
         .collect();
     let names = layers.iter().map(|(l, _)| l.name().to_string()).collect();
-    let store = FloatStore::new(0, ctx.scratch());
     let batches = Batches {
         samples,
         batch: options.batch,
-        store: &store,
     };
     ctx.run(|| {
         on_backend!(ctx.device(), |backend| compare(
@@ -88,22 +84,47 @@ pub fn cka(
     })
 }
 
+/// As [`cka`] with mini-batches of [`ALIGNED`] samples, of layers of `samples` samples whose Gram matrices were found before: `get`
+/// returns that of a layer and a mini-batch, by their numbers, as it is packed.
+pub(crate) fn cka_of_packed(
+    ctx: &Context<'_>,
+    layers: Vec<String>,
+    samples: usize,
+    get: &(dyn Fn(usize, usize) -> Result<Vec<f64>> + Sync),
+) -> Result<Cka> {
+    let of_layer = (0..layers.len()).map(|layer| move |batch: usize| get(layer, batch));
+    let of_layer: Vec<_> = of_layer.collect();
+    let sources: Vec<Source<'_>> = of_layer.iter().map(|get| Source::Packed(get)).collect();
+    let batches = Batches {
+        samples,
+        batch: ALIGNED,
+    };
+    ctx.run(|| {
+        on_backend!(ctx.device(), |backend| compare(
+            backend,
+            layers,
+            &sources,
+            &batches,
+            ctx.control()
+        ))
+    })
+}
+
 /// Where the Gram matrices of a layer come from.
 pub(in crate::measure) enum Source<'a> {
-    /// An earlier pass over the layer stored them, by [`super::MiniBatches`].
-    Stored(Vec<Range<u64>>),
+    /// An earlier pass over the layer found them, by [`super::MiniBatches`]. Returns that of a mini-batch, by its number, as it is
+    /// packed.
+    Packed(&'a (dyn Fn(usize) -> Result<Vec<f64>> + Sync + 'a)),
     /// The layer is read for them: all its samples count, of these channels.
     Layer(&'a dyn Layer, &'a [usize]),
 }
 
 /// The mini-batches that all layers share.
-pub(in crate::measure) struct Batches<'a> {
+pub(in crate::measure) struct Batches {
     /// Samples that count.
     pub(in crate::measure) samples: usize,
     /// Samples of a mini-batch.
     pub(in crate::measure) batch: usize,
-    /// Where stored matrices lie.
-    pub(in crate::measure) store: &'a FloatStore,
 }
 
 /// CKA of all pairs of layers, one source each.
@@ -111,7 +132,7 @@ pub(in crate::measure) fn compare<B: Backend>(
     backend: &B,
     layers: Vec<String>,
     sources: &[Source<'_>],
-    batches: &Batches<'_>,
+    batches: &Batches,
     control: &Control<'_>,
 ) -> Result<Cka> {
     let count = sources.len();
@@ -119,14 +140,14 @@ pub(in crate::measure) fn compare<B: Backend>(
         .flat_map(|i| (0..=i).map(move |j| (i, j)))
         .collect();
     let mut sums = Array2::<f64>::zeros((count, count));
-    let whole = ranges(batches.samples, batches.batch).filter(|r| r.len() >= FEWEST);
-    for (number, rows) in whole.enumerate() {
+    let all = mini_batches(batches.samples, batches.batch);
+    for (number, rows) in all.enumerate() {
         let n = rows.len();
         let mut centred = Vec::with_capacity(count);
         for source in sources {
             control.check()?;
             centred.push(match source {
-                Source::Stored(places) => unpack(&batches.store.get(places[number].clone())?, n),
+                Source::Packed(get) => unpack(&get(number)?, n),
                 Source::Layer(layer, channels) => gram::read(backend, *layer, channels, &rows)?,
             });
         }

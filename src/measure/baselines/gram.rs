@@ -5,8 +5,8 @@
 
 use crate::Result;
 use crate::io::layer::Layer;
-use crate::io::spill::FloatStore;
 use crate::ops::{Backend, DotRows};
+use crate::stream::run::ranges;
 use std::ops::Range;
 
 /// The estimate divides by `n (n - 3)`: fewer samples have none.
@@ -21,7 +21,20 @@ fn channels_at_a_time(dim: usize) -> usize {
     (CHUNK / dim).max(1)
 }
 
-/// Collects the samples of one layer into mini-batches and stores the matrix of each.
+/// Takes the matrix of a mini-batch as it is packed, in the order of the mini-batches.
+pub(crate) type PutGram<'a> = dyn FnMut(&[f64]) -> Result<()> + Send + 'a;
+
+/// Numbers of the packed matrix of a mini-batch of `n` samples.
+pub(crate) const fn packed_len(n: usize) -> usize {
+    n * n.saturating_sub(1) / 2
+}
+
+/// Mini-batches of `samples` samples that have a matrix.
+pub(crate) fn mini_batches(samples: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
+    ranges(samples, batch).filter(|rows| rows.len() >= FEWEST)
+}
+
+/// Collects the samples of one layer into mini-batches and hands out the matrix of each.
 pub(in crate::measure) struct MiniBatches {
     batch: usize,
     channels: usize,
@@ -29,7 +42,6 @@ pub(in crate::measure) struct MiniBatches {
     /// The samples of a mini-batch that has begun, `[samples, C, d]`. Not used while blocks and
     /// mini-batches begin and end together.
     begun: Vec<f32>,
-    places: Vec<Range<u64>>,
 }
 
 impl MiniBatches {
@@ -40,7 +52,6 @@ impl MiniBatches {
             channels,
             dim,
             begun: Vec::new(),
-            places: Vec::new(),
         }
     }
 
@@ -49,13 +60,13 @@ impl MiniBatches {
         &mut self,
         backend: &B,
         mut block: &[f32],
-        store: &mut FloatStore,
+        put: &mut PutGram<'_>,
     ) -> Result<()> {
         let row = self.channels * self.dim;
         while !block.is_empty() {
             if self.begun.is_empty() && block.len() >= self.batch * row {
                 let (whole, rest) = block.split_at(self.batch * row);
-                self.put(backend, whole, store)?;
+                self.put(backend, whole, put)?;
                 block = rest;
                 continue;
             }
@@ -64,33 +75,33 @@ impl MiniBatches {
             self.begun.extend_from_slice(some);
             block = rest;
             if self.begun.len() == self.batch * row {
-                self.flush(backend, store)?;
+                self.flush(backend, put)?;
             }
         }
         Ok(())
     }
 
-    /// Stores what is left, and returns where the matrices of all mini-batches lie, in their order.
+    /// Hands out the matrix of the mini-batch that has begun, if it has one.
     pub(in crate::measure) fn finish<B: Backend>(
         mut self,
         backend: &B,
-        store: &mut FloatStore,
-    ) -> Result<Vec<Range<u64>>> {
-        if self.begun.len() >= FEWEST * self.channels * self.dim {
-            self.flush(backend, store)?;
+        put: &mut PutGram<'_>,
+    ) -> Result<()> {
+        match self.begun.len() >= FEWEST * self.channels * self.dim {
+            true => self.flush(backend, put),
+            false => Ok(()),
         }
-        Ok(self.places)
     }
 
-    fn flush<B: Backend>(&mut self, backend: &B, store: &mut FloatStore) -> Result<()> {
+    fn flush<B: Backend>(&mut self, backend: &B, put: &mut PutGram<'_>) -> Result<()> {
         let mut begun = std::mem::take(&mut self.begun);
-        self.put(backend, &begun, store)?;
+        self.put(backend, &begun, put)?;
         begun.clear();
         self.begun = begun;
         Ok(())
     }
 
-    fn put<B: Backend>(&mut self, backend: &B, rows: &[f32], store: &mut FloatStore) -> Result<()> {
+    fn put<B: Backend>(&self, backend: &B, rows: &[f32], put: &mut PutGram<'_>) -> Result<()> {
         let row = self.channels * self.dim;
         let n = rows.len() / row;
         let mut products = Products::new(n, row);
@@ -98,10 +109,23 @@ impl MiniBatches {
         for first in (0..row).step_by(step) {
             products.add(backend, &rows[first..], step.min(row - first), row)?;
         }
-        let gram = products.centred();
-        self.places.push(store.put(&pack(&gram, n))?);
-        Ok(())
+        put(&pack(&products.centred(), n))
     }
+}
+
+/// Reads the mini-batches of a layer one by one, where [`MiniBatches`] would take too much memory.
+pub(in crate::measure) fn read_grams<B: Backend>(
+    backend: &B,
+    layer: &dyn Layer,
+    channels: &[usize],
+    batch: usize,
+    put: &mut PutGram<'_>,
+) -> Result<()> {
+    for rows in mini_batches(layer.shape().samples, batch) {
+        let gram = read(backend, layer, channels, &rows)?;
+        put(&pack(&gram, rows.len()))?;
+    }
+    Ok(())
 }
 
 /// Reads a mini-batch from a layer, some channels at a time; its U-centred Gram matrix `[n, n]`.

@@ -9,108 +9,33 @@
 //!   pieces: with `n` values of mean `m` before, and `p` values of mean `q` in the piece, the sum of products about the
 //!   common mean grows by that about `q` and by `n p / (n + p) (q_i - m_i) (q_e - m_e)` (Chan, Golub and LeVeque, 1983).
 //!
-//! A piece holds the same samples whatever the blocks, so the sums have the same bits.
+//! A piece holds the same samples whatever the blocks, and so does a part, which consists of many pieces. The sums of a part
+//! ([`Totals`]) do not depend on the parts before it; they are added up in the order of the parts, covariances as those of pieces.
+//! So the sums have the same bits, also where several processes take those of a part each.
 
+use super::pieces::{Pieces, part_samples};
+use super::totals::{ChannelSimilarity, Spread, Totals};
 use crate::Result;
 use crate::ops::{Backend, DotRows};
-use ndarray::Array2;
 use rayon::prelude::*;
 
-/// Numbers of a channel in a piece, the one for the means included.
-const PIECE: usize = 512;
 /// Most samples of a block.
 const BLOCK: usize = 256;
-
-/// How the samples of a layer are cut into pieces. A piece is a few whole maps or a part of one.
-#[derive(Clone, Copy)]
-struct Pieces {
-    /// Numbers of a map.
-    dim: usize,
-    /// Samples that are cut together.
-    samples: usize,
-    /// Pieces that they make.
-    count: usize,
-    /// Most numbers of a channel in one of them.
-    numbers: usize,
-}
-
-impl Pieces {
-    fn new(dim: usize) -> Self {
-        let samples = ((PIECE - 1) / dim).max(1);
-        let count = (samples * dim).div_ceil(PIECE - 1);
-        Self {
-            dim,
-            samples,
-            count,
-            numbers: (samples * dim).div_ceil(count),
-        }
-    }
-
-    /// Pieces of `samples` samples.
-    const fn of(&self, samples: usize) -> usize {
-        samples.div_ceil(self.samples) * self.count
-    }
-
-    /// Calls `visit(place, sample, values)` for the parts of maps in a piece of channel `c`: where they begin in the
-    /// piece, and which sample of `block [samples, C, d]` they are of.
-    fn visit(
-        &self,
-        block: &[f32],
-        channels: usize,
-        c: usize,
-        piece: usize,
-        mut visit: impl FnMut(usize, usize, &[f32]),
-    ) {
-        let (d, all) = (self.dim, block.len() / (channels * self.dim));
-        let first = piece / self.count * self.samples;
-        let map = |i: usize| &block[(i * channels + c) * d..][..d];
-        if self.count > 1 {
-            let start = piece % self.count * self.numbers;
-            visit(0, first, &map(first)[start..(start + self.numbers).min(d)]);
-        } else {
-            for (place, i) in (first..(first + self.samples).min(all)).enumerate() {
-                visit(place * d, i, map(i));
-            }
-        }
-    }
-}
-
-/// Similarity of the channels of a layer, `[C, C]` over the channels asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChannelSimilarity {
-    /// Cosine between the maps of two channels, per sample, mean over samples (docs/definitions.md#feature-maps).
-    /// Samples where either map is zero have no cosine and are left out; NaN where none is left.
-    pub cosine: Array2<f64>,
-    /// Pearson correlation over all samples and places of the map; NaN where a channel is constant.
-    pub pearson: Array2<f64>,
-}
-
-impl ChannelSimilarity {
-    /// Mean absolute value off the diagonal of the finite elements of one of the matrices.
-    pub fn mean(matrix: &Array2<f64>) -> Option<f64> {
-        let off = matrix.indexed_iter().filter(|((i, j), _)| i != j);
-        let values: Vec<f64> = off
-            .map(|(_, v)| v.abs())
-            .filter(|v| v.is_finite())
-            .collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-    }
-}
 
 /// Running sums of all pairs of channels. Samples are added in their order, whatever the blocks.
 pub(in crate::measure) struct ChannelSums {
     channels: usize,
     pieces: Pieces,
+    /// Samples of a part.
+    part: usize,
     /// Samples `[samples, C, d]` that do not fill their pieces yet.
     begun: Vec<f32>,
-    /// `[C]`, over the values added so far.
-    spreads: Vec<Spread>,
-    /// `[C, C]`, upper triangle: sums of cosines, and sums of products about the means.
-    cosine: Vec<f64>,
-    covariance: Vec<f64>,
-    /// `[C, C]`, upper triangle: samples where one of the maps is zero. Empty while there is none.
-    zero: Vec<u64>,
-    samples: u64,
+    /// Samples of the part that has begun, those that do not fill their pieces included.
+    in_part: usize,
+    /// Of the part that has begun.
+    own: Totals,
+    /// Of the parts before it; `None` in the first one.
+    before: Option<Totals>,
     /// One piece after the other: maps of length 1, and values about their means.
     directions: DotRows,
     centred: DotRows,
@@ -119,16 +44,20 @@ pub(in crate::measure) struct ChannelSums {
 impl ChannelSums {
     /// Sums over no sample, for `channels` maps of `dim` numbers.
     pub(in crate::measure) fn new(channels: usize, dim: usize) -> Self {
+        Self::in_parts(channels, dim, part_samples(channels, dim))
+    }
+
+    /// As [`ChannelSums::new`], in parts of `part` samples.
+    fn in_parts(channels: usize, dim: usize, part: usize) -> Self {
         let pieces = Pieces::new(dim);
         Self {
             channels,
             pieces,
+            part,
             begun: Vec::new(),
-            spreads: vec![Spread::default(); channels],
-            cosine: vec![0.0; channels * channels],
-            covariance: vec![0.0; channels * channels],
-            zero: Vec::new(),
-            samples: 0,
+            in_part: 0,
+            own: Totals::new(channels),
+            before: None,
             directions: DotRows::new(channels, pieces.numbers),
             centred: DotRows::new(channels, pieces.numbers + 1),
         }
@@ -148,23 +77,59 @@ impl ChannelSums {
     }
 
     /// Adds the next samples, `block [samples, C, d]`.
-    pub(in crate::measure) fn add<B: Backend>(&mut self, backend: &B, block: &[f32]) -> Result<()> {
+    pub(in crate::measure) fn add<B: Backend>(
+        &mut self,
+        backend: &B,
+        mut block: &[f32],
+    ) -> Result<()> {
+        let sample = self.channels * self.pieces.dim;
+        while !block.is_empty() {
+            if self.in_part == self.part {
+                self.close_part(backend)?;
+            }
+            let room = (self.part - self.in_part).saturating_mul(sample);
+            let (some, rest) = block.split_at(room.min(block.len()));
+            self.in_part += some.len() / sample;
+            self.add_in_part(backend, some)?;
+            block = rest;
+        }
+        Ok(())
+    }
+
+    /// Adds samples of the part that has begun.
+    fn add_in_part<B: Backend>(&mut self, backend: &B, mut block: &[f32]) -> Result<()> {
         let whole = self.pieces.samples * self.channels * self.pieces.dim;
-        let mut block = block;
         if !self.begun.is_empty() {
             let (some, rest) = block.split_at((whole - self.begun.len()).min(block.len()));
             self.begun.extend_from_slice(some);
             block = rest;
             if self.begun.len() == whole {
-                let mut begun = std::mem::take(&mut self.begun);
-                self.add_pieces(backend, &begun)?;
-                begun.clear();
-                self.begun = begun;
+                self.add_begun(backend)?;
             }
         }
         let (full, rest) = block.split_at(block.len() / whole * whole);
         self.add_pieces(backend, full)?;
         self.begun.extend_from_slice(rest);
+        Ok(())
+    }
+
+    fn add_begun<B: Backend>(&mut self, backend: &B) -> Result<()> {
+        let mut begun = std::mem::take(&mut self.begun);
+        self.add_pieces(backend, &begun)?;
+        begun.clear();
+        self.begun = begun;
+        Ok(())
+    }
+
+    /// Ends the part that has begun.
+    fn close_part<B: Backend>(&mut self, backend: &B) -> Result<()> {
+        self.add_begun(backend)?;
+        let own = std::mem::replace(&mut self.own, Totals::new(self.channels));
+        match &mut self.before {
+            Some(before) => before.merge(own),
+            None => self.before = Some(own),
+        }
+        self.in_part = 0;
         Ok(())
     }
 
@@ -187,13 +152,13 @@ impl ChannelSums {
                 }
             });
         });
-        backend.add_dots(&self.directions, &mut self.cosine)?;
+        backend.add_dots(&self.directions, &mut self.own.cosine)?;
         self.count_zero_maps(&norms);
-        self.samples += samples as u64;
+        self.own.samples += samples as u64;
 
         // [C, pieces]: the mean of a piece, and what it adds to the sums between pieces.
         let mut steps: Vec<(f64, f64)> = vec![(0.0, 0.0); c * count];
-        let channels = steps.par_chunks_mut(count).zip(&mut self.spreads);
+        let channels = steps.par_chunks_mut(count).zip(&mut self.own.spreads);
         channels.enumerate().for_each(|(channel, (steps, spread))| {
             for (piece, step) in steps.iter_mut().enumerate() {
                 let mut found = Spread::default();
@@ -212,7 +177,7 @@ impl ChannelSums {
             });
             out[pieces.numbers] = between;
         });
-        backend.add_dots(&self.centred, &mut self.covariance)
+        backend.add_dots(&self.centred, &mut self.own.covariance)
     }
 
     /// Counts the samples where one of two maps is zero, from the norms `[samples, C]`.
@@ -221,8 +186,8 @@ impl ChannelSums {
         if norms.iter().all(|&norm| norm > 0.0) {
             return;
         }
-        if self.zero.is_empty() {
-            self.zero.resize(c * c, 0);
+        if self.own.zero.is_empty() {
+            self.own.zero.resize(c * c, 0);
         }
         // [C, words]: a bit per sample.
         let words = (norms.len() / c).div_ceil(64);
@@ -232,7 +197,7 @@ impl ChannelSums {
                 zero[channel * words + sample / 64] |= u64::from(norm == 0.0) << (sample % 64);
             }
         }
-        let rows = self.zero.par_chunks_mut(c).zip(zero.par_chunks(words));
+        let rows = self.own.zero.par_chunks_mut(c).zip(zero.par_chunks(words));
         rows.enumerate().for_each(|(i, (counts, own))| {
             for (count, other) in counts[i..].iter_mut().zip(zero.chunks(words).skip(i)) {
                 let either = own.iter().zip(other).map(|(a, b)| (a | b).count_ones());
@@ -241,36 +206,19 @@ impl ChannelSums {
         });
     }
 
+    /// The sums, once all samples are added.
+    pub(in crate::measure) fn totals<B: Backend>(mut self, backend: &B) -> Result<Totals> {
+        self.add_begun(backend)?;
+        let Some(mut all) = self.before else {
+            return Ok(self.own);
+        };
+        all.merge(self.own);
+        Ok(all)
+    }
+
     /// The matrices, once all samples are added.
-    pub(in crate::measure) fn finish<B: Backend>(
-        mut self,
-        backend: &B,
-    ) -> Result<ChannelSimilarity> {
-        let rest = std::mem::take(&mut self.begun);
-        self.add_pieces(backend, &rest)?;
-        let c = self.channels;
-        let at = |i: usize, e: usize| i.min(e) * c + i.max(e);
-        let cosine = Array2::from_shape_fn((c, c), |(i, e)| {
-            let zero = self.zero.get(at(i, e)).copied().unwrap_or(0);
-            match self.samples - zero {
-                0 => f64::NAN,
-                _ if i == e => 1.0,
-                n => (self.cosine[at(i, e)] / n as f64).clamp(-1.0, 1.0),
-            }
-        });
-        let deviation = |i: usize| self.covariance[at(i, i)].sqrt();
-        let pearson = Array2::from_shape_fn((c, c), |(i, e)| {
-            match self.spreads[i].constant() || self.spreads[e].constant() {
-                true => f64::NAN,
-                false if i == e => 1.0,
-                // The same bits for (i, e) and (e, i).
-                false => {
-                    let scale = deviation(i.min(e)) * deviation(i.max(e));
-                    (self.covariance[at(i, e)] / scale).clamp(-1.0, 1.0)
-                }
-            }
-        });
-        Ok(ChannelSimilarity { cosine, pearson })
+    pub(in crate::measure) fn finish<B: Backend>(self, backend: &B) -> Result<ChannelSimilarity> {
+        Ok(self.totals(backend)?.similarity())
     }
 }
 
@@ -285,53 +233,104 @@ fn norm(map: &[f32]) -> f64 {
     sums.iter().sum::<f64>().sqrt()
 }
 
-/// Mean and range of a channel's values.
-#[derive(Clone, Copy, Default)]
-struct Spread {
-    count: u64,
-    /// The first value; the mean is kept as a difference from it.
-    first: f64,
-    /// Sum of differences from the first value while values are added.
-    sum: f64,
-    least: f32,
-    largest: f32,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Device, DeviceChoice};
 
-impl Spread {
-    fn extend(&mut self, values: &[f32]) {
-        for &v in values {
-            if self.count == 0 {
-                (self.first, self.least, self.largest) = (f64::from(v), v, v);
+    /// Values `[n, c, d]` about means that are large beside their spread, with maps that are zero.
+    fn values([n, c, d]: [usize; 3]) -> Vec<f32> {
+        let value = |i: usize| {
+            let (sample, channel) = (i / (c * d), i / d % c);
+            match (sample * 7 + channel * 3) % 11 {
+                0 => 0.0,
+                _ => (i as f32 * 0.7).sin() + (sample as f32 * 0.3 + channel as f32).cos() + 40.0,
             }
-            self.count += 1;
-            self.sum += f64::from(v) - self.first;
-            self.least = self.least.min(v);
-            self.largest = self.largest.max(v);
+        };
+        (0..n * c * d).map(value).collect()
+    }
+
+    /// Cosine and Pearson correlation by their definitions, in two passes.
+    fn defined(x: &[f32], [n, c, d]: [usize; 3], i: usize, e: usize) -> (f64, f64) {
+        let at = |s: usize, c_: usize, p: usize| f64::from(x[(s * c + c_) * d + p]);
+        let (mut cosines, mut count) = (0.0, 0);
+        for s in 0..n {
+            let dot = |a: usize, b: usize| (0..d).map(|p| at(s, a, p) * at(s, b, p)).sum::<f64>();
+            if dot(i, i) > 0.0 && dot(e, e) > 0.0 {
+                cosines += dot(i, e) / (dot(i, i) * dot(e, e)).sqrt();
+                count += 1;
+            }
         }
+        let all = || (0..n).flat_map(|s| (0..d).map(move |p| (s, p)));
+        let mean = |c: usize| all().map(|(s, p)| at(s, c, p)).sum::<f64>() / (n * d) as f64;
+        let (a, b) = (mean(i), mean(e));
+        let product = |i: usize, a: f64, e: usize, b: f64| {
+            all()
+                .map(|(s, p)| (at(s, i, p) - a) * (at(s, e, p) - b))
+                .sum::<f64>()
+        };
+        let scale = (product(i, a, i, a) * product(e, b, e, b)).sqrt();
+        (cosines / f64::from(count), product(i, a, e, b) / scale)
     }
 
-    fn mean(&self) -> f64 {
-        self.first + self.sum / self.count.max(1) as f64
+    fn pieces(of: &Totals) -> Vec<Vec<u8>> {
+        let mut pieces = Vec::new();
+        let kept = of.pieces(|piece| {
+            pieces.push(piece.to_vec());
+            Ok::<(), ()>(())
+        });
+        kept.expect("kept");
+        pieces
     }
 
-    /// Whether all values are equal.
-    fn constant(&self) -> bool {
-        self.least == self.largest
-    }
-
-    /// Adds later values. Returns `sqrt(n p / (n + p)) (q - m)`, what lies between both means.
-    fn merge(&mut self, later: &Self) -> f64 {
-        if self.count == 0 {
-            *self = *later;
-            return 0.0;
+    #[test]
+    fn parts_summed_apart_come_to_the_same_bits() {
+        let device = Device::open(&DeviceChoice::Cpu, 2).expect("CPU");
+        let Device::Cpu(backend) = &device else {
+            panic!("a CPU was opened");
+        };
+        for (shape, part, block) in [
+            ([50, 5, 3], 20, 7),
+            ([33, 3, 700], 8, 33),
+            ([9, 2, 1], 4, 1),
+        ] {
+            let ([n, c, d], x) = (shape, values(shape));
+            let mut whole = ChannelSums::in_parts(c, d, part);
+            for block in x.chunks(block * c * d) {
+                whole.add(backend, block).expect("added");
+            }
+            let whole = whole.totals(backend).expect("summed");
+            let mut merged = Totals::new(c);
+            for own in x.chunks(part * c * d) {
+                let mut sums = ChannelSums::new(c, d);
+                sums.add(backend, own).expect("added");
+                let own = sums.totals(backend).expect("summed");
+                let kept = pieces(&own);
+                let bytes: usize = kept.iter().map(Vec::len).sum();
+                assert!(bytes as u64 <= Totals::most_bytes(c));
+                let samples = own.samples as usize;
+                let read = |samples: usize, kept: &[Vec<u8>]| {
+                    let read =
+                        Totals::of_pieces([samples, c, d], |at, _| Ok::<_, ()>(kept[at].clone()));
+                    read.expect("read").map(|totals| pieces(&totals))
+                };
+                assert!(read(samples, &kept).as_ref() == Some(&kept));
+                assert!(read(samples + 1, &kept).is_none());
+                for at in 0..4 {
+                    let mut short = kept.clone();
+                    if short[at].pop().is_some() {
+                        assert!(read(samples, &short).is_none(), "piece {at}");
+                    }
+                }
+                merged.merge(own);
+            }
+            assert!(pieces(&merged) == pieces(&whole), "{shape:?}");
+            let found = merged.similarity();
+            for (i, e) in (0..c).flat_map(|i| (0..i).map(move |e| (i, e))) {
+                let (cosine, pearson) = defined(&x, [n, c, d], i, e);
+                assert!((found.cosine[[i, e]] - cosine).abs() < 1e-13, "{shape:?}");
+                assert!((found.pearson[[i, e]] - pearson).abs() < 1e-12, "{shape:?}");
+            }
         }
-        let (n, p) = (self.count as f64, later.count as f64);
-        let offset = later.first - self.first;
-        let difference = offset + later.sum / p - self.sum / n;
-        self.count += later.count;
-        self.sum += later.sum + offset * p;
-        self.least = self.least.min(later.least);
-        self.largest = self.largest.max(later.largest);
-        (n * p / (n + p)).sqrt() * difference
     }
 }

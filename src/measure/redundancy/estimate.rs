@@ -31,6 +31,8 @@ pub struct Estimate {
     pub read_bytes: u64,
     /// Seconds, extrapolated from a probe: as a rule right within a factor of 1.5; see `docs/performance.md`.
     pub seconds: f64,
+    /// Those of them that the first reading takes, with the correlations of channels.
+    pub survey_seconds: f64,
 }
 
 /// Estimates a run of [`super::redundancy`] on one layer. Reads some tens of thousands of samples of
@@ -119,6 +121,7 @@ fn estimate_on<B: Backend>(
         .bytes(),
         read_bytes: n as u64 * layer.row_bytes(&channels),
         seconds: 0.0,
+        survey_seconds: 0.0,
     };
     check_memory(backend, memory, layer, c, options)?;
     let probe = Probe {
@@ -127,7 +130,8 @@ fn estimate_on<B: Backend>(
         channels: &channels,
         options,
     };
-    total.seconds += probe.survey()?;
+    total.survey_seconds = probe.survey()?;
+    total.seconds += total.survey_seconds;
     let mut in_memory = 0;
     for (spaces, dim, channels_per_space) in spaces(c, shape.dim(), options) {
         let job = GraphJob {

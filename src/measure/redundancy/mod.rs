@@ -1,7 +1,7 @@
 //! Channel redundancy from channel-wise NNK graphs (arXiv 2110.11400; docs/definitions.md#channel-graphs).
 //!
-//! A layer is read twice. The first pass (`survey.rs`) looks for values that are not finite and for dead
-//! channels, and in the same blocks adds up the similarity of channels and the Gram matrices that CKA needs.
+//! A layer is read twice. The first pass (`survey.rs`, `values.rs`) looks for values that are not finite and for
+//! dead channels, and in the same blocks adds up the similarity of channels and the Gram matrices that CKA needs.
 //! The second pass computes the graphs: candidates, Gram matrices and solves on the device, a few numbers
 //! per query back. The overlap of the supports needs no further reading. Some cases take more:
 //!
@@ -18,8 +18,8 @@
 //! Everything is streamed under one memory cap, and every mean is a sum of integers or runs in the order of
 //! the samples, so that figures are equal to the bit whatever the block sizes or threads.
 //!
-//! [`redundancy`] runs everything in one go. For runs in parts ([`crate::units`]) there are [`survey`], [`graphs`] of some
-//! channels and queries, [`overlap`] of some queries, and [`LayerRedundancy::assemble`] of their sums; `stages.rs`
+//! [`redundancy`] runs everything in one go. For runs in parts ([`crate::units`]) there are `survey_part` of some samples,
+//! [`graphs`] of some channels and queries, [`overlap`] of some queries, and [`LayerRedundancy::assemble`] of their sums; `stages.rs`
 //! explains why the result is the same.
 //!
 //! [`compare()`] compares the channels of two runs, whose supports were kept.
@@ -44,6 +44,7 @@ mod stats;
 mod streamed;
 mod strongest;
 mod survey;
+mod values;
 mod work;
 
 pub use across::{Across, AcrossInput, SideLayer, TOGETHER, across};
@@ -62,8 +63,10 @@ pub use sink::{
 pub use spaces::Spaces;
 pub use stages::{graphs, overlap};
 pub use stats::{SpaceErrors, SpaceSummary, SpaceSums};
+pub(crate) use strongest::strongest_of;
 pub use strongest::{STRONGEST, Strong};
 pub use survey::Surveyed;
+pub(crate) use values::{PartSurvey, survey_part, survey_parts};
 
 use super::Context;
 use super::baselines::Cka;

@@ -67,6 +67,14 @@ impl Strongest {
     }
 }
 
+/// The strongest of what was found in parts of the samples, the strongest first.
+pub(crate) fn strongest_of(parts: impl Iterator<Item = Strong>) -> Vec<Strong> {
+    let mut all: Vec<Strong> = parts.collect();
+    all.sort_by(Strong::order);
+    all.truncate(STRONGEST);
+    all
+}
+
 /// Mean of a map; `None` of one that is zero everywhere, or not finite.
 fn mean(map: &[f32]) -> Option<f64> {
     let mut sums = [0.0f64; LANES];

@@ -3,21 +3,18 @@
 use super::across::{Across, AcrossStage, SideLayer};
 use super::input::{NonFinite, Prepared, draw_queries};
 use super::stages::Stages;
-use super::strongest::{Strong, Strongest};
+use super::strongest::Strong;
+use super::values::ValuePass;
 use super::work::{Schedule, Work, part};
 use super::{Compared, LayerRedundancy, RedundancyInput, RedundancyOptions};
-use crate::control::Step;
 use crate::error::LayerProblem;
 use crate::io::kept::Kept;
 use crate::io::layer::Layer;
-use crate::io::scan::{Scan, Tally, scan};
+use crate::io::scan::Scan;
 use crate::io::spill::{FloatStore, SupportStore};
 use crate::measure::Context;
-use crate::measure::baselines::{
-    Batches, ChannelSimilarity, ChannelSums, Cka, CkaOptions, MiniBatches, Source, compare,
-};
+use crate::measure::baselines::{Batches, ChannelSimilarity, Cka, CkaOptions, Source, compare};
 use crate::ops::Backend;
-use crate::stream::run::{Layout, Read, ranges, read_ahead};
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -256,9 +253,15 @@ impl<B: Backend> Session<'_, B> {
         store: &FloatStore,
     ) -> Result<Cka> {
         let grams: Vec<_> = views.iter_mut().map(|v| v.survey.grams.take()).collect();
-        let sources: Vec<Source<'_>> = (views.iter().zip(grams).zip(self.channels))
-            .map(|((view, grams), channels)| match grams {
-                Some(places) => Source::Stored(places),
+        let stored: Vec<_> = (grams.iter())
+            .map(|places| {
+                let places = places.as_ref()?;
+                Some(move |batch: usize| store.get(places[batch].clone()))
+            })
+            .collect();
+        let sources: Vec<Source<'_>> = (views.iter().zip(&stored).zip(self.channels))
+            .map(|((view, stored), channels)| match stored {
+                Some(get) => Source::Packed(get),
                 None => Source::Layer(view.layer(), channels),
             })
             .collect();
@@ -266,7 +269,6 @@ impl<B: Backend> Session<'_, B> {
         let batches = Batches {
             samples: views.first().map_or(0, |v| v.layer().shape().samples),
             batch: CkaOptions::default().batch,
-            store,
         };
         compare(
             self.backend,
@@ -328,67 +330,27 @@ impl<B: Backend> Session<'_, B> {
         channels: &[usize],
         store: Option<&mut FloatStore>,
     ) -> Result<Survey> {
-        let (memory, control) = (ctx.memory(), ctx.control());
-        let options = self.options;
-        if !options.baselines && !options.strongest {
-            return Ok(Survey {
-                scan: scan(layer, channels, memory, control)?,
-                similarity: None,
-                grams: None,
-                strongest: None,
-            });
-        }
-        let shape = layer.shape();
-        let (samples, c, d) = (shape.samples, channels.len(), shape.dim());
-        let share = if store.is_some() { 4 } else { 2 };
-        let step = ChannelSums::samples_at_a_time(c, d, memory / share);
-        let batch = CkaOptions::default().batch;
-        let mut tally = Tally::new(shape, channels, memory / 16);
-        let mut sums = options.baselines.then(|| ChannelSums::new(c, d));
-        let mut strongest = options.strongest.then(|| Strongest::new(c, d));
-        // Blocks that are mini-batches themselves need no copy.
-        let fits = step == batch || (4 * batch * c * d) as u64 <= memory / 8;
-        let mut grams = store
-            .filter(|_| fits)
-            .map(|store| (MiniBatches::new(batch, c, d), store));
-        let stage = format!("{}: values and channel correlations", layer.name());
-        let reads = ranges(samples, step).map(|rows| Read {
-            channels: 0..c,
-            rows,
-        });
-        let work = |read: &Read, data: &[f32]| {
-            tally.add(read.rows.clone(), data);
-            if tally.found_bad() {
-                // Sums with such values are of no use; the counts go on.
-                (sums, grams) = (None, None);
-            }
-            if let Some(strongest) = &mut strongest {
-                strongest.add(read.rows.clone(), data);
-            }
-            if let Some(sums) = &mut sums {
-                sums.add(self.backend, data)?;
-            }
-            if let Some((batches, store)) = &mut grams {
-                batches.add(self.backend, data, store)?;
-            }
-            control.report(Step {
-                stage: &stage,
-                done: read.rows.end as u64,
-                total: samples as u64,
-                unit: "samples",
-            });
-            control.check()
+        let pass = ValuePass {
+            backend: self.backend,
+            ctx,
+            options: self.options,
         };
-        read_ahead(layer, channels, Layout::SampleMajor, reads, control, work)?;
-        let grams = match grams {
-            Some((batches, store)) => Some(batches.finish(self.backend, store)?),
-            None => None,
+        let mut places = Vec::new();
+        let found = match store {
+            Some(store) => {
+                let mut put = |gram: &[f64]| {
+                    places.push(store.put(gram)?);
+                    Ok(())
+                };
+                pass.over(layer, channels, Some(&mut put))?
+            }
+            None => pass.over(layer, channels, None)?,
         };
         Ok(Survey {
-            scan: tally.finish(),
-            similarity: sums.map(|s| s.finish(self.backend)).transpose()?,
-            grams,
-            strongest: strongest.map(Strongest::finish),
+            scan: found.scan,
+            similarity: found.totals.map(|totals| totals.similarity()),
+            grams: found.grams.then_some(places),
+            strongest: found.strongest,
         })
     }
 }

@@ -19,7 +19,7 @@ pub use write::PartWriter;
 use crate::io::fs;
 use crate::io::layer::Layer;
 use crate::io::parts::{Depth, Done, State, look};
-use crate::io::sink::{InParts, PartState, UNITS, remove_unit};
+use crate::io::sink::{Copied, UNITS, copy_name, copy_names, remove_unit};
 use crate::{Error, Result};
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -148,7 +148,7 @@ impl CopyPlace {
     }
 
     fn name(&self, part: usize) -> String {
-        InParts::Copy.name(self.layer, part)
+        copy_name(self.layer, part)
     }
 
     /// The parts that are not there. Those that are damaged, as far as their lengths tell, are removed, and so is what
@@ -233,8 +233,8 @@ fn add_zeros(hash: &mut blake3::Hasher, mut bytes: usize) {
 /// Removes the copy of a layer from the run in `folder`, but for parts that some process is writing. What cannot be removed
 /// stays until the run is merged.
 pub fn remove_copy(folder: &Path, layer: usize) {
-    for (name, kind) in InParts::Copy.names(folder, layer) {
-        if kind == PartState::Whole {
+    for (name, kind) in copy_names(folder, layer) {
+        if kind == Copied::Whole {
             let _ = remove_unit(folder, &name);
         }
     }
@@ -243,8 +243,8 @@ pub fn remove_copy(folder: &Path, layer: usize) {
 
 /// Removes parts in the making that nobody is writing any more: the file of one that is being written is locked.
 fn remove_abandoned(folder: &Path, layer: usize) {
-    for (name, kind) in InParts::Copy.names(folder, layer) {
-        if kind == PartState::Whole {
+    for (name, kind) in copy_names(folder, layer) {
+        if kind == Copied::Whole {
             continue;
         }
         let place = folder.join(UNITS).join(&name);
