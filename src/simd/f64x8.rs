@@ -6,6 +6,11 @@ use std::ops::{Add, Div, Mul, Sub};
 /// Lanes of a [`F64x8`].
 pub(crate) const F64_LANES: usize = 8;
 
+/// 1.5 * 2^52. A number of at most 2^51 in size, added to it, is rounded to the nearest integer, ties to the even one, and
+/// that integer stands in the low bits of the sum: from 2^52 to 2^53, neighbouring float64 numbers are 1 apart.
+/// Subtracting the constant again gives the integer as a number.
+pub(crate) const INTEGER_SHIFT: f64 = 6_755_399_441_055_744.0;
+
 /// A cache line of eight `f64`: a [`F64x8`] in memory, and the vector of the portable set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
@@ -41,7 +46,7 @@ pub(crate) trait F64x8:
     fn lt(self, o: Self) -> u8;
     /// Lanes of `a` where the bit is set, of `b` elsewhere.
     fn select(mask: u8, a: Self, b: Self) -> Self;
-    /// `self * 2^n` where `shifted = n + 1.5 * 2^52`; the result must be a normal number.
+    /// `self * 2^n` where `shifted` is `n +` [`INTEGER_SHIFT`]; the result must be a normal number.
     fn scale(self, shifted: Self) -> Self;
     /// From eight `f32`.
     fn widen(row: &[f32; F64_LANES]) -> Self;
@@ -101,8 +106,6 @@ pub(crate) trait F64x8:
     /// `e^self`, at most 2 ulp off; 0 below -708. `self` must not exceed 700.
     #[inline(always)]
     fn exp(self) -> Self {
-        // Adding 1.5 * 2^52 rounds to an integer and leaves it in the low bits.
-        const SHIFT: f64 = 6_755_399_441_055_744.0;
         // ln 2 in two parts; the first has 21 trailing zero bits, so its product with n is exact.
         const LN2_HI: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
         const LN2_LO: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
@@ -122,8 +125,9 @@ pub(crate) trait F64x8:
         ];
         let floor = Self::splat(-708.0);
         let x = self.max(floor);
-        let shifted = x.mul_add(Self::splat(std::f64::consts::LOG2_E), Self::splat(SHIFT));
-        let n = shifted - Self::splat(SHIFT);
+        let shift = Self::splat(INTEGER_SHIFT);
+        let shifted = x.mul_add(Self::splat(std::f64::consts::LOG2_E), shift);
+        let n = shifted - shift;
         let r = n.neg_mul_add(Self::splat(LN2_HI), x);
         let r = n.neg_mul_add(Self::splat(LN2_LO), r);
         let mut p = Self::splat(C[0]);

@@ -93,7 +93,7 @@ pub(crate) mod tests;
 
 pub(crate) use f32::F32;
 pub(crate) use f32x16::{F32_LANES, F32x16, LineF32};
-pub(crate) use f64x8::{F64_LANES, F64x8, LineF64};
+pub(crate) use f64x8::{F64_LANES, F64x8, INTEGER_SHIFT, LineF64};
 pub(crate) use i32x16::{I32_LANES, I32x16};
 pub(crate) use instruction_set::ByteProducts;
 pub use instruction_set::InstructionSet;

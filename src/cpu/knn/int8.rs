@@ -42,7 +42,7 @@ use super::packed::Packed;
 use super::rows::{Place, Rows, sample};
 use super::tree::{Tree, TreePolicy};
 use crate::cpu::gemm::{COLS, ROWS};
-use crate::simd::ByteProducts;
+use crate::simd::{ByteProducts, INTEGER_SHIFT};
 use rayon::prelude::*;
 
 /// Largest dimension: above it sums of products might leave [`PRODUCTS`].
@@ -242,11 +242,10 @@ impl Int8 {
     }
 }
 
-/// The nearest integer of a number below 2^51. (`f64::round` would be a call into libm.)
+/// The nearest integer of a number of at most 2^51 in size. (`f64::round` would be a call into libm.)
 #[inline(always)]
 fn nearest(y: f64) -> f64 {
-    const SHIFT: f64 = 6_755_399_441_055_744.0;
-    (y + SHIFT) - SHIFT
+    (y + INTEGER_SHIFT) - INTEGER_SHIFT
 }
 
 /// The scale that brings all but the outliers of a sample of rows into the range of a byte, and `E`, which most

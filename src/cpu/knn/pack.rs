@@ -2,7 +2,7 @@
 //!
 //! No multiply-add is fused, so that every instruction set writes the same numbers.
 
-use crate::simd::{F64_LANES, F64x8, LineF64, Number, Simd, SimdKernel};
+use crate::simd::{F64_LANES, F64x8, INTEGER_SHIFT, LineF64, Number, Simd, SimdKernel};
 use crate::tensor::Values;
 
 /// Bytes that are multiplied and added up by one instruction.
@@ -110,10 +110,9 @@ struct Bytes<'a, D> {
 impl<D: F64x8> Take<D> for Bytes<'_, D> {
     #[inline(always)]
     fn take(&mut self, first: usize, numbers: D) {
-        /// 1.5 * 2^52: adding it rounds to an integer and leaves that in the low bits.
-        const SHIFT: f64 = 6_755_399_441_055_744.0;
-        let shifted = numbers.max(D::splat(-127.0)).min(D::splat(127.0)) + D::splat(SHIFT);
-        let rounded = shifted - D::splat(SHIFT);
+        let shift = D::splat(INTEGER_SHIFT);
+        let shifted = numbers.max(D::splat(-127.0)).min(D::splat(127.0)) + shift;
+        let rounded = shifted - shift;
         let error = numbers - rounded;
         self.sq_norm = self.sq_norm + numbers * numbers;
         self.sq_error = self.sq_error + error * error;

@@ -1,7 +1,7 @@
 //! A tile of pairs of channels: intersections and Jaccard indices, summed over queries.
 
 use super::members::Members;
-use crate::simd::{F64_LANES, F64x8, LineF64, Simd, SimdKernel};
+use crate::simd::{F64_LANES, F64x8, INTEGER_SHIFT, LineF64, Simd, SimdKernel};
 use std::ops::{AddAssign, Range};
 
 /// Columns of a tile.
@@ -186,8 +186,6 @@ fn add_jaccard<S: Simd, T: Counter>(
     sizes: &[LineF64; LINES],
     sums: &mut [LineF64; LINES],
 ) {
-    /// Numbers from here to twice as much are whole.
-    const WHOLE: f64 = (1u64 << 52) as f64 * 1.5;
     const ONE: f64 = (1u64 << 40) as f64;
     const BELOW_HALF: f64 = 0.5 - 1.0 / 4096.0;
     let size = S::F64x8::splat(size as f64);
@@ -202,8 +200,8 @@ fn add_jaccard<S: Simd, T: Counter>(
         let common = S::F64x8::load(&wide);
         let either = size + S::F64x8::load(&sizes[line]) - common;
         let quotient = common * S::F64x8::splat(ONE) / either;
-        let floor = quotient - S::F64x8::splat(BELOW_HALF) + S::F64x8::splat(WHOLE)
-            - S::F64x8::splat(WHOLE);
+        let shift = S::F64x8::splat(INTEGER_SHIFT);
+        let floor = quotient - S::F64x8::splat(BELOW_HALF) + shift - shift;
         (S::F64x8::load(&sums[line]) + floor).store(&mut sums[line]);
     }
 }
