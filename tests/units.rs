@@ -18,6 +18,7 @@ use chanscope::units::{Request, Selection, Share, Stage, merge, plan, status, wo
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 /// Options of the command that ask for everything.
 const ALL: [&str; 12] = [
@@ -112,6 +113,19 @@ fn only(stage: Stage, share: Share) -> Selection {
     Selection {
         stage: Some(stage),
         share,
+    }
+}
+
+/// Computes the units of the run `out` in three processes at once.
+fn work_in_three_processes(dir: &Path) {
+    let start = || {
+        let mut command = chanscope(dir);
+        command.args(["work", "out"]).stdout(Stdio::null());
+        command.spawn().expect("start")
+    };
+    let mut workers = [start(), start(), start()];
+    for worker in &mut workers {
+        assert!(worker.wait().expect("wait").success());
     }
 }
 
@@ -319,17 +333,7 @@ fn two_processes_may_do_the_same_units() {
         dir,
         &[&["plan"], &ALL[..], &["--units", "4", "--out", "out"]].concat(),
     );
-    let start = || {
-        let mut command = chanscope(dir);
-        command
-            .args(["work", "out"])
-            .stdout(std::process::Stdio::null());
-        command.spawn().expect("start")
-    };
-    let mut workers = [start(), start(), start()];
-    for worker in &mut workers {
-        assert!(worker.wait().expect("wait").success());
-    }
+    work_in_three_processes(dir);
     succeed(dir, &["work", "out"]);
     succeed(dir, &["merge", "out"]);
     assert!(left(&dir.join("out")) == expected);
@@ -349,9 +353,7 @@ fn eight_workers_of_which_two_are_killed_and_started_again() {
     let start = |stage: &str, index: usize| {
         let mut command = chanscope(dir);
         command.args(["work", "out", "--stage", stage, "--shard"]);
-        command
-            .arg(format!("{index}/8"))
-            .stdout(std::process::Stdio::null());
+        command.arg(format!("{index}/8")).stdout(Stdio::null());
         command.spawn().expect("start")
     };
     let mut workers: Vec<_> = (0..8).map(|index| start("graphs", index)).collect();

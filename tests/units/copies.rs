@@ -1,6 +1,6 @@
 //! The copy by channels of a run in units: kept over a kill part by part, checked, shared, and gone when it is not needed.
 
-use super::{cpu, left, reference};
+use super::{cpu, left, reference, work_in_three_processes};
 use crate::formats::{f32_bytes, folder, npy_bytes, write};
 use crate::outputs::{chanscope, names, succeed};
 use crate::support::runs::relu_layer;
@@ -314,17 +314,7 @@ fn processes_share_a_copy_and_leave_alone_what_another_one_writes() {
     drop(making("0123456789abcdef"));
     let writing = making("fedcba9876543210");
     writing.lock().expect("a lock");
-    let start = || {
-        let mut command = chanscope(dir);
-        command
-            .args(["work", "out"])
-            .stdout(std::process::Stdio::null());
-        command.spawn().expect("start")
-    };
-    let mut workers = [start(), start(), start()];
-    for worker in &mut workers {
-        assert!(worker.wait().expect("wait").success());
-    }
+    work_in_three_processes(dir);
     go_on(&out);
     assert_eq!(copies(&out), [".copy-00000-00002-fedcba9876543210"]);
     drop(writing);
