@@ -145,6 +145,18 @@ fn product(
     }
 }
 
+/// Does the tasks of a minimal filtering algorithm, in two parts for each thread. The tasks of a part follow each other and
+/// share working memory.
+fn in_parts<T>(tasks: usize, scratch: impl Fn() -> T + Sync, run: impl Fn(usize, &mut T) + Sync) {
+    let part = tasks.div_ceil(2 * rayon::current_num_threads());
+    (0..tasks.div_ceil(part)).into_par_iter().for_each(|p| {
+        let mut scratch = scratch();
+        for task in p * part..tasks.min((p + 1) * part) {
+            run(task, &mut scratch);
+        }
+    });
+}
+
 /// Cuts the product into strips of columns, and these into parts by filters if there are too few strips for the
 /// threads.
 fn tasks(job: &strip::Job<'_>, filters: usize) -> Vec<strip::Task> {

@@ -21,13 +21,13 @@
 
 use super::filters::{Numbers, transformed};
 use super::geometry::Geometry;
+use super::in_parts;
 use crate::cpu::disjoint::Disjoint;
 use crate::cpu::gemm::{CHUNK, COLS, ROWS, Target, tile};
 use crate::cpu::pointwise::activate;
 use crate::cpu::transpose::transpose;
 use crate::ops::Activation;
 use crate::simd::{F32, InstructionSet, Simd, SimdKernel};
-use rayon::prelude::*;
 
 /// Numbers of a transformed map along an axis.
 const POINTS: usize = 3;
@@ -75,17 +75,13 @@ pub(super) fn run(
         out: Disjoint::new(out),
     };
     let tasks = shape.samples.div_ceil(panels * COLS);
-    // Each part has working memory of its own.
-    let part = tasks.div_ceil(2 * threads);
-    (0..tasks.div_ceil(part)).into_par_iter().for_each(|p| {
-        let mut scratch = Scratch::new(&job);
-        for task in p * part..tasks.min((p + 1) * part) {
-            set.run(Group {
-                job: &job,
-                first: task * panels * COLS,
-                scratch: &mut scratch,
-            });
-        }
+    let scratch = || Scratch::new(&job);
+    in_parts(tasks, scratch, |task, scratch| {
+        set.run(Group {
+            job: &job,
+            first: task * panels * COLS,
+            scratch,
+        });
     });
 }
 

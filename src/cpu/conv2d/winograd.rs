@@ -18,6 +18,7 @@
 
 use super::filters::{Numbers, transformed};
 use super::geometry::Geometry;
+use super::in_parts;
 use super::small::inside_map;
 use super::strip::write;
 use crate::cpu::disjoint::Disjoint;
@@ -25,7 +26,6 @@ use crate::cpu::gemm::{CHUNK, COLS, ROWS, Target, tile};
 use crate::cpu::transpose::transpose;
 use crate::ops::Activation;
 use crate::simd::{F32, InstructionSet, Simd, SimdKernel};
-use rayon::prelude::*;
 
 /// Outputs of a tile along an axis.
 const OUTPUTS: usize = 4;
@@ -77,18 +77,14 @@ pub(super) fn run(
     };
     let rows = tiles(shape, 0);
     let tasks = shape.samples.div_ceil(COLS) * rows;
-    // Each part has working memory of its own.
-    let part = tasks.div_ceil(2 * rayon::current_num_threads());
-    (0..tasks.div_ceil(part)).into_par_iter().for_each(|p| {
-        let mut scratch = Scratch::new(&job.sizes);
-        for task in p * part..tasks.min((p + 1) * part) {
-            set.run(Band {
-                job: &job,
-                first: task / rows * COLS,
-                tile_row: task % rows,
-                scratch: &mut scratch,
-            });
-        }
+    let scratch = || Scratch::new(&job.sizes);
+    in_parts(tasks, scratch, |task, scratch| {
+        set.run(Band {
+            job: &job,
+            first: task / rows * COLS,
+            tile_row: task % rows,
+            scratch,
+        });
     });
 }
 
