@@ -108,7 +108,7 @@ pub(super) fn meet(call: Call) -> Result<bool> {
     }
 }
 
-/// Sends this process SIGKILL or SIGTERM.
+/// Sends this process SIGKILL or SIGTERM. Panics where it cannot, so that no test passes without its fault.
 fn signal(kill: bool) {
     #[cfg(unix)]
     {

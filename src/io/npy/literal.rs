@@ -27,11 +27,11 @@ const MAX_DIMS: usize = 64;
 pub(super) fn parse(text: &[u8]) -> Result<Dict, Fail> {
     let mut p = Parser { text, at: 0 };
     let (mut descr, mut fortran_order, mut shape) = (None, None, None);
-    p.expect(b'{')?;
+    p.demand(b'{')?;
     while !p.eat(b'}') {
         let at = p.at;
         let key = p.string()?;
-        p.expect(b':')?;
+        p.demand(b':')?;
         let repeated = match key.as_str() {
             "descr" => descr.replace(p.descr()?).is_some(),
             "fortran_order" => fortran_order.replace(p.boolean()?).is_some(),
@@ -42,7 +42,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Dict, Fail> {
             return Err((at, format!("entry '{key}' is there twice")));
         }
         if !p.eat(b',') {
-            p.expect(b'}')?;
+            p.demand(b'}')?;
             break;
         }
     }
@@ -86,7 +86,7 @@ impl Parser<'_> {
         found
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), Fail> {
+    fn demand(&mut self, byte: u8) -> Result<(), Fail> {
         if self.eat(byte) {
             return Ok(());
         }
@@ -162,7 +162,7 @@ impl Parser<'_> {
     }
 
     fn shape(&mut self) -> Result<Vec<u64>, Fail> {
-        self.expect(b'(')?;
+        self.demand(b'(')?;
         let mut dims = Vec::new();
         while !self.eat(b')') {
             if dims.len() == MAX_DIMS {
@@ -170,7 +170,7 @@ impl Parser<'_> {
             }
             dims.push(self.integer()?);
             if !self.eat(b',') {
-                self.expect(b')')?;
+                self.demand(b')')?;
                 break;
             }
         }
