@@ -55,21 +55,11 @@ impl SimdKernel for Survivors<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const R: usize, const V: usize>(self) {
-        let Block {
-            quads,
-            queries,
-            which,
-            thresholds,
-            ..
-        } = self.block;
         let (words, _) = self.bits.as_chunks_mut::<CHUNK>();
-        for (column, &tile) in which.iter().enumerate() {
+        for (column, &tile) in self.block.which.iter().enumerate() {
             let (tile, offsets) = self.block.tile::<S>(tile);
-            for ((queries, thresholds), words) in queries
-                .chunks_exact(quads * ROWS)
-                .zip(thresholds.as_chunks::<ROWS>().0)
-                .zip(words.as_chunks_mut::<ROWS>().0)
-            {
+            let groups = words.as_chunks_mut::<ROWS>().0;
+            for ((queries, thresholds), words) in self.block.groups().zip(groups) {
                 if thresholds == &[PASS_NONE; ROWS] {
                     for words in words {
                         words[column] = 0;
@@ -93,21 +83,11 @@ impl SimdKernel for LaneMaxima<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const R: usize, const V: usize>(self) {
-        let Block {
-            quads,
-            queries,
-            which,
-            thresholds,
-            ..
-        } = self.block;
         let (maxima, _) = self.maxima.as_chunks_mut::<I32_LANES>();
-        for &tile in which {
+        for &tile in self.block.which {
             let (tile, offsets) = self.block.tile::<S>(tile);
-            for ((queries, thresholds), maxima) in queries
-                .chunks_exact(quads * ROWS)
-                .zip(thresholds.as_chunks::<ROWS>().0)
-                .zip(maxima.chunks_exact_mut(2 * ROWS))
-            {
+            let groups = maxima.chunks_exact_mut(2 * ROWS);
+            for ((queries, thresholds), maxima) in self.block.groups().zip(groups) {
                 if thresholds == &[PASS_NONE; ROWS] {
                     continue;
                 }
@@ -125,21 +105,11 @@ impl SimdKernel for Scores<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const R: usize, const V: usize>(self) {
-        let Block {
-            quads,
-            queries,
-            which,
-            thresholds,
-            ..
-        } = self.block;
-        let stride = which.len() * COLS;
-        for (column, &tile) in which.iter().enumerate() {
+        let stride = self.block.which.len() * COLS;
+        for (column, &tile) in self.block.which.iter().enumerate() {
             let (tile, offsets) = self.block.tile::<S>(tile);
-            for ((queries, thresholds), out) in queries
-                .chunks_exact(quads * ROWS)
-                .zip(thresholds.as_chunks::<ROWS>().0)
-                .zip(self.scores.chunks_exact_mut(ROWS * stride))
-            {
+            let groups = self.scores.chunks_exact_mut(ROWS * stride);
+            for ((queries, thresholds), out) in self.block.groups().zip(groups) {
                 if thresholds == &[PASS_NONE; ROWS] {
                     continue;
                 }
@@ -155,6 +125,13 @@ impl SimdKernel for Scores<'_> {
 }
 
 impl Block<'_> {
+    /// The bytes and the thresholds of each [`ROWS`] queries.
+    #[inline(always)]
+    fn groups(&self) -> impl Iterator<Item = (&[i32], &[i32; ROWS])> {
+        let thresholds = self.thresholds.as_chunks().0;
+        self.queries.chunks_exact(self.quads * ROWS).zip(thresholds)
+    }
+
     /// The bytes of a tile and the offsets of its points.
     #[inline(always)]
     fn tile<S: Simd>(&self, tile: u32) -> (&[[i32; I32_LANES]], [S::I32x16; 2]) {
