@@ -1,11 +1,14 @@
 //! The kernels as HLSL, which wgpu makes of them for DirectX.
 
+#[path = "../../src/gpu/shader/hlsl.rs"]
+mod writer;
+
 use crate::is_plain;
 use crate::vulkan::validated;
 use chanscope::internals::{Source, sources};
 use std::collections::HashSet;
 use std::path::Path;
-use wgpu::naga::{ResourceBinding, ShaderStage, back::hlsl};
+use wgpu::naga::back::hlsl::ShaderModel;
 
 /// Writes the kernels that DirectX has, `ENTRY_VARIANT.hlsl` each, for shader model 5.1, and of several that become the
 /// same only the first. Their entry points have the kernels' names.
@@ -29,40 +32,9 @@ pub fn write(folder: &Path) -> Result<(), String> {
 /// With wgpu's options for release builds of this crate.
 fn translated(source: &Source) -> Result<String, String> {
     let (module, info) = validated(source)?;
-    let register = |binding: ResourceBinding| {
-        let target = hlsl::BindTarget {
-            register: binding.binding,
-            ..hlsl::BindTarget::default()
-        };
-        (binding, target)
-    };
-    let variables = module.global_variables.iter();
-    let options = hlsl::Options {
-        shader_model: hlsl::ShaderModel::V5_1,
-        binding_map: variables
-            .filter_map(|(_, v)| v.binding)
-            .map(register)
-            .collect(),
-        fake_missing_bindings: false,
-        // Where wgpu puts the number of workgroups.
-        special_constants_binding: Some(hlsl::BindTarget {
-            space: 1,
-            ..hlsl::BindTarget::default()
-        }),
-        zero_initialize_workgroup_memory: false,
-        restrict_indexing: false,
-        force_loop_bounding: false,
-        ..hlsl::Options::default()
-    };
-    let pipeline = hlsl::PipelineOptions {
-        entry_point: Some((ShaderStage::Compute, source.entry.into())),
-    };
-    let mut text = String::new();
-    let made = hlsl::Writer::new(&mut text, &options, &pipeline)
-        .write(&module, &info, None)
-        .map_err(|e| e.to_string())?;
-    match &made.entry_point_names[..] {
-        [Ok(name)] if name == source.entry => Ok(text),
-        other => Err(format!("its entry point became {other:?}")),
+    let model = ShaderModel::V5_1;
+    match writer::translated(&module, &info, source.entry, model, false)? {
+        (text, name) if name == source.entry => Ok(text),
+        (_, name) => Err(format!("its entry point became '{name}'")),
     }
 }

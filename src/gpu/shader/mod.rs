@@ -10,6 +10,8 @@
 //! A kernel's own module (`gpu/knn/kernels.rs`, ...) declares its [`Shader`]s beside its parameter
 //! structs, and lists them in its `SHADERS`.
 
+#[cfg(test)]
+mod hlsl;
 mod layout;
 #[cfg(feature = "internals")]
 pub(crate) mod listing;

@@ -1,6 +1,7 @@
 //! Translates every shader, under every combination of its definitions, to the languages of Metal and DirectX, as wgpu
 //! does there. Nothing here compiles the translations: `scripts/shader-stats` gives the HLSL to a compiler.
 
+use super::hlsl::translated;
 use super::tests::{capabilities, checked, shaders, validated};
 use super::{Access, Define, Shader};
 use rayon::prelude::*;
@@ -22,13 +23,6 @@ enum Language {
 }
 
 const LANGUAGES: [Language; 3] = [Language::Metal, Language::Hlsl51, Language::Hlsl60];
-
-fn bindings(module: &Module) -> impl Iterator<Item = ResourceBinding> {
-    module
-        .global_variables
-        .iter()
-        .filter_map(|(_, v)| v.binding)
-}
 
 /// Buffers have a slot each, in the order of their bindings, and the lengths of runtime-sized arrays lie behind them.
 fn metal(module: &Module, info: &ModuleInfo, shader: &Shader, checks: bool) -> Result<(), String> {
@@ -52,7 +46,9 @@ fn metal(module: &Module, info: &ModuleInfo, shader: &Shader, checks: bool) -> R
         };
         (binding, target)
     };
-    let resources: msl::BindingMap = bindings(module).map(slot).collect();
+    let variables = module.global_variables.iter();
+    let bindings = variables.filter_map(|(_, v)| v.binding);
+    let resources: msl::BindingMap = bindings.map(slot).collect();
     let sizes_buffer = u8::try_from(resources.len()).ok();
     let resources = msl::EntryPointResources {
         resources,
@@ -80,11 +76,12 @@ fn metal(module: &Module, info: &ModuleInfo, shader: &Shader, checks: bool) -> R
     };
     let (text, made) =
         msl::write_string(module, info, &options, &pipeline).map_err(|e| e.to_string())?;
-    let name = only(made.entry_point_names)?;
+    let [Ok(name)] = &made.entry_point_names[..] else {
+        return Err(format!("entry points {:?}", made.entry_point_names));
+    };
     has(&text, &format!("kernel void {name}("))
 }
 
-/// Buffers have a register each, in the order of their bindings.
 fn direct_x(
     module: &Module,
     info: &ModuleInfo,
@@ -92,45 +89,8 @@ fn direct_x(
     shader_model: hlsl::ShaderModel,
     checks: bool,
 ) -> Result<(), String> {
-    let register = |binding: ResourceBinding| {
-        let target = hlsl::BindTarget {
-            register: binding.binding,
-            restrict_indexing: true,
-            ..hlsl::BindTarget::default()
-        };
-        (binding, target)
-    };
-    let options = hlsl::Options {
-        shader_model,
-        binding_map: bindings(module).map(register).collect(),
-        fake_missing_bindings: false,
-        // wgpu gives the number of workgroups to shaders that ask for it.
-        special_constants_binding: Some(hlsl::BindTarget {
-            space: 1,
-            ..hlsl::BindTarget::default()
-        }),
-        zero_initialize_workgroup_memory: false,
-        restrict_indexing: checks,
-        force_loop_bounding: false,
-        ..hlsl::Options::default()
-    };
-    let pipeline = hlsl::PipelineOptions {
-        entry_point: Some((ShaderStage::Compute, entry.into())),
-    };
-    let mut text = String::new();
-    let made = hlsl::Writer::new(&mut text, &options, &pipeline)
-        .write(module, info, None)
-        .map_err(|e| e.to_string())?;
-    let name = only(made.entry_point_names)?;
+    let (text, name) = translated(module, info, entry, shader_model, checks)?;
     has(&text, &format!("void {name}("))
-}
-
-/// The name of the one entry point.
-fn only<E: ToString>(names: Vec<Result<String, E>>) -> Result<String, String> {
-    match <[_; 1]>::try_from(names) {
-        Ok([name]) => name.map_err(|e| e.to_string()),
-        Err(names) => Err(format!("{} entry points", names.len())),
-    }
 }
 
 fn has(text: &str, wanted: &str) -> Result<(), String> {
