@@ -71,7 +71,7 @@ mod fault {
     use super::calls::{Call, Failure};
 
     #[derive(Default)]
-    pub(super) struct Faults;
+    pub(super) struct Faults {}
 
     impl Faults {
         pub(super) const fn meet(&self, _: Call, _: u64) -> Option<Failure> {
