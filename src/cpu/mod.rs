@@ -166,7 +166,12 @@ impl Backend for Cpu {
     }
 
     fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Points> {
-        self.pool.install(|| Points::new(block, kernel, self.set))
+        self.points_for(block, kernel, block.rows)
+    }
+
+    fn points_for(&self, block: PointsBlock<'_>, kernel: Kernel, queries: usize) -> Result<Points> {
+        self.pool
+            .install(|| Points::new(block, kernel, queries, self.set))
     }
 
     fn analysed_points(

@@ -200,8 +200,8 @@ fn search<B: Backend>(
     let params = &options.graph;
     let k = params.k;
     let step = step(backend, points, k, ctx.memory())?;
-    let all = backend.points(points.block(0..points.rows, 0), params.kernel)?;
     let total = queries.map_or(points.rows, |q| q.rows);
+    let all = backend.points_for(points.block(0..points.rows, 0), params.kernel, total)?;
     let mut found = Collected::default();
     for first in (0..total).step_by(step) {
         ctx.control().check()?;
@@ -210,7 +210,8 @@ fn search<B: Backend>(
         // Indices beyond those of the points: no query is one of them.
         let others = queries.map(|q| {
             let block = q.block(rows.clone(), points.rows + first);
-            backend.points(block, params.kernel)
+            // Nothing is searched among them.
+            backend.points_for(block, params.kernel, 0)
         });
         let others = others.transpose()?;
         let (own, local) = match &others {

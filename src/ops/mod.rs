@@ -97,6 +97,17 @@ pub trait Backend: Send + Sync + 'static {
     /// Prepares rows for neighbour search under `kernel`. The values must be finite. Halves give the same results as the
     /// same values in `f32`.
     fn points(&self, block: PointsBlock<'_>, kernel: Kernel) -> Result<Self::Points>;
+    /// As [`Backend::points`], for rows among which the neighbours of about `queries` queries of each group will be searched,
+    /// in all calls together. A backend may leave out what makes a search faster but takes longer than so few searches. Results
+    /// have the same bits whatever the number is.
+    fn points_for(
+        &self,
+        block: PointsBlock<'_>,
+        kernel: Kernel,
+        _queries: usize,
+    ) -> Result<Self::Points> {
+        self.points(block, kernel)
+    }
     /// The host's share of [`Backend::points`], which can be done before it is the block's turn: on any thread, while the
     /// device works. It allocates, copies and submits nothing on the device, so that neither disturbs the other, and has no
     /// errors: `None` where it has to be left to [`Backend::points`], which then says what is wrong with the block.

@@ -20,6 +20,7 @@ pub const ON_EACH_SET: chanscope::internals::OnEachSet = tests![
     any_samples_as_queries,
     many::many_candidates,
     many::near_points_among_very_many,
+    many::points_for_few_queries,
     many::dead_samples_among_many,
     long_rows,
     long_rows_that_tie,

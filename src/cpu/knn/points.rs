@@ -31,12 +31,15 @@ impl Deref for Points {
 }
 
 impl Points {
+    /// Rows among which the neighbours of about `queries` queries of each group will be searched.
     pub(in crate::cpu) fn new(
         block: PointsBlock<'_>,
         kernel: Kernel,
+        queries: usize,
         set: InstructionSet,
     ) -> Result<Self> {
-        Self::with(block, kernel, set, set.byte_products(), TreePolicy::USUAL)
+        let policy = TreePolicy::of(queries);
+        Self::with(block, kernel, set, set.byte_products(), policy)
     }
 
     /// Rows that are not searched among, without the filters' copies.

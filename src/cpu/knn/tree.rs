@@ -7,7 +7,7 @@
 //!
 //! Activations of one channel mostly vary along a few directions. The more points there are, the smaller is the
 //! share of tiles within the radius, so that a search takes less than quadratic time. Where a trial shows that most
-//! tiles would be scanned anyway, no tree is built.
+//! tiles would be scanned anyway, or where there are too few queries, no tree is built.
 //!
 //! Lower bounds are computed in float32 and lowered by the largest error that rounding can have caused.
 
@@ -33,6 +33,10 @@ const SURROUNDINGS: usize = 8;
 const TRIALS: usize = 16;
 /// Number of neighbours in a trial search.
 const TRIAL_NEIGHBORS: usize = 25;
+/// A tree is built where scanning all points for all queries takes so many times as long as building it. A tree saves only a
+/// part of that time, which is the smaller the fewer queries there are: eight that are searched together lie further apart then.
+const WORTH_BUILDING: f64 = 3.0;
+
 /// When a tree is built.
 #[derive(Clone, Copy)]
 pub(super) struct TreePolicy {
@@ -40,14 +44,27 @@ pub(super) struct TreePolicy {
     min_tiles: usize,
     /// Largest share of the tiles that a trial search may scan.
     max_share: f64,
+    /// Queries that will be searched for in all.
+    queries: usize,
 }
 
 impl TreePolicy {
-    /// Where a tree makes searches faster.
-    pub(super) const USUAL: Self = Self {
-        min_tiles: 512,
-        max_share: 0.3,
-    };
+    /// Where a tree makes the searches for so many queries faster.
+    pub(super) fn of(queries: usize) -> Self {
+        Self {
+            min_tiles: 512,
+            max_share: 0.3,
+            queries,
+        }
+    }
+
+    /// Whether building a tree of so many tiles may pay, for rows of `dim` numbers.
+    fn pays(&self, tiles: usize, dim: usize) -> bool {
+        // In cycles for each point: coordinates and partitions; and its scores by all queries.
+        let build = 60.0 * (tiles as f64).log2() + 4.0 * (AXES.min(dim) * dim) as f64;
+        let scan = self.queries as f64 * (dim + 6) as f64 / 64.0;
+        tiles >= self.min_tiles && scan > WORTH_BUILDING * build
+    }
 }
 
 /// The order of a group's points, and the boxes of their tiles.
@@ -104,7 +121,7 @@ impl Tree {
     ) -> Option<Self> {
         let (rows, dim) = (points.rows, points.dim);
         let tiles = rows.div_ceil(COLS);
-        if tiles < policy.min_tiles {
+        if !policy.pays(tiles, dim) {
             return None;
         }
         let directions = directions::directions(points, group, packed);

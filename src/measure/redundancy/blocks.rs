@@ -33,16 +33,18 @@ impl<B: Backend> GraphStage<'_, B> {
         }
     }
 
+    /// Points of a block, among which the neighbours of `queries` queries are searched.
     pub(super) fn points(
         &self,
         read: &Read,
         data: Values<'_>,
         analysis: Option<B::Analysis>,
+        queries: usize,
     ) -> Result<B::Points> {
         let (block, kernel) = (self.block(read, data), self.params.kernel);
         match analysis {
             Some(analysis) => self.backend.analysed_points(block, kernel, analysis),
-            None => self.backend.points(block, kernel),
+            None => self.backend.points_for(block, kernel, queries),
         }
     }
 

@@ -148,7 +148,7 @@ impl<B: Backend> GraphStage<'_, B> {
             let Some(spaces) = groups.next() else {
                 return Ok(());
             };
-            let points = self.points(read, values.values(), analysis)?;
+            let points = self.points(read, values.values(), analysis, self.queries.len())?;
             // Drawn queries are picked from the values. Nothing else needs them any more.
             let drawn = self.drawn.map(|drawn| (drawn, values));
             for queries in self.blocks(plan.queries) {

@@ -141,7 +141,7 @@ impl<B: Backend> Probe<'_, B> {
         let longer = job.samples as f64 / rows as f64;
         let once = (read + times.points) * longer;
         let knn = match rows < job.samples {
-            true => times.knn + self.search_slope(block, queries, times.knn)? * (longer - 1.0),
+            true => times.knn + self.search_slope(job, block, queries, times.knn)? * (longer - 1.0),
             false => times.knn,
         };
         let seconds = once * plan.readings(job) as f64 + (knn + times.nnk) * scale;
@@ -151,22 +151,26 @@ impl<B: Backend> Probe<'_, B> {
 
     /// What a search that takes `seconds` among the points of `block` takes longer among as many again. A part of a search
     /// does not depend on the number of points, so that a quarter of the points takes more than a quarter of the time.
-    fn search_slope(&self, block: PointsBlock<'_>, queries: usize, seconds: f64) -> Result<f64> {
+    fn search_slope(
+        &self,
+        job: &GraphJob,
+        block: PointsBlock<'_>,
+        queries: usize,
+        seconds: f64,
+    ) -> Result<f64> {
         let (groups, params) = (block.groups, &self.options.graph);
-        let points = self.backend.points(block, params.kernel)?;
+        let points = (self.backend).points_for(block, params.kernel, job.queries)?;
         let rows = (block.rows / 4).max(1);
         let data = match block.data {
             Values::F16(data) => ValueBuffer::F16(first_rows(data, &block, rows)),
             Values::F32(data) => ValueBuffer::F32(first_rows(data, &block, rows)),
         };
-        let few = self.backend.points(
-            PointsBlock {
-                data: data.values(),
-                rows,
-                ..block
-            },
-            params.kernel,
-        )?;
+        let few = PointsBlock {
+            data: data.values(),
+            rows,
+            ..block
+        };
+        let few = (self.backend).points_for(few, params.kernel, job.queries)?;
         let mut least = f64::INFINITY;
         for _ in 0..2 {
             let mut state = self.backend.candidates(groups, queries, params.k)?;
@@ -182,7 +186,8 @@ impl<B: Backend> Probe<'_, B> {
     fn times(&self, job: &GraphJob, block: PointsBlock<'_>, queries: usize) -> Result<Times> {
         let (params, groups) = (&self.options.graph, block.groups);
         let mut clock = Clock(Instant::now());
-        let points = self.backend.points(block, params.kernel)?;
+        // As the run prepares them.
+        let points = (self.backend).points_for(block, params.kernel, job.queries)?;
         let points_seconds = clock.lap();
         let mut state = self.backend.candidates(groups, queries, params.k)?;
         self.backend

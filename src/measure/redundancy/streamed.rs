@@ -86,7 +86,7 @@ impl<B: Backend> GraphStage<'_, B> {
         let (backend, params) = (self.backend, self.params);
         let mut found = backend.candidates(1, queries.len(), params.k)?;
         self.stream(plan, space, plan.points, |read, block, analysis| {
-            let points = self.points(read, block.values(), analysis)?;
+            let points = self.points(read, block.values(), analysis, queries.len())?;
             drop(block);
             backend.knn(rows, queries.clone(), &points, params, &mut found)
         })?;

@@ -15,6 +15,7 @@ pub const TREE: OnEachSet = tests![lists_are_those_of_a_search_without];
 const ALWAYS: TreePolicy = TreePolicy {
     min_tiles: 2,
     max_share: 2.0,
+    queries: usize::MAX,
 };
 
 /// `[rows, dim]`.
@@ -145,6 +146,17 @@ fn lists_are_those_of_a_search_without(set: InstructionSet) {
         }
     }
     assert!(with_tree >= 30, "only {with_tree} searches had a tree");
+}
+
+#[test]
+fn few_queries_are_not_worth_a_tree() {
+    for dim in [1, 16, 196] {
+        let pays = |tiles, queries| TreePolicy::of(queries).pays(tiles, dim);
+        assert!(!pays(2188, 2000) && !pays(2188, 0), "{dim}");
+        assert!(pays(2188, 70_000), "{dim}");
+        // There are too few tiles to choose among.
+        assert!(!pays(511, 1_000_000), "{dim}");
+    }
 }
 
 #[test]
