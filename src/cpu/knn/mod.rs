@@ -92,9 +92,10 @@ use crate::ops::{GraphParams, check_search};
 use crate::simd::InstructionSet;
 use crate::{Error, Result};
 use rayon::prelude::*;
-use scan_f32::FloatBatch;
+use scan_f32::{FloatBatch, FloatJob};
 use scan_int8::{TreePlaces, scores_bytes};
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Bytes of the largest working memory of a search by `threads` threads: all scores of a batch, where they are kept.
 pub(super) fn scratch_bytes(threads: usize, k: usize, dim: usize) -> u64 {
@@ -141,7 +142,8 @@ pub(super) fn search(
         .enumerate()
         .for_each(|(group, (entries, lens))| {
             let job = lists::Job::new(queries, points, group, params);
-            let float = scan_f32::FloatJob::new(&job);
+            // Only where a batch needs it.
+            let float = OnceLock::new();
             let int8 = scan_int8::Int8Job::new(&job);
             let search_batch = |rows: Vec<u32>,
                                 places: Option<TreePlaces<'_>>,
@@ -151,7 +153,8 @@ pub(super) fn search(
                     .as_ref()
                     .is_some_and(|int8| int8.search(rows.clone(), places, entries, lens));
                 if !done {
-                    set.run(FloatBatch::new(&float, rows, entries, lens));
+                    let float = float.get_or_init(|| FloatJob::new(&job));
+                    set.run(FloatBatch::new(float, rows, entries, lens));
                 }
             };
             let sorted = int8.as_ref().and_then(|int8| int8.sorted(rows.clone()));

@@ -1,12 +1,14 @@
-//! The filters' copy of rows: centred, scaled and tiled.
+//! The filters' copy of rows: centred, scaled and tiled. The tiles of float32 are made when they are first needed.
 
 use super::pack::{Column, PackFloats, Row};
 use super::rows::{Place, Rows, sample};
 use crate::cpu::gemm::{CHUNK, COLS, ROWS};
+use crate::cpu::pages;
 use crate::simd::{F64_LANES, InstructionSet, LineF64};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Numbers of a row that are packed before those of the next: a piece of a tile takes 64 KiB.
 const PIECE: usize = 512;
@@ -20,63 +22,103 @@ pub(super) struct Packed {
     set: InstructionSet,
     /// A power of two that brings typical values near 1, so that squares neither overflow nor underflow.
     pub(super) scale: f64,
+    /// `[rows]` how many identical rows come before this one.
+    copies: Vec<u16>,
+    /// The largest of them.
+    most_copies: u16,
+    /// Made when they are first needed.
+    floats: OnceLock<Floats>,
+}
+
+/// What the float32 filter reads of the points.
+pub(super) struct Floats {
     /// `[tiles, dim, COLS]`.
     pub(super) tiles: Vec<f32>,
     /// `[tiles * COLS]` minus half the squared norm of the packed row, times `1 - 2 gamma`; minus infinity where
     /// there is no candidate, NaN where the norm is too large for the float32 filter.
     pub(super) neg_half_norms: Vec<f32>,
-    /// `[rows]` how many identical rows come before this one.
-    copies: Vec<u16>,
-    /// The largest of them.
-    most_copies: u16,
 }
 
 impl Packed {
     pub(super) fn new(points: &Rows, group: usize, set: InstructionSet) -> Self {
-        let &Rows { rows, dim, .. } = points;
+        let dim = points.dim;
         let (numbers, scale) = frame(points, group);
         let mut centre = vec![LineF64::ZERO; dim.div_ceil(F64_LANES)];
         bytemuck::cast_slice_mut(&mut centre)[..dim].copy_from_slice(&numbers);
-        let tiles = rows.div_ceil(COLS);
         let copies = count_copies(points, group);
-        let mut packed = Self {
+        Self {
             centre,
             dim,
             set,
             scale,
-            tiles: Vec::new(),
-            neg_half_norms: Vec::new(),
             most_copies: copies.iter().copied().max().unwrap_or(0),
             copies,
-        };
-        let mut values = vec![0f32; tiles * dim * COLS];
-        let mut norms = vec![f32::NEG_INFINITY; tiles * COLS];
-        let shrink = 1.0 - 2.0 * gamma(dim);
-        let usable = gamma(dim) < 0.05;
-        values
-            .par_chunks_mut(dim * COLS)
+            floats: OnceLock::new(),
+        }
+    }
+
+    /// The tiles of float32, where no search has made them yet by the calling thread alone. (If other threads helped, it might
+    /// take up another batch of the search meanwhile, and wait there for itself.)
+    pub(super) fn floats(&self, points: &Rows, group: usize) -> &Floats {
+        self.floats.get_or_init(|| {
+            let (mut values, mut norms) = self.room(points);
+            let tiles = values.chunks_mut(self.dim * COLS);
+            for (t, tile) in tiles.zip(norms.chunks_mut(COLS)).enumerate() {
+                self.float_tile(points, group, t, tile);
+            }
+            Floats {
+                tiles: values,
+                neg_half_norms: norms,
+            }
+        })
+    }
+
+    /// Makes the tiles of float32 on all threads, before any search.
+    pub(super) fn make_floats(&self, points: &Rows, group: usize) {
+        let (mut values, mut norms) = self.room(points);
+        let tiles = values.par_chunks_mut(self.dim * COLS);
+        tiles
             .zip(norms.par_chunks_mut(COLS))
             .enumerate()
-            .for_each(|(t, (tile, norms))| {
-                let first = t * COLS;
-                let rows = first..rows.min(first + COLS);
-                let sq_norms = packed.pack_tile(points, group, rows, tile);
-                for (norm, sq) in norms.iter_mut().zip(sq_norms) {
-                    let Some(sq) = sq else {
-                        continue;
-                    };
-                    // Beyond 2^100 products might overflow, and for large dimensions the error bound is useless:
-                    // a NaN lets every such pair pass to the exact distance.
-                    *norm = if usable && sq < 2f64.powi(100) {
-                        (-0.5 * sq * shrink) as f32
-                    } else {
-                        f32::NAN
-                    };
-                }
-            });
-        packed.tiles = values;
-        packed.neg_half_norms = norms;
-        packed
+            .for_each(|(t, tile)| self.float_tile(points, group, t, tile));
+        self.floats.get_or_init(|| Floats {
+            tiles: values,
+            neg_half_norms: norms,
+        });
+    }
+
+    /// Tiles and norms that hold no candidate.
+    fn room(&self, points: &Rows) -> (Vec<f32>, Vec<f32>) {
+        let tiles = points.rows.div_ceil(COLS);
+        let values = pages::zeros(tiles * self.dim * COLS);
+        (values, vec![f32::NEG_INFINITY; tiles * COLS])
+    }
+
+    /// Fills tile number `t` and the norms of its points.
+    fn float_tile(
+        &self,
+        points: &Rows,
+        group: usize,
+        t: usize,
+        (tile, norms): (&mut [f32], &mut [f32]),
+    ) {
+        let shrink = 1.0 - 2.0 * gamma(self.dim);
+        let usable = gamma(self.dim) < 0.05;
+        let first = t * COLS;
+        let rows = first..points.rows.min(first + COLS);
+        let sq_norms = self.pack_tile(points, group, rows, tile);
+        for (norm, sq) in norms.iter_mut().zip(sq_norms) {
+            let Some(sq) = sq else {
+                continue;
+            };
+            // Beyond 2^100 products might overflow, and for large dimensions the error bound is useless: a NaN lets
+            // every such pair pass to the exact distance.
+            *norm = if usable && sq < 2f64.powi(100) {
+                (-0.5 * sq * shrink) as f32
+            } else {
+                f32::NAN
+            };
+        }
     }
 
     /// The numbers that a row is made a difference from, `[dim]`.
@@ -236,13 +278,15 @@ fn heavy_tailed(points: &Rows, group: usize) -> Option<(Vec<f64>, f64)> {
     (typical > 0.0 && largest > HEAVY * typical).then_some((centre, typical))
 }
 
+/// Fewest rows that a thread hashes at a time.
+const HASHED: usize = 256;
+
 /// For each row, how many rows before it have the same values (at most `u16::MAX`).
 fn count_copies(points: &Rows, group: usize) -> Vec<u16> {
     // -0 and 0 are the same value.
     let bits = |x: f32| (x + 0.0).to_bits();
-    let mut scratch = points.scratch();
-    let mut hash = |row: usize| {
-        let values = points.row(group, row).widen(&mut scratch);
+    let hash = |scratch: &mut Vec<f32>, row: usize| {
+        let values = points.row(group, row).widen(scratch);
         let step = |h: u64, x: u64| (h.rotate_left(5) ^ x).wrapping_mul(0x517c_c1b7_2722_0a95);
         // Several hashes side by side: a step of one need not wait for those of the others.
         let mut lanes = [0u64; 8];
@@ -253,10 +297,14 @@ fn count_copies(points: &Rows, group: usize) -> Vec<u16> {
         }
         lanes.into_iter().fold(0, step)
     };
-    let mut order: Vec<(u64, u32)> = (0..points.rows)
-        .map(|row| (hash(row), row as u32))
+    let rows = (0..points.rows).into_par_iter().with_min_len(HASHED);
+    let mut order: Vec<(u64, u32)> = rows
+        .map_init(
+            || points.scratch(),
+            |scratch, row| (hash(scratch, row), row as u32),
+        )
         .collect();
-    order.sort_unstable();
+    order.par_sort_unstable();
     let mut copies = vec![0u16; points.rows];
     for run in order.chunk_by(|a, b| a.0 == b.0) {
         let original = points.row(group, run[0].1 as usize);

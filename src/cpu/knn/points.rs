@@ -16,7 +16,8 @@ use std::ops::Deref;
 pub struct Points {
     /// The rows as read.
     data: Rows,
-    /// The filters' copies, one for each group; empty where the rows are not searched among.
+    /// What the filters' copies are made with, and the copy of float32, one for each group; empty where the rows are not
+    /// searched among.
     pub(super) packed: Vec<Packed>,
     /// The same as bytes, where the processor multiplies those.
     pub(super) int8: Vec<Option<Int8>>,
@@ -84,6 +85,10 @@ impl Points {
             let packed = Packed::new(&rows, group, set);
             let int8 = byte_products
                 .and_then(|byte_products| Int8::new(&rows, group, &packed, policy, byte_products));
+            if int8.is_none() {
+                // Every search needs them.
+                packed.make_floats(&rows, group);
+            }
             (packed, int8)
         };
         let (packed, int8) = (0..rows.groups).into_par_iter().map(prepare).unzip();

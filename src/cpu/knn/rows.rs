@@ -1,8 +1,9 @@
 //! Rows as read, with what distances need of each: all that the filters' copies are made from.
 
 use crate::Result;
+use crate::cpu::pages;
 use crate::ops::{Kernel, PointsBlock, PointsShape, check_points};
-use crate::tensor::{ValueBuffer, ValueType, Values};
+use crate::tensor::{Value, ValueBuffer, ValueType, Values};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
@@ -40,7 +41,7 @@ impl Rows {
             first,
             ..
         } = block;
-        Self::take(data.to_buffer(), groups, dim, first, kernel)
+        Self::take(copied(data), groups, dim, first, kernel)
     }
 
     /// Takes the values `raw [groups, rows, dim]` of samples from `first` on.
@@ -134,6 +135,23 @@ impl Rows {
             Kernel::Gaussian => Some(1.0),
             Kernel::Cosine => Some(self.inverse_norm(group, row)).filter(|&f| f > 0.0),
         }
+    }
+}
+
+/// Values that a thread copies at a time.
+const COPIED: usize = 1 << 18;
+
+/// A copy of values, made by all threads.
+fn copied(values: Values<'_>) -> ValueBuffer {
+    fn copy<T: Value>(values: &[T]) -> Vec<T> {
+        let mut copy = pages::zeros(values.len());
+        let parts = copy.par_chunks_mut(COPIED).zip(values.par_chunks(COPIED));
+        parts.for_each(|(to, from)| to.copy_from_slice(from));
+        copy
+    }
+    match values {
+        Values::F16(values) => ValueBuffer::F16(copy(values)),
+        Values::F32(values) => ValueBuffer::F32(copy(values)),
     }
 }
 

@@ -12,7 +12,7 @@
 mod block;
 
 use super::lists::{Job, Lists};
-use super::packed::{Packed, gamma};
+use super::packed::{Floats, Packed, gamma};
 use super::rows::Place;
 use super::select::Candidate;
 use crate::cpu::gemm::{COLS, ROWS};
@@ -36,6 +36,7 @@ pub(super) fn batch_rows(k: usize) -> usize {
 /// Search of one group with the float32 filter.
 pub(super) struct FloatJob<'a> {
     job: &'a Job<'a>,
+    floats: &'a Floats,
     /// The stored norms, with needless copies excluded.
     neg_half_norms: Cow<'a, [f32]>,
     gamma: f64,
@@ -45,11 +46,13 @@ pub(super) struct FloatJob<'a> {
 impl<'a> FloatJob<'a> {
     pub(super) fn new(job: &'a Job<'a>) -> Self {
         let packed = &job.points.packed[job.group];
+        let floats = packed.floats(job.points, job.group);
         Self {
             job,
+            floats,
             neg_half_norms: packed.without_copies(
                 job.k,
-                &packed.neg_half_norms,
+                &floats.neg_half_norms,
                 f32::NEG_INFINITY,
                 None,
             ),
@@ -97,7 +100,7 @@ impl SimdKernel for FloatBatch<'_> {
     fn run<S: Simd, const R: usize, const V: usize>(mut self) {
         let dim = self.job.job.points.dim;
         let norms = &self.job.neg_half_norms;
-        let tiles = &self.job.packed().tiles;
+        let tiles = &self.job.floats.tiles;
         let mut block = Block::EMPTY;
         for (t, (tile, norms)) in tiles
             .chunks_exact(dim * COLS)
