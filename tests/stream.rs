@@ -67,8 +67,8 @@ proptest! {
     }
 }
 
-/// A channel of ten times the memory: queries and fetched vectors share it so that about `(1 + sqrt(k))^2` readings of the
-/// channel are taken for each memory full of it, which is the least there is.
+/// A channel of ten times the memory is read once for each memory full of queries, and `k` times to fetch candidates. The memory is
+/// divided so that no more than twice as much is read as that.
 #[test]
 fn a_channel_larger_than_memory_is_read_as_seldom_as_can_be() {
     let costs = Linear {
@@ -88,12 +88,27 @@ fn a_channel_larger_than_memory_is_read_as_seldom_as_can_be() {
         };
         let plan = plan_graph(&job, &costs, memory).unwrap();
         let full = (4 * samples * dim) as f64 / (memory / 4 * 3) as f64;
-        let least = (1.0 + (k as f64).sqrt()).powi(2);
-        let readings = plan.readings(&job) as f64 / full;
-        println!("k {k}: {readings:.1} readings for a memory full, at least {least:.1}");
+        let least = full + k as f64;
+        let readings = plan.readings(&job) as f64;
+        println!(
+            "k {k}: {readings} readings, {least:.0} at least, of a channel of {full:.1} memories"
+        );
         assert!(readings >= least, "k {k}: {readings} < {least}");
-        // Rows on this device take twice their values, and points a part of the memory.
-        assert!(readings <= 1.6 * least, "k {k}: {readings} > {least}");
+        // Rows on this device take twice their values, and points and vectors a part of the memory.
+        assert!(
+            readings <= 2.0 * full / 0.6 + k as f64 + 2.0,
+            "k {k}: {readings}"
+        );
+        assert_eq!(plan.rows_fetched(&job), (k * samples) as u64, "k {k}");
+        // Of few drawn queries, hardly more is read than for the search.
+        let few = GraphJob {
+            queries: 500,
+            drawn: true,
+            ..job
+        };
+        let plan = plan_graph(&few, &costs, memory).unwrap();
+        assert_eq!(plan.rows_fetched(&few), 500 * k as u64);
+        assert!(plan.rows_read(&few) <= (samples + 500 + 500 * k) as u64);
     }
 }
 

@@ -208,6 +208,10 @@ impl Backend for Cpu {
         candidates.part(part)
     }
 
+    fn numbered(&self, candidates: &Candidates) -> Result<(Vec<usize>, Candidates)> {
+        candidates.numbered()
+    }
+
     fn knn(
         &self,
         queries: &Points,

@@ -340,6 +340,11 @@ impl Backend for Gpu {
         context.guarded("part", || candidates.part(context, part.clone()))
     }
 
+    fn numbered(&self, candidates: &Candidates) -> Result<(Vec<usize>, Candidates)> {
+        let context = &self.context;
+        context.guarded("part", || candidates.numbered(context))
+    }
+
     fn zeros(&self, shape: &[usize]) -> Result<Tensor> {
         let context = &self.context;
         context.guarded("zeros", || context.zeros(shape))

@@ -20,6 +20,7 @@ mod graph;
 mod info;
 pub(crate) mod near;
 pub mod net;
+mod number;
 mod overlap;
 mod source;
 
@@ -34,6 +35,7 @@ pub use graph::{
     Vectors,
 };
 pub use info::{DeviceInfo, Limits};
+pub(crate) use number::number;
 pub use overlap::{OverlapSums, Supports};
 pub(crate) use source::Source;
 
@@ -175,6 +177,9 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<(Vec<i32>, Vec<f64>)>;
     /// A copy of the lists of the queries `part`. The lists are of one group.
     fn part(&self, candidates: &Self::Candidates, part: Range<usize>) -> Result<Self::Candidates>;
+    /// The samples in lists of one group, ascending, each once; and a copy of the lists that names each sample by its place
+    /// among them, for [`Backend::gather`] from these samples alone.
+    fn numbered(&self, candidates: &Self::Candidates) -> Result<(Vec<usize>, Self::Candidates)>;
     /// A tensor of zeros.
     fn zeros(&self, shape: &[usize]) -> Result<Self::Tensor>;
     /// Zeroed room for candidate vectors of shape `[groups, Q, k, dim]`, which come from points that were made of `values`.

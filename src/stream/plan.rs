@@ -9,20 +9,25 @@
 //!    drawn, whose rows alone take little.
 //! 3. **Blocks of queries**: a channel larger than memory. The points are streamed past a block of queries to find the
 //!    candidates. Their vectors take `k` times the memory of the queries, so that they are fetched, and the graphs solved, for
-//!    a part of the block at a time. Each fetch reads the points once more. The memory is divided between the queries and the
-//!    vectors so that both together cost least.
+//!    a part of the block at a time. A fetch reads those samples alone that are candidates ([`picks`], `queries`), and all where they are
+//!    many. The memory is divided between the queries and the vectors so that both together cost least.
 //!
 //! With `b` bytes of memory for a channel of `B` bytes, of which a share `x` holds queries, the third way reads the channel
-//! `B / b (1 / x + k / (1 - x))` times: about `k B / b` times, where `B / b` readings would do if the products of all pairs of
-//! candidates, `k^2 / 2` numbers a query, were kept in place of their vectors.
+//! `B / (b x)` times to search, and at most `k` times as much as all queries to fetch. Fetches would not be needed if the products
+//! of all pairs of candidates, `k^2 / 2` numbers a query, were kept in place of their vectors; but problems that are nearly
+//! degenerate are solved once more, from the vectors themselves.
 //!
 //! Where the backend can analyse the next block of points while the device works on this one ([`Costs::analysis_bytes`]), block
 //! sizes are chosen so that there is room for the analysis too. The GPU's takes about 24 bytes of the host's memory for a row.
 //! Where even the smallest blocks leave no room for it, sizes are chosen without, and blocks are analysed in turn. The device
 //! holds one block of points at a time either way.
 
+mod queries;
+
+use crate::Result;
 use crate::tensor::ValueType;
-use crate::{Error, Result};
+use queries::blocks_of_queries;
+pub use queries::picks;
 
 /// What is to be done: one graph over `samples` vectors of `dim` numbers in each of `spaces` channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,15 +103,6 @@ const ENTRY: u64 = 16;
 const MIN_POINTS: usize = 32;
 /// Fewest points per block beside rows that are in memory. A block is searched for all queries, which takes long enough.
 const FEW_POINTS: usize = 32;
-/// A search for the candidates of a block of queries costs about as much as so many readings that fetch vectors: the points
-/// are prepared for it.
-const SEARCH: u64 = 3;
-/// Shares of the free memory that blocks of queries may have: so many parts of it, up to half.
-const SHARES: u64 = 16;
-/// Vectors are fetched from blocks of so many times fewer points than are searched: such a block needs no more than to be
-/// read, and the memory is better used for vectors.
-const SMALLER: usize = 8;
-
 /// Chooses block sizes so that host and device working sets stay below three quarters of `cap` bytes;
 /// the supports of channels and aggregate have the rest.
 ///
@@ -185,60 +181,6 @@ fn rows_in_memory(
     Some(rows(most, ahead))
 }
 
-fn blocks_of_queries(
-    job: &GraphJob,
-    costs: &dyn Costs,
-    memory: u64,
-    cap: u64,
-    fits: &impl Fn(&GraphPlan) -> bool,
-) -> Result<GraphPlan> {
-    // All points at once would be whole channels, and all queries rows in memory.
-    let most = job.samples.saturating_sub(1).max(1);
-    let least = GraphPlan {
-        groups: 1,
-        points: MIN_POINTS.min(most),
-        queries: 1,
-        fetched: MIN_POINTS.min(most),
-        solved: 1,
-        ahead: false,
-    };
-    if !fits(&least) {
-        return Err(Error::Memory {
-            what: format!("vectors of {} numbers with k = {}", job.dim, job.k),
-            needed: least.bytes(job, costs).div_ceil(3).saturating_mul(4),
-            cap,
-        });
-    }
-    let analysed = GraphPlan {
-        ahead: can_analyse(costs, least.points, job.dim),
-        ..least
-    };
-    let least = if fits(&analysed) { analysed } else { least };
-    let fixed = least.bytes(job, costs);
-    let with_share = |share: u64| {
-        let most_bytes = fixed + (memory - fixed) / SHARES * share;
-        let within = |queries| {
-            let plan = GraphPlan { queries, ..least };
-            fits(&plan) && plan.bytes(job, costs) <= most_bytes
-        };
-        let mut plan = GraphPlan {
-            queries: largest(1, most.min(job.queries), within),
-            ..least
-        };
-        plan.points = largest(least.points, most, |points| {
-            fits(&GraphPlan { points, ..plan })
-        });
-        plan.fetched = (plan.points / SMALLER).max(least.fetched);
-        plan.solved = largest(1, plan.queries, |solved| {
-            fits(&GraphPlan { solved, ..plan })
-        });
-        plan
-    };
-    let plans = (1..=SHARES / 2).rev().map(with_share);
-    let best = plans.min_by_key(|plan| SEARCH * plan.searches(job) + plan.fetches(job));
-    Ok(best.unwrap_or(least))
-}
-
 impl GraphPlan {
     /// Whether every channel's points are on the device at once, prepared for a search.
     pub fn whole(&self, job: &GraphJob) -> bool {
@@ -250,31 +192,25 @@ impl GraphPlan {
         !job.drawn && !self.whole(job) && self.queries >= job.samples
     }
 
-    /// How often every value of a channel is read.
+    /// How often every value of a channel is read, at the most.
     pub fn readings(&self, job: &GraphJob) -> u64 {
+        let fetched = self.rows_fetched(job).div_ceil(job.samples.max(1) as u64);
+        self.searching(job) + fetched
+    }
+
+    /// How often all samples are read for searches: once where they fit, twice where only rows do, and else as queries, and once
+    /// past every block of queries. Of drawn queries, no more than these are read as such.
+    fn searching(&self, job: &GraphJob) -> u64 {
         if self.whole(job) {
             return 1;
         }
         if self.has_rows(job) {
             return 2;
         }
-        // As queries, once past every block of queries, and once for every part of a block that is solved. Of drawn
-        // queries, no more than these are read as such.
-        u64::from(!job.drawn) + self.searches(job) + self.fetches(job)
+        u64::from(!job.drawn) + self.searches(job)
     }
 
-    /// Blocks of queries, past each of which all points are streamed.
-    fn searches(&self, job: &GraphJob) -> u64 {
-        job.queries.div_ceil(self.queries) as u64
-    }
-
-    /// Parts of blocks of queries, for each of which the candidates' vectors are fetched.
-    fn fetches(&self, job: &GraphJob) -> u64 {
-        let (full, rest) = (job.queries / self.queries, job.queries % self.queries);
-        (full * self.queries.div_ceil(self.solved) + rest.div_ceil(self.solved)) as u64
-    }
-
-    /// Samples of a space that are read, each as often as it is.
+    /// Samples of a space that are read, each as often as it is, at the most: candidates of several queries are fetched once.
     pub fn rows_read(&self, job: &GraphJob) -> u64 {
         // Drawn queries are picked from the points where these are all in memory, and else read by themselves.
         let drawn = if job.drawn && !self.whole(job) {
@@ -282,7 +218,7 @@ impl GraphPlan {
         } else {
             0
         };
-        self.readings(job) * job.samples as u64 + drawn as u64
+        self.searching(job) * job.samples as u64 + self.rows_fetched(job) + drawn as u64
     }
 
     /// How often the file is gone through for all channels.
@@ -348,14 +284,15 @@ impl GraphPlan {
         let solve = match self.has_rows(job) {
             true => both(results(q), queries),
             false => {
-                let part = ENTRY * product(&[self.solved, k]);
+                // The lists of a part, a copy that names candidates by their places among those, and these.
+                let listed = ENTRY * product(&[self.solved, k]);
                 let vectors = costs
                     .fetched_bytes(d, v)
                     .saturating_mul(product(&[g, self.solved, k]))
-                    .saturating_add(part);
+                    .saturating_add(2 * listed);
                 let fetched = costs.rows_bytes(g, self.fetched, d, v);
                 both(
-                    2 * values(self.fetched) + results(self.solved),
+                    2 * values(self.fetched) + results(self.solved) + 2 * listed,
                     queries.saturating_add(vectors).saturating_add(fetched),
                 )
             }

@@ -78,7 +78,7 @@ fn values_that_are_not_finite_are_found_alike() {
 }
 
 /// Under the same cap, halves are never read in more passes than float32, and in fewer where the cap is small. The bytes that
-/// a run reads are those of the plan.
+/// a run reads are those of the plan, apart from what the candidates of several queries have in common.
 #[test]
 fn halves_take_fewer_readings_under_a_cap() {
     for (channels, side) in [(12, 4), (1, 9)] {
@@ -103,7 +103,10 @@ fn halves_take_fewer_readings_under_a_cap() {
                 }
                 let before = half.bytes_read();
                 run_layer(&ctx, &*half, &options).unwrap();
-                assert_eq!(half.bytes_read() - before, of_half.read_bytes);
+                let read = half.bytes_read() - before;
+                assert!(read <= of_half.read_bytes, "{read} {of_half:?}");
+                let least = of_half.read_bytes - of_half.fetched_bytes;
+                assert!(read >= least, "{read} {of_half:?}");
                 fewer += 1;
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::cpu::pages;
-use crate::ops::{ListsShape, check_lists, check_part};
+use crate::ops::{ListsShape, check_lists, check_part, number};
 use crate::simd::{F64_LANES, F64x8, LineF64};
 use std::ops::Range;
 
@@ -81,6 +81,21 @@ impl Candidates {
             entries: self.entries[queries.start * k..queries.end * k].to_vec(),
             lens: self.lens[queries].to_vec(),
         })
+    }
+
+    /// The samples in the lists, ascending, each once, and the lists with their places there.
+    ///
+    /// # Errors
+    /// Those of [`check_part`].
+    pub(in crate::cpu) fn numbered(&self) -> Result<(Vec<usize>, Self)> {
+        let mut copy = self.part(0..self.queries)?;
+        let lists = copy.entries.chunks_mut(self.k.max(1)).zip(&self.lens);
+        let mut listed: Vec<&mut u32> = lists
+            .flat_map(|(list, &len)| &mut list[..len as usize])
+            .map(|candidate| &mut candidate.index)
+            .collect();
+        let samples = number(&mut listed);
+        Ok((samples, copy))
     }
 
     /// Groups, queries, k.

@@ -8,7 +8,7 @@ use crate::gpu::context::Context;
 use crate::gpu::memory::{Buffer, Kind, share, tile};
 use crate::gpu::record::Recorder;
 use crate::gpu::wide::Wide;
-use crate::ops::{ListsShape, check_lists, check_part};
+use crate::ops::{ListsShape, check_lists, check_part, number};
 use std::ops::Range;
 
 /// Most bytes per pass for noted points, and for queries as the filters read them.
@@ -133,6 +133,27 @@ impl Candidates {
             lifted: self.lifted,
             ..part
         })
+    }
+
+    /// The samples in the lists, ascending, each once, and the lists with their places there.
+    ///
+    /// # Errors
+    /// Those of [`check_part`]; what the device reports.
+    pub(in crate::gpu) fn numbered(&self, context: &Context) -> Result<(Vec<usize>, Self)> {
+        let copy = self.part(context, 0..self.queries)?;
+        let mut entries: Vec<Entry> = context.read(&self.entries, self.queries * self.k)?;
+        // In an entry, samples are counted from 1, and 0 is none.
+        let listed = entries.iter_mut().filter(|entry| entry.sample > 0);
+        let mut listed: Vec<&mut u32> = listed
+            .map(|entry| {
+                entry.sample -= 1;
+                &mut entry.sample
+            })
+            .collect();
+        let samples = number(&mut listed);
+        listed.into_iter().for_each(|place| *place += 1);
+        context.write(&copy.entries, &entries)?;
+        Ok((samples, copy))
     }
 
     /// Writes the state of every query's search before its first tile: which sample it is, no threshold, nothing noted.

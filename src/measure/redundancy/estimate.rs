@@ -29,6 +29,9 @@ pub struct Estimate {
     pub supports_bytes: u64,
     /// Bytes read from the layer's file, the pass that looks for NaN included, those of a copy not.
     pub read_bytes: u64,
+    /// Those of them that are read to fetch candidates, at the most: what several queries have in common is read once. 0 where
+    /// channels fit in memory.
+    pub fetched_bytes: u64,
     /// Seconds, extrapolated from a probe: as a rule right within a factor of 1.5; see `docs/performance.md`.
     pub seconds: f64,
     /// Those of them that the first reading takes, with the correlations of channels.
@@ -120,6 +123,7 @@ fn estimate_on<B: Backend>(
         }
         .bytes(),
         read_bytes: n as u64 * layer.row_bytes(&channels),
+        fetched_bytes: 0,
         seconds: 0.0,
         survey_seconds: 0.0,
     };
@@ -157,7 +161,9 @@ fn estimate_on<B: Backend>(
             total.disk_bytes += MapStore::bytes(layer, c);
             total.read_bytes += (shape.len() * layer.dtype().size()) as u64;
         } else {
-            total.read_bytes += direct_bytes(layer, &channels, &job, &plan);
+            let bytes = |rows| direct_bytes(layer, &channels, spaces, (&plan, rows));
+            total.read_bytes += bytes(plan.rows_read(&job));
+            total.fetched_bytes += bytes(plan.rows_fetched(&job));
         }
         total.seconds += probe.graphs(&job, &plan, channels_per_space)?;
     }

@@ -67,16 +67,14 @@ fn has_room(folder: &Path, bytes: u64) -> bool {
     available_disk(folder).is_none_or(|free| free >= bytes.saturating_add(bytes / 8))
 }
 
-/// Bytes that are read from the file for the graphs of `channels`, each a space of its own or all of them one, without a
-/// copy.
+/// Bytes that `rows` samples of each space take in the file, in the groups of `channels` that are read together, without a copy.
 pub(super) fn direct_bytes(
     layer: &dyn Layer,
     channels: &[usize],
-    job: &GraphJob,
-    plan: &GraphPlan,
+    spaces: usize,
+    (plan, rows): (&GraphPlan, u64),
 ) -> u64 {
-    let rows = plan.rows_read(job);
-    match job.spaces {
+    match spaces {
         1 => rows * layer.row_bytes(channels),
         _ => channels
             .chunks(plan.groups)

@@ -2,15 +2,17 @@
 
 use super::graphs::GraphStage;
 use crate::Result;
+use crate::io::kept::Kept;
+use crate::io::layer::Layer;
 use crate::ops::{Backend, GraphBlock, Vectors};
-use crate::stream::plan::{GraphJob, GraphPlan};
-use crate::stream::run::{Block, Read, ranges, read_values};
+use crate::stream::plan::{GraphJob, GraphPlan, picks};
+use crate::stream::run::{Block, Read, ranges, read_blocks, read_values};
 use std::ops::Range;
 
 impl<B: Backend> GraphStage<'_, B> {
     /// One channel and block of queries at a time. The points are streamed past the queries to find the candidates. Where
-    /// all samples are queries, the candidates are among them; else the points are streamed again to fetch the candidates'
-    /// vectors, for some of the queries at a time.
+    /// all samples are queries, the candidates are among them; else their vectors are fetched, for some of the queries at a
+    /// time.
     pub(super) fn streamed(
         &self,
         job: &GraphJob,
@@ -49,15 +51,7 @@ impl<B: Backend> GraphStage<'_, B> {
                     let found = self.backend.part(&found, part.clone())?;
                     let shape = [1, part.len(), k, job.dim];
                     let mut vectors = self.backend.gathered(shape, job.values)?;
-                    let in_turn = GraphPlan {
-                        ahead: false,
-                        ..*plan
-                    };
-                    self.stream(&in_turn, space, plan.fetched, |read, block, _| {
-                        let (data, first) = (block.values().to_buffer(), read.rows.start);
-                        let points = self.backend.rows(data, 1, job.dim, first, params.kernel)?;
-                        self.backend.gather(&points, &found, &mut vectors)
-                    })?;
+                    self.fetch(plan, space, &found, &mut vectors)?;
                     let vectors = Vectors::Gathered(&vectors);
                     self.backend.nnk_into(
                         &rows,
@@ -91,6 +85,45 @@ impl<B: Backend> GraphStage<'_, B> {
             backend.knn(rows, queries.clone(), &points, params, &mut found)
         })?;
         Ok(found)
+    }
+
+    /// Copies the vectors of candidates to their places. Where they are few of the samples, no others are read.
+    fn fetch(
+        &self,
+        plan: &GraphPlan,
+        space: usize,
+        found: &B::Candidates,
+        vectors: &mut B::Gathered,
+    ) -> Result<()> {
+        let (samples, numbered) = self.backend.numbered(found)?;
+        let picked = match picks(samples.len(), self.job.samples) && !samples.is_empty() {
+            true => Some(Kept::new(self.layer, samples)?),
+            false => None,
+        };
+        let (layer, found): (&dyn Layer, _) = match &picked {
+            Some(picked) => (picked, &numbered),
+            None => (self.layer, found),
+        };
+        let channels = self.channels_of(&(space..space + 1));
+        let reads = ranges(layer.shape().samples, plan.fetched).map(|rows| Read {
+            channels: channels.clone(),
+            rows,
+        });
+        let work = |read: &Read, block: Block, _: Option<()>| {
+            let (data, first) = (block.values().to_buffer(), read.rows.start);
+            let (dim, kernel) = (self.job.dim, self.params.kernel);
+            let points = self.backend.rows(data, 1, dim, first, kernel)?;
+            self.backend.gather(&points, found, vectors)
+        };
+        read_blocks(
+            layer,
+            self.selection,
+            self.layout,
+            reads,
+            None,
+            self.control,
+            work,
+        )
     }
 
     /// The rows of some samples of a space, which are not searched among.
