@@ -107,7 +107,7 @@ const FEW_POINTS: usize = 32;
 /// the supports of channels and aggregate have the rest.
 ///
 /// # Errors
-/// [`Error::Memory`] names the least cap that would do.
+/// [`crate::Error::Memory`] names the least cap that would do.
 pub fn plan_graph(job: &GraphJob, costs: &dyn Costs, cap: u64) -> Result<GraphPlan> {
     let memory = cap / 4 * 3;
     let n = job.samples;

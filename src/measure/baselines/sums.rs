@@ -252,7 +252,7 @@ mod tests {
 
     /// Cosine and Pearson correlation by their definitions, in two passes.
     fn defined(x: &[f32], [n, c, d]: [usize; 3], i: usize, e: usize) -> (f64, f64) {
-        let at = |s: usize, c_: usize, p: usize| f64::from(x[(s * c + c_) * d + p]);
+        let at = |s: usize, channel: usize, p: usize| f64::from(x[(s * c + channel) * d + p]);
         let (mut cosines, mut count) = (0.0, 0);
         for s in 0..n {
             let dot = |a: usize, b: usize| (0..d).map(|p| at(s, a, p) * at(s, b, p)).sum::<f64>();
