@@ -138,6 +138,13 @@ impl Backend for Cpu {
         knn::points_bytes(groups, rows, dim, values)
     }
 
+    fn spare_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
+        match self.set.byte_products() {
+            Some(_) => groups as u64 * knn::float_bytes(rows, dim),
+            None => 0,
+        }
+    }
+
     fn rows_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {
         knn::rows_bytes(groups, rows, dim, values)
     }

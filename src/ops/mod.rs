@@ -62,6 +62,10 @@ pub trait Backend: Send + Sync + 'static {
     fn limits(&self) -> Limits;
     /// Device bytes of a prepared block (raw rows, transposed copies, norms) that is made of `values`. Pure, for planning.
     fn points_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64;
+    /// Those of them that as a rule are not used: for copies of the rows that are made where a search needs them.
+    fn spare_bytes(&self, _groups: usize, _rows: usize, _dim: usize) -> u64 {
+        0
+    }
     /// Device bytes of what [`Backend::rows`] makes. Pure, for planning.
     fn rows_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {
         self.points_bytes(groups, rows, dim, values)

@@ -115,8 +115,14 @@ pub(in crate::cpu) fn points_bytes(
     let raw = rows_bytes(1, rows, dim, values);
     let (groups, rows, dim) = (groups as u64, rows as u64, dim as u64);
     let padded = rows.next_multiple_of(COLS as u64);
-    let packed = 4 * padded * dim + 4 * padded + 2 * rows + 8 * dim.next_multiple_of(8);
+    let packed = float_bytes(rows as usize, dim as usize) + 2 * rows + 8 * dim.next_multiple_of(8);
     let int8 = padded * dim.next_multiple_of(4) + 4 * padded;
     // Packing sorts (hash, row) pairs.
     groups * (raw + packed + int8 + tree::bytes(rows as usize, dim as usize)) + 16 * rows * groups
+}
+
+/// Bytes of the tiles of float32 of a group, which are made when a search first needs them where bytes are multiplied.
+pub(in crate::cpu) fn float_bytes(rows: usize, dim: usize) -> u64 {
+    let padded = (rows as u64).next_multiple_of(COLS as u64);
+    4 * padded * (dim as u64 + 1)
 }

@@ -20,7 +20,7 @@ use crate::stream::plan::{GraphJob, plan_graph};
 /// What a run would need.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Largest working set, bytes; below the memory cap.
+    /// Largest working set as a rule, bytes; it stays below the memory cap in any case.
     pub memory_bytes: u64,
     /// Temporary files, bytes: for supports that do not fit in memory, and for a copy of the layer by channels where one is
     /// made.
@@ -155,7 +155,12 @@ fn estimate_on<B: Backend>(
         } else {
             in_memory += supports;
         }
-        total.memory_bytes = total.memory_bytes.max(plan.bytes(&job, &costs));
+        let spare = match plan.whole(&job) {
+            true => backend.spare_bytes(plan.groups, plan.points, dim),
+            false => 0,
+        };
+        let used = plan.bytes(&job, &costs).saturating_sub(spare);
+        total.memory_bytes = total.memory_bytes.max(used);
         let reading = Reading::new(layer, &job, &plan);
         if channels_per_space == 1 && reading.wants_copy(layer, c, memory, ctx.scratch())? {
             total.disk_bytes += MapStore::bytes(layer, c);
