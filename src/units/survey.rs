@@ -7,6 +7,7 @@ use crate::io::kept::Kept;
 use crate::io::layer::Layer;
 use crate::io::parts::{Done, Part};
 use crate::io::scan::scan;
+use crate::io::sink::PLAN;
 use crate::measure::Context;
 use crate::measure::baselines::{ALIGNED, ChannelSimilarity, Totals, mini_batches, packed_len};
 use crate::measure::redundancy::{
@@ -254,7 +255,8 @@ pub(super) fn gram(units: &[([usize; 2], &Done)], batch: usize) -> Result<Vec<f6
     let first = batch * ALIGNED;
     let at = units.partition_point(|(samples, _)| samples[1] <= first);
     let Some((samples, done)) = units.get(at) else {
-        return Ok(Vec::new());
+        let what = format!("surveys no sample {first}; plan again");
+        return Err(Error::malformed(PLAN, None, what));
     };
     let in_batch = ALIGNED.min(samples[1] - first);
     let most = 8 * packed_len(in_batch);
