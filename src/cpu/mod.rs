@@ -42,7 +42,7 @@ pub use tensor::Tensor;
 use crate::error::DeviceProblem;
 use crate::ops::{
     Backend, Conv2dParams, DeviceInfo, DotRows, GramKind, GraphBlock, GraphParams, Kernel, Limits,
-    OverlapSums, PointsBlock, Supports, Vectors,
+    OverlapSums, PointsBlock, PointsBytes, PointsSize, Supports, Vectors,
 };
 use crate::tensor::{ValueBuffer, ValueType};
 use crate::{Error, Result};
@@ -138,11 +138,9 @@ impl Backend for Cpu {
         knn::points_bytes(groups, rows, dim, values)
     }
 
-    fn spare_bytes(&self, groups: usize, rows: usize, dim: usize) -> u64 {
-        match self.set.byte_products() {
-            Some(_) => groups as u64 * knn::float_bytes(rows, dim),
-            None => 0,
-        }
+    fn usual_bytes(&self, of: &PointsSize) -> PointsBytes {
+        let byte_products = self.set.byte_products().is_some();
+        knn::usual_bytes(of, byte_products, self.pool.current_num_threads())
     }
 
     fn rows_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {

@@ -1,5 +1,8 @@
 //! What a device says of itself.
 
+use super::Kernel;
+use crate::tensor::ValueType;
+
 /// What the results record about the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
@@ -18,4 +21,30 @@ pub struct Limits {
     pub max_block_bytes: u64,
     /// Whether device memory is the host's (CPU, software adapters): then one cap bounds both.
     pub shares_host_memory: bool,
+}
+
+/// What the bytes of a prepared block of points depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PointsSize {
+    /// Channels.
+    pub groups: usize,
+    /// Samples.
+    pub rows: usize,
+    /// Numbers of a sample in a channel.
+    pub dim: usize,
+    /// What the block is made of.
+    pub values: ValueType,
+    /// What distances mean.
+    pub kernel: Kernel,
+    /// Queries of each channel that are searched for among the points.
+    pub queries: usize,
+}
+
+/// Bytes of a prepared block of points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PointsBytes {
+    /// At most while it is made, working memory included.
+    pub making: u64,
+    /// Once it is made.
+    pub made: u64,
 }

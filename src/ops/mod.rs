@@ -34,7 +34,7 @@ pub use graph::{
     GraphBlock, GraphParams, Identical, Kernel, MAX_K, PointsBlock, SUPPORT_THRESHOLD, Sigma,
     Vectors,
 };
-pub use info::{DeviceInfo, Limits};
+pub use info::{DeviceInfo, Limits, PointsBytes, PointsSize};
 pub(crate) use number::number;
 pub use overlap::{OverlapSums, Supports};
 pub(crate) use source::Source;
@@ -62,9 +62,14 @@ pub trait Backend: Send + Sync + 'static {
     fn limits(&self) -> Limits;
     /// Device bytes of a prepared block (raw rows, transposed copies, norms) that is made of `values`. Pure, for planning.
     fn points_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64;
-    /// Those of them that as a rule are not used: for copies of the rows that are made where a search needs them.
-    fn spare_bytes(&self, _groups: usize, _rows: usize, _dim: usize) -> u64 {
-        0
+    /// Device bytes that such a block takes as a rule, where [`Backend::points_bytes`] is the most that it may take: without
+    /// copies of the rows that few searches need. Pure, for estimates.
+    fn usual_bytes(&self, of: &PointsSize) -> PointsBytes {
+        let bytes = self.points_bytes(of.groups, of.rows, of.dim, of.values);
+        PointsBytes {
+            making: bytes,
+            made: bytes,
+        }
     }
     /// Device bytes of what [`Backend::rows`] makes. Pure, for planning.
     fn rows_bytes(&self, groups: usize, rows: usize, dim: usize, values: ValueType) -> u64 {

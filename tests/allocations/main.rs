@@ -1,5 +1,7 @@
 //! A binary of its own, because it counts what the whole process allocates: trainers call the regulariser at
-//! every step, and after the first call no buffer may be made.
+//! every step, and after the first call no buffer may be made; and what estimates say of memory is about what runs allocate.
+
+mod estimates;
 
 use chanscope::cpu::Cpu;
 use chanscope::measure::filters::{Regularized, Regularizer};
@@ -12,17 +14,28 @@ struct Counting;
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
+/// Bytes that are allocated now.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// The most since it was last set.
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+fn allocated(bytes: usize) {
+    let live = LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    MOST.fetch_max(live, Ordering::Relaxed);
+}
 
 // SAFETY: everything is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.fetch_add(1, Ordering::Relaxed);
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
+        allocated(layout.size());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { System.dealloc(ptr, layout) }
     }
@@ -30,6 +43,9 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         CALLS.fetch_add(1, Ordering::Relaxed);
         LARGEST.fetch_max(size, Ordering::Relaxed);
+        // Where pages are moved, both blocks are never in memory.
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        allocated(size);
         // SAFETY: as above.
         unsafe { System.realloc(ptr, layout, size) }
     }
@@ -47,6 +63,7 @@ const SHAPES: [[usize; 4]; 4] = [
 const STEPS: usize = 240;
 
 fn main() {
+    estimates::check();
     for input_channels in [InputChannels::Separate, InputChannels::Summed] {
         for pairs in [Pairs::All, Pairs::Adjacent] {
             train(FilterParams {

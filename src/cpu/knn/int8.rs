@@ -39,8 +39,8 @@
 
 use super::pack::{Column, PackBytes, QUAD, Sums};
 use super::packed::Packed;
-use super::rows::{Place, Rows, sample};
-use super::tree::{Tree, TreePolicy};
+use super::rows::{CENTRE_SAMPLE, Place, Rows, sample};
+use super::tree::{self, Tree, TreePolicy};
 use crate::cpu::gemm::{COLS, ROWS};
 use crate::simd::{ByteProducts, INTEGER_SHIFT};
 use rayon::prelude::*;
@@ -85,6 +85,22 @@ pub(super) struct Int8 {
     error: f64,
     /// The largest `|B|` of a point.
     largest: f64,
+}
+
+/// Bytes of the copy of a group's points, without a tree.
+pub(super) fn bytes(rows: usize, dim: usize) -> u64 {
+    let padded = rows.next_multiple_of(COLS) as u64;
+    padded * dim.next_multiple_of(QUAD) as u64 + 4 * padded
+}
+
+/// Bytes of an [`Int8`] as a rule, and of the working memory that making it takes; `None` where it is not made.
+pub(super) fn usual_bytes(rows: usize, dim: usize, policy: TreePolicy) -> Option<(u64, u64)> {
+    if dim > MAX_DIM {
+        return None;
+    }
+    let (tree, building) = tree::usual_bytes(rows, dim, policy);
+    let deviations = 8 * (rows.min(CENTRE_SAMPLE) * dim) as u64;
+    Some((bytes(rows, dim) + tree, building.max(deviations)))
 }
 
 /// What the thresholds of a query are made of.

@@ -83,7 +83,7 @@ pub(super) mod internals {
 pub use gathered::Gathered;
 pub(super) use gathered::gather;
 pub use points::Points;
-pub(super) use points::{float_bytes, points_bytes, rows_bytes};
+pub(super) use points::{points_bytes, rows_bytes, usual_bytes};
 pub(super) use select::state_bytes;
 pub use select::{Candidate, Candidates};
 

@@ -1,12 +1,12 @@
 //! Rows prepared for neighbour search: as read for exact distances, and centred, scaled and tiled for the filters.
 
-use super::int8::Int8;
+use super::int8::{self, Int8};
 use super::packed::Packed;
 use super::rows::Rows;
 use super::tree::{self, TreePolicy};
 use crate::Result;
 use crate::cpu::gemm::COLS;
-use crate::ops::{Kernel, PointsBlock, check_points, check_queries};
+use crate::ops::{Kernel, PointsBlock, PointsBytes, PointsSize, check_points, check_queries};
 use crate::simd::{ByteProducts, InstructionSet};
 use crate::tensor::{ValueBuffer, ValueType};
 use rayon::prelude::*;
@@ -113,16 +113,46 @@ pub(in crate::cpu) fn points_bytes(
     values: ValueType,
 ) -> u64 {
     let raw = rows_bytes(1, rows, dim, values);
-    let (groups, rows, dim) = (groups as u64, rows as u64, dim as u64);
-    let padded = rows.next_multiple_of(COLS as u64);
-    let packed = float_bytes(rows as usize, dim as usize) + 2 * rows + 8 * dim.next_multiple_of(8);
-    let int8 = padded * dim.next_multiple_of(4) + 4 * padded;
+    let packed = float_bytes(rows, dim) + copies_bytes(rows, dim);
+    let group = raw + packed + int8::bytes(rows, dim) + tree::bytes(rows, dim);
     // Packing sorts (hash, row) pairs.
-    groups * (raw + packed + int8 + tree::bytes(rows as usize, dim as usize)) + 16 * rows * groups
+    groups as u64 * (group + 16 * rows as u64)
+}
+
+/// Bytes of a [`Points`] as a rule, made by so many threads: where bytes are multiplied, few searches need the tiles of float32.
+pub(in crate::cpu) fn usual_bytes(
+    of: &PointsSize,
+    byte_products: bool,
+    threads: usize,
+) -> PointsBytes {
+    let &PointsSize { rows, dim, .. } = of;
+    let norm = match of.kernel {
+        Kernel::Gaussian => 0,
+        Kernel::Cosine => 8,
+    };
+    let raw = rows as u64 * ((of.values.size() * dim) as u64 + norm);
+    let int8 = match byte_products {
+        true => int8::usual_bytes(rows, dim, TreePolicy::of(of.queries)),
+        false => None,
+    };
+    let (filter, scratch) = int8.unwrap_or((float_bytes(rows, dim), 0));
+    let group = raw + copies_bytes(rows, dim) + filter;
+    let made = of.groups as u64 * group;
+    // A thread prepares a group at a time, and first sorts (hash, row) pairs.
+    let at_once = threads.min(of.groups) as u64;
+    PointsBytes {
+        making: made + at_once * scratch.max(16 * rows as u64),
+        made,
+    }
+}
+
+/// Bytes of the numbers of identical rows, and of the centre, of a group.
+fn copies_bytes(rows: usize, dim: usize) -> u64 {
+    2 * rows as u64 + 8 * dim.next_multiple_of(8) as u64
 }
 
 /// Bytes of the tiles of float32 of a group, which are made when a search first needs them where bytes are multiplied.
-pub(in crate::cpu) fn float_bytes(rows: usize, dim: usize) -> u64 {
+fn float_bytes(rows: usize, dim: usize) -> u64 {
     let padded = (rows as u64).next_multiple_of(COLS as u64);
     4 * padded * (dim as u64 + 1)
 }

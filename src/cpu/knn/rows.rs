@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 
 /// Most rows that the centre is the mean of. Any centre is right; a typical one makes the filters sharp.
-const CENTRE_SAMPLE: usize = 1024;
+pub(super) const CENTRE_SAMPLE: usize = 1024;
 
 /// Rows of a few channels as read.
 pub struct Rows {

@@ -111,6 +111,14 @@ pub(super) fn bytes(rows: usize, dim: usize) -> u64 {
     8 * axes * dim + rows * (4 + 4 * axes + 16 + 4 * axes) + tiles * (9 * axes + 16)
 }
 
+/// Bytes of a [`Tree`] where its policy wants one, and of the coordinates that it is built from.
+pub(super) fn usual_bytes(rows: usize, dim: usize, policy: TreePolicy) -> (u64, u64) {
+    match policy.pays(rows.div_ceil(COLS), dim) {
+        true => (4 * rows as u64, 4 * (AXES.min(dim) * rows) as u64),
+        false => (0, 0),
+    }
+}
+
 impl Tree {
     /// `None` where a tree would not make searches faster.
     pub(super) fn new(

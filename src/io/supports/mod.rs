@@ -14,10 +14,15 @@ mod write;
 pub use read::StoredSupports;
 pub use write::write_supports;
 
+use super::spill::SupportStore;
+
 /// Name of the array of sizes.
 pub const SIZES: &str = "support_sizes.npy";
 /// Name of the array of members.
 pub const MEMBERS: &str = "supports.npy";
+
+/// Most queries that are written at a time.
+const QUERIES: u64 = 4096;
 
 /// The sizes of a layer's supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +75,19 @@ impl SupportShape {
             0x101..=0x1_0000 => 2,
             _ => 4,
         }
+    }
+
+    /// Queries that are written at a time with `memory` bytes.
+    fn queries_at_a_time(&self, memory: u64) -> usize {
+        let room = memory / self.working_bytes().max(1);
+        room.clamp(1, QUERIES) as usize
+    }
+
+    /// Bytes that writing takes as a rule where it may take `memory`: the supports of some queries, and their members.
+    pub(crate) fn writing_bytes(&self, memory: u64) -> u64 {
+        let queries = self.queries_at_a_time(memory).min(self.queries);
+        let members = Self { queries, ..*self }.bytes();
+        SupportStore::bytes(self.channels, queries, self.k) + members
     }
 
     /// Bytes that the supports of a query take in memory while they are written or read, in all channels.

@@ -6,9 +6,6 @@ use crate::io::sink::{ArrayWriter, NpyElement, Output};
 use crate::io::spill::SupportBlock;
 use std::ops::Range;
 
-/// Most queries that are written at a time.
-const QUERIES: u64 = 4096;
-
 /// Writes the supports of a layer, which `get` reads for any range of its queries, into `folder` of `output`, a name that ends
 /// in `/`. About `memory` bytes are used beside what `get` takes. Where samples were left out, `kept` holds the indices of the
 /// others in the layer as it was given.
@@ -60,8 +57,8 @@ impl Writing<'_> {
 
     /// The queries in blocks.
     fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let room = self.memory / self.shape.working_bytes().max(1);
-        let (queries, step) = (self.shape.queries, room.clamp(1, QUERIES) as usize);
+        let queries = self.shape.queries;
+        let step = self.shape.queries_at_a_time(self.memory);
         let firsts = (0..queries).step_by(step);
         firsts.map(move |first| first..queries.min(first + step))
     }

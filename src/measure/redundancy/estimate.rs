@@ -4,6 +4,7 @@
 use super::RedundancyOptions;
 use super::graphs::BackendCosts;
 use super::input::check_options;
+use super::memory::Moments;
 use super::overlap::check_overlap_memory;
 use super::probe::Probe;
 use super::reading::{Reading, direct_bytes};
@@ -20,7 +21,7 @@ use crate::stream::plan::{GraphJob, plan_graph};
 /// What a run would need.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Largest working set as a rule, bytes; it stays below the memory cap in any case.
+    /// Bytes in memory at the busiest moment as a rule, the program itself left out.
     pub memory_bytes: u64,
     /// Temporary files, bytes: for supports that do not fit in memory, and for a copy of the layer by channels where one is
     /// made.
@@ -112,16 +113,22 @@ fn estimate_on<B: Backend>(
     let channels = select(&options.channels, shape.channels, layer.name())?;
     let (n, c, k) = (shape.samples, channels.len(), options.graph.k);
     let m = query_count(options, n);
+    let kept = SupportShape {
+        channels: c,
+        queries: m,
+        k,
+        samples: n,
+    };
+    let moments = Moments {
+        backend,
+        memory,
+        options,
+        channels: c,
+    };
     let mut total = Estimate {
-        memory_bytes: 0,
+        memory_bytes: moments.survey(shape),
         disk_bytes: 0,
-        supports_bytes: SupportShape {
-            channels: c,
-            queries: m,
-            k,
-            samples: n,
-        }
-        .bytes(),
+        supports_bytes: kept.bytes(),
         read_bytes: n as u64 * layer.row_bytes(&channels),
         fetched_bytes: 0,
         seconds: 0.0,
@@ -136,31 +143,25 @@ fn estimate_on<B: Backend>(
     };
     total.survey_seconds = probe.survey()?;
     total.seconds += total.survey_seconds;
-    let mut in_memory = 0;
+    let job = |spaces, dim| GraphJob {
+        spaces,
+        samples: n,
+        dim,
+        k,
+        queries: m,
+        drawn: m < n,
+        values: layer.value_type(),
+    };
+    let mut held = moments.correlations();
     for (spaces, dim, channels_per_space) in spaces(c, shape.dim(), options) {
-        let job = GraphJob {
-            spaces,
-            samples: n,
-            dim,
-            k,
-            queries: m,
-            drawn: m < n,
-            values: layer.value_type(),
-        };
-        let costs = BackendCosts(backend);
-        let plan = plan_graph(&job, &costs, memory)?;
+        let job = job(spaces, dim);
+        let plan = plan_graph(&job, &BackendCosts(backend), memory)?;
         let supports = SupportStore::bytes(spaces, m, k);
-        if supports > memory / 8 {
-            total.disk_bytes += supports;
-        } else {
-            in_memory += supports;
-        }
-        let spare = match plan.whole(&job) {
-            true => backend.spare_bytes(plan.groups, plan.points, dim),
-            false => 0,
-        };
-        let used = plan.bytes(&job, &costs).saturating_sub(spare);
+        let in_memory = if supports > memory / 8 { 0 } else { supports };
+        total.disk_bytes += supports - in_memory;
+        let used = held + moments.graphs(&job, &plan, in_memory);
         total.memory_bytes = total.memory_bytes.max(used);
+        held += in_memory;
         let reading = Reading::new(layer, &job, &plan);
         if channels_per_space == 1 && reading.wants_copy(layer, c, memory, ctx.scratch())? {
             total.disk_bytes += MapStore::bytes(layer, c);
@@ -172,6 +173,7 @@ fn estimate_on<B: Backend>(
         }
         total.seconds += probe.graphs(&job, &plan, channels_per_space)?;
     }
-    total.memory_bytes += in_memory;
+    let used = moments.after_graphs(&job(c, shape.dim()), &kept, held);
+    total.memory_bytes = total.memory_bytes.max(used);
     Ok(total)
 }

@@ -12,6 +12,9 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// Writing the supports to the results has one part in so many of the memory cap.
+pub(super) const SUPPORTS_SHARE: u64 = 16;
+
 /// The layers to measure and what belongs to their samples.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
@@ -180,7 +183,7 @@ impl Prepared<'_> {
             },
             kept: self.kept,
             source,
-            memory: memory / 16,
+            memory: memory / SUPPORTS_SHARE,
         }
     }
 

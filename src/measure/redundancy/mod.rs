@@ -33,6 +33,7 @@ mod graphs;
 mod input;
 mod layer;
 mod matches;
+mod memory;
 mod overlap;
 mod probe;
 mod reading;

@@ -6,6 +6,7 @@ use crate::control::{Control, Step};
 use crate::io::spill::{SupportBlock, SupportStore};
 use crate::io::supports::StoredSupports;
 use crate::ops::{Backend, OverlapSums, Supports};
+use crate::stream::plan::GraphJob;
 use crate::stream::run::ranges;
 use crate::stream::sum::FixedMoments;
 use crate::{Error, Result};
@@ -49,6 +50,22 @@ fn costs(channels: usize, k: usize, sampled: bool) -> (u64, u64) {
         .saturating_mul(12)
         .saturating_mul(channels);
     (pairs.saturating_add(scatter), of_query)
+}
+
+/// Queries of which the supports, in every channel, and pair sums fit.
+fn queries_at_a_time(channels: usize, k: usize, sampled: bool, memory: u64) -> usize {
+    let (fixed, per_query) = costs(channels, k, sampled);
+    let room = (memory / SHARE).saturating_sub(fixed) / per_query.max(1);
+    usize::try_from(room).unwrap_or(usize::MAX).clamp(1, 4096)
+}
+
+/// Bytes that the stage takes as a rule under a cap of `memory`: the supports of a block of queries, and the sums.
+pub(super) fn overlap_bytes(job: &GraphJob, memory: u64) -> u64 {
+    let (channels, k, sampled) = (job.spaces, job.k, job.drawn);
+    let queries = queries_at_a_time(channels, k, sampled, memory).min(job.queries);
+    let scatter = if sampled { Scatter::bytes(channels) } else { 0 };
+    let sums = 32 * channels as u64 * channels as u64;
+    SupportStore::bytes(channels, queries, k) + sums + scatter
 }
 
 /// What the stage finds.
@@ -209,10 +226,9 @@ impl<B: Backend> OverlapStage<'_, B> {
 
     /// Queries whose supports, in every channel, and pair sums fit.
     fn queries_at_a_time(&self) -> Result<usize> {
-        let (fixed, per_query) = costs(self.channels, self.k, self.sampled);
-        let room = (self.memory / SHARE).saturating_sub(fixed) / per_query.max(1);
-        check_overlap_memory(self.channels, self.k, self.sampled, self.memory)?;
-        Ok(usize::try_from(room).unwrap_or(usize::MAX).clamp(1, 4096))
+        let (channels, k, sampled, memory) = (self.channels, self.k, self.sampled, self.memory);
+        check_overlap_memory(channels, k, sampled, memory)?;
+        Ok(queries_at_a_time(channels, k, sampled, memory))
     }
 
     fn unions(&self, supports: &Supports<'_>, aggregate: Option<&[i32]>) -> Unions {
