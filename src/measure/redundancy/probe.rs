@@ -17,6 +17,10 @@ use web_time::Instant;
 const QUERIES: usize = 256;
 /// Seconds of a search and solution in which the fixed costs of a call no longer matter.
 const ENOUGH: f64 = 0.05;
+/// Seconds of a search and solution at most, for more queries than that takes.
+const LONGEST: f64 = 1.0;
+/// A search and solution for more queries takes at most one part in so many of what all of them are going to take.
+const PARTS: f64 = 60.0;
 /// Most points of a space. The more there are, the better they stand for the run: a search among many points leaves most
 /// of them out.
 const POINTS: usize = 1 << 16;
@@ -85,8 +89,9 @@ impl<B: Backend> Probe<'_, B> {
     ) -> Result<f64> {
         let rows = (NUMBERS / job.dim).max(4 * job.k).min(POINTS);
         let rows = rows.min(plan.points).min(job.samples).max(2);
+        let read = self.reading(job, plan, channels_per_space)? * plan.readings(job) as f64;
         if channels_per_space > 1 || job.spaces == 1 {
-            return self.extrapolated(job, plan, rows, self.channels, 1);
+            return Ok(read + self.extrapolated(job, plan, rows, self.channels, 1)?);
         }
         // As many at once as the run, if that many can be had: few queries of one channel leave cores idle.
         let groups = (NUMBERS / (rows * job.dim)).clamp(1, plan.groups);
@@ -94,10 +99,27 @@ impl<B: Backend> Probe<'_, B> {
         let blocks = channels.chunks(groups.min(channels.len()));
         let count = blocks.len() as f64;
         let seconds = blocks.map(|some| self.extrapolated(job, plan, rows, some, some.len()));
-        Ok(seconds.sum::<Result<f64>>()? / count)
+        Ok(read + seconds.sum::<Result<f64>>()? / count)
     }
 
-    /// Seconds that the whole job would take if all spaces were as these `groups`, which hold the given channels.
+    /// Seconds in which all values are read once, as many channels at a time as the run reads.
+    fn reading(&self, job: &GraphJob, plan: &GraphPlan, channels_per_space: usize) -> Result<f64> {
+        let channels = &self.channels[..plan.groups * channels_per_space];
+        let rows = NUMBERS * channels_per_space / (channels.len() * job.dim);
+        let rows = rows.clamp(1, job.samples);
+        let layout = layout(job);
+        let block = Read {
+            channels: 0..channels.len(),
+            rows: 0..rows,
+        };
+        let mut clock = Clock(Instant::now());
+        read_values(self.layer, channels, layout, &block)?;
+        let longer = job.samples as f64 / rows as f64 * job.spaces as f64 / plan.groups as f64;
+        Ok(clock.lap() * longer)
+    }
+
+    /// Seconds that the whole job would take, its readings left out, if all spaces were as these `groups`, which hold the given
+    /// channels.
     fn extrapolated(
         &self,
         job: &GraphJob,
@@ -107,17 +129,11 @@ impl<B: Backend> Probe<'_, B> {
         groups: usize,
     ) -> Result<f64> {
         let most = rows.min(plan.queries).min(job.queries.max(1));
-        let started = Instant::now();
-        let layout = match job.spaces {
-            1 => Layout::SampleMajor,
-            _ => Layout::ChannelMajor,
-        };
         let block = Read {
             channels: 0..channels.len(),
             rows: 0..rows,
         };
-        let mut data = read_values(self.layer, channels, layout, &block)?;
-        let read = started.elapsed().as_secs_f64();
+        let mut data = read_values(self.layer, channels, layout(job), &block)?;
         match &mut data {
             ValueBuffer::F16(data) => zero_what_is_not_finite(data, |v| v.is_finite()),
             ValueBuffer::F32(data) => zero_what_is_not_finite(data, |v| v.is_finite()),
@@ -133,24 +149,34 @@ impl<B: Backend> Probe<'_, B> {
         // The first run makes pipelines and grows pools.
         self.times(job, block, queries)?;
         let mut times = self.times(job, block, queries)?;
-        while queries < most && times.knn + times.nnk < ENOUGH {
+        // Eight queries that are searched together lie the closer, and leave out the more points, the more queries there are: as
+        // many among these points as in the run.
+        let longer = job.samples as f64 / rows as f64;
+        let as_dense = (plan.queries as f64 / longer).ceil() as usize;
+        let spaces = job.spaces as f64 / groups as f64;
+        while queries < most {
+            let seconds = times.knn + times.nnk;
+            let all = (times.knn * longer + times.nnk) * job.queries as f64 / queries as f64;
+            let affordable = 2.0 * seconds < (spaces * all / PARTS).min(LONGEST);
+            if seconds >= ENOUGH && !(affordable && queries < as_dense) {
+                break;
+            }
             queries = most.min(2 * queries);
             times = self.times(job, block, queries)?;
         }
         let scale = job.queries as f64 / queries as f64;
-        let longer = job.samples as f64 / rows as f64;
-        let once = (read + times.points) * longer;
+        let points = times.points * longer * plan.readings(job) as f64;
         let knn = match rows < job.samples {
             true => times.knn + self.search_slope(job, block, queries, times.knn)? * (longer - 1.0),
             false => times.knn,
         };
-        let seconds = once * plan.readings(job) as f64 + (knn + times.nnk) * scale;
-        let spaces = job.spaces as f64 / groups as f64;
+        let seconds = points + (knn + times.nnk) * scale;
         Ok(spaces * seconds + times.overlap * job.queries as f64)
     }
 
     /// What a search that takes `seconds` among the points of `block` takes longer among as many again. A part of a search
-    /// does not depend on the number of points, so that a quarter of the points takes more than a quarter of the time.
+    /// does not depend on the number of points, so that a quarter of the points takes more than a quarter of the time. Queries
+    /// are as many fewer, so that they lie as close.
     fn search_slope(
         &self,
         job: &GraphJob,
@@ -171,13 +197,14 @@ impl<B: Backend> Probe<'_, B> {
             ..block
         };
         let few = (self.backend).points_for(few, params.kernel, job.queries)?;
+        let fewer = (queries / 4).max(QUERIES).min(queries);
         let mut least = f64::INFINITY;
         for _ in 0..2 {
-            let mut state = self.backend.candidates(groups, queries, params.k)?;
+            let mut state = self.backend.candidates(groups, fewer, params.k)?;
             let mut clock = Clock(Instant::now());
             self.backend
-                .knn(&points, 0..queries, &few, params, &mut state)?;
-            least = least.min(clock.lap());
+                .knn(&points, 0..fewer, &few, params, &mut state)?;
+            least = least.min(clock.lap() * queries as f64 / fewer as f64);
         }
         let left_out = 1.0 - rows as f64 / block.rows as f64;
         Ok(((seconds - least) / left_out).clamp(0.0, seconds))
@@ -256,6 +283,14 @@ impl<B: Backend> Probe<'_, B> {
             Scatter::new(job.spaces).add(&supports);
         }
         Ok(clock.lap() / few as f64)
+    }
+}
+
+/// How blocks of the job lie in memory.
+fn layout(job: &GraphJob) -> Layout {
+    match job.spaces {
+        1 => Layout::SampleMajor,
+        _ => Layout::ChannelMajor,
     }
 }
 
