@@ -123,6 +123,16 @@ impl<'a> Control<'a> {
         });
     }
 
+    /// Reports that a stage is done with so many samples.
+    pub(crate) fn report_samples(&self, stage: &str, done: usize, total: usize) {
+        self.report(Step {
+            stage,
+            done: done as u64,
+            total: total as u64,
+            unit: "samples",
+        });
+    }
+
     /// # Errors
     /// [`Error::Cancelled`] once the caller has set the flag.
     pub fn check(&self) -> Result<()> {

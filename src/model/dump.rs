@@ -5,7 +5,7 @@ use super::graph::Graph;
 use super::images::{Images, batch_size};
 use super::node::ValueId;
 use crate::Result;
-use crate::control::{Control, Step};
+use crate::control::Control;
 use crate::io::layer::Layer;
 use crate::ops::net::NetOps;
 
@@ -53,12 +53,7 @@ pub fn activations<B: NetOps>(
                 take(place, rows.start, &elements)?;
             }
         }
-        control.report(Step {
-            stage: "forward pass",
-            done: rows.end as u64,
-            total: images.samples() as u64,
-            unit: "samples",
-        });
+        control.report_samples("forward pass", rows.end, images.samples());
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::plan::{Plan, PlannedLayer, Work, range};
 use super::request::device_of;
 use super::status::{number_list, survey_units};
 use super::supports::Supports;
-use super::survey::Surveyed;
+use super::survey::SurveySums;
 use super::{graphs, overlap, survey};
 use crate::device::{Device, DeviceChoice};
 use crate::error::OutputProblem;
@@ -120,7 +120,7 @@ impl Merging<'_> {
         let mut all_dead = Vec::new();
         for at in 0..self.plan.layers.len() {
             let units = self.surveys(at).into_iter();
-            let Some(mut survey) = Surveyed::of_units(self.plan, at, units)? else {
+            let Some(mut survey) = SurveySums::of_units(self.plan, at, units)? else {
                 let path = results.path().join(PLAN);
                 return Err(Error::malformed(path, None, "has no survey; plan again"));
             };

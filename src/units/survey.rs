@@ -139,13 +139,13 @@ fn refusal(
 }
 
 /// What the survey found in some samples of a layer, or in all of them.
-pub(super) struct Surveyed {
+pub(super) struct SurveySums {
     pub dead: Vec<bool>,
     totals: Option<Totals>,
     strongest: Option<Vec<Vec<Strong>>>,
 }
 
-impl Surveyed {
+impl SurveySums {
     /// Of all units of a layer, in their order.
     pub(super) fn of_units<'d>(
         plan: &Plan,
@@ -219,7 +219,7 @@ fn head(done: &Done, plan: &Plan, layer: usize) -> Result<Head> {
 }
 
 /// Reads a unit.
-fn read(done: &Done, plan: &Plan, layer: usize, samples: &[usize; 2]) -> Result<Surveyed> {
+fn read(done: &Done, plan: &Plan, layer: usize, samples: &[usize; 2]) -> Result<SurveySums> {
     let head = head(done, plan, layer)?;
     let planned = &plan.layers[layer];
     let [_, _, h, w] = planned.shape;
@@ -242,7 +242,7 @@ fn read(done: &Done, plan: &Plan, layer: usize, samples: &[usize; 2]) -> Result<
             .map(|found| found.into_iter().map(strong).collect())
             .collect()
     };
-    Ok(Surveyed {
+    Ok(SurveySums {
         dead: head.dead,
         totals,
         strongest: head.strongest.map(channels),

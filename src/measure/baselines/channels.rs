@@ -3,7 +3,6 @@
 use super::sums::ChannelSums;
 use super::totals::ChannelSimilarity;
 use crate::Result;
-use crate::control::Step;
 use crate::device::on_backend;
 use crate::io::layer::Layer;
 use crate::measure::Context;
@@ -65,12 +64,7 @@ fn measure<B: Backend>(
     let control = ctx.control();
     let work = |read: &Read, data: &[f32]| {
         sums.add(backend, data)?;
-        control.report(Step {
-            stage: &stage,
-            done: read.rows.end as u64,
-            total: samples as u64,
-            unit: "samples",
-        });
+        control.report_samples(&stage, read.rows.end, samples);
         control.check()
     };
     read_ahead(layer, channels, Layout::SampleMajor, reads, control, work)?;

@@ -2,7 +2,7 @@
 
 use super::gram::{self, FEWEST, mini_batches, unpack};
 use super::pieces::ALIGNED;
-use crate::control::{Control, Step};
+use crate::control::Control;
 use crate::device::on_backend;
 use crate::error::LayerProblem;
 use crate::io::layer::Layer;
@@ -162,12 +162,7 @@ pub(in crate::measure) fn compare<B: Backend>(
         for (&(i, j), product) in pairs.iter().zip(products) {
             sums[[i, j]] += product / (n * (n - 3.0));
         }
-        control.report(Step {
-            stage: "CKA between layers",
-            done: rows.end as u64,
-            total: batches.samples as u64,
-            unit: "samples",
-        });
+        control.report_samples("CKA between layers", rows.end, batches.samples);
     }
     let values = Array2::from_shape_fn((count, count), |(i, j)| {
         let (i, j) = (i.max(j), i.min(j));

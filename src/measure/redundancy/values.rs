@@ -3,7 +3,6 @@
 use super::RedundancyOptions;
 use super::strongest::{Strong, Strongest};
 use crate::Result;
-use crate::control::Step;
 use crate::device::on_backend;
 use crate::io::layer::Layer;
 use crate::io::scan::{Scan, Tally, scan};
@@ -85,12 +84,7 @@ impl<B: Backend> ValuePass<'_, B> {
             if let Some((batches, put)) = &mut grams {
                 batches.add(self.backend, data, *put)?;
             }
-            control.report(Step {
-                stage: &stage,
-                done: read.rows.end as u64,
-                total: samples as u64,
-                unit: "samples",
-            });
+            control.report_samples(&stage, read.rows.end, samples);
             control.check()
         };
         read_ahead(layer, channels, Layout::SampleMajor, reads, control, work)?;
