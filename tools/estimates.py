@@ -3,7 +3,8 @@
 
 For each of the shapes below, random activations of a few hidden directions go through `inspect`, which estimates seconds and
 memory, and through `redundancy`, whose seconds and peak of resident memory are measured. Both processes start with the file in
-the page cache.
+the page cache. The memory of the program itself, which the estimate leaves out, is that of a run on four numbers, and is
+subtracted from the peaks.
 
     tools/estimates.py --binary target/release/chanscope [--only NAME ...] [--scratch FOLDER]
 
@@ -12,8 +13,6 @@ Needs NumPy and Linux or macOS. The arrays take 0.6 GB at most, one at a time.
 
 import argparse
 import json
-import multiprocessing
-import os
 import shutil
 import subprocess
 import sys
@@ -53,14 +52,24 @@ def make(path: Path, shape: tuple, dtype: type, directions: int) -> None:
     layer.flush()
 
 
+# Runs a command; prints its status, seconds and bytes of resident memory at the most.
+MEASURE = """
+import os, subprocess, sys, time
+started = time.monotonic()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(status, time.monotonic() - started, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
 def run(command: list) -> tuple[float, int]:
     """Seconds, and bytes of resident memory at the most."""
-    started = time.monotonic()
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
+    # From a process without NumPy: Linux counts the memory of the parent as the child's, until the program is loaded.
+    words = [sys.executable, "-I", "-S", "-c", MEASURE, *map(str, command)]
+    status, seconds, most = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+    if status != "0":
         sys.exit(f"failed: {' '.join(map(str, command))}")
-    return time.monotonic() - started, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return float(seconds), int(most)
 
 
 def main() -> None:
@@ -70,17 +79,18 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, help="folder for arrays and results")
     args = parser.parse_args()
 
-    print("| run | shape | promised | taken | ratio | memory promised | peak | ratio | inspect |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory(dir=args.scratch) as folder:
         scratch = Path(folder)
+        path, out = scratch / "layer.npy", scratch / "out"
+        np.save(path, np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1))
+        _, program = run([args.binary, "redundancy", path, "--device", "cpu", "--quiet", "--out", out])
+        shutil.rmtree(out)
+        print(f"The program itself takes {program / 2**20:.0f} MiB.\n")
+        print("| run | shape | promised | taken | ratio | memory promised | taken | ratio | inspect |")
+        print("|---|---|---:|---:|---:|---:|---:|---:|---:|", flush=True)
         for name in args.only:
             shape, dtype, directions, options = RUNS[name]
-            path, out = scratch / "layer.npy", scratch / "out"
-            # In a process of its own: the system counts this one's memory as the next process's, until that is loaded.
-            maker = multiprocessing.Process(target=make, args=(path, shape, dtype, directions))
-            maker.start()
-            maker.join()
+            make(path, shape, dtype, directions)
             common = [*options, "--device", "cpu", "--quiet"]
             command = [args.binary, "inspect", path, *common, "--json"]
             started = time.monotonic()
@@ -88,11 +98,11 @@ def main() -> None:
             looked = time.monotonic() - started
             promised = json.loads(text)["layers"][0]["run"]
             seconds, peak = run([args.binary, "redundancy", path, *common, "--out", out])
-            memory = promised["memory_bytes"]
+            memory, taken = promised["memory_bytes"], peak - program
             size = "x".join(map(str, shape)) + (" f16" if dtype is np.float16 else "")
             print(
                 f"| {name} | {size} | {promised['seconds']:.2f} s | {seconds:.2f} s | {promised['seconds'] / seconds:.2f} "
-                f"| {memory / 2**20:.0f} MiB | {peak / 2**20:.0f} MiB | {memory / peak:.2f} | {looked:.2f} s |",
+                f"| {memory / 2**20:.0f} MiB | {taken / 2**20:.0f} MiB | {memory / taken:.2f} | {looked:.2f} s |",
                 flush=True,
             )
             path.unlink()
