@@ -26,6 +26,9 @@ impl LineF64 {
 pub(crate) trait F64x8:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
+    /// Side of the largest square of sums that stays in the registers, beside what is added to them.
+    const SIDE: usize;
+
     /// The same value in each lane.
     fn splat(x: f64) -> Self;
     /// From memory.

@@ -147,6 +147,8 @@ macro_rules! operators_f64 {
 operators_f64!(Add add + Sub sub - Mul mul * Div div /);
 
 impl F64x8 for LineF64 {
+    const SIDE: usize = 2;
+
     #[inline(always)]
     fn splat(x: f64) -> Self {
         Self([x; F64_LANES])

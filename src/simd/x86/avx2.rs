@@ -228,6 +228,8 @@ impl TwiceF64 {
 }
 
 impl F64x8 for TwiceF64 {
+    const SIDE: usize = 2;
+
     #[inline(always)]
     fn splat(x: f64) -> Self {
         // SAFETY: under a token.

@@ -134,6 +134,8 @@ const EVEN: i32 = 0x88;
 const ODD: i32 = 0xdd;
 
 impl F64x8 for EightF64 {
+    const SIDE: usize = 5;
+
     #[inline(always)]
     fn splat(x: f64) -> Self {
         // SAFETY: under a token.

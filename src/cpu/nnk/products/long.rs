@@ -1,12 +1,11 @@
 //! Inner products of long vectors, one query after the other.
 //!
-//! A vector is a row of cache lines of eight numbers, and a product is a register of eight partial sums. Eight
-//! products are finished together: one shuffle network adds up the lanes of all eight. So products are computed
-//! in tiles of eight pairs, listed once in [`Tile::list`]: the list tells both what to multiply and where the
-//! products belong.
+//! A vector is a row of cache lines of eight numbers, and a product is a register of eight partial sums. The pairs of
+//! vectors are cut into square tiles, whose sums stay in registers while their vectors are read ([`F64x8::SIDE`]).
 //!
-//! Vectors are converted and multiplied in pieces that stay in the second-level cache. The partial sums of each tile are
-//! kept from piece to piece, so that every sum has the same terms in the same order as it would in one piece.
+//! Vectors are converted and multiplied in pieces that stay in the second-level cache. The partial sums of all pairs are
+//! kept from piece to piece, so that every sum has the same terms in the same order as it would in one piece. At the end one
+//! shuffle network adds up the lanes of eight products at a time.
 
 use crate::cpu::nnk::layout::{lines, packed};
 use crate::cpu::nnk::source::{Source, Sources, prefetch_values};
@@ -17,9 +16,6 @@ use std::ops::Range;
 /// Lines of a vector in a piece: 25 candidates take 100 KiB.
 const PIECE: usize = 64;
 
-/// Eight partial sums of the eight products of a tile.
-type Partial = [LineF64; F64_LANES];
-
 /// Working memory.
 #[derive(Default)]
 pub(super) struct Long {
@@ -27,20 +23,17 @@ pub(super) struct Long {
     origin: Vec<LineF64>,
     /// A piece of the vectors of one query in float64, `[rows, lines]`.
     vectors: Vec<LineF64>,
-    /// `[tile]`, of one query, between two pieces.
-    partial: Vec<Partial>,
-    /// `[lane, tile]`: the eight products of each tile, for each query.
+    /// Eight partial sums of each product of one query: a packed lower triangle, and zeros up to a multiple of eight.
+    partial: Vec<LineF64>,
+    /// `[lane, products / 8]`: the products of each query.
     products: Vec<LineF64>,
-    /// The tiles that cover the lower triangle of `tiled_rows` rows.
-    tiles: Vec<Tile>,
-    tiled_rows: usize,
 }
 
 /// Bytes of [`Long`] for `rows` vectors of `dim` numbers.
 pub(super) fn bytes(rows: usize, dim: usize) -> u64 {
-    let tiles = packed(rows + 1, 0) / F64_LANES + 3 * rows;
-    let lines = (rows + 1) * lines(dim).min(PIECE) + 2 * F64_LANES * tiles;
-    (size_of::<LineF64>() * lines + size_of::<Tile>() * tiles) as u64
+    let partial = packed(rows, 0).next_multiple_of(F64_LANES);
+    let lines = (rows + 1) * lines(dim).min(PIECE) + 2 * partial;
+    (size_of::<LineF64>() * lines) as u64
 }
 
 impl Long {
@@ -54,17 +47,13 @@ impl Long {
         dim: usize,
         out: &mut [LineF64],
     ) {
-        if self.tiled_rows != rows {
-            self.tiled_rows = rows;
-            self.tiles = Tile::list(rows);
-        }
-        let (whole, tiles) = (lines(dim), self.tiles.len());
+        let (whole, eights) = (lines(dim), packed(rows, 0).div_ceil(F64_LANES));
         self.origin.resize(whole.min(PIECE), LineF64::ZERO);
         self.vectors.resize(rows * whole.min(PIECE), LineF64::ZERO);
-        self.partial.resize(tiles, [LineF64::ZERO; F64_LANES]);
-        self.products.resize(F64_LANES * tiles, LineF64::ZERO);
+        self.partial.resize(eights * F64_LANES, LineF64::ZERO);
+        self.products.resize(F64_LANES * eights, LineF64::ZERO);
         for (lane, source) in sources.iter().enumerate() {
-            let products = &mut self.products[lane * tiles..][..tiles];
+            let products = &mut self.products[lane * eights..][..eights];
             if source.vectors.is_empty() {
                 products.fill(LineF64::ZERO);
                 continue;
@@ -75,27 +64,37 @@ impl Long {
                 let origin = &mut self.origin[..width];
                 let vectors = &mut self.vectors[..rows * width];
                 widen::<I>(source, rows, centred, numbers.clone(), origin, vectors);
-                let ends = (first == 0, first + width == whole);
-                let next = match ends.1 {
+                let next = match first + width == whole {
                     true => Next::new(sources.get(lane + 1), 0),
                     false => Next::new(Some(source), numbers.end),
                 };
-                let sums = products.iter_mut().zip(&mut self.partial);
-                for (t, (tile, (out, partial))) in self.tiles.iter().zip(sums).enumerate() {
-                    next.prefetch(t, tiles);
-                    tile.multiply::<I>(vectors, width, ends, partial, out);
+                let piece = Piece {
+                    vectors,
+                    width,
+                    is_first: first == 0,
+                };
+                match I::F64x8::SIDE {
+                    5 => piece.multiply_all::<I, 5>(rows, &next, &mut self.partial),
+                    _ => piece.multiply_all::<I, 2>(rows, &next, &mut self.partial),
                 }
+            }
+            let (partial, _) = self.partial.as_chunks::<F64_LANES>();
+            for (product, partial) in products.iter_mut().zip(partial) {
+                let mut lanes = [I::F64x8::splat(0.0); F64_LANES];
+                for (lane, sums) in lanes.iter_mut().zip(partial) {
+                    *lane = I::F64x8::load(sums);
+                }
+                I::F64x8::sums(lanes).store(product);
             }
         }
         // Eight products of eight queries become eight lines of a query per lane.
-        for (t, tile) in self.tiles.iter().enumerate() {
+        for (t, out) in out[..packed(rows, 0)].chunks_mut(F64_LANES).enumerate() {
             let mut lanes = [I::F64x8::splat(0.0); F64_LANES];
-            for (lane, products) in lanes.iter_mut().zip(self.products.chunks_exact(tiles)) {
+            for (lane, products) in lanes.iter_mut().zip(self.products.chunks_exact(eights)) {
                 *lane = I::F64x8::load(&products[t]);
             }
-            let products = I::F64x8::transposed(lanes);
-            for (product, &place) in products.into_iter().zip(tile.places()) {
-                product.store(&mut out[place as usize]);
+            for (out, product) in out.iter_mut().zip(I::F64x8::transposed(lanes)) {
+                product.store(out);
             }
         }
     }
@@ -193,172 +192,118 @@ fn convert_from<I: Simd, T: Number>(values: &[T], origin: Option<&[LineF64]>, ou
     }
 }
 
-/// Height and width of a tile.
-#[derive(Clone, Copy)]
-enum Shape {
-    FourByTwo,
-    TwoByFour,
-    OneByEight,
-    /// Two rows with each other: three products.
-    Diagonal,
+/// Some lines of a query's vectors, `[rows, width]`.
+struct Piece<'a> {
+    vectors: &'a [LineF64],
+    width: usize,
+    /// Whether there are no sums yet to add to.
+    is_first: bool,
 }
 
-/// Up to eight products of rows from `row` on with rows from `column` on.
-struct Tile {
-    shape: Shape,
-    row: u16,
-    column: u16,
-    /// Places of the products in the packed triangle. Where a tile reaches past the diagonal, some places are
-    /// listed twice; both products are the same.
-    places: [u32; F64_LANES],
-}
-
-impl Tile {
-    /// The tiles that cover the lower triangle of `rows` rows.
-    fn list(rows: usize) -> Vec<Self> {
-        let mut tiles = Vec::new();
-        let whole = rows - rows % 4;
-        for row in (0..whole).step_by(4) {
-            for column in (0..=row).step_by(2) {
-                tiles.push(Self::new(Shape::FourByTwo, row, column));
-            }
-            // The tiles of this row of tiles end two columns before the diagonal's last corner.
-            tiles.push(Self::new(Shape::Diagonal, row + 2, row + 2));
-        }
-        let mut row = whole;
-        if row + 2 <= rows {
-            for column in (0..row + 2).step_by(4) {
-                tiles.push(Self::new(Shape::TwoByFour, row, column));
-            }
-            row += 2;
-        }
-        if row < rows {
-            for column in (0..=row).step_by(8) {
-                tiles.push(Self::new(Shape::OneByEight, row, column));
-            }
-        }
-        tiles
-    }
-
-    fn new(shape: Shape, row: usize, column: usize) -> Self {
-        // Columns beyond the last row are multiplied as that row.
-        let pair = |i: usize, height: usize, width: usize| {
-            let last = row + height - 1;
-            (row + i / width, (column + i % width).min(last))
-        };
-        let places = std::array::from_fn(|i| {
-            let (r, c) = match shape {
-                Shape::FourByTwo => pair(i, 4, 2),
-                Shape::TwoByFour => pair(i, 2, 4),
-                Shape::OneByEight => pair(i, 1, 8),
-                // (0, 0), (1, 0), (1, 1); the rest is not used.
-                Shape::Diagonal => (row + i.min(1), row + i.saturating_sub(1).min(1)),
-            };
-            packed(r.max(c), r.min(c)) as u32
-        });
-        Self {
-            shape,
-            row: row as u16,
-            column: column as u16,
-            places,
-        }
-    }
-
-    /// Places of the products, in the order in which [`Self::multiply`] leaves them.
+impl Piece<'_> {
+    /// Adds the products of all pairs of the rows to `partial` (writes them where the piece is the first), a packed lower triangle, in tiles of `N` rows and columns. The
+    /// rows that fill no tile are multiplied one by one.
     #[inline(always)]
-    fn places(&self) -> &[u32] {
-        match self.shape {
-            Shape::Diagonal => &self.places[..3],
-            _ => &self.places,
-        }
-    }
-
-    /// Adds the products of a piece, `vectors [rows, width]`, to `partial`. `ends` tells whether it is the first piece,
-    /// before which `partial` is 0, and whether it is the last, whose sums go to `out`.
-    #[inline(always)]
-    fn multiply<I: Simd>(
+    fn multiply_all<I: Simd, const N: usize>(
         &self,
-        vectors: &[LineF64],
-        width: usize,
-        ends: (bool, bool),
-        partial: &mut Partial,
-        out: &mut LineF64,
+        rows: usize,
+        next: &Next<'_>,
+        partial: &mut [LineF64],
     ) {
-        let (row, column) = (usize::from(self.row), usize::from(self.column));
-        let mut sums = [I::F64x8::splat(0.0); F64_LANES];
-        if !ends.0 {
-            for (sum, line) in sums.iter_mut().zip(&*partial) {
-                *sum = I::F64x8::load(line);
+        let (whole, mut done) = (rows - rows % N, 0);
+        let tiles = packed(whole / N, 0);
+        for row in (0..whole).step_by(N) {
+            for column in (0..=row).step_by(N) {
+                next.prefetch(done, tiles);
+                match column < row {
+                    true => self.multiply::<I, N, N>(row, column, partial),
+                    false => self.multiply_diagonal::<I, N>(row, partial),
+                }
+                done += 1;
             }
         }
-        match self.shape {
-            Shape::FourByTwo => multiply::<I, 4, 2>(vectors, width, row, column, &mut sums),
-            Shape::TwoByFour => multiply::<I, 2, 4>(vectors, width, row, column, &mut sums),
-            Shape::OneByEight => multiply::<I, 1, 8>(vectors, width, row, column, &mut sums),
-            Shape::Diagonal => multiply_diagonal::<I>(vectors, width, row, &mut sums),
-        }
-        if ends.1 {
-            I::F64x8::sums(sums).store(out);
-        } else {
-            for (line, sum) in partial.iter_mut().zip(sums) {
-                sum.store(line);
+        for row in whole..rows {
+            for column in (0..=row).step_by(N) {
+                self.multiply::<I, 1, N>(row, column, partial);
             }
         }
     }
-}
 
-/// Products of the `R` rows from `row` on with the `C` rows from `column` on, `R C = 8`. Columns beyond the last
-/// of the former rows repeat that row.
-#[inline(always)]
-fn multiply<I: Simd, const R: usize, const C: usize>(
-    vectors: &[LineF64],
-    width: usize,
-    row: usize,
-    column: usize,
-    sums: &mut [I::F64x8; F64_LANES],
-) {
-    let mut left: [&[LineF64]; R] = [&[]; R];
-    for (i, left) in left.iter_mut().enumerate() {
-        *left = &vectors[(row + i) * width..][..width];
-    }
-    let mut right: [&[LineF64]; C] = [&[]; C];
-    for (i, right) in right.iter_mut().enumerate() {
-        *right = &vectors[(column + i).min(row + R - 1) * width..][..width];
-    }
-    let mut partial = [[I::F64x8::splat(0.0); C]; R];
-    for (partial, sum) in partial.as_flattened_mut().iter_mut().zip(&*sums) {
-        *partial = *sum;
-    }
-    for t in 0..width {
-        let mut b = [I::F64x8::splat(0.0); C];
-        for (b, right) in b.iter_mut().zip(right) {
-            *b = I::F64x8::load(&right[t]);
+    /// `N` rows from `first` on. In place of those beyond `last` there is `last`.
+    #[inline(always)]
+    fn rows<const N: usize>(&self, first: usize, last: usize) -> [&[LineF64]; N] {
+        let mut rows: [&[LineF64]; N] = [&[]; N];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = &self.vectors[(first + i).min(last) * self.width..][..self.width];
         }
-        for (partial, left) in partial.iter_mut().zip(left) {
-            let a = I::F64x8::load(&left[t]);
-            for (sum, &b) in partial.iter_mut().zip(&b) {
-                *sum = a.mul_add(b, *sum);
+        rows
+    }
+
+    /// Adds the products of the `R` rows from `row` on with the `C` rows from `column` on. Of a single row, columns beyond it
+    /// are multiplied as the row itself, and the same products come out more than once.
+    #[inline(always)]
+    fn multiply<I: Simd, const R: usize, const C: usize>(
+        &self,
+        row: usize,
+        column: usize,
+        partial: &mut [LineF64],
+    ) {
+        let (left, right) = (
+            self.rows::<R>(row, row + R - 1),
+            self.rows::<C>(column, row),
+        );
+        let mut sums = [[I::F64x8::splat(0.0); C]; R];
+        if !self.is_first {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    *sum = I::F64x8::load(&partial[packed(row + i, (column + j).min(row))]);
+                }
+            }
+        }
+        for t in 0..self.width {
+            let mut b = [I::F64x8::splat(0.0); C];
+            for (b, right) in b.iter_mut().zip(right) {
+                *b = I::F64x8::load(&right[t]);
+            }
+            for (sums, left) in sums.iter_mut().zip(left) {
+                let a = I::F64x8::load(&left[t]);
+                for (sum, &b) in sums.iter_mut().zip(&b) {
+                    *sum = a.mul_add(b, *sum);
+                }
+            }
+        }
+        for (i, sums) in sums.into_iter().enumerate() {
+            for (j, sum) in sums.into_iter().enumerate() {
+                sum.store(&mut partial[packed(row + i, (column + j).min(row))]);
             }
         }
     }
-    for (sum, partial) in sums.iter_mut().zip(partial.as_flattened()) {
-        *sum = *partial;
-    }
-}
 
-/// Products of the two rows from `row` on with each other; the last five lines are not used.
-#[inline(always)]
-fn multiply_diagonal<I: Simd>(
-    vectors: &[LineF64],
-    width: usize,
-    row: usize,
-    sums: &mut [I::F64x8; F64_LANES],
-) {
-    let (upper, lower) = vectors[row * width..][..2 * width].split_at(width);
-    for (upper, lower) in upper.iter().zip(lower) {
-        let (a, b) = (I::F64x8::load(upper), I::F64x8::load(lower));
-        sums[0] = a.mul_add(a, sums[0]);
-        sums[1] = b.mul_add(a, sums[1]);
-        sums[2] = b.mul_add(b, sums[2]);
+    /// Adds the products of the `N` rows from `row` on with each other.
+    #[inline(always)]
+    fn multiply_diagonal<I: Simd, const N: usize>(&self, row: usize, partial: &mut [LineF64]) {
+        let rows = self.rows::<N>(row, row + N - 1);
+        let mut sums = [[I::F64x8::splat(0.0); N]; N];
+        if !self.is_first {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                for (j, sum) in sums.iter_mut().enumerate().take(i + 1) {
+                    *sum = I::F64x8::load(&partial[packed(row + i, row + j)]);
+                }
+            }
+        }
+        for t in 0..self.width {
+            let mut values = [I::F64x8::splat(0.0); N];
+            for (i, row) in rows.into_iter().enumerate() {
+                values[i] = I::F64x8::load(&row[t]);
+                for j in 0..=i {
+                    sums[i][j] = values[i].mul_add(values[j], sums[i][j]);
+                }
+            }
+        }
+        for (i, sums) in sums.into_iter().enumerate() {
+            for (j, sum) in sums.into_iter().enumerate().take(i + 1) {
+                sum.store(&mut partial[packed(row + i, row + j)]);
+            }
+        }
     }
 }
