@@ -5,7 +5,7 @@
 //! cannot reach private functions. So these tests stay beside what they test, in modules that the feature `internals`
 //! compiles, and this module lists them.
 
-pub use crate::cpu::internals::{PCA, PRODUCTS, TREE};
+pub use crate::cpu::internals::{COARSE, PCA, PRODUCTS, TREE};
 /// The kernels as WGSL, for `benches/shader_stats`.
 pub use crate::gpu::listing::{Source, sources};
 pub use crate::simd::tests::SIMD;

@@ -9,6 +9,12 @@ pub(crate) trait Number: Copy + Default {
     /// From eight numbers.
     fn line<D: F64x8>(row: &[Self; F64_LANES]) -> D;
 
+    /// From as many numbers as a register of `f32` has lanes.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    fn register<F: F32>(row: &[Self]) -> F;
+
     /// From the first eight numbers of a row; lanes that a shorter row lacks are 0.
     #[inline(always)]
     fn part_of_line<D: F64x8>(row: &[Self]) -> D {
@@ -22,6 +28,10 @@ pub(crate) trait Number: Copy + Default {
 
 impl Number for f32 {
     #[inline(always)]
+    fn register<F: F32>(row: &[Self]) -> F {
+        F::from_slice(row)
+    }
+    #[inline(always)]
     fn line<D: F64x8>(row: &[Self; F64_LANES]) -> D {
         D::widen(row)
     }
@@ -32,6 +42,10 @@ impl Number for f32 {
 }
 
 impl Number for f16 {
+    #[inline(always)]
+    fn register<F: F32>(row: &[Self]) -> F {
+        F::widen(row)
+    }
     #[inline(always)]
     fn line<D: F64x8>(row: &[Self; F64_LANES]) -> D {
         D::widen_halves(row)

@@ -60,8 +60,9 @@ const SETS: [(&str, InstructionSet); 4] = [
 ];
 
 /// Tests of private functions, which are beside what they test.
-const PRIVATE: [(&str, OnEachSet); 4] = [
+const PRIVATE: [(&str, OnEachSet); 5] = [
     ("simd", internals::SIMD),
+    ("knn::coarse", internals::COARSE),
     ("knn::products", internals::PRODUCTS),
     ("knn::tree", internals::TREE),
     ("nnk::pca", internals::PCA),

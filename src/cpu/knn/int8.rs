@@ -42,6 +42,7 @@ use super::packed::Packed;
 use super::rows::{CENTRE_SAMPLE, Place, Rows, sample};
 use super::tree::{self, Tree, TreePolicy};
 use crate::cpu::gemm::{COLS, ROWS};
+use crate::cpu::pages;
 use crate::simd::{ByteProducts, INTEGER_SHIFT};
 use rayon::prelude::*;
 
@@ -146,7 +147,7 @@ impl Int8 {
             error,
             largest: 0.0,
         };
-        let mut tiles = vec![0i32; count * quads * COLS];
+        let mut tiles = pages::zeros(count * quads * COLS);
         let mut offsets = vec![EXCLUDED; count * COLS];
         let largest = tiles
             .par_chunks_mut(quads * COLS)

@@ -1,9 +1,10 @@
 //! The neighbours found so far of a batch of queries, and the exact distances that decide about them.
 
+use super::coarse::{LONG, keep_near};
 use super::exact::{Query, RowsOf};
 use super::points::Points;
-use super::select::{Candidate, keep_nearest, order_ties, ordered};
-use crate::ops::{GraphParams, Identical};
+use super::select::{Candidate, at_least_kth_smallest, keep_nearest, order_ties, ordered};
+use crate::ops::{GraphParams, Identical, Kernel};
 use crate::simd::{F64_LANES, F64x8, LineF64, Number, Simd, SimdKernel};
 use crate::tensor::Values;
 
@@ -12,8 +13,6 @@ use crate::tensor::Values;
 const MAX_COUNTED: usize = 128;
 /// Rows measured between two updates of the bound.
 const BATCH: usize = 128;
-/// Bisection steps towards the k-th distance, which need not be met but approached from above.
-const BISECTIONS: usize = 12;
 
 /// The search of one group: its queries, its points and the parameters.
 pub(super) struct Job<'a> {
@@ -66,6 +65,10 @@ pub(super) struct Lists<'a> {
     bounds: Vec<f64>,
     /// The query that is being measured.
     query: Query,
+    /// Whether rows are so long that points are dropped by lower bounds before they are measured.
+    is_long: bool,
+    /// Room for a query in float32, `[dim]`; empty where it is stored so.
+    singles: Vec<f32>,
     /// Scratch of [`Lists::sort`].
     sorted: Vec<Candidate>,
 }
@@ -92,6 +95,8 @@ impl<'a> Lists<'a> {
             counts: vec![0; count],
             bounds: vec![f64::INFINITY; count],
             query: Query::new(job.points.dim),
+            is_long: job.points.dim >= LONG && job.points.kernel == Kernel::Gaussian,
+            singles: job.queries.scratch(),
             sorted: Vec::with_capacity(room),
         };
         for query in 0..count {
@@ -178,7 +183,7 @@ impl<'a> Lists<'a> {
 
     /// As [`Lists::measure`], with the rows of the group.
     #[inline(always)]
-    fn measure_in<D: F64x8, T: Number>(
+    fn measure_in<S: Simd, T: Number>(
         &mut self,
         all: &[T],
         query: usize,
@@ -194,30 +199,38 @@ impl<'a> Lists<'a> {
         } = *self.job;
         let query_row = self.query_row(query);
         let own = queries.sample(query_row).wrapping_sub(points.first);
-        self.query.set::<D>(queries, group, query_row);
-        for batch in (0..count).step_by(BATCH) {
+        self.query.set::<S::F64x8>(queries, group, query_row);
+        for first in (0..count).step_by(BATCH) {
             let bound = match self.ascending {
                 true => self.bounds[query],
                 false => self.bounds[query].next_up(),
             };
-            let bound = D::splat(bound);
+            let mut rows = [0; BATCH];
+            let mut rows = &mut rows[..BATCH.min(count - first)];
+            for (i, to) in (first..).zip(&mut *rows) {
+                *to = row(i);
+            }
+            if self.is_long && bound < f64::INFINITY {
+                let query = queries.row(group, query_row).widen(&mut self.singles);
+                let kept = keep_near::<S, T>(query, all, rows, bound);
+                rows = &mut rows[..kept];
+            }
+            let bound = S::F64x8::splat(bound);
             let distances = distances_mut(&mut self.distances, query, self.room);
             let indices = &mut self.indices[query * self.room..][..self.room];
             let mut len = self.counts[query];
-            let end = (batch + BATCH).min(count);
-            let mut next = Some(rows_at(all, points.dim, batch, end, &row));
-            for first in (batch..end).step_by(F64_LANES) {
-                let Some(eight) = next else {
-                    break;
-                };
-                next = (first + F64_LANES < end)
-                    .then(|| rows_at(all, points.dim, first + F64_LANES, end, &row));
+            let mut eights = rows.chunks(F64_LANES);
+            let mut next = eights.next().map(|rows| rows_at(all, points.dim, rows));
+            while let Some((eight, count)) = next {
+                next = eights.next().map(|rows| rows_at(all, points.dim, rows));
                 let rows = eight.rows;
-                let measured = self.query.sq_distances::<D, T>(points, group, eight, next);
-                let in_batch = 0xffu8 >> (F64_LANES - F64_LANES.min(end - first));
+                let fetched = next.map(|(rows, _)| rows);
+                let measured =
+                    (self.query).sq_distances::<S::F64x8, T>(points, group, eight, fetched);
+                let in_batch = 0xffu8 >> (F64_LANES - count);
                 let mut nearer = measured.lt(bound) & in_batch;
                 if identical == Identical::Replace {
-                    nearer &= D::splat(0.0).lt(measured);
+                    nearer &= S::F64x8::splat(0.0).lt(measured);
                 }
                 let mut line = LineF64::ZERO;
                 measured.store(&mut line);
@@ -230,7 +243,7 @@ impl<'a> Lists<'a> {
             }
             self.counts[query] = len;
             if len >= self.job.k {
-                self.lower::<D>(query);
+                self.lower::<S::F64x8>(query);
             }
         }
     }
@@ -319,29 +332,23 @@ impl<T: Number, F: Fn(usize) -> usize> SimdKernel for Measure<'_, '_, '_, T, F> 
 
     #[inline(always)]
     fn run<S: Simd, const R: usize, const V: usize>(self) {
-        (self.lists).measure_in::<S::F64x8, T>(self.all, self.query, self.count, self.row);
+        (self.lists).measure_in::<S, T>(self.all, self.query, self.count, self.row);
     }
 }
 
-/// Eight rows from the `first`-th on (the last one repeated from `end` on), the first values of which are fetched.
+/// Up to eight rows (the last one is repeated), the first values of which are fetched, and their number.
 #[inline(always)]
-fn rows_at<'a, T>(
-    all: &'a [T],
-    dim: usize,
-    first: usize,
-    end: usize,
-    row: &impl Fn(usize) -> usize,
-) -> RowsOf<'a, T> {
+fn rows_at<'a, T>(all: &'a [T], dim: usize, rows: &[usize]) -> (RowsOf<'a, T>, usize) {
     let mut eight = RowsOf {
         rows: [0; F64_LANES],
         values: [&[][..]; F64_LANES],
     };
     for (l, (to, values)) in eight.rows.iter_mut().zip(&mut eight.values).enumerate() {
-        *to = row((first + l).min(end - 1));
+        *to = rows[l.min(rows.len() - 1)];
         *values = &all[*to * dim..][..dim];
     }
     eight.prefetch(0);
-    eight
+    (eight, rows.len())
 }
 
 /// A query's distances.
@@ -349,54 +356,4 @@ fn rows_at<'a, T>(
 fn distances_mut(distances: &mut [LineF64], query: usize, room: usize) -> &mut [f64] {
     let lines = room / F64_LANES;
     bytemuck::cast_slice_mut(&mut distances[query * lines..][..lines])
-}
-
-/// One of the distances: near the `k`-th smallest of them and not below it. At least `k` of them must be finite.
-#[inline(always)]
-fn at_least_kth_smallest<D: F64x8>(distances: &[LineF64], k: usize) -> f64 {
-    let mut smallest = D::splat(f64::INFINITY);
-    for d in distances {
-        smallest = smallest.min(D::load(d));
-    }
-    let mut line = LineF64::ZERO;
-    smallest.store(&mut line);
-    let mut low = line.0.into_iter().fold(f64::INFINITY, f64::min);
-    let mut high = f64::INFINITY;
-    let mut top = largest_below::<D>(distances, high);
-    // Bisection takes a few sweeps of vectors. A selection would mispredict a branch for every distance.
-    for _ in 0..BISECTIONS {
-        let middle = low + 0.5 * (top - low);
-        let within = count_below::<D>(distances, middle);
-        if within >= k {
-            (high, top) = (middle, middle);
-            if within <= k + k / 8 {
-                break;
-            }
-        } else {
-            low = middle;
-        }
-    }
-    largest_below::<D>(distances, high)
-}
-
-#[inline(always)]
-fn count_below<D: F64x8>(distances: &[LineF64], bound: f64) -> usize {
-    let bound = D::splat(bound);
-    let mut count = 0;
-    for d in distances {
-        count += D::load(d).lt(bound).count_ones();
-    }
-    count as usize
-}
-
-#[inline(always)]
-fn largest_below<D: F64x8>(distances: &[LineF64], bound: f64) -> f64 {
-    let (bound, mut largest) = (D::splat(bound), D::splat(0.0));
-    for d in distances {
-        let d = D::load(d);
-        largest = largest.max(D::select(d.lt(bound), d, largest));
-    }
-    let mut line = LineF64::ZERO;
-    largest.store(&mut line);
-    line.0.into_iter().fold(0.0, f64::max)
 }

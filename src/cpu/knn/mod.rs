@@ -23,6 +23,8 @@
 //!   |  score < threshold of the query?  The point is not a neighbour: dropped.     |
 //!   v                                                                              |
 //! points that passed, buffered for each query                                      |
+//!   |  coarse.rs: float32 distances of long rows, without what rounding adds  <----|
+//!   |  distance > bound on the k-th distance?  Dropped.                            |
 //!   |  exact.rs: float64 distances, eight at a time  <-----------------------------'
 //!   |  distance > bound on the k-th distance?  Dropped.
 //!   v
@@ -59,6 +61,7 @@
 //! | false negative | a neighbour that an estimate has hidden; the check finds it, and the query is scanned again |
 //! | outlier | a point that bytes cannot hold; it always passes |
 
+mod coarse;
 mod exact;
 mod gathered;
 mod int8;
@@ -76,6 +79,7 @@ mod tree;
 /// Tests for `crate::internals`.
 #[cfg(feature = "internals")]
 pub(super) mod internals {
+    pub use super::coarse::tests::COARSE;
     pub use super::products::tests::PRODUCTS;
     pub use super::tree::tests::TREE;
 }

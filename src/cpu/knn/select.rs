@@ -6,6 +6,9 @@ use crate::ops::{ListsShape, check_lists, check_part, number};
 use crate::simd::{F64_LANES, F64x8, LineF64};
 use std::ops::Range;
 
+/// Bisection steps towards the k-th distance, which need not be met but approached from above.
+const BISECTIONS: usize = 12;
+
 /// A neighbour found so far. Candidates are ordered by exact (float64) squared distance, then by index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Zeroable)]
 pub struct Candidate {
@@ -157,6 +160,56 @@ pub(super) fn keep_nearest(list: &mut Vec<Candidate>, k: usize) {
         list.truncate(k);
     }
     list.sort_unstable_by_key(Candidate::key);
+}
+
+/// One of the distances: near the `k`-th smallest of them and not below it. At least `k` of them must be finite.
+#[inline(always)]
+pub(super) fn at_least_kth_smallest<D: F64x8>(distances: &[LineF64], k: usize) -> f64 {
+    let mut smallest = D::splat(f64::INFINITY);
+    for d in distances {
+        smallest = smallest.min(D::load(d));
+    }
+    let mut line = LineF64::ZERO;
+    smallest.store(&mut line);
+    let mut low = line.0.into_iter().fold(f64::INFINITY, f64::min);
+    let mut high = f64::INFINITY;
+    let mut top = largest_below::<D>(distances, high);
+    // Bisection takes a few sweeps of vectors. A selection would mispredict a branch for every distance.
+    for _ in 0..BISECTIONS {
+        let middle = low + 0.5 * (top - low);
+        let within = count_below::<D>(distances, middle);
+        if within >= k {
+            (high, top) = (middle, middle);
+            if within <= k + k / 8 {
+                break;
+            }
+        } else {
+            low = middle;
+        }
+    }
+    largest_below::<D>(distances, high)
+}
+
+#[inline(always)]
+fn count_below<D: F64x8>(distances: &[LineF64], bound: f64) -> usize {
+    let bound = D::splat(bound);
+    let mut count = 0;
+    for d in distances {
+        count += D::load(d).lt(bound).count_ones();
+    }
+    count as usize
+}
+
+#[inline(always)]
+fn largest_below<D: F64x8>(distances: &[LineF64], bound: f64) -> f64 {
+    let (bound, mut largest) = (D::splat(bound), D::splat(0.0));
+    for d in distances {
+        let d = D::load(d);
+        largest = largest.max(D::select(d.lt(bound), d, largest));
+    }
+    let mut line = LineF64::ZERO;
+    largest.store(&mut line);
+    line.0.into_iter().fold(0.0, f64::max)
 }
 
 /// Bytes of a [`Candidates`].
