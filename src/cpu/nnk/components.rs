@@ -78,19 +78,20 @@ impl SimdKernel for CountTaken<'_, '_, '_> {
     }
 }
 
-/// Hands the inner products between the support points of a query, whose weights are known by now, to `pca`.
+/// Hands the inner products between the support points of a query, whose weights are known by now, to `pca`. `used` lists the
+/// slots of the candidates whose products are in `lane` of `dots`; the vectors have `dim` numbers.
 #[inline(always)]
 pub(super) fn take_dots(
     pca: &mut Pca,
-    dots: &[LineF64],
-    lane: usize,
+    (dots, lane): (&[LineF64], usize),
     used: &[u16],
     weights: &[f32],
+    dim: usize,
 ) {
     let used = used.iter().enumerate();
     let support = used.filter(|(_, slot)| weights[usize::from(**slot)] > SUPPORT_THRESHOLD);
     let support = support.map(|(j, _)| j);
-    pca.take(dots, lane, support);
+    pca.take(dots, lane, support, dim);
 }
 
 /// Makes a query and the vectors of its support a polytope.

@@ -93,8 +93,8 @@ impl SimdKernel for Solver<'_, '_, '_> {
             if keeps_dots {
                 for lane in lanes {
                     let weights = &task.weights[(first + lane) * k..][..k];
-                    let dots = &workspace.lanes.dots;
-                    take_dots(pca, dots, lane, &workspace.used[lane], weights);
+                    let (dots, dim) = (&workspace.lanes.dots, inputs.queries.dim);
+                    take_dots(pca, (dots, lane), &workspace.used[lane], weights, dim);
                 }
                 let done = total.min(first + F64_LANES);
                 if done.is_multiple_of(pca::BATCH) || done == total {

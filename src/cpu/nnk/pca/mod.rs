@@ -15,7 +15,7 @@
 //! [`tridiagonal`] treats sixteen queries at once in float32, one in each SIMD lane. A count is accepted if no
 //! sum of the largest eigenvalues comes closer to the 95 % than the error that rounding and the early end of
 //! the iteration can cause. This is nearly always so. Otherwise [`Components`] decides, for that query alone and in
-//! float64. So no count depends on the instruction set, nor on the queries that were taken together. The rows
+//! float64: from the products of the regression where vectors are long and that is not close either, else from the vectors. So no count depends on the instruction set, nor on the queries that were taken together. The rows
 //! that a lane lacks are 0.
 //!
 //! Both implement the same algorithm on purpose, and do not share code. The lanes of `tridiagonal` advance
@@ -42,7 +42,8 @@ const DEPTH: usize = 16;
 /// Numbers that are fetched of each vector at a time where vectors are [`LONG`]. Hundreds of them lie apart in memory, and a
 /// cache line of each in turn would have to be waited for.
 const RUN: usize = 8 * DEPTH;
-/// Numbers from which vectors are fetched in runs; shorter ones are in a cache.
+/// Numbers from which vectors are fetched in runs; shorter ones are in a cache. From there on it also takes longer to compute the
+/// products of a query's vectors once more than to keep them for sixteen queries.
 const LONG: usize = 512;
 /// Rows and columns of a register tile.
 const TILE: (usize, usize) = (4, 2);
@@ -60,6 +61,8 @@ pub(super) struct Pca {
     slice: Vec<LineF32>,
     /// Sizes of the Gram matrices that were taken ([`Pca::take`]), a lane each.
     taken: Vec<u16>,
+    /// The same matrices in float64 where vectors are [`LONG`], one packed lower triangle after the other.
+    kept: Vec<f64>,
     /// Places of a query's support points among its candidates.
     support: Vec<usize>,
     tridiagonal: Tridiagonal,
@@ -70,9 +73,12 @@ pub(super) struct Pca {
 pub(super) fn bytes(k: usize, dim: usize) -> u64 {
     let rows = k.next_multiple_of(TILE.0);
     let runs = if dim < LONG { 0 } else { k * RUN };
+    let kept = if dim < LONG { 0 } else { BATCH * packed(k, 0) };
     let packs = dim + rows * DEPTH + packed(rows, 0) + 3 * rows + runs;
-    (size_of::<LineF32>() * packs + size_of::<f32>() * F32_LANES * dim + size_of::<u16>() * rows)
-        as u64
+    (size_of::<LineF32>() * packs
+        + size_of::<f32>() * F32_LANES * dim
+        + size_of::<u16>() * rows
+        + size_of::<f64>() * kept) as u64
         + components_bytes(k, dim)
 }
 
@@ -105,13 +111,15 @@ impl Pca {
     }
 
     /// Takes a query's Gram matrix, of at most [`BATCH`] for the next [`Pca::count_taken`]: the inner products of the `support`
-    /// points among the candidates whose products are in `lane` of `dots`, a packed lower triangle.
+    /// points among the candidates whose products are in `lane` of `dots`, a packed lower triangle. The vectors have `dim` numbers;
+    /// the matrices of [`LONG`] ones are kept in float64 as well, for where float32 does not decide.
     #[inline(always)]
     pub(super) fn take(
         &mut self,
         dots: &[LineF64],
         lane: usize,
         support: impl Iterator<Item = usize>,
+        dim: usize,
     ) {
         self.support.clear();
         self.support.extend(support);
@@ -128,6 +136,10 @@ impl Pca {
             for (to, &l) in row.iter_mut().zip(&self.support) {
                 to.0[place] = dots[l].0[lane] as f32;
             }
+            if dim >= LONG {
+                let products = self.support[..=i].iter().map(|&l| dots[l].0[lane]);
+                self.kept.extend(products);
+            }
             rows = below;
         }
     }
@@ -140,11 +152,20 @@ impl Pca {
             0 => Found::default(),
             _ => self.tridiagonal.count::<I>(n),
         };
-        for (l, size) in self.taken.drain(..).enumerate() {
+        let mut kept = &self.kept[..];
+        for (l, size) in self.taken.drain(..).map(usize::from).enumerate() {
             if size == 0 {
                 found.set(l, 0);
+            } else if let Some((products, rest)) = kept.split_at_checked(packed(size, 0)) {
+                kept = rest;
+                let undecided = found.get(l).is_none();
+                let count = undecided.then(|| self.single.dimension_of_products(products, size));
+                if let Some(count) = count.flatten() {
+                    found.set(l, count);
+                }
             }
         }
+        self.kept.clear();
         // Rows that a lane lacks are 0.
         self.tridiagonal.matrix.clear();
         found
