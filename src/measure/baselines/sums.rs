@@ -21,6 +21,8 @@ use rayon::prelude::*;
 
 /// Most samples of a block.
 const BLOCK: usize = 256;
+/// Numbers that are multiplied at a time where there are few channels: in float64 they take 1 MiB.
+const CACHED: usize = 1 << 17;
 
 /// Running sums of all pairs of channels. Samples are added in their order, whatever the blocks.
 pub(in crate::measure) struct ChannelSums {
@@ -108,7 +110,16 @@ impl ChannelSums {
             }
         }
         let (full, rest) = block.split_at(block.len() / whole * whole);
-        self.add_pieces(backend, full)?;
+        // The host reads the operands from the cache that it has written them to, while they have more numbers than the sums,
+        // which are read and written every time. A device of its own takes all at once.
+        let cached = CACHED.max(8 * self.channels * self.channels);
+        let step = match backend.limits().shares_host_memory {
+            true => (cached / whole).max(1) * whole,
+            false => full.len().max(1),
+        };
+        for some in full.chunks(step) {
+            self.add_pieces(backend, some)?;
+        }
         self.begun.extend_from_slice(rest);
         Ok(())
     }

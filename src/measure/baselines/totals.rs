@@ -120,16 +120,26 @@ pub(super) struct Spread {
 }
 
 impl Spread {
+    /// Adds finite values. Eight sums side by side: an addition need not wait for the one before.
     pub(super) fn extend(&mut self, values: &[f32]) {
-        for &v in values {
-            if self.count == 0 {
-                (self.first, self.least, self.largest) = (f64::from(v), v, v);
-            }
-            self.count += 1;
-            self.sum += f64::from(v) - self.first;
-            self.least = self.least.min(v);
-            self.largest = self.largest.max(v);
+        if self.count == 0 {
+            let Some(&first) = values.first() else {
+                return;
+            };
+            (self.first, self.least, self.largest) = (f64::from(first), first, first);
         }
+        let (mut sums, mut least, mut largest) = ([0.0; 8], [self.least; 8], [self.largest; 8]);
+        for values in values.chunks(sums.len()) {
+            for (i, &v) in values.iter().enumerate() {
+                sums[i] += f64::from(v) - self.first;
+                least[i] = if v < least[i] { v } else { least[i] };
+                largest[i] = if v > largest[i] { v } else { largest[i] };
+            }
+        }
+        self.count += values.len() as u64;
+        self.sum += sums.iter().sum::<f64>();
+        self.least = least.into_iter().fold(self.least, f32::min);
+        self.largest = largest.into_iter().fold(self.largest, f32::max);
     }
 
     pub(super) fn mean(&self) -> f64 {
