@@ -24,10 +24,10 @@ const PARTS: f64 = 60.0;
 /// Most points of a space. The more there are, the better they stand for the run: a search among many points leaves most
 /// of them out.
 const POINTS: usize = 1 << 16;
-/// Most numbers that the probe holds, unless a few vectors are longer.
+/// Most numbers that the probe holds, or [`CHANNELS`] channels of it each, unless a few vectors are longer.
 const NUMBERS: usize = 4 << 20;
-/// Channels that are probed at least, because channels differ.
-const CHANNELS: usize = 3;
+/// Channels that are probed at least, because channels differ, and because points of one are prepared by a single thread in part.
+const CHANNELS: usize = 4;
 /// Most queries, times pairs of channels, of the probe of overlaps.
 const MEETINGS: usize = 1 << 25;
 /// Most products of two numbers of the probe of the first reading.
@@ -94,7 +94,8 @@ impl<B: Backend> Probe<'_, B> {
             return Ok(read + self.extrapolated(job, plan, rows, self.channels, 1)?);
         }
         // As many at once as the run, if that many can be had: few queries of one channel leave cores idle.
-        let groups = (NUMBERS / (rows * job.dim)).clamp(1, plan.groups);
+        let least = CHANNELS.min(plan.groups);
+        let groups = (NUMBERS / (rows * job.dim)).clamp(least, plan.groups);
         let channels = spread(self.channels, groups.max(CHANNELS));
         let blocks = channels.chunks(groups.min(channels.len()));
         let count = blocks.len() as f64;
