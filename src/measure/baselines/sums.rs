@@ -73,6 +73,14 @@ impl ChannelSums {
         step.clamp(1, BLOCK)
     }
 
+    /// Numbers of whole pieces that the host makes operands of at a time. It reads these from the cache that it has written them
+    /// to, while they have more numbers than the sums, which are read and written every time.
+    pub(in crate::measure) fn cached_numbers(channels: usize, dim: usize) -> usize {
+        let whole = Pieces::new(dim).samples * channels * dim;
+        let cached = CACHED.max(8 * channels * channels);
+        (cached / whole).max(1) * whole
+    }
+
     /// Samples of maps of `dim` numbers that are multiplied together.
     pub(in crate::measure) fn samples_of_a_piece(dim: usize) -> usize {
         Pieces::new(dim).samples
@@ -110,11 +118,9 @@ impl ChannelSums {
             }
         }
         let (full, rest) = block.split_at(block.len() / whole * whole);
-        // The host reads the operands from the cache that it has written them to, while they have more numbers than the sums,
-        // which are read and written every time. A device of its own takes all at once.
-        let cached = CACHED.max(8 * self.channels * self.channels);
         let step = match backend.limits().shares_host_memory {
-            true => (cached / whole).max(1) * whole,
+            true => Self::cached_numbers(self.channels, self.pieces.dim),
+            // A device of its own takes all at once.
             false => full.len().max(1),
         };
         for some in full.chunks(step) {

@@ -29,9 +29,14 @@ impl<B: Backend> Moments<'_, B> {
         }
         let (c, d) = (self.channels, shape.dim());
         let step = ChannelSums::samples_at_a_time(c, d, self.memory / 2).min(shape.samples);
-        // The block that is used and the one that is read, and two operands in float64 of the former.
-        let values = 4 * step.saturating_mul(2).min(shape.samples) + 16 * step;
-        (values * c * d) as u64 + self.correlations()
+        // The block that is used and the one that is read, and two operands in float64 of as much of the former as is multiplied at
+        // a time.
+        let blocks = step.saturating_mul(2).min(shape.samples) * c * d;
+        let multiplied = match self.backend.limits().shares_host_memory {
+            true => (step * c * d).min(ChannelSums::cached_numbers(c, d)),
+            false => step * c * d,
+        };
+        (4 * blocks + 16 * multiplied) as u64 + self.correlations()
     }
 
     /// Bytes of the correlations of channels, which are kept to the end.
