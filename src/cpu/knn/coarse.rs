@@ -1,5 +1,5 @@
 //! Lower bounds on squared distances of long rows, summed in float32. A point that such a bound puts beyond a query's radius
-//! needs no exact distance, which takes two to four times as long.
+//! needs no exact distance.
 //!
 //! # Why no neighbour is lost
 //! Let `D` be the sum of the squares of `dim` differences, `u = 2^-24`, and `L` the terms that a lane adds up. Rounding enlarges
@@ -8,14 +8,12 @@
 //! than float64 rounds in adding up the lanes and in the exact distance. A square or a sum below the normal numbers is off by at
 //! most `2^-149` in place of that, for which the bound is lowered once for every number. A sum that overflows gives no bound.
 
-use crate::simd::{F32, Number, Simd, prefetch};
+use crate::simd::{F32, F32_LANES, Number, Simd, prefetch};
 
 /// Rows that are summed together.
 const ROWS: usize = 4;
 /// Numbers between two prefetches.
 const PIECE: usize = 128;
-/// Lanes of the widest register.
-const MOST_LANES: usize = 16;
 
 /// Shortest rows for which the bounds are computed.
 pub(super) const LONG: usize = 256;
@@ -76,9 +74,10 @@ fn lower_bounds<S: Simd, T: Number>(
         }
     }
     if whole < dim {
-        let mut last = [0.0; MOST_LANES];
+        // As wide as the widest register.
+        let mut last = [0.0; F32_LANES];
         last[..dim - whole].copy_from_slice(&query[whole..]);
-        let mut rests = [[T::default(); MOST_LANES]; ROWS];
+        let mut rests = [[T::default(); F32_LANES]; ROWS];
         let mut values = [&[][..]; ROWS];
         for ((row, rest), values) in rows.iter().zip(&mut rests).zip(&mut values) {
             rest[..dim - whole].copy_from_slice(&row[whole..]);
@@ -91,7 +90,7 @@ fn lower_bounds<S: Simd, T: Number>(
     let underflow = dim as f64 * f64::from(f32::from_bits(1));
     let mut bounds = [f64::NEG_INFINITY; ROWS];
     for (bound, sum) in bounds.iter_mut().zip(sums) {
-        let mut values = [0f32; MOST_LANES];
+        let mut values = [0f32; F32_LANES];
         sum.copy_to(&mut values);
         let sum: f64 = values.iter().map(|&x| f64::from(x)).sum();
         if sum.is_finite() {

@@ -23,7 +23,7 @@ pub(super) struct Long {
     origin: Vec<LineF64>,
     /// A piece of the vectors of one query in float64, `[rows, lines]`.
     vectors: Vec<LineF64>,
-    /// Eight partial sums of each product of one query: a packed lower triangle, and zeros up to a multiple of eight.
+    /// Eight partial sums of each product of one query: a packed lower triangle. Lines up to a multiple of eight are not used.
     partial: Vec<LineF64>,
     /// `[lane, products / 8]`: the products of each query.
     products: Vec<LineF64>,
@@ -201,8 +201,8 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Adds the products of all pairs of the rows to `partial` (writes them where the piece is the first), a packed lower triangle, in tiles of `N` rows and columns. The
-    /// rows that fill no tile are multiplied one by one.
+    /// Adds the products of all pairs of the rows to `partial`, a packed lower triangle, in tiles of `N` rows and columns. The
+    /// rows that fill no tile are multiplied one by one. What was in `partial` before the first piece is not read.
     #[inline(always)]
     fn multiply_all<I: Simd, const N: usize>(
         &self,
