@@ -319,6 +319,17 @@ impl Error {
         }
     }
 
+    /// The system starts no further thread.
+    pub(crate) fn no_thread(reason: std::io::Error) -> Self {
+        Self::Device {
+            device: "cpu".into(),
+            problem: DeviceProblem::Threads {
+                threads: 1,
+                reason: reason.to_string(),
+            },
+        }
+    }
+
     /// A name that is not one of the choices; control characters in it are escaped.
     pub fn unknown(name: &'static str, got: &str, choices: &'static str) -> Self {
         Self::Unknown {

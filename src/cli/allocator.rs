@@ -4,11 +4,24 @@
 use chanscope::io::sink::abandon_unlocked;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::Duration;
 
 /// The system's allocator.
 pub struct Allocator;
+
+/// What the clean-up needs to list and remove a folder.
+const RESERVE: Layout = Layout::new::<[u64; 32 << 10]>();
+/// A block of [`RESERVE`], given back when there is no memory left.
+static KEPT: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Sets memory aside for the clean-up, which runs when no other is left. Called before any other thread exists.
+pub fn keep_reserve() {
+    if KEPT.load(Ordering::SeqCst).is_null() {
+        // SAFETY: the layout has a size.
+        KEPT.store(unsafe { System.alloc(RESERVE) }, Ordering::SeqCst);
+    }
+}
 
 /// Lets large blocks go back to the system when they are freed. glibc raises the size from which it does so with every block
 /// that is freed, up to 32 MiB, and keeps smaller ones for the thread that freed them: several threads then hold
@@ -72,6 +85,11 @@ fn out_of_memory(bytes: usize) -> ! {
     );
     let left = rest.len();
     let _ = std::io::stderr().write_all(&line[..line.len() - left]);
+    let kept = KEPT.swap(std::ptr::null_mut(), Ordering::SeqCst);
+    if !kept.is_null() {
+        // SAFETY: it was allocated with this layout, and nobody else has it.
+        unsafe { System.dealloc(kept, RESERVE) };
+    }
     abandon_unlocked();
     end();
 }

@@ -147,6 +147,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
     };
+    allocator::keep_reserve();
     if cli.common.memory.is_some() {
         allocator::return_large_blocks();
     }

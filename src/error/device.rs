@@ -159,6 +159,7 @@ impl DeviceProblem {
             Self::Lost { reason } => format!("the device was lost ({reason})"),
             Self::NoAnswer { reason } => format!("does not answer ({reason})"),
             Self::Failed { what, reason } => format!("{what} failed: {reason}"),
+            Self::Threads { threads: 1, reason } => format!("cannot start a thread: {reason}"),
             Self::Threads { threads, reason } => {
                 format!("cannot start {threads} threads: {reason}")
             }

@@ -17,13 +17,14 @@
 //! cancelling or because all is done, closes its channels, and the others end when they have finished the block in their
 //! hands.
 
-use crate::Result;
 use crate::control::Control;
 use crate::io::layer::{Layer, LayerValue};
 use crate::tensor::{ValueBuffer, ValueType, Values};
+use crate::{Error, Result};
 use half::f16;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::Builder;
 
 /// One block to read: some of the selected channels, some samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +120,8 @@ pub fn read_blocks<A: Send>(
         let (full_tx, full_rx) = sync_channel(0);
         let (back, empty) = channel();
         let (fill, fresh) = (&fill, &fresh);
-        scope.spawn(move || producer(reads, fill, fresh, &full_tx, &empty));
+        let read_all = move || producer(reads, fill, fresh, &full_tx, &empty);
+        (Builder::new().spawn_scoped(scope, read_all)).map_err(Error::no_thread)?;
         let mut take = |block: Result<(Read, ValueBuffer)>, analysis| {
             control.check()?;
             let ((read, data), back) = (block?, back.clone());
@@ -129,7 +131,7 @@ pub fn read_blocks<A: Send>(
             return full_rx.into_iter().try_for_each(|block| take(block, None));
         };
         let (ready_tx, ready_rx) = sync_channel(0);
-        scope.spawn(move || {
+        let analyse_all = move || {
             for block in full_rx {
                 let analysis = match &block {
                     Ok((read, data)) if control.check().is_ok() => analyse(read, data.values()),
@@ -139,7 +141,8 @@ pub fn read_blocks<A: Send>(
                     return;
                 }
             }
-        });
+        };
+        (Builder::new().spawn_scoped(scope, analyse_all)).map_err(Error::no_thread)?;
         let mut ready = ready_rx.into_iter();
         ready.try_for_each(|(block, analysis)| take(block, analysis))
     })
@@ -207,7 +210,8 @@ pub(super) fn one_ahead<R: Send, T: Send>(
         let (full_tx, full_rx) = sync_channel(0);
         let (empty_tx, empty_rx) = channel::<Vec<T>>();
         let fill = &fill;
-        scope.spawn(move || producer(reads, fill, &Vec::new, &full_tx, &empty_rx));
+        let read_all = move || producer(reads, fill, &Vec::new, &full_tx, &empty_rx);
+        (Builder::new().spawn_scoped(scope, read_all)).map_err(Error::no_thread)?;
         for block in full_rx {
             control.check()?;
             let (read, data): (R, Vec<T>) = block?;

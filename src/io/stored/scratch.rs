@@ -1,8 +1,9 @@
 //! Threads that share a reading, and the buffers of each.
 
-use crate::Result;
 use crate::io::convert::ReadAs;
+use crate::{Error, Result};
 use std::cell::RefCell;
+use std::thread::Builder;
 
 /// Threads that share a run: what it takes to read from a fast disk, or from the system's memory, at full rate.
 const MOST_THREADS: usize = 4;
@@ -24,11 +25,12 @@ pub(super) fn in_parallel<T: Send>(
         let parts = out.chunks_mut(step).enumerate();
         let parts = parts.map(|(i, part)| {
             let fill = &fill;
-            scope.spawn(move || fill(i * step, part))
+            Builder::new().spawn_scoped(scope, move || fill(i * step, part))
         });
         let parts: Vec<_> = parts.collect();
         let mut all = Ok(());
         for part in parts {
+            let part = part.map_err(Error::no_thread)?;
             let done = part.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
             all = all.and(done);
         }
