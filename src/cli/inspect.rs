@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::thread::ScopedJoinHandle;
+use std::thread::{Builder, ScopedJoinHandle};
 
 /// Show shape, type, NaN and dead channels of files, and what a run would need; computes no measure
 #[derive(clap::Args)]
@@ -75,7 +75,12 @@ pub fn run(args: &Args, common: &Common) -> error::Result<()> {
     let found = std::thread::scope(|scope| {
         let mut device = match common.choice()? {
             // Files are read meanwhile: to look for a GPU takes as long as to read some hundred megabytes.
-            DeviceChoice::Auto => Opening::UnderWay(Some(scope.spawn(|| common.open_device()))),
+            DeviceChoice::Auto => match Builder::new().spawn_scoped(scope, || common.open_device())
+            {
+                Ok(thread) => Opening::UnderWay(Some(thread)),
+                // The system starts no further thread: before the files, then.
+                Err(_) => Opening::Done(common.open_device()?),
+            },
             // Who names a device wants to know at once that it is not there.
             _ => Opening::Done(common.open_device()?),
         };

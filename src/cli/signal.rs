@@ -51,7 +51,8 @@ fn receive(signal: i32) {
         system::die(signal);
     }
     CANCELLED.store(true, Ordering::SeqCst);
-    std::thread::spawn(move || {
+    // Where the system starts no further thread, the run still ends when it next looks, or by another signal.
+    let _ = std::thread::Builder::new().spawn(move || {
         std::thread::sleep(PATIENCE);
         abandon();
         tell("cancelled");

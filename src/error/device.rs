@@ -133,6 +133,10 @@ impl DeviceProblem {
             Self::TooLarge { .. } => DeviceAdvice::SmallerBatches,
             Self::LoopLimit { .. } => DeviceAdvice::UseCpu,
             Self::Lost { .. } | Self::NoAnswer { .. } => DeviceAdvice::RunAgain,
+            // Fewer than one cannot be asked for.
+            Self::Threads { threads: 1, .. } => {
+                DeviceAdvice::Other("close other programs, or allow more processes")
+            }
             Self::Threads { .. } => DeviceAdvice::FewerThreads,
             Self::Failed { .. } => DeviceAdvice::None,
         }

@@ -73,12 +73,21 @@ impl ChannelSums {
         step.clamp(1, BLOCK)
     }
 
-    /// Numbers of whole pieces that the host makes operands of at a time. It reads these from the cache that it has written them
-    /// to, while they have more numbers than the sums, which are read and written every time.
-    pub(in crate::measure) fn cached_numbers(channels: usize, dim: usize) -> usize {
+    /// How many of `numbers` numbers, which are whole pieces, become operands at a time. The host reads operands from the cache that
+    /// it has written them to, as long as they have more numbers than the sums, which are read and written every time. A device of
+    /// its own takes all at once.
+    pub(in crate::measure) fn numbers_at_a_time<B: Backend>(
+        backend: &B,
+        channels: usize,
+        dim: usize,
+        numbers: usize,
+    ) -> usize {
+        if !backend.limits().shares_host_memory {
+            return numbers;
+        }
         let whole = Pieces::new(dim).samples * channels * dim;
         let cached = CACHED.max(8 * channels * channels);
-        (cached / whole).max(1) * whole
+        numbers.min((cached / whole).max(1) * whole)
     }
 
     /// Samples of maps of `dim` numbers that are multiplied together.
@@ -118,12 +127,8 @@ impl ChannelSums {
             }
         }
         let (full, rest) = block.split_at(block.len() / whole * whole);
-        let step = match backend.limits().shares_host_memory {
-            true => Self::cached_numbers(self.channels, self.pieces.dim),
-            // A device of its own takes all at once.
-            false => full.len().max(1),
-        };
-        for some in full.chunks(step) {
+        let step = Self::numbers_at_a_time(backend, self.channels, self.pieces.dim, full.len());
+        for some in full.chunks(step.max(1)) {
             self.add_pieces(backend, some)?;
         }
         self.begun.extend_from_slice(rest);

@@ -32,10 +32,7 @@ impl<B: Backend> Moments<'_, B> {
         // The block that is used and the one that is read, and two operands in float64 of as much of the former as is multiplied at
         // a time.
         let blocks = step.saturating_mul(2).min(shape.samples) * c * d;
-        let multiplied = match self.backend.limits().shares_host_memory {
-            true => (step * c * d).min(ChannelSums::cached_numbers(c, d)),
-            false => step * c * d,
-        };
+        let multiplied = ChannelSums::numbers_at_a_time(self.backend, c, d, step * c * d);
         (4 * blocks + 16 * multiplied) as u64 + self.correlations()
     }
 
